@@ -1,0 +1,44 @@
+/** Logging. The only file that knows winston; every layer may use it. */
+import winston from 'winston';
+
+export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
+export type LogFormat = 'text' | 'json';
+export const logLevels: readonly LogLevel[] = ['error', 'warn', 'info', 'debug'];
+export const logFormats: readonly LogFormat[] = ['text', 'json'];
+
+const line = winston.format.printf(({ level, message, timestamp, stack, ...fields }) => {
+  const details = Object.entries(fields)
+    .map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .join('');
+  return `${timestamp} ${level}: ${message}${details}${stack ? `\n${stack}` : ''}`;
+});
+
+/** Log lines go to stderr: stdout belongs to the command's result. */
+export const log = winston.createLogger({
+  level: 'info',
+  transports: [new winston.transports.Console({ stderrLevels: [...logLevels] })],
+});
+
+export function configureLog(level: LogLevel, format: LogFormat): void {
+  log.level = level;
+  const { combine, timestamp, errors, json } = winston.format;
+  log.format = combine(errors({ stack: true }), timestamp(), format === 'json' ? json() : line);
+}
+
+configureLog('info', 'text');
+
+const LIMIT_INTERVAL_MS = 5000;
+const lastLogged = new Map<string, { at: number; suppressed: number }>();
+
+/** A warning that a guest or VMM can provoke at will: at most one line per `topic` in five seconds. */
+export function warnLimited(topic: string, message: string, fields: Record<string, unknown> = {}): void {
+  const now = Date.now();
+  const last = lastLogged.get(topic);
+  if (last && now - last.at < LIMIT_INTERVAL_MS) {
+    last.suppressed++;
+    return;
+  }
+  const suppressed = last?.suppressed ?? 0;
+  lastLogged.set(topic, { at: now, suppressed: 0 });
+  log.warn(message, suppressed > 0 ? { ...fields, suppressed } : fields);
+}

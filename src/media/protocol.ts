@@ -1,0 +1,39 @@
+/**
+ * The virtio-media wire protocol: VIRTIO 1.4, "Media Device". Numbers and records only.
+ * All integers are little-endian; payloads are the 64-bit layouts of v4l2/layout.ts.
+ */
+import { bytes, struct, text, u32, u64 } from '../struct.js';
+
+export const DEVICE_ID = 48;
+export const COMMANDQ = 0;
+export const EVENTQ = 1;
+/** SHM region that MMAP buffers are mapped into. */
+export const SHM_REGION_MMAP = 0;
+
+/** Commands of the commandq. */
+export const Command = { OPEN: 1, CLOSE: 2, IOCTL: 3, MMAP: 4, MUNMAP: 5 } as const;
+/** Events of the eventq. */
+export const Event = { ERROR: 0, DQBUF: 1, EVENT: 2 } as const;
+/** Flag of MMAP: the mapping may be written. */
+export const MMAP_FLAG_RW = 1;
+
+export const config = struct({ deviceCaps: u32, deviceType: u32, card: text(32) });
+
+export const commandHeader = struct({ command: u32, reserved: u32 });
+export const responseHeader = struct({ status: u32, reserved: u32 });
+export const openResponse = struct({ status: u32, reserved: u32, sessionId: u32, reserved2: u32 });
+export const closeCommand = struct({ command: u32, reserved: u32, sessionId: u32, reserved2: u32 });
+export const ioctlCommand = struct({ command: u32, reserved: u32, sessionId: u32, code: u32 });
+/** 20 bytes, no tail padding. The 2024 draft has a 64-bit offset: 24 bytes, its upper half must be 0. */
+export const mmapCommand = struct({ command: u32, reserved: u32, sessionId: u32, flags: u32, offset: u32 });
+export const mmapResponse = struct({ status: u32, reserved: u32, driverAddress: u64, length: u64 });
+export const munmapCommand = struct({ command: u32, reserved: u32, driverAddress: u64 });
+
+/** One piece of guest memory behind a pointer of a payload. */
+export const sgEntry = struct({ start: u64, length: u32, reserved: u32 });
+
+export const eventHeader = struct({ event: u32, sessionId: u32 });
+export const errorEvent = struct({ event: u32, sessionId: u32, errno: u32, reserved: u32 });
+/** Always whole: the Linux driver drops a shorter one, and with it the buffer. */
+export const dqbufEvent = struct({ event: u32, sessionId: u32, buffer: bytes(88), planes: bytes(8 * 64) });
+export const sessionEvent = struct({ event: u32, sessionId: u32, v4l2Event: bytes(136) });

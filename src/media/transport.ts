@@ -1,0 +1,20 @@
+/** What the virtio-media device needs from whatever carries it. The vhost-user back-end supplies it. */
+
+/** SHM region 0 as the VMM maps it into the guest. Offsets and lengths in bytes, multiples of the host page size. */
+export interface SharedMemoryTransport {
+  /** Size of region 0; 0: the VMM offers no shared memory, MMAP buffers cannot be mapped. */
+  readonly size: number;
+  /** Whether what is mapped stays mapped when the guest resets the device (crosvm, libkrun) or vanishes (QEMU). */
+  readonly survivesReset: boolean;
+  /** Whether the VMM prefers one mapping for everything (`arena`) to one a buffer (`direct`). */
+  readonly prefers: 'arena' | 'direct';
+  /**
+   * Asks the VMM to map `length` bytes at `fileOffset` of `fd` at `offset` of the region, readable and writable.
+   * The descriptor is borrowed: it is sent before map() returns. `done` is called exactly once, never before map()
+   * has returned: 0, EBUSY when the device is not running (nothing was sent), EIO when the VMM refused,
+   * ECONNRESET when it went away. Nothing ever waits for it.
+   */
+  map(fd: number, fileOffset: number, offset: number, length: number, done: (errno: number) => void): void;
+  /** Takes back exactly one earlier mapping; same rules. */
+  unmap(offset: number, length: number, done: (errno: number) => void): void;
+}

@@ -1,0 +1,145 @@
+/**
+ * The only declaration of the addon. C++ makes system calls; nothing here decides anything.
+ *
+ * Conventions: set-up calls throw an Error with `code`, `errno` and `syscall`; everything that is
+ * called while a guest runs returns an errno (0: done). A descriptor that a call returns is the
+ * caller's, O_CLOEXEC, and closed with fs.closeSync. No address ever reaches JavaScript.
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+
+/** What `receive` got: `length` bytes (0: the peer closed) and the descriptors that came along. */
+export interface Received {
+  length: number;
+  descriptors: number[];
+}
+
+/**
+ * Shared memory mapped from a descriptor (mmap(2), MAP_SHARED, read and write).
+ * JavaScript sees it as windows: window i starts at byte i * WINDOW_STRIDE and is
+ * min(size - start, WINDOW_STRIDE + WINDOW_OVERLAP) bytes long, so that every range of up to
+ * WINDOW_OVERLAP bytes lies whole in one window. (A Node 20 ArrayBuffer ends at 4 GiB.)
+ */
+export interface Region {
+  readonly size: number;
+  readonly windows: readonly ArrayBuffer[];
+  /** Detaches every window, then unmaps. Views read as empty afterwards. Twice is harmless. */
+  close(): void;
+}
+
+/** Where a plane of a USERPTR buffer lies: `length` bytes at `offset` of a mapped region. */
+export interface PlaneMemory {
+  region: Region;
+  offset: number;
+  length: number;
+}
+
+/**
+ * One call on an open V4L2 file. Byte arrays go in and come back in place; when the call is
+ * submitted to the lane it works on private copies and the arrays are written at completion.
+ * The errno of a call: what the kernel said (EINTR is retried), or EINVAL for a malformed call.
+ */
+export type NodeCall =
+  /** A pointer-free ioctl of the compiled allow-list; `payload` is exactly _IOC_SIZE bytes. ENOTTY: not in the list. */
+  | { kind: 'ioctl'; nr: number; payload: Uint8Array }
+  /** QUERYBUF (9), QBUF (15), PREPARE_BUF (93). `buffer`: 88 bytes; `planes`: n * 64 bytes, multi-planar types only.
+   * `memory`: one entry a plane where the record says V4L2_MEMORY_USERPTR; the record's pointers come back as 0. */
+  | { kind: 'buffer'; nr: number; buffer: Uint8Array; planes?: Uint8Array; memory?: readonly PlaneMemory[] }
+  /** DQBUF of `buffer`'s type and memory; pointers come back as 0. */
+  | { kind: 'dequeueBuffer'; buffer: Uint8Array; planes?: Uint8Array }
+  /** DQEVENT; `event`: 136 bytes. */
+  | { kind: 'dequeueEvent'; event: Uint8Array }
+  /** G/S/TRY_EXT_CTRLS (71, 72, 73). `controls`: 32 bytes; `array`: 20 bytes a control; `payloads`: one entry a control,
+   * null where the union holds a value. `size` must equal the payload's length; `ptr` fields keep the caller's bytes. */
+  | {
+      kind: 'controls';
+      nr: number;
+      controls: Uint8Array;
+      array: Uint8Array;
+      payloads: readonly (Uint8Array | null)[];
+    }
+  /** Maps `length` bytes of the node at `offset` (mmap(2)); `region` is set when the errno is 0. */
+  | { kind: 'map'; offset: number; length: number; region?: Region }
+  /** Sets the watcher's epoll mask (EPOLLET is added). Bits: NodeEvents. */
+  | { kind: 'watch'; events: number };
+
+/** epoll bits of a node's readiness. */
+export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 0x010 } as const;
+
+/**
+ * One open file on a V4L2 node, with its two threads: the lane (calls in order, and the close) and
+ * the watcher (a private, edge-triggered epoll; no V4L2 descriptor ever enters libuv).
+ */
+export interface NodeFile {
+  /** Opens O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. A number: duplicates that descriptor. */
+  open(path: string | number, done: (errno: number) => void): void;
+  /** Runs the call on this thread, now. EBADF unless open. */
+  run(call: NodeCall): number;
+  /** Runs the call on the lane after everything submitted before; `done` is called on the loop, in order. */
+  submit(call: NodeCall, done: (errno: number) => void): void;
+  /** Closes on the lane after everything submitted before; `onReady` is not called again. Twice is harmless. */
+  close(done?: () => void): void;
+}
+
+/** libuv poll on an ordinary descriptor (through an epoll of its own: the descriptor's flags are not touched). */
+export interface FdPoller {
+  /** Bits of PollEvents to wait for; level-triggered. 0: none. */
+  watch(events: number): void;
+  close(): void;
+}
+
+export const PollEvents = { READABLE: 1, WRITABLE: 4 } as const;
+
+export interface Native {
+  readonly WINDOW_STRIDE: number;
+  readonly WINDOW_OVERLAP: number;
+
+  /** A listening AF_UNIX stream socket, mode 0600. A stale socket file that nobody serves is replaced. Throws. */
+  listen(path: string): number;
+  /** Connects to an AF_UNIX stream socket. Throws. */
+  connect(path: string): number;
+  /** A connected pair. Throws. */
+  socketPair(): [number, number];
+  /** The next connection of a listening socket, or -errno (-EAGAIN: none waits). */
+  accept(fd: number): number;
+  /** One recvmsg into `into`. -errno on failure: -EAGAIN, -ECONNRESET, -EMSGSIZE when descriptors were cut off. Never blocks. */
+  receive(fd: number, into: Uint8Array): Received | number;
+  /** One sendmsg of all bytes with the descriptors on the first one: bytes sent, or -errno. Never blocks, no SIGPIPE. */
+  send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): number;
+
+  /** Bytes sent on a stream socket that the peer has not read yet (SIOCOUTQ), or -errno. */
+  unreadBytes(fd: number): number;
+
+  /** A new eventfd (EFD_NONBLOCK). Throws. */
+  eventFd(): number;
+  /** Whether the descriptor is an eventfd: only then is it safe to read or write it. */
+  isEventFd(fd: number): boolean;
+  /** The eventfd's count, which becomes 0. Never blocks, whatever the descriptor's flags. */
+  drain(fd: number): number;
+  /** Adds 1 to the eventfd; a saturated counter is no error. Returns an errno. Never blocks. */
+  signal(fd: number): number;
+
+  /** An anonymous file of `size` bytes, sealed against shrinking, growing and further seals. Throws. */
+  memoryFile(name: string, size: number): number;
+  /** Gives the pages of a range back (FALLOC_FL_PUNCH_HOLE): it reads as zeros. Returns an errno. */
+  punchHole(fd: number, offset: number, length: number): number;
+  /** Maps `size` bytes at `offset` of a descriptor. Throws: EINVAL also where the file is shorter than that. */
+  Region: new (
+    fd: number,
+    offset: number,
+    size: number,
+  ) => Region;
+
+  FdPoller: new (fd: number, callback: (events: number) => void) => FdPoller;
+  NodeFile: new (onReady: (events: number) => void) => NodeFile;
+
+  /** `sizeof v4l2_buffer`, `offsetof v4l2_buffer.m`, `nr VIDIOC_QBUF`, `size VIDIOC_QBUF`, `dir VIDIOC_QBUF` (1 W, 2 R, 3 WR) as the compiler sees them. */
+  layout(): Record<string, number>;
+}
+
+/** VMB_ADDON names another build of the addon (the lab's, where its C library is older). */
+const path =
+  process.env.VMB_ADDON ??
+  fileURLToPath(new URL('../../build/Release/virtio_media_bridge.node', import.meta.url));
+
+export const native: Native = createRequire(import.meta.url)(path) as Native;
