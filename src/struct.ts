@@ -93,6 +93,7 @@ export function text(length: number): Field<string> {
 }
 
 /** Declares a record: the fields in wire order. */
+// biome-ignore lint/suspicious/noExplicitAny: a field of any type; the record's own type is inferred from it.
 export function struct<F extends Record<string, Field<any>>>(fields: F): Struct<F> {
   const entries = Object.entries(fields);
   const offset: Record<string, number> = {};

@@ -1,0 +1,162 @@
+#!/usr/bin/env node
+/** The command line: which command it is, and how the process ends. Everything else is in cli/, one file a command. */
+import { readFileSync } from 'node:fs';
+import yargs, { type Argv, type CommandModule } from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
+
+const NAME = 'virtio-media-bridge';
+const MAX_WIDTH = 110;
+
+interface Command {
+  /** As yargs has it: the name, then its arguments. */
+  readonly usage: string;
+  readonly describe: string;
+  /** Commands are loaded when they are asked for: help and wrong usage need no addon. */
+  load(): Promise<CommandModule<object, any>>;
+}
+
+const commands: readonly Command[] = [
+  {
+    usage: 'serve',
+    describe: 'give host nodes to a virtual machine, one socket a node',
+    load: async () => (await import('./cli/serve.js')).serve,
+  },
+  {
+    usage: 'list',
+    describe: 'show the V4L2 nodes of this host, and which of them can be served',
+    load: async () => (await import('./cli/list.js')).list,
+  },
+  {
+    usage: 'inspect <device>',
+    describe: 'show everything about one node',
+    load: async () => (await import('./cli/inspect.js')).inspect,
+  },
+  {
+    usage: 'probe <socket>',
+    describe: 'connect to a bridge as a VMM and its guest would, and capture a picture',
+    load: async () => (await import('./cli/probe.js')).probe,
+  },
+];
+
+const PRINT_CAPABILITIES = '--print-capabilities';
+const helpAndVersion: ReadonlySet<string> = new Set(['--help', '-h', '--version']);
+
+async function main(words: readonly string[]): Promise<number> {
+  if (words.includes(PRINT_CAPABILITIES)) {
+    console.log(JSON.stringify({ type: 'media', features: [] }));
+    return ExitCode.OK;
+  }
+  const parser = parserOf();
+  if (words.length === 0) {
+    parser.showHelp('log');
+    return ExitCode.OK;
+  }
+  await parser.parseAsync(withCommand(words));
+  return Number(process.exitCode ?? ExitCode.OK);
+}
+
+/** Management software starts a back-end with options alone (QEMU, docs/interop/vhost-user.rst): that is `serve`. */
+function withCommand(words: readonly string[]): string[] {
+  const [first] = words;
+  return first?.startsWith('-') && !helpAndVersion.has(first) ? ['serve', ...words] : [...words];
+}
+
+function parserOf(): Argv {
+  const parser = yargs()
+    .scriptName(NAME)
+    .usage(`$0 <command>\n\nGives a virtual machine a V4L2 device of this host as a virtio-media device.`)
+    .parserConfiguration({
+      'boolean-negation': false,
+      'dot-notation': false,
+      'greedy-arrays': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+    })
+    .locale('en')
+    .version(version())
+    .help()
+    .alias('help', 'h')
+    .strict()
+    .demandCommand(1)
+    .exitProcess(false)
+    .fail(false)
+    .wrap(Math.min(MAX_WIDTH, process.stdout.columns ?? MAX_WIDTH))
+    .epilogue('Exit codes and errors: docs/errors.md. Command lines of the VMMs: docs/vmm.md.');
+  for (const command of commands) parser.command(whenAsked(command));
+  return parser;
+}
+
+function whenAsked({ usage, describe, load }: Command): CommandModule {
+  return {
+    command: usage,
+    describe,
+    builder: async (parser: Argv) => {
+      const { builder } = await loaded(load);
+      return typeof builder === 'function' ? builder(parser) : parser.options(builder ?? {});
+    },
+    handler: async (options) => (await loaded(load)).handler(options),
+  } as CommandModule;
+}
+
+async function loaded(load: Command['load']): Promise<CommandModule<object, any>> {
+  try {
+    return await load();
+  } catch (error) {
+    throw addonProblem(error) ?? error;
+  }
+}
+
+/** An addon that is absent, or was built for another machine. */
+function addonProblem(error: unknown): OperatorError | undefined {
+  const { code, message = '' } = error as NodeJS.ErrnoException;
+  if (!message.includes('.node')) return undefined;
+  if (code === 'MODULE_NOT_FOUND')
+    return new OperatorError('ERR_ADDON', 'the native addon is not built: run `npm run build:addon` in the package');
+  if (code === 'ERR_DLOPEN_FAILED')
+    return new OperatorError('ERR_ADDON', `the native addon does not load here, rebuild it with \`npm run build:addon\`: ${message}`);
+  return undefined;
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+/** yargs throws its own class for a command line that it does not understand. */
+function isUsageError(error: unknown): error is Error {
+  const { name, code } = error as NodeJS.ErrnoException;
+  return name === 'YError' || code === 'ERR_USAGE';
+}
+
+/** What yargs says, as one sentence. */
+function usageSentence(message: string): string {
+  const choice = /Argument: (\S+), Given: (.+), Choices: (.+)/.exec(message);
+  if (choice) return `--${choice[1]} must be one of ${choice[3]}, not ${choice[2]}`;
+  const flat = message.replaceAll(/\s*\n\s*/g, ' ').trim();
+  return flat.charAt(0).toLowerCase() + flat.slice(1);
+}
+
+/** One line on stderr; the stack only of a fault of our own. */
+function report(error: unknown, words: readonly string[]): number {
+  if (isUsageError(error)) {
+    const command = commands.find(({ usage }) => usage.split(' ')[0] === withCommand(words)[0]);
+    const help = [NAME, ...(command ? [command.usage.split(' ')[0]] : []), '--help'].join(' ');
+    console.error(`${NAME}: ${usageSentence(error.message)} (see ${help})`);
+    return ExitCode.USAGE;
+  }
+  const code = exitCodeOf(error);
+  const text = error instanceof Error ? (code === ExitCode.INTERNAL ? error.stack : error.message) : String(error);
+  console.error(`${NAME}: ${text}`);
+  return code;
+}
+
+/** `list | head`: a reader that has seen enough is no error. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(ExitCode.OK);
+});
+
+const words = hideBin(process.argv);
+// An explicit exit: a call that hangs in a driver must not keep the process.
+process.exit(await main(words).catch((error: unknown) => report(error, words)));

@@ -1,0 +1,44 @@
+/** The VMM options that fit a served pair, ready to paste into a shell. */
+import { resolve } from 'node:path';
+import { boundPath } from './activation.js';
+import type { Pair } from './pairs.js';
+
+/** Of what the guest gets when the operator does not say; QEMU wants the same number twice. */
+const EXAMPLE_MEMORY = '4G';
+
+/** All pairs of one VM. Empty where the VMM is connected already (--fd). */
+export function vmmOptions(pairs: readonly Pair[]): string {
+  const served = pairs.flatMap(({ device, socket }) => {
+    const path = socketPathOf(socket);
+    return path === undefined ? [] : [{ device, path }];
+  });
+  if (served.length === 0) return '';
+  const lines = [
+    ...served.map(({ device, path }) => `${nameOf(device)} is served on ${path}`),
+    '',
+    'QEMU (the memory of the guest must be shared; put its size in both places):',
+    `  -m ${EXAMPLE_MEMORY} -object memory-backend-memfd,id=vmb-memory,size=${EXAMPLE_MEMORY},share=on -machine memory-backend=vmb-memory`,
+    ...served.map(({ path }, index) => `  ${qemuDevice(path, index)}`),
+    'crosvm:',
+    ...served.map(({ path }) => `  --vhost-user ${quoted(`media,socket=${path}`)}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** QEMU reads `,` as the end of a value and `,,` as a comma. */
+function qemuDevice(path: string, index: number): string {
+  const chardev = quoted(`socket,id=vmb${index},path=${path.replaceAll(',', ',,')}`);
+  return `-chardev ${chardev} -device vhost-user-media-pci,chardev=vmb${index},vectors=3`;
+}
+
+function socketPathOf(socket: Pair['socket']): string | undefined {
+  if ('path' in socket) return resolve(socket.path);
+  return 'listeningFd' in socket ? boundPath(socket.listeningFd) : undefined;
+}
+
+const nameOf = (device: Pair['device']): string =>
+  typeof device === 'number' ? `descriptor ${device}` : device;
+
+/** For a POSIX shell; plain words stay as they are. */
+const quoted = (word: string): string =>
+  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

@@ -1,0 +1,100 @@
+/** The back-end's requests to the VMM, served one after the other as the VMM would. */
+import { closeSync } from 'node:fs';
+import { BackendRequest, features, HeaderFlags, sharedMemoryMap } from '../vhost-user/protocol.js';
+import { type Message, MessageStream } from './message-stream.js';
+import type { MapRequest, ShmWindow } from './shm-window.js';
+
+/** What a test may do to a request before it is carried out; a promise holds it back. */
+export type Verdict = 'serve' | 'refuse';
+export type Judge = (request: number, map: MapRequest | undefined) => Verdict | Promise<Verdict>;
+
+export interface ChannelOwner {
+  readonly window: ShmWindow;
+  readonly acknowledges: boolean;
+  readonly judge: Judge;
+  /** Resolves when the VMM has time for the back-end. */
+  turn(): Promise<void>;
+  /** A request has been carried out, and acknowledged if that was due; `refusal`: why it was not. */
+  served(request: number, refusal: string | undefined): Promise<void>;
+  /** The back-end does not speak the protocol, or hung up. */
+  ended(reason: Error): void;
+}
+
+/** What QEMU answers to anything that it refuses. */
+const REFUSED = 1n;
+
+export class BackendChannel {
+  readonly #stream: MessageStream;
+  readonly #owner: ChannelOwner;
+  readonly #waiting: Message[] = [];
+  #serving = false;
+  #open = true;
+
+  /** Takes the descriptor. */
+  constructor(fd: number, owner: ChannelOwner) {
+    this.#owner = owner;
+    this.#stream = new MessageStream(fd, {
+      message: (message) => this.#receive(message),
+      ended: (reason) => this.#end(reason),
+    });
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#stream.close();
+    for (const { descriptors } of this.#waiting.splice(0)) for (const fd of descriptors) closeSync(fd);
+  }
+
+  #end(reason: Error): void {
+    this.close();
+    this.#owner.ended(reason);
+  }
+
+  #receive(message: Message): void {
+    this.#waiting.push(message);
+    if (this.#serving) return;
+    this.#serving = true;
+    this.#serveAll().catch((error: Error) => this.#end(error));
+  }
+
+  async #serveAll(): Promise<void> {
+    while (this.#open && this.#waiting.length > 0) {
+      await this.#owner.turn();
+      const message = this.#waiting.shift();
+      if (message) await this.#serve(message);
+    }
+    this.#serving = false;
+  }
+
+  async #serve({ request, flags, body, descriptors }: Message): Promise<void> {
+    try {
+      const refusal = await this.#carryOut(request, body, descriptors);
+      if (!this.#open) return;
+      if (flags & HeaderFlags.NEED_REPLY && this.#owner.acknowledges)
+        this.#stream.send(request, HeaderFlags.REPLY, acknowledgement(refusal));
+      await this.#owner.served(request, refusal);
+    } finally {
+      for (const fd of descriptors) closeSync(fd);
+    }
+  }
+
+  async #carryOut(request: number, body: Buffer, descriptors: number[]): Promise<string | undefined> {
+    const { window, judge } = this.#owner;
+    const isMap = request === BackendRequest.SHMEM_MAP || request === BackendRequest.SHMEM_UNMAP;
+    if (isMap && body.length !== sharedMemoryMap.size) return `a body of ${body.length} bytes`;
+    const map = isMap ? sharedMemoryMap.read(body) : undefined;
+    if ((await judge(request, map)) === 'refuse') return 'refused on request';
+    if (!this.#open) return 'closed';
+    if (!map) return request === BackendRequest.CONFIG_CHANGE ? undefined : `unknown request ${request}`;
+    if (request === BackendRequest.SHMEM_UNMAP) return window.unmap(map);
+    const fd = descriptors.shift();
+    return fd === undefined ? 'no descriptor' : window.map(map, fd);
+  }
+}
+
+function acknowledgement(refusal: string | undefined): Buffer {
+  const body = Buffer.alloc(features.size);
+  body.writeBigUInt64LE(refusal ? REFUSED : 0n);
+  return body;
+}

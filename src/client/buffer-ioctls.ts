@@ -1,0 +1,72 @@
+/** QUERYBUF, QBUF and PREPARE_BUF: a record, its planes, and where the memory of USERPTR planes lies. */
+import { ioctlCommand, responseHeader } from '../media/protocol.js';
+import { Ioctl } from '../v4l2/ioctls.js';
+import { BufferType, buffer as bufferRecord, plane as planeRecord } from '../v4l2/layout.js';
+import type { BufferRecord, PlaneRecord } from './event-lane.js';
+import type { GuestDriver } from './guest-driver.js';
+import type { Piece } from './pieces.js';
+import { encoded } from './record.js';
+import { sgList } from './sg-list.js';
+import { type Answer, checked } from './transaction.js';
+
+export interface BufferRequest {
+  readonly buffer: Partial<BufferRecord>;
+  /** Multi-planar types; `length` of the record follows from it. */
+  readonly planes?: readonly Partial<PlaneRecord>[];
+  /** USERPTR: the guest memory of each plane; one list for single-planar types. */
+  readonly memory?: readonly (readonly Piece[])[];
+}
+
+export interface BufferAnswer {
+  readonly buffer: BufferRecord;
+  readonly planes: PlaneRecord[];
+}
+
+export function isMultiplanar(type: number): boolean {
+  return type === BufferType.VIDEO_CAPTURE_MPLANE || type === BufferType.VIDEO_OUTPUT_MPLANE;
+}
+
+/** Sends `nr` with the descriptors of the Linux driver: the record and its planes are the same memory both ways. */
+export async function bufferIoctl(
+  driver: GuestDriver,
+  sessionId: number,
+  nr: number,
+  request: BufferRequest,
+): Promise<BufferAnswer> {
+  const planes = Buffer.concat((request.planes ?? []).map((fields) => encoded(planeRecord, fields)));
+  const fields = request.planes ? { length: request.planes.length, ...request.buffer } : request.buffer;
+  const lists = Buffer.concat((request.memory ?? []).map(sgList));
+  const block = driver.heap.block(
+    ioctlCommand.size,
+    bufferRecord.size,
+    planes.length,
+    lists.length,
+    responseHeader.size,
+  );
+  const [command, record, planePiece, sgPiece, response] = block.pieces;
+  driver.writeIoctl(block.bytes(0), sessionId, nr);
+  block.bytes(1).set(encoded(bufferRecord, fields));
+  block.bytes(2).set(planes);
+  block.bytes(3).set(lists);
+  const operation = driver.operation(nr);
+  const { type = 0, index = 0 } = fields;
+  const answered = ({ errno }: Answer) => {
+    if (errno === 0 && nr === Ioctl.QBUF) driver.queued.queue(sessionId, type, index);
+  };
+  const answer = await driver.transact({
+    operation,
+    block,
+    readable: [command, record, planePiece, sgPiece],
+    writable: [response, record, planePiece],
+    answered,
+  });
+  return readBuffer(checked(operation, answer, responseHeader.size + bufferRecord.size).payload);
+}
+
+/** A record and the planes behind it. */
+export function readBuffer(payload: Uint8Array): BufferAnswer {
+  const planes: PlaneRecord[] = [];
+  for (let at = bufferRecord.size; at + planeRecord.size <= payload.length; at += planeRecord.size)
+    planes.push(planeRecord.read(payload, at));
+  return { buffer: bufferRecord.read(payload), planes };
+}

@@ -1,0 +1,232 @@
+/** What a front-end says to its back-end, step by step; the dialect decides which steps, and in which order. */
+import { struct, u32, u64 } from '../struct.js';
+import {
+  configHeader,
+  features as featureSet,
+  HeaderFlags,
+  Protocol,
+  sharedMemoryConfig,
+  Virtio,
+  vringAddress,
+  vringState,
+} from '../vhost-user/protocol.js';
+import type { ControlChannel } from './control-channel.js';
+import type { Dialect, RealizeStep, RingStep, StartStep, StopStep } from './dialects.js';
+import { ProtocolError } from './driver-error.js';
+import { type AnnouncedRegion, USER_ADDRESS_OFFSET } from './memfd-ram.js';
+import { MemoryTable } from './memory-table.js';
+import { Request, requestName } from './requests.js';
+import type { RingLink } from './ring-link.js';
+
+/** Body of the requests that carry one number, and of acknowledgements. */
+const number64 = struct({ value: u64 });
+/** A queue with a descriptor: the index in a 64-bit word. */
+const queueFd = struct({ index: u32, zero: u32 });
+const EMPTY = Buffer.alloc(0);
+
+export interface Wishes {
+  readonly virtioFeatures: bigint;
+  readonly protocolFeatures: bigint;
+  readonly rings: readonly RingLink[];
+  /** Everything that the guest can reach: RAM, and what is mapped where the VMM shows that. */
+  regions(): readonly AnnouncedRegion[];
+  /** Opens the back-end channel anew and gives the back-end's end of it. */
+  openChannel(): number;
+  /** The channel's other end has been given away. */
+  channelSent(fd: number): void;
+  dropChannel(): void;
+}
+
+export class Conversation {
+  /** Virtio features: what the back-end offers, and what was agreed on. */
+  offered = 0n;
+  features = 0n;
+  /** Protocol features that both sides have. */
+  protocol = 0n;
+  offeredProtocol = 0n;
+  queues = 0;
+  /** Size of SHM region 0 as the back-end says it; undefined: nobody asked. */
+  shmSize: number | undefined;
+  readonly #control: ControlChannel;
+  readonly #dialect: Dialect;
+  readonly #wishes: Wishes;
+  #memory: MemoryTable | undefined;
+  #featuresSent: bigint | undefined;
+
+  constructor(control: ControlChannel, dialect: Dialect, wishes: Wishes) {
+    this.#control = control;
+    this.#dialect = dialect;
+    this.#wishes = wishes;
+  }
+
+  readonly realize: Readonly<Record<RealizeStep, () => Promise<void>>> = {
+    features: async () => {
+      this.offered = featureSet.get(viewOf(await this.ask(Request.GET_FEATURES, EMPTY, featureSet.size)), 0);
+      this.features = this.offered & (this.#wishes.virtioFeatures | Virtio.PROTOCOL_FEATURES);
+      if (!(this.features & Virtio.PROTOCOL_FEATURES))
+        throw new ProtocolError('the back-end has no protocol features (bit 30)');
+    },
+    'protocol features': async () => {
+      const answer = await this.ask(Request.GET_PROTOCOL_FEATURES, EMPTY, featureSet.size);
+      this.offeredProtocol = featureSet.get(viewOf(answer), 0);
+      this.protocol = this.offeredProtocol & this.#wishes.protocolFeatures;
+      await this.tell(Request.SET_PROTOCOL_FEATURES, bits(this.protocol));
+    },
+    'queue number': async () => {
+      if (!this.has(Protocol.MQ)) return;
+      this.queues = number64.read(await this.ask(Request.GET_QUEUE_NUM, EMPTY, number64.size)).value;
+    },
+    'memory slots': async () => {
+      if (this.has(Protocol.CONFIGURE_MEM_SLOTS))
+        await this.ask(Request.GET_MAX_MEM_SLOTS, EMPTY, number64.size);
+    },
+    'back-end channel': () => this.#sendChannel(),
+    owner: () => this.tell(Request.SET_OWNER, EMPTY),
+    'call and error': async () => {
+      for (const ring of this.#wishes.rings) {
+        await this.tell(Request.SET_VRING_CALL, queueWord(ring), [ring.callFd]);
+        await this.tell(Request.SET_VRING_ERR, queueWord(ring), [ring.errorFd]);
+      }
+    },
+    'shared memory': async () => {
+      if (!this.has(Protocol.SHMEM)) return;
+      const answer = await this.ask(Request.GET_SHMEM_CONFIG, EMPTY, sharedMemoryConfig.size);
+      const { count, sizes } = sharedMemoryConfig.read(answer);
+      this.shmSize = count === 0 ? 0 : u64.get(viewOf(sizes), 0);
+    },
+  };
+
+  readonly start: Readonly<Record<StartStep, () => Promise<void>>> = {
+    owner: this.realize.owner,
+    'back-end channel': this.realize['back-end channel'],
+    features: async () => {
+      if (!this.#dialect.repeatsFeatures && this.#featuresSent === this.features) return;
+      this.#featuresSent = this.features;
+      await this.tell(Request.SET_FEATURES, bits(this.features));
+    },
+    memory: () => this.announceMemory(),
+    sizes: () => this.#eachRing(this.ring.num),
+    rings: async () => {
+      for (const ring of this.#wishes.rings)
+        for (const step of this.#dialect.ring) await this.ring[step](ring);
+    },
+    enable: async () => {
+      await this.#eachRing(this.ring.enable);
+      // Without acknowledgements QEMU makes sure of it by asking anything at all.
+      if (!this.has(Protocol.REPLY_ACK)) await this.ask(Request.GET_FEATURES, EMPTY, featureSet.size);
+    },
+    'call again': () => this.#eachRing(this.ring.call),
+  };
+
+  readonly ring: Readonly<Record<RingStep, (ring: RingLink) => Promise<void>>> = {
+    num: (ring) => this.tell(Request.SET_VRING_NUM, stateOf(ring, driverOf(ring).size)),
+    base: (ring) => {
+      const bases = { returned: ring.base, zero: 0, available: driverOf(ring).availableIndex };
+      return this.tell(Request.SET_VRING_BASE, stateOf(ring, bases[this.#dialect.base]));
+    },
+    address: (ring) => {
+      const { descriptors, available, used } = driverOf(ring).places;
+      const address = vringAddress.encode({
+        index: ring.index,
+        flags: 0,
+        descriptors: descriptors + USER_ADDRESS_OFFSET,
+        used: used + USER_ADDRESS_OFFSET,
+        available: available + USER_ADDRESS_OFFSET,
+        log: used,
+      });
+      return this.tell(Request.SET_VRING_ADDR, address);
+    },
+    kick: (ring) => {
+      for (let i = 0; i < this.#dialect.initialKicks; i++) ring.kick();
+      return this.tell(Request.SET_VRING_KICK, queueWord(ring), [ring.kickFd]);
+    },
+    call: (ring) => this.tell(Request.SET_VRING_CALL, queueWord(ring), [ring.callFd]),
+    enable: (ring) => this.tell(Request.SET_VRING_ENABLE, stateOf(ring, 1)),
+  };
+
+  readonly stop: Readonly<Record<StopStep, () => Promise<void>>> = {
+    disable: () => this.#eachRing((ring) => this.tell(Request.SET_VRING_ENABLE, stateOf(ring, 0))),
+    'get base': () =>
+      this.#eachRing(async (ring) => {
+        const answer = await this.ask(Request.GET_VRING_BASE, stateOf(ring, 0), vringState.size);
+        ring.base = vringState.read(answer).num;
+      }),
+    'drop back-end channel': async () => this.#wishes.dropChannel(),
+  };
+
+  has(feature: bigint): boolean {
+    return (this.protocol & feature) !== 0n;
+  }
+
+  /** Tells the back-end what memory there is now. */
+  announceMemory(): Promise<void> {
+    this.#memory ??= new MemoryTable(this.has(Protocol.CONFIGURE_MEM_SLOTS), (...message) =>
+      this.tell(...message),
+    );
+    return this.#memory.announce(this.#wishes.regions());
+  }
+
+  async getConfig(offset: number, size: number): Promise<Buffer> {
+    const body = Buffer.concat([configHeader.encode({ offset, size, flags: 0 }), Buffer.alloc(size)]);
+    const answer = await this.ask(Request.GET_CONFIG, body, body.length);
+    const echoed = configHeader.read(answer);
+    if (echoed.offset !== offset || echoed.size !== size)
+      throw new ProtocolError(`GET_CONFIG of ${size} bytes at ${offset} was answered for another range`);
+    return answer.subarray(configHeader.size);
+  }
+
+  /** A request with an answer of its own, of exactly `size` bytes. */
+  async ask(request: number, body: Uint8Array, size: number): Promise<Buffer> {
+    const answer = await this.#control.ask(request, body);
+    if (answer.length !== size)
+      throw new ProtocolError(`${requestName(request)}: an answer of ${answer.length} bytes, it has ${size}`);
+    return answer;
+  }
+
+  /** A request without; acknowledged where the dialect wants that and the back-end can. */
+  async tell(request: number, body: Uint8Array, descriptors: readonly number[] = []): Promise<void> {
+    const { needReply } = this.#dialect;
+    const wanted = needReply === 'all' || needReply.has(request);
+    if (!wanted || !this.has(Protocol.REPLY_ACK)) return this.#control.tell(request, body, descriptors);
+    const answer = await this.#control.ask(request, body, descriptors, HeaderFlags.NEED_REPLY);
+    if (answer.length !== number64.size || number64.read(answer).value !== 0)
+      throw new ProtocolError(`${requestName(request)}: the back-end refused it`);
+  }
+
+  async #sendChannel(): Promise<void> {
+    if (!this.has(Protocol.BACKEND_REQ)) return;
+    const fd = this.#wishes.openChannel();
+    try {
+      await this.tell(Request.SET_BACKEND_REQ_FD, EMPTY, [fd]);
+    } finally {
+      this.#wishes.channelSent(fd);
+    }
+  }
+
+  async #eachRing(step: (ring: RingLink) => Promise<void>): Promise<void> {
+    for (const ring of this.#wishes.rings) await step(ring);
+  }
+}
+
+function bits(value: bigint): Buffer {
+  const body = Buffer.alloc(featureSet.size);
+  body.writeBigUInt64LE(value);
+  return body;
+}
+
+function stateOf(ring: RingLink, num: number): Buffer {
+  return vringState.encode({ index: ring.index, num });
+}
+
+function queueWord(ring: RingLink): Buffer {
+  return queueFd.encode({ index: ring.index, zero: 0 });
+}
+
+function driverOf(ring: RingLink) {
+  if (!ring.driver) throw new Error(`queue ${ring.index} was never created`);
+  return ring.driver;
+}
+
+function viewOf(bytes: Uint8Array): DataView {
+  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

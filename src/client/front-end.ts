@@ -1,0 +1,266 @@
+/**
+ * A vhost-user front-end with memory of its own: it speaks to a back-end as one of the four VMMs would, and is the
+ * machine that a GuestDriver runs on.
+ */
+import { closeSync } from 'node:fs';
+import { config as configSpace } from '../media/protocol.js';
+import { native } from '../native.js';
+import { BackendRequest, Protocol, Virtio } from '../vhost-user/protocol.js';
+import { BackendChannel, type Judge, type Verdict } from './backend-channel.js';
+import { ControlChannel } from './control-channel.js';
+import { Conversation } from './conversation.js';
+import { type Dialect, type DialectName, dialects, type StopStep } from './dialects.js';
+import { DriverQueue } from './driver-queue.js';
+import { Heap } from './heap.js';
+import type { InterruptHandler, Machine } from './machine.js';
+import { type AnnouncedRegion, MemfdRam } from './memfd-ram.js';
+import { MAX_TABLE_REGIONS } from './memory-table.js';
+import type { Piece } from './pieces.js';
+import { RingLink } from './ring-link.js';
+import { type MapRequest, ShmWindow } from './shm-window.js';
+
+const QUEUES = 2;
+
+export interface FrontEndOptions {
+  readonly dialect: DialectName | Dialect;
+  /** Protocol features to acknowledge where they are offered; by default the dialect's. */
+  readonly protocolFeatures?: bigint;
+  /** Virtio features that the guest driver accepts where they are offered; by default the dialect's. */
+  readonly virtioFeatures?: bigint;
+  readonly queueSize: number;
+  /** Guest-physical ranges of RAM, multiples of the page size. */
+  readonly ram: readonly Piece[];
+  /** Milliseconds for every answer of the back-end. */
+  readonly timeout: number;
+  /** Size of the SHM window for dialects that do not ask for it. */
+  readonly shmSize: number;
+  /** Decides over requests of the back-end before they are carried out; may hold them back. */
+  readonly judge: Judge;
+}
+
+export const defaults: FrontEndOptions = {
+  dialect: 'qemu',
+  queueSize: 256,
+  ram: [{ address: 0x4000_0000, length: 16 << 20 }],
+  timeout: 5000,
+  shmSize: 4 * 2 ** 30,
+  judge: () => 'serve',
+};
+
+export class FrontEnd implements Machine {
+  readonly heap: Heap;
+  readonly dialect: Dialect;
+  readonly conversation: Conversation;
+  /** Every request may be sent by hand, for tests of the other side. */
+  readonly control: ControlChannel;
+  readonly rings: readonly RingLink[];
+  sharedMemory = new ShmWindow(0, 'refuse');
+  /** How often the back-end has said that the configuration has changed. */
+  configChanges = 0;
+  /** Why a real VMM would be dead by now; undefined: it lives. */
+  crash: string | undefined;
+  /** What a real VMM would have written on its stderr. */
+  readonly warnings: string[] = [];
+  readonly #options: FrontEndOptions;
+  readonly #ram: MemfdRam;
+  #channel: BackendChannel | undefined;
+  #driver: InterruptHandler | undefined;
+  #running = false;
+  #closed: Error | undefined;
+  /** The section that the VMM is in: nothing of the back-end is served meanwhile. */
+  #section: Promise<void> = Promise.resolve();
+
+  private constructor(fd: number, options: FrontEndOptions) {
+    this.#options = options;
+    this.dialect = typeof options.dialect === 'string' ? dialects[options.dialect] : options.dialect;
+    this.control = new ControlChannel(fd, options.timeout, (reason) => this.#end(reason));
+    this.#ram = new MemfdRam(options.ram);
+    this.heap = new Heap(this.#ram, options.ram);
+    this.rings = Array.from({ length: QUEUES }, (_, i) => new RingLink(i, () => this.#driver?.poll()));
+    this.conversation = new Conversation(this.control, this.dialect, {
+      virtioFeatures: options.virtioFeatures ?? this.dialect.virtioFeatures,
+      protocolFeatures: options.protocolFeatures ?? this.dialect.protocolFeatures,
+      rings: this.rings,
+      regions: () => this.#regions(),
+      openChannel: () => this.#openChannel(),
+      channelSent: closeSync,
+      dropChannel: () => this.#channel?.close(),
+    });
+  }
+
+  /** Connects to a socket, or takes a connected descriptor, and speaks as far as a VMM does before its guest runs. */
+  static async connect(target: string | number, options: Partial<FrontEndOptions> = {}): Promise<FrontEnd> {
+    const fd = typeof target === 'number' ? target : native.connect(target);
+    const frontEnd = new FrontEnd(fd, { ...defaults, ...options });
+    try {
+      await frontEnd.#realize();
+    } catch (error) {
+      frontEnd.close();
+      throw error;
+    }
+    return frontEnd;
+  }
+
+  /** Whether the device is started. */
+  get running(): boolean {
+    return this.#running;
+  }
+
+  /** Why the connection has ended; undefined: it has not. */
+  get ended(): Error | undefined {
+    return this.#closed;
+  }
+
+  /** The configuration space, read whole. */
+  async readConfig() {
+    return configSpace.read(await this.conversation.getConfig(0, configSpace.size));
+  }
+
+  createQueue(index: number): DriverQueue {
+    const ring = this.rings[index]!;
+    const { features } = this.conversation;
+    ring.driver = new DriverQueue(this.heap, {
+      size: this.#options.queueSize,
+      indirect: (features & Virtio.RING_INDIRECT_DESC) !== 0n,
+      eventIdx: (features & Virtio.RING_EVENT_IDX) !== 0n,
+      kick: () => ring.kick(),
+    });
+    return ring.driver;
+  }
+
+  attach(driver: InterruptHandler | undefined): void {
+    this.#driver = driver;
+  }
+
+  ready(): Promise<void> {
+    return this.start();
+  }
+
+  window(offset: number, length: number): Uint8Array {
+    return this.sharedMemory.view(offset, length);
+  }
+
+  /** DRIVER_OK, or the end of a pause. */
+  start(): Promise<void> {
+    return this.#exclusively(async () => {
+      for (const step of this.dialect.start) await this.conversation.start[step]();
+      this.#running = true;
+    });
+  }
+
+  /** Pauses the VM: the driver and its rings stay, start() goes on. */
+  stop(): Promise<void> {
+    return this.#exclusively(() => this.#stop(this.dialect.pause));
+  }
+
+  /** The guest resets the device: its driver (GuestDriver.remove) and its rings are gone, mappings by the VMM's habit. */
+  reset(): Promise<void> {
+    return this.#exclusively(async () => {
+      await this.#stop(this.dialect.stop);
+      for (const ring of this.rings) {
+        ring.base = 0;
+        ring.driver = undefined;
+      }
+      if (!this.dialect.window.survivesReset) this.sharedMemory.clear();
+    });
+  }
+
+  /** Hangs up and releases everything. Twice is harmless. */
+  close(): void {
+    this.#end(new Error('the front-end was closed'));
+  }
+
+  async #realize(): Promise<void> {
+    for (const step of this.dialect.realize) await this.conversation.realize[step]();
+    const size = this.conversation.has(Protocol.SHMEM)
+      ? (this.conversation.shmSize ?? this.#options.shmSize)
+      : 0;
+    this.sharedMemory = new ShmWindow(size, this.dialect.window.overlap);
+  }
+
+  async #stop(steps: readonly StopStep[]): Promise<void> {
+    this.#running = false;
+    for (const step of steps) await this.conversation.stop[step]();
+  }
+
+  #exclusively(section: () => Promise<void>): Promise<void> {
+    const mine = this.#section.then(section);
+    this.#section = mine.catch(() => undefined);
+    return mine;
+  }
+
+  #regions(): AnnouncedRegion[] {
+    return this.dialect.window.echo
+      ? [...this.#ram.regions, ...this.sharedMemory.regions]
+      : [...this.#ram.regions];
+  }
+
+  #openChannel(): number {
+    this.#channel?.close();
+    const [ours, theirs] = native.socketPair();
+    const { acknowledges, bigLock } = this.dialect.window;
+    const frontEnd = this;
+    this.#channel = new BackendChannel(ours, {
+      get window() {
+        return frontEnd.sharedMemory;
+      },
+      acknowledges,
+      judge: (request, map) => this.#judge(request, map),
+      turn: () => (bigLock ? this.#turn() : Promise.resolve()),
+      served: (request, refusal) => this.#served(request, refusal),
+      ended: (reason) => this.warnings.push(`back-end channel: ${reason.message}`),
+    });
+    return theirs;
+  }
+
+  /** QEMU's big lock: held through every section and every question. */
+  async #turn(): Promise<void> {
+    await this.#section;
+    await this.control.idle();
+  }
+
+  #judge(request: number, map: MapRequest | undefined): Verdict | Promise<Verdict> {
+    if (!this.#running && this.dialect.window.fatal === 'message while stopped') {
+      this.#die(`request ${request} of the back-end came while the device was not started`);
+      return 'refuse';
+    }
+    return this.#options.judge(request, map);
+  }
+
+  async #served(request: number, refusal: string | undefined): Promise<void> {
+    if (refusal) {
+      this.warnings.push(`request ${request} of the back-end: ${refusal}`);
+      if (this.dialect.window.fatal === 'refused request') this.#die(refusal);
+    } else if (request === BackendRequest.CONFIG_CHANGE) this.configChanges++;
+    else if (this.dialect.window.echo && this.#running) await this.#echo();
+  }
+
+  /** QEMU shows every mapping to every vhost device of the VM, the one that asked for it included. */
+  async #echo(): Promise<void> {
+    const slots = this.conversation.has(Protocol.CONFIGURE_MEM_SLOTS);
+    const count = this.#regions().length;
+    try {
+      if (slots || count <= MAX_TABLE_REGIONS) await this.conversation.announceMemory();
+      else this.warnings.push(`vhost_set_mem_table failed: ${count} regions do not fit`);
+    } catch (error) {
+      this.warnings.push(`vhost_set_mem_table failed: ${(error as Error).message}`);
+    }
+  }
+
+  #die(reason: string): void {
+    this.crash ??= reason;
+    this.#end(new Error(`the VMM would have died: ${reason}`));
+  }
+
+  #end(reason: Error): void {
+    if (this.#closed) return;
+    this.#closed = reason;
+    this.#running = false;
+    this.#driver?.fail(reason);
+    this.#channel?.close();
+    this.control.close();
+    for (const ring of this.rings) ring.close();
+    this.sharedMemory.clear();
+    this.#ram.close();
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * A virtio-media driver as Linux has it: the same descriptors, the same bytes, the same habits (VIRTIO 1.4, Media
+ * Device). What the Linux driver would choke on is kept in `complaints`.
+ */
+import {
+  COMMANDQ,
+  Command,
+  closeCommand,
+  commandHeader,
+  EVENTQ,
+  ioctlCommand,
+  MMAP_FLAG_RW,
+  mmapCommand,
+  mmapResponse,
+  munmapCommand,
+  openResponse,
+  responseHeader,
+} from '../media/protocol.js';
+import { type Field, type Struct, struct, u32, type ValueOf } from '../struct.js';
+import { type Direction, Ioctl, ioctls } from '../v4l2/ioctls.js';
+import { requestBuffers } from '../v4l2/layout.js';
+import { CommandLane, type LaneOptions } from './command-lane.js';
+import { type DriverQueue, RingError } from './driver-queue.js';
+import { EventLane, type MediaEvent } from './event-lane.js';
+import type { Block, Heap } from './heap.js';
+import { Inbox } from './inbox.js';
+import type { Machine } from './machine.js';
+import { gather, type Piece } from './pieces.js';
+import { QueuedBuffers } from './queued-buffers.js';
+import { encoded } from './record.js';
+import { type Answer, checked, readAnswer, type Transaction } from './transaction.js';
+
+/** What STREAMON and STREAMOFF point to. */
+const stream = struct({ type: u32 });
+/** CLOSE's reserved word holds what the driver's last command left there. */
+const STALE = 0x5a5a_0067;
+/** G_INPUT, G_OUTPUT: the Linux driver sends them as read-write, against their _IOR. */
+const SENT_AS_READ_WRITE: ReadonlySet<number> = new Set([38, 46]);
+
+export interface Mapping {
+  /** Offset in the SHM window. */
+  readonly driverAddress: number;
+  readonly length: number;
+}
+
+export class GuestDriver {
+  /** What the device did that the Linux driver has no remedy for: lost events, buffers that were not queued. */
+  readonly complaints: string[] = [];
+  readonly heap: Heap;
+  readonly queued = new QueuedBuffers();
+  readonly #machine: Machine;
+  readonly #queues: DriverQueue[];
+  readonly #commands: CommandLane;
+  readonly #events: EventLane;
+  readonly #inboxes = new Map<number, Inbox>();
+  #removed: Error | undefined;
+
+  private constructor(machine: Machine, options: LaneOptions) {
+    this.#machine = machine;
+    this.heap = machine.heap;
+    const commandq = machine.createQueue(COMMANDQ);
+    const eventq = machine.createQueue(EVENTQ);
+    this.#queues = [commandq, eventq];
+    this.#commands = new CommandLane(commandq, options);
+    this.#events = new EventLane(eventq, machine.heap, {
+      deliver: (event) => this.#deliver(event),
+      complain: (sentence) => this.complaints.push(sentence),
+    });
+    machine.attach(this);
+  }
+
+  /** Sets the queues up, posts the event buffers, and only then says DRIVER_OK, as the Linux driver does. */
+  static async probe(machine: Machine, options: Partial<LaneOptions> = {}): Promise<GuestDriver> {
+    const driver = new GuestDriver(machine, {
+      timeout: 5000,
+      concurrent: false,
+      cutting: undefined,
+      ...options,
+    });
+    await machine.ready();
+    return driver;
+  }
+
+  /** Answers that came after their time. */
+  get lateAnswers(): number {
+    return this.#commands.lateAnswers;
+  }
+
+  /** Event buffers that are at the device: 16 whenever nothing is being processed. */
+  get postedEvents(): number {
+    return this.#events.posted;
+  }
+
+  /** Collects everything that the device has returned. The machine's interrupt; a test without interrupts calls it. */
+  poll(): void {
+    if (this.#removed) return;
+    try {
+      for (let busy = true; busy; ) {
+        // Events first, answers second: an event whose cause was answered before it is then never seen without its cause.
+        const events = this.#events.take();
+        const answered = this.#commands.collect();
+        for (const event of events) this.#events.process(event);
+        busy = answered || events.length > 0;
+      }
+    } catch (error) {
+      if (!(error instanceof RingError)) throw error;
+      this.complaints.push(error.message);
+      this.fail(error);
+    }
+  }
+
+  async open(): Promise<number> {
+    const block = this.heap.block(commandHeader.size, openResponse.size);
+    commandHeader.write(block.bytes(0), { command: Command.OPEN, reserved: 0 });
+    const answer = await this.#execute(this.#simple('OPEN', block), openResponse.size);
+    const { sessionId } = openResponse.read(answer.whole);
+    this.#inboxes.set(sessionId, new Inbox());
+    return sessionId;
+  }
+
+  /** CLOSE has no response; it is done when the chain has come back. */
+  async close(sessionId: number): Promise<void> {
+    const block = this.heap.block(closeCommand.size);
+    closeCommand.write(block.bytes(0), { command: Command.CLOSE, reserved: 0, sessionId, reserved2: STALE });
+    const answered = () => this.#forget(sessionId);
+    await this.#commands.submit({
+      operation: 'CLOSE',
+      readable: block.pieces,
+      writable: [],
+      block,
+      answered,
+    });
+  }
+
+  /**
+   * Any ioctl without embedded pointers: returns the payload that came back (empty for a write-only one). `payload` is
+   * zero-filled to `size`, and both default to what the ioctl's row says. Throws DriverError with the status.
+   */
+  async ioctl(
+    sessionId: number,
+    nr: number,
+    payload: Uint8Array = new Uint8Array(0),
+    shape: { direction?: Direction; size?: number } = {},
+  ): Promise<Buffer> {
+    const row = ioctls.get(nr);
+    const direction = SENT_AS_READ_WRITE.has(nr) ? 'wr' : (shape.direction ?? row?.direction ?? 'wr');
+    const size = shape.size ?? row?.size ?? payload.length;
+    const operation = this.operation(nr);
+    const block = this.heap.block(ioctlCommand.size, size, responseHeader.size);
+    const [command, data, response] = block.pieces;
+    this.writeIoctl(block.bytes(0), sessionId, nr);
+    block.bytes(1).set(payload.subarray(0, size));
+    // The payload of a read-write ioctl is the same memory in both parts.
+    const transaction = {
+      operation,
+      block,
+      readable: direction === 'r' ? [command] : [command, data],
+      writable: direction === 'w' ? [response] : [response, data],
+      answered: (answer: Answer) => this.#bookkeep(sessionId, nr, block.bytes(1), answer),
+    };
+    const needed = responseHeader.size + (direction === 'w' ? 0 : size);
+    return (await this.#execute(transaction, needed)).payload;
+  }
+
+  /** The same with a record of v4l2/layout.ts in and out; fields that are not given are 0. */
+  // biome-ignore lint/suspicious/noExplicitAny: struct() takes the same open set of fields
+  async call<F extends Record<string, Field<any>>>(
+    sessionId: number,
+    nr: number,
+    record: Struct<F>,
+    fields: Partial<ValueOf<F>> = {},
+  ): Promise<ValueOf<F>> {
+    const row = ioctls.get(nr);
+    const answer = await this.ioctl(sessionId, nr, encoded(record, fields));
+    return record.read(row?.direction === 'w' ? encoded(record, fields) : answer);
+  }
+
+  async mmap(sessionId: number, offset: number, writable = true): Promise<Mapping> {
+    const block = this.heap.block(mmapCommand.size, mmapResponse.size);
+    const flags = writable ? MMAP_FLAG_RW : 0;
+    mmapCommand.write(block.bytes(0), { command: Command.MMAP, reserved: 0, sessionId, flags, offset });
+    const answer = await this.#execute(this.#simple('MMAP', block), mmapResponse.size);
+    const { driverAddress, length } = mmapResponse.read(answer.whole);
+    return { driverAddress, length };
+  }
+
+  async munmap(driverAddress: number): Promise<void> {
+    const block = this.heap.block(munmapCommand.size, responseHeader.size);
+    munmapCommand.write(block.bytes(0), { command: Command.MUNMAP, reserved: 0, driverAddress });
+    await this.#execute(this.#simple('MUNMAP', block), responseHeader.size);
+  }
+
+  /** Live bytes of a mapping. */
+  window(driverAddress: number, length: number): Uint8Array {
+    return this.#machine.window(driverAddress, length);
+  }
+
+  /** Any bytes at all as one command; what the device wrote comes back, header and all. */
+  async command(readable: Uint8Array, writableLength: number): Promise<Buffer> {
+    const block = this.heap.block(readable.length, writableLength);
+    block.bytes(0).set(readable);
+    const [input, output] = block.pieces;
+    let written: Buffer = Buffer.alloc(0);
+    const answered = (length: number) => {
+      written = gather(this.heap.ram, [output], length);
+    };
+    await this.#commands.submit({
+      operation: 'a raw command',
+      readable: [input],
+      writable: [output],
+      block,
+      answered,
+    });
+    return written;
+  }
+
+  /** Sends a laid-out command and reads its answer, whatever its status. */
+  async transact({ operation, block, readable, writable, answered }: Transaction): Promise<Answer> {
+    let answer: Answer | undefined;
+    const seen = (written: number) => {
+      answer = readAnswer(operation, gather(this.heap.ram, writable, written));
+      answered?.(answer);
+    };
+    await this.#commands.submit({ operation, readable, writable, block, answered: seen });
+    return answer!;
+  }
+
+  /** The name that errors carry. */
+  operation(nr: number): string {
+    return ioctls.get(nr)?.name ?? `ioctl ${nr}`;
+  }
+
+  writeIoctl(bytes: Uint8Array, sessionId: number, code: number): void {
+    ioctlCommand.write(bytes, { command: Command.IOCTL, reserved: 0, sessionId, code });
+  }
+
+  /** From now on the session's events go to `handler`, those that wait first; undefined: they wait for nextEvent. */
+  onEvent(sessionId: number, handler: ((event: MediaEvent) => void) | undefined): void {
+    this.#inbox(sessionId).handle(handler);
+  }
+
+  /** The session's next event; CommandTimeout (ETIMEDOUT) when none comes within `timeout` milliseconds. */
+  nextEvent(sessionId: number, timeout = 5000): Promise<MediaEvent> {
+    return this.#inbox(sessionId).next(timeout);
+  }
+
+  /** Events of the session that nobody has read. */
+  waitingEvents(sessionId: number): number {
+    return this.#inbox(sessionId).waiting;
+  }
+
+  /** The device is gone: everything that waits is rejected with `error`, and everything that comes. */
+  fail(error: Error): void {
+    this.#removed ??= error;
+    this.#commands.fail(error);
+    for (const inbox of this.#inboxes.values()) inbox.close(error);
+  }
+
+  /** Takes the driver off the machine, which must have stopped or reset the device; its memory is free again. */
+  remove(): void {
+    this.#machine.attach(undefined);
+    this.fail(new Error('the guest driver was removed'));
+    this.#events.release();
+    for (const queue of this.#queues.splice(0)) queue.release();
+  }
+
+  async #execute(transaction: Transaction, needed: number): Promise<Answer> {
+    return checked(transaction.operation, await this.transact(transaction), needed);
+  }
+
+  #simple(operation: string, block: Block<[Piece, Piece]>): Transaction {
+    const [command, response] = block.pieces;
+    return { operation, block, readable: [command], writable: [response] };
+  }
+
+  #inbox(sessionId: number): Inbox {
+    const inbox = this.#inboxes.get(sessionId);
+    if (!inbox) throw new Error(`session ${sessionId} is not open`);
+    return inbox;
+  }
+
+  #deliver(event: MediaEvent): void {
+    const { sessionId } = event;
+    const inbox = this.#inboxes.get(sessionId);
+    if (!inbox) {
+      this.complaints.push(`${event.kind} event for session ${sessionId}, which is not open`);
+      return;
+    }
+    if (event.kind === 'dqbuf') {
+      const { type, index } = event.buffer;
+      if (!this.queued.dequeue(sessionId, type, index))
+        this.complaints.push(`DQBUF event for buffer ${index} of type ${type}, which is not queued`);
+    }
+    inbox.deliver(event);
+  }
+
+  #forget(sessionId: number): void {
+    this.queued.clearSession(sessionId);
+    this.#inboxes.get(sessionId)?.close(new Error(`session ${sessionId} was closed`));
+    this.#inboxes.delete(sessionId);
+  }
+
+  /** What the driver remembers of a plain ioctl that the device has answered. */
+  #bookkeep(sessionId: number, nr: number, payload: Uint8Array, { errno }: Answer): void {
+    if (errno !== 0) return;
+    if (nr === Ioctl.REQBUFS) this.queued.clear(sessionId, requestBuffers.read(payload).type);
+    if (nr === Ioctl.STREAMOFF) this.queued.clear(sessionId, stream.read(payload).type);
+  }
+}

@@ -1,0 +1,59 @@
+/** The events of one session, until somebody reads them. */
+import { CommandTimeout } from './driver-error.js';
+import type { MediaEvent } from './event-lane.js';
+
+interface Waiter {
+  take(event: MediaEvent): void;
+  fail(error: Error): void;
+}
+
+export class Inbox {
+  readonly #events: MediaEvent[] = [];
+  #waiters: Waiter[] = [];
+  #handler: ((event: MediaEvent) => void) | undefined;
+
+  /** Events that nobody has read. */
+  get waiting(): number {
+    return this.#events.length;
+  }
+
+  /** From now on every event goes to `handler`, those that wait first; undefined: events wait again. */
+  handle(handler: ((event: MediaEvent) => void) | undefined): void {
+    this.#handler = handler;
+    while (this.#handler && this.#events.length > 0) this.#handler(this.#events.shift()!);
+  }
+
+  deliver(event: MediaEvent): void {
+    const take = this.#handler ?? this.#waiters.shift()?.take;
+    if (take) take(event);
+    else this.#events.push(event);
+  }
+
+  /** The next event; CommandTimeout when none comes within `timeout` milliseconds. */
+  next(timeout: number): Promise<MediaEvent> {
+    const first = this.#events.shift();
+    if (first) return Promise.resolve(first);
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiters = this.#waiters.filter((other) => other !== waiter);
+        reject(new CommandTimeout('DQEVENT', timeout));
+      }, timeout);
+      const waiter: Waiter = {
+        take: (event) => {
+          clearTimeout(timer);
+          resolve(event);
+        },
+        fail: (error) => {
+          clearTimeout(timer);
+          reject(error);
+        },
+      };
+      this.#waiters.push(waiter);
+    });
+  }
+
+  /** Rejects whoever waits. */
+  close(error: Error): void {
+    for (const waiter of this.#waiters.splice(0)) waiter.fail(error);
+  }
+}

@@ -1,0 +1,107 @@
+/** vhost-user messages over one connected socket: bytes and descriptors in, bytes and descriptors out. */
+import { closeSync } from 'node:fs';
+import { errnoName } from '../errno.js';
+import { type FdPoller, native, PollEvents, type Received } from '../native.js';
+import { HeaderFlags, header, MAX_BODY, VERSION } from '../vhost-user/protocol.js';
+
+export interface Message {
+  readonly request: number;
+  readonly flags: number;
+  readonly body: Buffer;
+  /** The receiver's to close. */
+  readonly descriptors: number[];
+}
+
+export interface MessageReceiver {
+  message(message: Message): void;
+  /** The stream has ended, by the peer or because of what it sent; called once, and not by close(). */
+  ended(reason: Error): void;
+}
+
+const EAGAIN = -11;
+
+export class MessageStream {
+  readonly #fd: number;
+  readonly #receiver: MessageReceiver;
+  readonly #poller: FdPoller;
+  readonly #header = Buffer.alloc(header.size);
+  #body: Buffer | undefined;
+  #filled = 0;
+  #descriptors: number[] = [];
+  #open = true;
+
+  /** Takes the descriptor. */
+  constructor(fd: number, receiver: MessageReceiver) {
+    this.#fd = fd;
+    this.#receiver = receiver;
+    this.#poller = new native.FdPoller(fd, () => this.#read());
+    this.#poller.watch(PollEvents.READABLE);
+  }
+
+  /** One message. The descriptors are borrowed. A peer that lets its socket fill up ends the stream. */
+  send(request: number, flags: number, body: Uint8Array, descriptors: readonly number[] = []): void {
+    if (!this.#open) return;
+    const head = header.encode({ request, flags: VERSION | flags, size: body.length });
+    this.sendRaw(Buffer.concat([head, body]), descriptors);
+  }
+
+  /** Bytes as they are. */
+  sendRaw(bytes: Uint8Array, descriptors: readonly number[] = []): void {
+    if (!this.#open) return;
+    const sent = native.send(this.#fd, bytes, descriptors);
+    if (sent === bytes.length) return;
+    this.#end(
+      sent < 0 && sent !== EAGAIN ? `send: ${errnoName(-sent)}` : 'the peer does not read its socket',
+    );
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#poller.close();
+    for (const fd of this.#descriptors.splice(0)) closeSync(fd);
+    closeSync(this.#fd);
+  }
+
+  #end(reason: string): void {
+    if (!this.#open) return;
+    this.close();
+    this.#receiver.ended(new Error(reason));
+  }
+
+  /** Reads a header, then its body, never beyond: so the descriptors that come are this message's. */
+  #read(): void {
+    while (this.#open) {
+      const target = this.#body ?? this.#header;
+      if (this.#filled < target.length) {
+        const received = native.receive(this.#fd, target.subarray(this.#filled));
+        if (received === EAGAIN) return;
+        if (typeof received === 'number') this.#end(`receive: ${errnoName(-received)}`);
+        else this.#take(received);
+      }
+      if (this.#open && this.#filled === target.length) this.#advance();
+    }
+  }
+
+  #take({ length, descriptors }: Received): void {
+    this.#descriptors.push(...descriptors);
+    this.#filled += length;
+    if (length === 0) this.#end('the peer closed the connection');
+  }
+
+  #advance(): void {
+    const { request, flags, size } = header.read(this.#header);
+    this.#filled = 0;
+    if (this.#body) this.#deliver(request, flags, this.#body);
+    else if (size > MAX_BODY) this.#end(`a message of ${size} bytes`);
+    else if ((flags & HeaderFlags.VERSION_MASK) !== VERSION) this.#end(`a message with flags ${flags}`);
+    else this.#body = Buffer.alloc(size);
+  }
+
+  #deliver(request: number, flags: number, body: Buffer): void {
+    const message = { request, flags, body, descriptors: this.#descriptors };
+    this.#body = undefined;
+    this.#descriptors = [];
+    this.#receiver.message(message);
+  }
+}

@@ -1,0 +1,185 @@
+/** Builds everything for its (node, socket) pairs, top to bottom; the only file that knows all layers. */
+import { closeSync } from 'node:fs';
+import { errnoName } from './errno.js';
+import { log, warnLimited } from './log.js';
+import { MediaDevice } from './media/device.js';
+import type { MmapMode } from './media/shared-memory.js';
+import { Capability } from './v4l2/layout.js';
+import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
+import { Backend } from './vhost-user/backend.js';
+import type { DialectOption } from './vhost-user/dialect.js';
+import { Listener } from './vhost-user/listener.js';
+
+/** Where a VMM comes from: a path to listen at, a socket that listens already, or one that is connected. */
+export type SocketSource = { path: string } | { listeningFd: number } | { connectedFd: number };
+
+export interface ServePair {
+  /** Path of the node, or an inherited descriptor of it. */
+  readonly device: string | number;
+  readonly socket: SocketSource;
+}
+
+export interface ServeOptions {
+  readonly pairs: readonly ServePair[];
+  /** Bytes of SHM region 0: a power of two of at least 64 KiB, or 0 for none. */
+  readonly sharedMemorySize: number;
+  readonly mmap: MmapMode;
+  readonly frontend: DialectOption;
+  readonly memSlots: boolean;
+  /** Called when a connected socket that was handed over has ended. */
+  readonly onEnd?: () => void;
+}
+
+/** Why the daemon cannot start: a code of docs/errors.md and a sentence with the cure. */
+export class StartError extends Error {
+  constructor(
+    readonly code: string,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'StartError';
+  }
+}
+
+/** How long stop() waits for files that the hardware holds. */
+const STOP_GRACE_MS = 500;
+
+export class Daemon {
+  readonly #services: Service[] = [];
+
+  constructor(private readonly options: ServeOptions) {}
+
+  /** Opens every node and socket. Rejects with StartError, with nothing left open. */
+  async start(): Promise<void> {
+    try {
+      for (const pair of this.options.pairs) {
+        const service = await Service.open(pair, this.options);
+        this.#services.push(service);
+        service.start();
+      }
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  /** Ends connections and sessions; resolves within STOP_GRACE_MS whatever the hardware does. */
+  async stop(): Promise<void> {
+    const ended = Promise.all(this.#services.map((service) => service.stop()));
+    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, STOP_GRACE_MS).unref())]);
+  }
+}
+
+/** One node behind one socket: serves one VMM at a time. */
+class Service {
+  #listener: Listener | null = null;
+  #backend: Backend | null = null;
+  #device: MediaDevice | null = null;
+  /** The last VMM's sessions, while their files are being closed. */
+  #closing: Promise<void> = Promise.resolve();
+
+  private constructor(
+    private readonly pair: ServePair,
+    private readonly options: ServeOptions,
+    private readonly node: HostNode,
+    private readonly description: NodeDescription,
+  ) {}
+
+  static async open(pair: ServePair, options: ServeOptions): Promise<Service> {
+    const path = typeof pair.device === 'number' ? `/proc/self/fd/${pair.device}` : pair.device;
+    const node = new HostNode(path);
+    const description = await describe(node);
+    if (!(description.deviceCaps & Capability.STREAMING)) {
+      throw new StartError(
+        'ERR_NODE_NOT_STREAMING',
+        `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
+      );
+    }
+    return new Service(pair, options, node, description);
+  }
+
+  start(): void {
+    const { socket } = this.pair;
+    if ('connectedFd' in socket) return this.#connected(socket.connectedFd);
+    const at = 'path' in socket ? socket.path : socket.listeningFd;
+    try {
+      this.#listener = new Listener(at, (fd) => this.#connected(fd));
+    } catch (error) {
+      throw new StartError('ERR_SOCKET', socketSentence(at, error as NodeJS.ErrnoException));
+    }
+    log.info('serving', { device: this.node.path, card: this.description.card, socket: String(at) });
+  }
+
+  async stop(): Promise<void> {
+    this.#listener?.close();
+    this.#backend?.close();
+    this.#ended();
+    await this.#closing;
+  }
+
+  #connected(fd: number): void {
+    if (this.#backend) {
+      warnLimited('second-client', 'a second front-end was refused: one is being served', {
+        device: this.node.path,
+      });
+      closeSync(fd);
+      return;
+    }
+    log.info('a front-end connected', { device: this.node.path });
+    this.#device = new MediaDevice(this.node, this.description, this.options);
+    const { frontend, memSlots } = this.options;
+    this.#backend = new Backend({
+      fd,
+      device: this.#device,
+      options: { frontend, memSlots },
+      onEnd: (error) => this.#left(error),
+    });
+  }
+
+  #left(error: Error | null): void {
+    const fields = { device: this.node.path, ...(error && { error: error.message }) };
+    if (error) log.warn('the front-end was disconnected', fields);
+    else log.info('the front-end left', fields);
+    this.#ended();
+    if ('connectedFd' in this.pair.socket) this.options.onEnd?.();
+  }
+
+  #ended(): void {
+    if (this.#device) this.#closing = this.#device.closed();
+    this.#device = null;
+    this.#backend = null;
+  }
+}
+
+async function describe(node: HostNode): Promise<NodeDescription> {
+  try {
+    return await node.describe();
+  } catch (error) {
+    if (!(error instanceof NodeError)) throw error;
+    throw new StartError(
+      'ERR_NODE',
+      `${error.message}. ${cures[errnoName(error.errno)] ?? 'Try `virtio-media-bridge list`.'}`,
+    );
+  }
+}
+
+const cures: Readonly<Record<string, string>> = {
+  ENOENT: 'See `virtio-media-bridge list` for the nodes of this host.',
+  EACCES: 'Run as a member of the group `video`, or as root.',
+  ENODEV: 'The device behind it is gone: plug it in again or load its driver.',
+  ENXIO: 'The device behind it is gone: plug it in again or load its driver.',
+  EBUSY: 'Another program has it: see who with `fuser -v` on it.',
+  ENOTTY: 'It is not a V4L2 video node: see `virtio-media-bridge list`.',
+  ETIMEDOUT: 'The device does not answer: unplug it, or reset its driver.',
+};
+
+function socketSentence(at: string | number, error: NodeJS.ErrnoException): string {
+  const reasons: Readonly<Record<string, string>> = {
+    EADDRINUSE: 'another process serves it: choose another path or stop that one',
+    EACCES: 'no permission: choose a folder that this user may write to',
+    ENOENT: 'its folder does not exist: create it first',
+    EEXIST: 'a file that is no socket is there: remove it or choose another path',
+    ENAMETOOLONG: 'a unix socket path has at most 107 bytes: choose a shorter one',
+  };
+  return `Cannot listen at ${at}: ${reasons[error.code ?? ''] ?? error.message}.`;
+}

@@ -1,0 +1,185 @@
+/** REQBUFS and CREATE_BUFS: the host's queue behind the guest's, and what the guest may know of it. */
+import { Errno } from '../errno.js';
+import { Ioctl } from '../v4l2/ioctls.js';
+import {
+  BufferCapability,
+  createBuffers as createRecord,
+  format,
+  Memory,
+  requestBuffers as requestRecord,
+} from '../v4l2/layout.js';
+import { backings, hold, isSound, ruleOut } from './backing.js';
+import { type Backing, BufferQueue, isOverlay } from './buffers.js';
+import type { Answer } from './command.js';
+import type { IoctlRequest } from './ioctl.js';
+import { hostMemory } from './memory/mmap.js';
+import { MAX_BUFFERS } from './policy.js';
+import type { Session } from './session.js';
+
+/** What the guest cannot have: its own memory and objects (not offered), requests (no media device), REMOVE_BUFS. */
+const HIDDEN_CAPABILITIES =
+  BufferCapability.USERPTR |
+  BufferCapability.DMABUF |
+  BufferCapability.REQUESTS |
+  BufferCapability.REMOVE_BUFS;
+
+/** What the kernel granted: `count` buffers from index `first` on. */
+interface Grant {
+  readonly status: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/** One of the two ioctls, on a payload of its own for each attempt. */
+type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
+
+export async function requestBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { type, memory, count, flags } = requestRecord.read(request.payload);
+  if (isOverlay(type) || memory !== Memory.MMAP) return { status: Errno.EINVAL };
+  const issue: Issue = async (backing, payload) => {
+    const asked = {
+      count: Math.min(count, MAX_BUFFERS),
+      type,
+      memory: hostMemory(backing),
+      capabilities: 0,
+      flags,
+      reserved: NONE,
+    };
+    requestRecord.write(payload, asked);
+    const status = await session.ioctl(Ioctl.REQBUFS, payload);
+    return { status, first: 0, count: status === 0 ? requestRecord.read(payload).count : 0 };
+  };
+  return guarded(session, request, type, async () => {
+    const old = session.queues.get(type);
+    if (count > 0) return allocate(session, request, type, backings(session, type), issue);
+    const { status } = await issue(old?.backing ?? 'unmapped', request.payload);
+    if (status === 0 && old) session.forget(old);
+    return status;
+  });
+}
+
+export async function createBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { count, memory, format: wanted, flags } = createRecord.read(request.payload);
+  const { type } = format.read(wanted);
+  if (isOverlay(type) || memory !== Memory.MMAP) return { status: Errno.EINVAL };
+  const issue: Issue = async (backing, payload) => {
+    const blank = createRecord.read(Buffer.alloc(createRecord.size));
+    const room = MAX_BUFFERS - (session.queues.get(type)?.buffers.size ?? 0);
+    if (count > 0 && room <= 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
+    createRecord.write(payload, {
+      ...blank,
+      count: Math.min(count, room),
+      memory: hostMemory(backing),
+      format: wanted,
+      flags,
+    });
+    const status = await session.ioctl(Ioctl.CREATE_BUFS, payload);
+    const made = createRecord.read(payload);
+    return { status, first: made.index, count: status === 0 ? made.count : 0 };
+  };
+  return guarded(session, request, type, async () => {
+    const queue = session.queues.get(type);
+    const usable = queue ? [queue.backing] : backings(session, type);
+    if (count > 0)
+      return queue ? extend(session, request, queue, issue) : allocate(session, request, type, usable, issue);
+    return (await issue(usable.at(-1)!, request.payload)).status;
+  });
+}
+
+/**
+ * Runs the allocation with the queue disarmed and the eventq quiet: the Linux driver replaces its array of buffers
+ * after the answer, and an event of the old ones must not meet the new array.
+ */
+async function guarded(
+  session: Session,
+  request: IoctlRequest,
+  type: number,
+  run: () => Promise<number>,
+): Promise<Answer> {
+  await session.arm(session.queues.get(type));
+  const status = await run();
+  await session.arm();
+  if (request.command.answered && status === 0) await undo(session, type);
+  if (status !== 0) return { status };
+  await session.context.events.barrier(request.command.remaining);
+  conceal(request);
+  return { status, payload: [request.payload] };
+}
+
+/** A queue from nothing: the first backing that the driver takes and that passes its probe. */
+async function allocate(
+  session: Session,
+  request: IoctlRequest,
+  type: number,
+  usable: Backing[],
+  issue: Issue,
+): Promise<number> {
+  for (const backing of usable) {
+    const { status, count, first } = await issue(backing, request.payload);
+    if (status === Errno.EINVAL && backing !== usable.at(-1)) continue;
+    if (status === Errno.EBUSY || status === Errno.EINVAL) return status;
+    const old = session.queues.get(type);
+    if (old) session.forget(old);
+    if (status !== 0) return status;
+    const queue = new BufferQueue(type, backing);
+    session.queues.set(type, queue);
+    const held = await hold(session, queue, first, count);
+    if (held !== 0) return failed(session, type, held);
+    const { sound, dirty } = await isSound(session, queue);
+    if (sound && !dirty) return 0;
+    await undo(session, type);
+    if (!sound) ruleOut(session, backing, type);
+    return allocate(session, request, type, backings(session, type), issue);
+  }
+  return Errno.EINVAL;
+}
+
+/** CREATE_BUFS on a queue that has buffers. */
+async function extend(
+  session: Session,
+  request: IoctlRequest,
+  queue: BufferQueue,
+  issue: Issue,
+): Promise<number> {
+  const { status, first, count } = await issue(queue.backing, request.payload);
+  if (status !== 0) return status;
+  const held = await hold(session, queue, first, count);
+  // The kernel keeps buffers that nobody was told of until REQBUFS(0): an index without a holder is refused.
+  if (held !== 0) for (let index = first; index < first + count; index++) session.forgetBuffer(queue, index);
+  return held;
+}
+
+async function failed(session: Session, type: number, errno: number): Promise<number> {
+  await undo(session, type);
+  return errno;
+}
+
+/** REQBUFS(0): the guest was told, or will be, that it has no buffers. */
+async function undo(session: Session, type: number): Promise<void> {
+  const queue = session.queues.get(type);
+  if (!queue) return;
+  await session.arm(queue);
+  const asked = {
+    count: 0,
+    type,
+    memory: hostMemory(queue.backing),
+    capabilities: 0,
+    flags: 0,
+    reserved: NONE,
+  };
+  await session.ioctl(Ioctl.REQBUFS, requestRecord.encode(asked));
+  session.forget(queue);
+}
+
+/** The guest's memory type back, and only the capabilities that it has. */
+function conceal({ row, payload }: IoctlRequest): void {
+  const record = row.nr === Ioctl.REQBUFS ? requestRecord : createRecord;
+  payload.writeUInt32LE(Memory.MMAP, record.offset.memory);
+  const capabilities = payload.readUInt32LE(record.offset.capabilities);
+  payload.writeUInt32LE((capabilities & ~HIDDEN_CAPABILITIES) >>> 0, record.offset.capabilities);
+  if (row.nr !== Ioctl.CREATE_BUFS || !(capabilities & BufferCapability.MAX_NUM_BUFFERS)) return;
+  const most = payload.readUInt32LE(createRecord.offset.maxNumBuffers);
+  payload.writeUInt32LE(Math.min(most, MAX_BUFFERS), createRecord.offset.maxNumBuffers);
+}
+
+const NONE = new Uint8Array(0);

@@ -1,0 +1,146 @@
+/**
+ * G/S/TRY_EXT_CTRLS: the array follows the payload, then one SG list for each control with size > 0. Payloads are
+ * copied through: read from guest pages before the ioctl, written back after it, within the command.
+ */
+import { Errno } from '../errno.js';
+import { Ioctl } from '../v4l2/ioctls.js';
+import { ControlFlag, extControl, extControls, MAX_CONTROLS, queryExtCtrl, Which } from '../v4l2/layout.js';
+import { GuestMemoryError } from '../virtio/guest-memory.js';
+import type { Answer } from './command.js';
+import { type IoctlRequest, refuse } from './ioctl.js';
+import { MAX_CONTROL_PAYLOAD } from './policy.js';
+import { sgEntry } from './protocol.js';
+import type { Session } from './session.js';
+
+/** A piece of guest memory. */
+interface Piece {
+  readonly start: number;
+  readonly length: number;
+}
+
+/** A control whose union points to guest memory: where that is, and the host's copy. */
+interface Pointed {
+  readonly pieces: readonly Piece[];
+  readonly bytes: Buffer;
+}
+
+export async function extendedControls(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { row, payload, rest, command } = request;
+  const { which, count } = extControls.read(payload);
+  const arrayBytes = count * extControl.size;
+  if (count > MAX_CONTROLS || rest.length < arrayBytes) return { status: Errno.EINVAL, payload: [payload] };
+  const array = Buffer.from(rest.subarray(0, arrayBytes));
+  const refused = (status: number): Answer => ({ status, payload: [payload, array] });
+  if (which === Which.REQUEST) return refused(Errno.EINVAL);
+  command.onLate([payload, array], () => {
+    session.degraded = true;
+  });
+
+  const lists = readLists(array, rest.subarray(arrayBytes));
+  if (typeof lists === 'number') return refused(lists);
+  const pointed: (Pointed | null)[] = [];
+  for (const [index, pieces] of lists.entries()) {
+    const id = extControl.read(array, index * extControl.size).id;
+    const found = pieces && (await hasPayload(session, id)) ? read(session, pieces) : null;
+    if (typeof found === 'number') return refused(found);
+    pointed.push(found);
+  }
+  return transfer(session, request, array, pointed, row.nr);
+}
+
+async function transfer(
+  session: Session,
+  request: IoctlRequest,
+  array: Buffer,
+  pointed: readonly (Pointed | null)[],
+  nr: number,
+): Promise<Answer> {
+  const { payload, command } = request;
+  const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
+  const before = Buffer.from(array);
+  const status = await session.call(
+    { kind: 'controls', nr, controls, array, payloads: pointed.map((each) => each?.bytes ?? null) },
+    request.row.speed,
+  );
+  // Past the deadline the guest's pages are not the command's any more.
+  if (status === 0 && !command.answered) {
+    for (const [index, each] of pointed.entries()) {
+      const { size } = extControl.read(array, index * extControl.size);
+      if (each && !write(session, each, size)) return refuse({ ...request, rest: before }, Errno.EFAULT);
+    }
+  }
+  return { status, payload: [guestControls(payload, controls), array] };
+}
+
+/** The kernel's answer with the guest's own pointer and descriptor fields: only what the kernel decides changes. */
+function guestControls(guest: Buffer, host: Buffer): Buffer {
+  const { errorIdx, which, count } = extControls.read(host);
+  return extControls.encode({ ...extControls.read(guest), which, count, errorIdx });
+}
+
+/** The SG list of each control with size > 0, whatever its type: the driver sends one for each. An errno when they do not add up. */
+function readLists(array: Buffer, lists: Buffer): (Piece[] | null)[] | number {
+  const found: (Piece[] | null)[] = [];
+  let at = 0;
+  let total = 0;
+  for (let index = 0; index < array.length / extControl.size; index++) {
+    const { size } = extControl.read(array, index * extControl.size);
+    total += size;
+    if (total > MAX_CONTROL_PAYLOAD) return Errno.ENOMEM;
+    const pieces: Piece[] = [];
+    for (let covered = 0; covered < size; ) {
+      if (at + sgEntry.size > lists.length) return Errno.EINVAL;
+      const { start, length } = sgEntry.read(lists, at);
+      at += sgEntry.size;
+      const piece = Math.min(length, size - covered);
+      if (piece === 0 || !Number.isSafeInteger(start + piece)) return Errno.EINVAL;
+      pieces.push({ start, length: piece });
+      covered += piece;
+    }
+    found.push(size > 0 ? pieces : null);
+  }
+  return found;
+}
+
+/** Whether the kernel takes the union of this control as a pointer: only then may the host put one there. */
+async function hasPayload(session: Session, id: number): Promise<boolean> {
+  const { traits } = session.context.node;
+  const key = `payload:${id}`;
+  const known = traits.get(key);
+  if (known !== undefined) return known;
+  const query = Buffer.alloc(queryExtCtrl.size);
+  query.writeUInt32LE(id, queryExtCtrl.offset.id);
+  const errno = await session.ioctl(Ioctl.QUERY_EXT_CTRL, query);
+  if (errno !== 0) return false;
+  const payload = (queryExtCtrl.read(query).flags & ControlFlag.HAS_PAYLOAD) !== 0;
+  traits.set(key, payload);
+  return payload;
+}
+
+function read(session: Session, pieces: readonly Piece[]): Pointed | number {
+  try {
+    const bytes = Buffer.concat(
+      pieces.map(({ start, length }) => session.context.memory.read(start, length)),
+    );
+    return { pieces, bytes };
+  } catch (error) {
+    if (error instanceof GuestMemoryError) return Errno.EFAULT;
+    throw error;
+  }
+}
+
+/** Writes back what the kernel put there: at most what the guest offered. */
+function write(session: Session, { pieces, bytes }: Pointed, size: number): boolean {
+  let at = 0;
+  try {
+    for (const { start, length } of pieces) {
+      const end = Math.min(at + length, size, bytes.length);
+      if (end > at) session.context.memory.write(start, bytes.subarray(at, end));
+      at += length;
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof GuestMemoryError) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,265 @@
+/** The virtio-media device of one VM: configuration space, commandq, sessions. */
+import { Errno } from '../errno.js';
+import { log, warnLimited } from '../log.js';
+import { Capability } from '../v4l2/layout.js';
+import type { HostNode, NodeDescription } from '../v4l2/node.js';
+import type { GuestMemory } from '../virtio/guest-memory.js';
+import type { Queue } from '../virtio/queue.js';
+import { type Answer, Command as CommandChain } from './command.js';
+import { EventQueue } from './events.js';
+import { readIoctl, refuse, runIoctl } from './ioctl.js';
+import { mmap, munmap } from './mapping.js';
+import { ANSWER_DEADLINE_MS, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
+import {
+  COMMANDQ,
+  Command,
+  closeCommand,
+  commandHeader,
+  config,
+  ioctlCommand,
+  mmapCommand,
+  munmapCommand,
+  openResponse,
+  responseHeader,
+} from './protocol.js';
+import { Session, type SessionContext } from './session.js';
+import { type MmapMode, SharedMemory } from './shared-memory.js';
+import type { SharedMemoryTransport } from './transport.js';
+
+export interface MediaDeviceOptions {
+  /** Bytes of SHM region 0; 0: none is offered. */
+  readonly sharedMemorySize: number;
+  readonly mmap: MmapMode;
+}
+
+/** Capabilities of the node that the guest's driver has no calls for. */
+const HIDDEN_CAPS =
+  Capability.READWRITE |
+  Capability.EDID |
+  Capability.VIDEO_OVERLAY |
+  Capability.VIDEO_OUTPUT_OVERLAY |
+  Capability.DEVICE_CAPS;
+/** How long OPEN waits for files of a reset that are being closed. */
+const CLOSING_GRACE_MS = 1000;
+
+interface CommandRow {
+  /** Bytes of the command's structure. */
+  readonly size: number;
+  readonly run: (device: MediaDevice, command: CommandChain) => void;
+}
+
+const commands: Readonly<Record<number, CommandRow>> = {
+  [Command.OPEN]: { size: commandHeader.size, run: (device, command) => device.open(command) },
+  [Command.CLOSE]: { size: closeCommand.size, run: (device, command) => device.close(command) },
+  [Command.IOCTL]: { size: ioctlCommand.size, run: (device, command) => device.ioctl(command) },
+  [Command.MMAP]: { size: mmapCommand.size, run: (device, command) => device.mmap(command) },
+  [Command.MUNMAP]: { size: munmapCommand.size, run: (device, command) => device.munmap(command) },
+};
+
+export class MediaDevice {
+  readonly config: Uint8Array;
+  readonly sharedMemorySize: number;
+
+  readonly #sessions = new Map<number, Session>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #events = new EventQueue();
+  /** Commands without an answer, oldest first. */
+  readonly #pending = new Set<CommandChain>();
+  #context: SessionContext | null = null;
+  #commandq: Queue | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #nextSession = 1;
+
+  constructor(
+    private readonly node: HostNode,
+    description: NodeDescription,
+    private readonly options: MediaDeviceOptions,
+  ) {
+    const deviceCaps = (description.deviceCaps & ~HIDDEN_CAPS) >>> 0;
+    this.config = config.encode({
+      deviceCaps,
+      deviceType: description.deviceType,
+      card: cardName(description.card),
+    });
+    this.sharedMemorySize = options.sharedMemorySize;
+  }
+
+  /** Open sessions. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  // What the transport calls.
+
+  connected(memory: GuestMemory, transport: SharedMemoryTransport): void {
+    const shared = new SharedMemory(transport, this.options.mmap);
+    this.#context = { node: this.node, memory, shared, events: this.#events };
+  }
+
+  queueStarted(index: number, queue: Queue): void {
+    if (index !== COMMANDQ) return this.#events.start(queue);
+    this.#commandq = queue;
+    this.#takeCommands(queue);
+  }
+
+  queueKicked(index: number): void {
+    if (index !== COMMANDQ) this.#events.kicked();
+    else if (this.#commandq) this.#takeCommands(this.#commandq);
+  }
+
+  /** Answers everything that waits: nothing of this queue is touched afterwards. EINTR: a program tries again. */
+  queueStopped(index: number): void {
+    if (index !== COMMANDQ) return this.#events.stop();
+    for (const command of [...this.#pending]) command.interrupt(Errno.EINTR);
+    this.#commandq = null;
+  }
+
+  reset(): void {
+    log.info('the guest reset the device', { sessions: this.#sessions.size });
+    for (const session of [...this.#sessions.values()]) void this.#end(session);
+    this.#events.reset();
+    this.#context?.shared.reset();
+  }
+
+  disconnected(): void {
+    for (const session of [...this.#sessions.values()]) void this.#end(session);
+    if (this.#timer) clearTimeout(this.#timer);
+    const shared = this.#context?.shared;
+    // The hardware may write to the arena until the last file is closed.
+    void this.closed().then(() => shared?.close());
+  }
+
+  /** Resolves when every file of a closed session is closed. */
+  async closed(): Promise<void> {
+    await Promise.all(this.#closing);
+  }
+
+  // One function a command.
+
+  open(command: CommandChain): void {
+    const context = this.#context;
+    if (!context || this.#sessions.size >= MAX_SESSIONS) return command.answer({ status: Errno.EMFILE });
+    const session = new Session(this.#nextSession++, context);
+    this.#sessions.set(session.id, session);
+    session.enqueue(async () => {
+      if (this.#closing.size > 0) await Promise.race([Promise.all(this.#closing), delay(CLOSING_GRACE_MS)]);
+      const status = await session.open();
+      const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
+      if (status !== 0 || command.answered) void this.#end(session);
+      command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
+    });
+  }
+
+  /** No response, but the chain comes back: when the file is closed, so that the node is free for the next one. */
+  close(command: CommandChain): void {
+    const session = this.#sessions.get(closeCommand.read(command.request).sessionId);
+    if (!session) return command.answer({ status: Errno.EBADF });
+    void this.#end(session)
+      .then(() => this.#events.barrier(command.remaining))
+      .then(() => command.answer({ status: 0 }));
+  }
+
+  ioctl(command: CommandChain): void {
+    const { sessionId, code } = ioctlCommand.read(command.request);
+    const request = readIoctl(command, code, command.request.subarray(ioctlCommand.size));
+    if (typeof request === 'number') return command.answer({ status: request });
+    const session = this.#sessions.get(sessionId);
+    if (!session) return command.answer(refuse(request, Errno.EBADF));
+    if (session.degraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
+    session.enqueue(guard(command, () => runIoctl(session, request)));
+  }
+
+  mmap(command: CommandChain): void {
+    const session = this.#sessions.get(mmapCommand.read(command.request).sessionId);
+    if (!session) return command.answer({ status: Errno.EBADF });
+    session.enqueue(guard(command, async () => command.answer(await mmap(session, command))));
+  }
+
+  munmap(command: CommandChain): void {
+    const shared = this.#context?.shared;
+    command.answer(shared ? munmap(shared, command) : { status: Errno.EINVAL });
+  }
+
+  #takeCommands(queue: Queue): void {
+    do {
+      while (this.#pending.size < MAX_COMMANDS) {
+        const chain = queue.pop();
+        if (!chain) break;
+        const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
+        this.#pending.add(command);
+        this.#dispatch(command);
+      }
+    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS);
+    queue.notify();
+    this.#watchDeadlines();
+  }
+
+  #answered(command: CommandChain): void {
+    const wasFull = this.#pending.size >= MAX_COMMANDS;
+    this.#pending.delete(command);
+    if (wasFull) setImmediate(() => this.queueKicked(COMMANDQ));
+  }
+
+  #dispatch(command: CommandChain): void {
+    const { request } = command;
+    const code = request.length >= commandHeader.size ? commandHeader.read(request).command : -1;
+    const row = commands[code];
+    const refusal: Answer | null = !row
+      ? { status: code < 0 ? Errno.EINVAL : Errno.ENOTTY }
+      : request.length < row.size
+        ? { status: Errno.EINVAL }
+        : null;
+    if (!refusal) return row!.run(this, command);
+    warnLimited('command', 'the guest sent a malformed or unknown command', {
+      command: code,
+      bytes: request.length,
+    });
+    command.answer(refusal);
+  }
+
+  /** One timer for all: every command has the same time, so the oldest is due first. */
+  #watchDeadlines(): void {
+    const [oldest] = this.#pending;
+    if (!oldest || this.#timer) return;
+    this.#timer = setTimeout(() => {
+      this.#timer = null;
+      for (const command of [...this.#pending]) {
+        if (command.remaining > 0) break;
+        warnLimited('deadline', 'a command was not done within its deadline: answered ETIMEDOUT', {
+          ms: ANSWER_DEADLINE_MS,
+        });
+        command.interrupt(Errno.ETIMEDOUT);
+      }
+      this.#watchDeadlines();
+    }, oldest.remaining);
+  }
+
+  #end(session: Session): Promise<void> {
+    this.#sessions.delete(session.id);
+    const closing = session.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    return closing;
+  }
+}
+
+/** A bug in a handler must not leave the guest without an answer. */
+function guard(command: CommandChain, run: () => Promise<void>): () => Promise<void> {
+  return async () => {
+    try {
+      await run();
+    } finally {
+      command.answer({ status: Errno.EIO });
+    }
+  };
+}
+
+/** The driver copies 32 bytes: the last one stays 0. */
+function cardName(card: string): string {
+  let name = card;
+  while (Buffer.byteLength(name) > 31) name = name.slice(0, -1);
+  return name;
+}
+
+function delay(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms).unref());
+}

@@ -1,0 +1,124 @@
+/**
+ * What a session does when its node is ready: V4L2 events to ENOENT, capture buffers to EAGAIN (or EPIPE), output
+ * buffers to EAGAIN. Before each dequeue it takes a descriptor of the eventq: without one the kernel keeps the frame
+ * and the next eventq kick goes on.
+ */
+import { Errno } from '../errno.js';
+import { log } from '../log.js';
+import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
+import type { BufferQueue } from './buffers.js';
+import { copyFrame, type HostBuffer, hostMemory, received } from './memory/mmap.js';
+import type { Session } from './session.js';
+
+/** `starved`: there may be more, but the guest has no descriptor for it. */
+type Outcome = 'empty' | 'starved';
+
+export async function drain(session: Session): Promise<void> {
+  if ((await drainEvents(session)) === 'starved') return;
+  const queues = [...session.queues.values()];
+  for (const queue of [...queues.filter((q) => q.isCapture), ...queues.filter((q) => !q.isCapture)]) {
+    if ((await drainQueue(session, queue)) === 'starved') return;
+  }
+}
+
+/** Everything that DQEVENT has, to the guest. Also before the answer of SUBSCRIBE_EVENT with SEND_INITIAL. */
+export async function drainEvents(session: Session): Promise<Outcome> {
+  const { events } = session.context;
+  while (!session.gone && !session.closing && session.subscriptions.size > 0) {
+    if (!events.reserve(session.resume)) return 'starved';
+    const record = Buffer.alloc(event.size);
+    const errno = await session.call({ kind: 'dequeueEvent', event: record }, 'fast');
+    if (errno !== 0 || session.closing) {
+      events.release();
+      break;
+    }
+    events.sendEvent(session.id, event.encode({ ...event.read(record), pad4: 0, pad132: 0 }));
+  }
+  return 'empty';
+}
+
+async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome> {
+  const { events } = session.context;
+  while (queue.queued.size > 0 && !session.closing && (queue.streaming || session.gone)) {
+    if (!events.reserve(session.resume)) return 'starved';
+    const host = await dequeue(session, queue);
+    if (!host || session.closing) {
+      events.release();
+      break;
+    }
+    const { index, flags } = buffer.read(host.buffer);
+    // SOURCE_CHANGE and EOS reach the guest before the buffer that says LAST.
+    if (flags & BufferFlag.LAST) await drainEvents(session);
+    const held = queue.buffers.get(index);
+    if (held) copyFrame(queue, held, host, session.context.shared);
+    queue.queued.delete(index);
+    const { buffer: record, planes } = received(host);
+    events.sendBuffer(session.id, record, planes);
+  }
+  return 'empty';
+}
+
+/** What each errno of DQBUF says about the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: nothing is done yet. */
+const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) => Promise<void>>> = {
+  [Errno.EPIPE]: async (session, queue) => {
+    queue.ended = true;
+    await session.arm();
+  },
+  [Errno.EINVAL]: async (session, queue) => {
+    queue.streaming = false;
+    await session.arm();
+  },
+  [Errno.EIO]: async (session, queue) => {
+    log.warn('the driver gave up on a queue (EIO): its buffers go back with the ERROR flag', {
+      session: session.id,
+      type: queue.type,
+    });
+    queue.failed = true;
+    await session.arm();
+  },
+};
+
+async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer | null> {
+  if (!session.gone && !queue.failed && !queue.ended) {
+    const host = emptyRecord(queue);
+    const errno = await session.call({ kind: 'dequeueBuffer', ...host }, 'fast');
+    if (errno === 0) return host;
+    await verdicts[errno]?.(session, queue);
+  }
+  return session.gone || queue.failed ? returned(queue) : null;
+}
+
+/** A queued buffer of a queue that will never give it back: to the guest it is a damaged frame. */
+function returned(queue: BufferQueue): HostBuffer | null {
+  const [index] = queue.queued;
+  const held = index === undefined ? undefined : queue.buffers.get(index);
+  if (!held) return null;
+  const host = emptyRecord(queue);
+  const length = queue.isMultiplanar ? held.planes.length : (held.planes[0]?.length ?? 0);
+  buffer.write(host.buffer, {
+    ...buffer.read(host.buffer),
+    index: held.index,
+    flags: BufferFlag.ERROR,
+    length,
+  });
+  held.planes.forEach(({ length }, number) => {
+    if (host.planes)
+      plane.write(
+        host.planes,
+        { bytesused: 0, length, m: NONE, dataOffset: 0, reserved: NONE },
+        number * plane.size,
+      );
+  });
+  return host;
+}
+
+function emptyRecord(queue: BufferQueue): HostBuffer {
+  const record = Buffer.alloc(buffer.size);
+  record.writeUInt32LE(queue.type, buffer.offset.type);
+  record.writeUInt32LE(hostMemory(queue.backing), buffer.offset.memory);
+  if (!queue.isMultiplanar) return { buffer: record };
+  record.writeUInt32LE(VIDEO_MAX_PLANES, buffer.offset.length);
+  return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
+}
+
+const NONE = new Uint8Array(0);

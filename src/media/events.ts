@@ -1,0 +1,150 @@
+/**
+ * The eventq: take the slot first, then dequeue. Nothing is ever dropped, because nothing is taken
+ * from the kernel that has no descriptor to go to.
+ */
+import type { Queue } from '../virtio/queue.js';
+import { EVENT_BARRIER_MS } from './policy.js';
+import { dqbufEvent, Event, sessionEvent } from './protocol.js';
+
+interface Barrier {
+  /** Events that were pushed before the barrier; passed when the driver has given as many back. */
+  readonly pushed: number;
+  readonly pass: () => void;
+}
+
+export class EventQueue {
+  #queue: Queue | null = null;
+  /** Descriptors promised to dequeues that are under way. */
+  #reserved = 0;
+  /** Events whose promised descriptor was broken or is gone (device paused): each had a reservation. */
+  #unsent: Buffer[] = [];
+  /** How many descriptors circulate: the most that were ever out of our hands' reach at once. */
+  #pool = 0;
+  #barriers: Barrier[] = [];
+  #starved = new Set<() => void>();
+
+  start(queue: Queue): void {
+    this.#queue = queue;
+    this.#pool = 0;
+    this.kicked();
+  }
+
+  stop(): void {
+    this.#queue = null;
+    for (const barrier of [...this.#barriers]) barrier.pass();
+  }
+
+  /** The guest reset the device: what was not sent concerns sessions that are gone. */
+  reset(): void {
+    this.#unsent = [];
+    this.#starved.clear();
+  }
+
+  /** The driver made descriptors available. */
+  kicked(): void {
+    const queue = this.#queue;
+    if (!queue) return;
+    do {
+      this.#observe(queue);
+      this.#sendUnsent(queue);
+      this.#passBarriers(queue);
+      this.#feed();
+    } while (queue.enableKicks());
+    queue.notify();
+  }
+
+  /** Promises a descriptor to the caller. False: none is free; `resume` is called when that may have changed. */
+  reserve(resume: () => void): boolean {
+    if (this.#free() > 0) {
+      this.#reserved++;
+      return true;
+    }
+    this.#starved.add(resume);
+    return false;
+  }
+
+  /** Gives back a promise that was not used. */
+  release(): void {
+    this.#reserved--;
+    if (this.#starved.size > 0) this.#feed();
+  }
+
+  /** Forgets a caller that waits for a descriptor. */
+  forget(resume: () => void): void {
+    this.#starved.delete(resume);
+  }
+
+  /** DQBUF of a reserved slot: always all 608 bytes. */
+  sendBuffer(sessionId: number, buffer: Uint8Array, planes: Uint8Array): void {
+    this.#send(dqbufEvent.encode({ event: Event.DQBUF, sessionId, buffer, planes }));
+  }
+
+  /** EVENT of a reserved slot. */
+  sendEvent(sessionId: number, v4l2Event: Uint8Array): void {
+    this.#send(sessionEvent.encode({ event: Event.EVENT, sessionId, v4l2Event }));
+  }
+
+  /**
+   * Resolves when every event sent so far has been processed by the driver (it gives each descriptor
+   * back right after), or after `EVENT_BARRIER_MS`: no stale event can then follow an answer.
+   */
+  barrier(limit: number): Promise<void> {
+    const queue = this.#queue;
+    if (!queue || this.#returned(queue) >= queue.pushed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const pass = (): void => {
+        clearTimeout(timer);
+        this.#barriers = this.#barriers.filter((other) => other !== barrier);
+        resolve();
+      };
+      const barrier: Barrier = { pushed: queue.pushed, pass };
+      const timer = setTimeout(pass, Math.min(EVENT_BARRIER_MS, limit));
+      this.#barriers.push(barrier);
+    });
+  }
+
+  #free(): number {
+    const queue = this.#queue;
+    if (!queue) return 0;
+    this.#observe(queue);
+    return queue.waiting - this.#reserved - this.#unsent.length;
+  }
+
+  #send(event: Buffer): void {
+    this.#reserved--;
+    if (this.#unsent.length > 0 || !this.#push(event)) this.#unsent.push(event);
+  }
+
+  #push(event: Buffer): boolean {
+    const chain = this.#queue?.pop();
+    if (!this.#queue || !chain) return false;
+    this.#queue.push(chain, chain.reply([event]));
+    this.#queue.notify();
+    return true;
+  }
+
+  #sendUnsent(queue: Queue): void {
+    while (this.#unsent.length > 0 && queue.waiting > 0 && this.#push(this.#unsent[0]!)) this.#unsent.shift();
+  }
+
+  #observe(queue: Queue): void {
+    this.#pool = Math.max(this.#pool, queue.popped + queue.waiting - queue.pushed);
+  }
+
+  /** How many sent events the driver has given back. */
+  #returned(queue: Queue): number {
+    return queue.popped + queue.waiting - this.#pool;
+  }
+
+  #passBarriers(queue: Queue): void {
+    const returned = this.#returned(queue);
+    for (const barrier of this.#barriers.filter(({ pushed }) => returned >= pushed)) barrier.pass();
+  }
+
+  #feed(): void {
+    if (this.#starved.size === 0 || this.#free() <= 0) return;
+    const waiting = [...this.#starved];
+    this.#starved.clear();
+    for (const resume of waiting) resume();
+  }
+}

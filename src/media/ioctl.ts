@@ -1,0 +1,95 @@
+/** CMD_IOCTL: finds the ioctl's row, takes its payload across, answers. One function for each kind of payload. */
+import { Errno } from '../errno.js';
+import { type IoctlRow, ioctls, type Payload } from '../v4l2/ioctls.js';
+import { format, streamparm } from '../v4l2/layout.js';
+import { createBuffers, requestBuffers } from './allocation.js';
+import { bufferIoctl } from './buffer-ioctls.js';
+import { isOverlay } from './buffers.js';
+import type { Answer, Command } from './command.js';
+import { extendedControls } from './controls.js';
+import type { Session } from './session.js';
+import { stream } from './stream.js';
+import { subscription } from './subscription.js';
+
+/** One ioctl of a guest, copied out of its memory. */
+export interface IoctlRequest {
+  readonly row: IoctlRow;
+  /** Exactly `row.size` bytes: what the guest wrote, or zeros where the direction is `r`. */
+  readonly payload: Buffer;
+  /** What follows the payload: planes, controls, SG lists. */
+  readonly rest: Buffer;
+  readonly command: Command;
+}
+
+type Handler = (session: Session, request: IoctlRequest) => Promise<Answer>;
+
+const handlers: Readonly<Record<Payload, Handler>> = {
+  plain,
+  format: formatIoctl,
+  parm,
+  allocate: requestBuffers,
+  create: createBuffers,
+  buffer: bufferIoctl,
+  stream,
+  controls: extendedControls,
+  subscription,
+};
+
+/** Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. */
+const echoed: ReadonlySet<Payload> = new Set<Payload>(['buffer', 'controls']);
+
+/**
+ * Reads the request of an ioctl, or the errno that refuses it. Both forms of an `r` ioctl are taken: the Linux
+ * driver sends a payload with G_INPUT and G_OUTPUT.
+ */
+export function readIoctl(command: Command, code: number, body: Buffer): IoctlRequest | number {
+  const row = ioctls.get(code);
+  if (!row) return Errno.ENOTTY;
+  if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: Buffer.alloc(0), command };
+  if (body.length < row.size) return Errno.EINVAL;
+  return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
+}
+
+/** Runs the ioctl in the session's turn and answers its command, in time whatever the ioctl does. */
+export async function runIoctl(session: Session, request: IoctlRequest): Promise<void> {
+  const { command, row } = request;
+  const refusal = session.gone ? Errno.ENODEV : 0;
+  if (command.answered) return;
+  if (refusal) return command.answer(refuse(request, refusal));
+  command.onLate(refuse(request, 0).payload ?? [], () => {
+    session.degraded = true;
+  });
+  const answer = await handlers[row.payload](session, request);
+  session.degraded = false;
+  command.answer(answer.status !== 0 && !answer.payload ? refuse(request, answer.status) : answer);
+}
+
+/** An error answer, with the payload as it came where the guest's driver wants one. */
+export function refuse({ row, payload, rest }: IoctlRequest, status: number): Answer {
+  return echoed.has(row.payload) ? { status, payload: [payload, rest] } : { status };
+}
+
+/** Header and payload on success; header alone on errors (Linux copies nothing out then). */
+export function reply({ row, payload }: IoctlRequest, status: number): Answer {
+  return status === 0 && row.direction !== 'w' ? { status, payload: [payload] } : { status };
+}
+
+async function plain(session: Session, request: IoctlRequest): Promise<Answer> {
+  return reply(request, await session.ioctl(request.row.nr, request.payload, request.row.speed));
+}
+
+/** G/S/TRY_FMT: overlay types embed pointers. */
+async function formatIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
+  if (isOverlay(format.read(request.payload).type)) return { status: Errno.EINVAL };
+  return plain(session, request);
+}
+
+/** G/S_PARM: read() is not offered, so there are no read buffers. */
+async function parm(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { payload } = request;
+  const at = streamparm.offset.readbuffers;
+  payload.writeUInt32LE(0, at);
+  const answer = await plain(session, request);
+  payload.writeUInt32LE(0, at);
+  return answer;
+}

@@ -1,0 +1,67 @@
+/** CMD_MMAP and CMD_MUNMAP. */
+import { closeSync } from 'node:fs';
+import { Errno } from '../errno.js';
+import { exportPlane } from './backing.js';
+import type { BufferQueue, HeldBuffer, HeldPlane } from './buffers.js';
+import type { Answer, Command } from './command.js';
+import { mmapCommand, mmapResponse, munmapCommand, responseHeader } from './protocol.js';
+import type { Session } from './session.js';
+import type { SharedMemory, Slot } from './shared-memory.js';
+
+/** Maps a plane into the guest; in the session's turn. The flags are not looked at: every mapping is writable. */
+export async function mmap(session: Session, command: Command): Promise<Answer> {
+  if (session.gone) return { status: Errno.ENODEV };
+  const { offset } = mmapCommand.read(command.request);
+  const found = session.cookies.find(offset);
+  const { shared } = session.context;
+  // Without region 0 the Linux driver would map the guest's physical page 0 on success.
+  if (!found || !shared.usable || found.queue.backing === 'unmapped' || hasUpperHalf(command.request)) {
+    return { status: Errno.EINVAL };
+  }
+  const { plane } = found;
+  const errno = await mapPlane(session, found.queue, found.buffer, plane, found.number);
+  if (errno !== 0 || !plane.slot) return { status: errno || Errno.EIO };
+  if (command.answered) shared.unmap(plane.slot.offset);
+  return { status: 0, payload: [mapped(plane.slot)] };
+}
+
+/** MUNMAP names no session: mappings outlive it. */
+export function munmap(shared: SharedMemory, command: Command): Answer {
+  return { status: shared.unmap(munmapCommand.read(command.request).driverAddress) };
+}
+
+async function mapPlane(
+  session: Session,
+  queue: BufferQueue,
+  buffer: HeldBuffer,
+  plane: HeldPlane,
+  number: number,
+): Promise<number> {
+  const { shared } = session.context;
+  if (plane.slot?.backing === 'arena') return shared.mapSlot(plane.slot);
+  if (plane.slot) {
+    plane.slot.references++;
+    return 0;
+  }
+  const fd = await exportPlane(session, queue.type, buffer.index, number);
+  if (fd < 0) return -fd;
+  try {
+    const slot = await shared.mapDescriptor(fd, plane.length);
+    if (typeof slot === 'number') return slot;
+    plane.slot = slot;
+    return 0;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function mapped({ offset, length }: Slot): Uint8Array {
+  return mmapResponse
+    .encode({ status: 0, reserved: 0, driverAddress: offset, length })
+    .subarray(responseHeader.size);
+}
+
+/** The draft's 24-byte form carries a 64-bit offset. */
+function hasUpperHalf(request: Buffer): boolean {
+  return request.length >= mmapCommand.size + 4 && request.readUInt32LE(mmapCommand.size) !== 0;
+}

@@ -1,0 +1,22 @@
+/** What a guest may use up. Every bound that a guest can reach is a line here (docs/errors.md says what it then sees). */
+
+/** Open sessions of one device; v4l2-compliance opens 100 at once. */
+export const MAX_SESSIONS = 128;
+/** Commands of one device that wait or run at the same time (the Linux driver has one); more stay in the ring. */
+export const MAX_COMMANDS = 64;
+/** Buffers of one queue (VIDEO_MAX_FRAME is 32, newer queues take 64). */
+export const MAX_BUFFERS = 64;
+/** Bytes of all buffers of one session. */
+export const MAX_SESSION_BYTES = 0x4000_0000;
+/** Bytes of all control payloads of one command. */
+export const MAX_CONTROL_PAYLOAD = 0x10_0000;
+/** Subscriptions that one session may hold. */
+export const MAX_SUBSCRIPTIONS = 256;
+
+/** A chain is answered this long after its arrival at the latest: the Linux driver gives up after 5 s and frees what the chain points to. */
+export const ANSWER_DEADLINE_MS = 4000;
+/** How long an answer waits for the guest to give back the events that were sent before it. */
+export const EVENT_BARRIER_MS = 300;
+
+/** Alignment of everything the guest maps: guests with 64 KiB pages. */
+export const MAP_ALIGNMENT = 0x1_0000;

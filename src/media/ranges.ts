@@ -1,0 +1,70 @@
+/** Free ranges of an address space. Next fit: a range that was given back is handed out again as late as possible. */
+
+interface Range {
+  start: number;
+  end: number;
+}
+
+export class Ranges {
+  #free: Range[];
+  #cursor: number;
+
+  constructor(
+    private readonly start: number,
+    private readonly size: number,
+    private readonly alignment: number,
+  ) {
+    this.#free = size > 0 ? [{ start, end: start + size }] : [];
+    this.#cursor = start;
+  }
+
+  /** `length` rounded up to the alignment. */
+  span(length: number): number {
+    return Math.ceil(Math.max(length, 1) / this.alignment) * this.alignment;
+  }
+
+  /** The start of a free range of `span(length)` bytes, or null. */
+  allocate(length: number): number | null {
+    const span = this.span(length);
+    const range = this.#fitting(span, this.#cursor) ?? this.#fitting(span, this.start);
+    if (!range) return null;
+    const start = Math.max(range.start, this.#cursor + span <= range.end ? this.#cursor : range.start);
+    this.#take(range, start, start + span);
+    this.#cursor = start + span;
+    return start;
+  }
+
+  /** Gives back what `allocate(length)` returned. */
+  release(start: number, length: number): void {
+    const freed = { start, end: start + this.span(length) };
+    const others = this.#free.filter((range) => {
+      if (range.end === freed.start) freed.start = range.start;
+      else if (range.start === freed.end) freed.end = range.end;
+      else return true;
+      return false;
+    });
+    this.#free = [...others, freed].sort((a, b) => a.start - b.start);
+  }
+
+  get available(): number {
+    return this.#free.reduce((sum, range) => sum + range.end - range.start, 0);
+  }
+
+  get isUnused(): boolean {
+    return this.available === this.size;
+  }
+
+  #fitting(span: number, from: number): Range | undefined {
+    return this.#free.find((range) => range.end - Math.max(range.start, from) >= span);
+  }
+
+  #take(range: Range, start: number, end: number): void {
+    const rest = [
+      { start: range.start, end: start },
+      { start: end, end: range.end },
+    ].filter((piece) => piece.end > piece.start);
+    this.#free = [...this.#free.filter((other) => other !== range), ...rest].sort(
+      (a, b) => a.start - b.start,
+    );
+  }
+}

@@ -1,0 +1,189 @@
+/**
+ * A guest's session: one open file on the host node, its queues and its turn.
+ *
+ * A session does one thing at a time: a command, or a drain of what the node has ready. That is what keeps
+ * an answer ahead of the events that the command causes, whichever thread the calls ran on.
+ */
+import { Errno } from '../errno.js';
+import { log } from '../log.js';
+import { type NodeCall, NodeEvents } from '../native.js';
+import type { Speed } from '../v4l2/ioctls.js';
+import type { HostNode, OpenFile } from '../v4l2/node.js';
+import type { GuestMemory } from '../virtio/guest-memory.js';
+import { type BufferQueue, Cookies } from './buffers.js';
+import { drain } from './drain.js';
+import type { EventQueue } from './events.js';
+import type { SharedMemory } from './shared-memory.js';
+
+/** What all sessions of one connection share. */
+export interface SessionContext {
+  readonly node: HostNode;
+  readonly memory: GuestMemory;
+  readonly shared: SharedMemory;
+  readonly events: EventQueue;
+}
+
+export class Session {
+  readonly queues = new Map<number, BufferQueue>();
+  readonly cookies = new Cookies();
+  /** (type, id) pairs that the guest has subscribed to. */
+  readonly subscriptions = new Set<string>();
+  /** The node is unplugged: every command answers ENODEV, queued buffers go back with the ERROR flag. */
+  gone = false;
+  /** A command was answered before its ioctl ended: until it does, commands are answered ETIMEDOUT at once. */
+  degraded = false;
+
+  readonly #file: OpenFile;
+  readonly #tasks: (() => Promise<void>)[] = [];
+  #busy = false;
+  #drainWanted = false;
+  #armed: number = NodeEvents.PRI;
+  #closing: Promise<void> | null = null;
+  #onIdle: (() => void) | null = null;
+  /** Called by eventq when a descriptor has become free: stable, so that it can be withdrawn. */
+  readonly resume = (): void => this.wantDrain();
+
+  constructor(
+    readonly id: number,
+    readonly context: SessionContext,
+  ) {
+    this.#file = context.node.open((events) => this.#ready(events));
+  }
+
+  open(): Promise<number> {
+    return this.#file.open();
+  }
+
+  /** Runs a call on the session's file; notices when the node is gone. */
+  async call(call: NodeCall, speed: Speed): Promise<number> {
+    const errno = await this.#file.call(call, speed);
+    if (errno === Errno.ENODEV) this.lost();
+    return errno;
+  }
+
+  /** A pointer-free ioctl on the lane; the payload comes back in place. */
+  ioctl(nr: number, payload: Uint8Array, speed: Speed = 'slow'): Promise<number> {
+    return this.call({ kind: 'ioctl', nr, payload }, speed);
+  }
+
+  /** Queues a task behind what the session is doing. The first part of it runs now where the session is idle. */
+  enqueue(task: () => Promise<void>): void {
+    this.#tasks.push(task);
+    this.#next();
+  }
+
+  /** Asks for a drain when the session is next idle. */
+  wantDrain(): void {
+    this.#drainWanted = true;
+    this.#next();
+  }
+
+  /** The node was unplugged. */
+  lost(): void {
+    if (this.gone) return;
+    this.gone = true;
+    this.wantDrain();
+  }
+
+  /**
+   * Arms the watcher for exactly the queues that have buffers and stream. `except` is treated as stopped:
+   * its buffers are about to go (an armed queue without buffers makes vb2 start read() emulation).
+   */
+  async arm(except?: BufferQueue): Promise<void> {
+    const armed = [...this.queues.values()].filter((queue) => queue.isArmed && queue !== except);
+    const events =
+      NodeEvents.PRI |
+      (armed.some((queue) => queue.isCapture) ? NodeEvents.IN : 0) |
+      (armed.some((queue) => !queue.isCapture) ? NodeEvents.OUT : 0);
+    if (events === this.#armed || this.gone) return;
+    this.#armed = events;
+    await this.call({ kind: 'watch', events }, 'fast');
+  }
+
+  /** Arms again and looks at everything once: the edge may have passed. */
+  async rearm(): Promise<void> {
+    this.#armed = 0;
+    await this.arm();
+    this.wantDrain();
+  }
+
+  /** Forgets buffers of a queue that the kernel has freed; slots stay while the guest has them mapped. */
+  forget(queue: BufferQueue): void {
+    for (const index of [...queue.buffers.keys()]) this.forgetBuffer(queue, index);
+    queue.stopped();
+    if (this.queues.get(queue.type) === queue) this.queues.delete(queue.type);
+  }
+
+  /** Closes the file and lets go of everything; resolves when the kernel has closed it. Twice is harmless. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.context.events.forget(this.resume);
+    // What still waits is answered ENODEV, in its turn.
+    this.gone = true;
+    // A mapping of the node pins its open file: unmap before closing. Slots only afterwards: until then the
+    // hardware may still write to them.
+    const buffers = [...this.queues.values()].flatMap((queue) => [...queue.buffers.values()]);
+    for (const { host } of buffers.flatMap(({ planes }) => planes)) host?.close();
+    await this.#file.close();
+    await this.#idle();
+    for (const queue of [...this.queues.values()]) this.forget(queue);
+  }
+
+  #idle(): Promise<void> {
+    if (!this.#busy && this.#tasks.length === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+    });
+  }
+
+  get closing(): boolean {
+    return this.#closing !== null;
+  }
+
+  /** Lets go of one buffer's cookies, mappings and slots. */
+  forgetBuffer(queue: BufferQueue, index: number): void {
+    const buffer = queue.buffers.get(index);
+    if (!buffer) return;
+    queue.buffers.delete(index);
+    this.cookies.remove(buffer);
+    for (const { slot, host } of buffer.planes) {
+      host?.close();
+      if (slot) this.context.shared.release(slot);
+    }
+  }
+
+  #ready(events: number): void {
+    // ERR alone says nothing (a queue that does not stream answers it); with HUP the node is unplugged.
+    if (events & NodeEvents.HUP) this.lost();
+    this.wantDrain();
+  }
+
+  #next(): void {
+    if (this.#busy) return;
+    const task = this.#tasks.shift() ?? this.#drainTask();
+    if (!task) return this.#onIdle?.();
+    this.#busy = true;
+    task()
+      .catch((error: unknown) =>
+        log.error('a session task failed', { session: this.id, error: stackOf(error) }),
+      )
+      .finally(() => {
+        this.#busy = false;
+        this.#next();
+      });
+  }
+
+  #drainTask(): (() => Promise<void>) | null {
+    if (!this.#drainWanted || this.#closing) return null;
+    this.#drainWanted = false;
+    return () => drain(this);
+  }
+}
+
+function stackOf(error: unknown): string {
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}

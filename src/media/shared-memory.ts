@@ -1,0 +1,184 @@
+/**
+ * SHM region 0, where the guest sees MMAP buffers. Two ways to back it:
+ * arena: one sealed memory file, mapped into the guest once; a plane is a slot in it.
+ * direct: each plane's DMABUF is mapped into the guest when it asks.
+ *
+ * A slot outlives its buffer while the guest has it mapped (VIRTIO 1.4, "Unmapping a MMAP buffer"),
+ * and outlives its last MUNMAP while the buffer exists (a guest that forks sends MUNMAP twice).
+ */
+import { fstatSync } from 'node:fs';
+import { Errno } from '../errno.js';
+import { MemoryFile } from '../virtio/memory-file.js';
+import { MAP_ALIGNMENT } from './policy.js';
+import { Ranges } from './ranges.js';
+import type { SharedMemoryTransport } from './transport.js';
+
+export type MmapMode = 'auto' | 'arena' | 'direct';
+
+/** One plane's place in the region. */
+export interface Slot {
+  /** Byte offset in SHM region 0: the driver's address. */
+  readonly offset: number;
+  /** Exact length of the plane. */
+  readonly length: number;
+  readonly backing: 'arena' | 'direct';
+  /** Bytes that the VMM was asked to map for this slot alone: whole pages (0 in the arena). */
+  readonly mapped: number;
+  /** Mappings of the guest that are alive. */
+  references: number;
+  /** Whether the buffer still exists. */
+  owned: boolean;
+}
+
+export class SharedMemory {
+  readonly #slots = new Map<number, Slot>();
+  readonly #direct: Ranges;
+  readonly #arenaBase: number;
+  readonly #arenaRanges: Ranges;
+  #arena: MemoryFile | null = null;
+  #arenaMapped: Promise<number> | null = null;
+  /** Mappings that a reset left behind in a VMM that keeps them: taken back before the next one is made. */
+  #stale: Slot[] = [];
+  #closed = false;
+
+  constructor(
+    private readonly transport: SharedMemoryTransport,
+    private readonly mode: MmapMode,
+  ) {
+    const { size } = transport;
+    // Where planes are mapped directly, the arena (for nodes without EXPBUF) has the upper half.
+    this.#arenaBase = this.prefers === 'arena' ? 0 : size / 2;
+    this.#arenaRanges = new Ranges(this.#arenaBase, size - this.#arenaBase, MAP_ALIGNMENT);
+    this.#direct = new Ranges(0, this.#arenaBase, MAP_ALIGNMENT);
+  }
+
+  /** Whether buffers can be mapped at all. */
+  get usable(): boolean {
+    return this.transport.size > 0;
+  }
+
+  get prefers(): 'arena' | 'direct' {
+    return this.mode === 'auto' ? this.transport.prefers : this.mode;
+  }
+
+  /** A slot of the arena for a plane that is about to exist, zeroed. Null: the region is full. */
+  allocate(length: number): Slot | null {
+    const offset = this.#arenaRanges.allocate(length);
+    if (offset === null) return null;
+    return this.#keep({ offset, length, backing: 'arena', mapped: 0, references: 0, owned: true });
+  }
+
+  /** Where the slot's bytes are in this process. */
+  memory(slot: Slot): { region: MemoryFile['region']; offset: number; length: number } {
+    this.#arena ??= new MemoryFile('virtio-media-arena', this.transport.size - this.#arenaBase);
+    return { region: this.#arena.region, offset: slot.offset - this.#arenaBase, length: slot.length };
+  }
+
+  /** One more guest mapping of an arena slot. Resolves to an errno when the guest can reach it. */
+  async mapSlot(slot: Slot): Promise<number> {
+    this.memory(slot);
+    this.#arenaMapped ??= this.#mapArena();
+    const errno = await this.#arenaMapped;
+    if (errno === 0) slot.references++;
+    else this.#arenaMapped = null;
+    return errno;
+  }
+
+  /** Maps a plane's DMABUF into the guest, with one reference. The descriptor is borrowed until this resolves. */
+  async mapDescriptor(fd: number, length: number): Promise<Slot | number> {
+    await this.#dropStale();
+    const offset = this.#direct.allocate(length);
+    if (offset === null) return Errno.ENOMEM;
+    // A DMABUF is whole pages of the host long; VMMs refuse to map past its end, or less than a page.
+    const mapped = fstatSync(fd).size;
+    const errno = await this.#ask((done) => this.transport.map(fd, 0, offset, mapped, done));
+    if (errno !== 0) {
+      this.#direct.release(offset, length);
+      return errno;
+    }
+    return this.#keep({ offset, length, backing: 'direct', mapped, references: 1, owned: true });
+  }
+
+  /** MUNMAP: `address` may lie inside a slot (the tail of a split mapping), may come twice. EINVAL: never mapped. */
+  unmap(address: number): number {
+    const slot = [...this.#slots.values()].find(
+      ({ offset, length }) =>
+        address >= offset && address < offset + Math.ceil(length / MAP_ALIGNMENT) * MAP_ALIGNMENT,
+    );
+    if (!slot) return Errno.EINVAL;
+    slot.references = Math.max(0, slot.references - 1);
+    this.#collect(slot);
+    return 0;
+  }
+
+  /** The buffer is gone: the slot goes with its last mapping. */
+  release(slot: Slot): void {
+    slot.owned = false;
+    this.#collect(slot);
+  }
+
+  /** The guest reset the device: it has no mappings any more. */
+  reset(): void {
+    const { survivesReset } = this.transport;
+    if (!survivesReset) this.#arenaMapped = null;
+    for (const slot of [...this.#slots.values()]) {
+      slot.references = 0;
+      if (slot.backing === 'direct' && !survivesReset) this.#forget(slot);
+      else this.#collect(slot);
+    }
+  }
+
+  /** The VMM is gone, and with it every mapping. */
+  close(): void {
+    this.#closed = true;
+    this.#slots.clear();
+    this.#arena?.close();
+    this.#arena = null;
+  }
+
+  #keep(slot: Slot): Slot {
+    this.#slots.set(slot.offset, slot);
+    return slot;
+  }
+
+  #collect(slot: Slot): void {
+    if (slot.owned || slot.references > 0 || this.#slots.get(slot.offset) !== slot) return;
+    this.#slots.delete(slot.offset);
+    if (slot.backing === 'direct') this.#unmapDirect(slot);
+    else this.#freeArena(slot);
+  }
+
+  #forget(slot: Slot): void {
+    this.#slots.delete(slot.offset);
+    this.#direct.release(slot.offset, slot.length);
+  }
+
+  #freeArena(slot: Slot): void {
+    this.#arena?.clear(slot.offset - this.#arenaBase, this.#arenaRanges.span(slot.length));
+    this.#arenaRanges.release(slot.offset, slot.length);
+  }
+
+  /** The range is handed out again only after the VMM has confirmed: crosvm ends the VM on an overlap. */
+  #unmapDirect(slot: Slot): void {
+    this.transport.unmap(slot.offset, slot.mapped, (errno) => {
+      if (errno === Errno.EBUSY && this.transport.survivesReset && !this.#closed) this.#stale.push(slot);
+      else this.#direct.release(slot.offset, slot.length);
+    });
+  }
+
+  async #dropStale(): Promise<void> {
+    for (const slot of this.#stale.splice(0)) {
+      await this.#ask((done) => this.transport.unmap(slot.offset, slot.mapped, done));
+      this.#direct.release(slot.offset, slot.length);
+    }
+  }
+
+  #mapArena(): Promise<number> {
+    const { fd, size } = this.#arena!;
+    return this.#ask((done) => this.transport.map(fd, 0, this.#arenaBase, size, done));
+  }
+
+  #ask(send: (done: (errno: number) => void) => void): Promise<number> {
+    return this.usable ? new Promise(send) : Promise.resolve(Errno.EINVAL);
+  }
+}

@@ -1,0 +1,49 @@
+/** STREAMON and STREAMOFF. */
+import { Errno } from '../errno.js';
+import { Ioctl } from '../v4l2/ioctls.js';
+import type { BufferQueue } from './buffers.js';
+import { isOverlay } from './buffers.js';
+import type { Answer } from './command.js';
+import type { IoctlRequest } from './ioctl.js';
+import type { Session } from './session.js';
+
+export async function stream(session: Session, request: IoctlRequest): Promise<Answer> {
+  const type = request.payload.readUInt32LE(0);
+  if (isOverlay(type)) return { status: Errno.EINVAL };
+  const queue = session.queues.get(type);
+  return request.row.nr === Ioctl.STREAMON
+    ? streamOn(session, request, queue)
+    : streamOff(session, request, queue);
+}
+
+async function streamOn(
+  session: Session,
+  request: IoctlRequest,
+  queue: BufferQueue | undefined,
+): Promise<Answer> {
+  const status = await session.ioctl(Ioctl.STREAMON, request.payload);
+  if (status !== 0 || !queue) return { status };
+  // Too late for the guest, which believes that the stream is off.
+  if (request.command.answered) {
+    await session.ioctl(Ioctl.STREAMOFF, request.payload);
+    return { status };
+  }
+  queue.streaming = true;
+  // The answer goes first: frames can only follow it, as this session drains after this turn.
+  request.command.answer({ status });
+  await session.rearm();
+  return { status };
+}
+
+async function streamOff(
+  session: Session,
+  request: IoctlRequest,
+  queue: BufferQueue | undefined,
+): Promise<Answer> {
+  await session.arm(queue);
+  const status = await session.ioctl(Ioctl.STREAMOFF, request.payload);
+  if (status === 0) queue?.stopped();
+  await session.arm();
+  await session.context.events.barrier(request.command.remaining);
+  return { status };
+}

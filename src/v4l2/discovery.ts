@@ -1,0 +1,108 @@
+/**
+ * The V4L2 nodes of the host as sysfs and /dev show them. Opens none of them: a node that may not be
+ * opened is listed all the same.
+ */
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+
+/** What a node registers as: the letter part of its name in sysfs. */
+export type NodeClass = 'video' | 'vbi' | 'radio' | 'swradio' | 'v4l-touch' | 'v4l-subdev';
+
+export interface HostNodeEntry {
+  /** In sysfs: `video0`. */
+  readonly name: string;
+  /** In the file system: `/dev/video0`. */
+  readonly path: string;
+  readonly class: NodeClass;
+  /** What the kernel calls the node; often, not always, the card. */
+  readonly title: string;
+  /** Position among the nodes of the same physical device. */
+  readonly index: number;
+  /** Kernel driver that the physical device is bound to; empty where there is none. */
+  readonly driver: string;
+  /** The physical device below /sys/devices; empty where there is none. */
+  readonly device: string;
+  /** Names that outlive a renumbering: /dev/v4l/by-id, /dev/v4l/by-path. */
+  readonly links: readonly string[];
+}
+
+/** Where to look. The tests put a tree of their own here. */
+export interface Roots {
+  readonly sysfs: string;
+  readonly dev: string;
+}
+
+export const hostRoots: Roots = { sysfs: '/sys', dev: '/dev' };
+
+const nodeName = /^(video|vbi|radio|swradio|v4l-touch|v4l-subdev)(\d+)$/;
+const linkFolders = ['v4l/by-id', 'v4l/by-path'];
+
+/** Every V4L2 node of the host, by class and number. An absent class directory (no V4L2 driver loaded) is an empty list. */
+export async function hostNodes(roots: Roots = hostRoots): Promise<HostNodeEntry[]> {
+  const folder = join(roots.sysfs, 'class/video4linux');
+  const names = (await entriesOf(folder)).filter((name) => nodeName.test(name)).sort(byClassAndNumber);
+  const links = await stableLinks(roots);
+  return Promise.all(names.map((name) => entry(roots, join(folder, name), name, links)));
+}
+
+/** The entry of a path: a node's own name or any link to it. Undefined: not a node that sysfs knows. */
+export async function findNode(path: string, roots: Roots = hostRoots): Promise<HostNodeEntry | undefined> {
+  const target = await realpath(path).catch(() => resolve(path));
+  return (await hostNodes(roots)).find((node) => node.path === target);
+}
+
+async function entry(
+  roots: Roots,
+  folder: string,
+  name: string,
+  links: ReadonlyMap<string, string[]>,
+): Promise<HostNodeEntry> {
+  const [title, index, uevent, device, driver] = await Promise.all([
+    attribute(join(folder, 'name')),
+    attribute(join(folder, 'index')),
+    attribute(join(folder, 'uevent')),
+    realpath(join(folder, 'device')).catch(() => ''),
+    readlink(join(folder, 'device/driver')).catch(() => ''),
+  ]);
+  const path = join(roots.dev, /^DEVNAME=(.+)$/m.exec(uevent)?.[1] ?? name);
+  return {
+    name,
+    path,
+    class: nodeName.exec(name)![1] as NodeClass,
+    title,
+    index: Number(index) || 0,
+    driver: basename(driver),
+    device,
+    links: links.get(path) ?? [],
+  };
+}
+
+/** Node path -> the links of /dev/v4l that lead to it. */
+async function stableLinks(roots: Roots): Promise<Map<string, string[]>> {
+  const found = new Map<string, string[]>();
+  for (const folder of linkFolders.map((name) => join(roots.dev, name))) {
+    for (const name of (await entriesOf(folder)).sort()) {
+      const target = await readlink(join(folder, name)).catch(() => '');
+      if (target === '') continue;
+      const path = resolve(folder, target);
+      found.set(path, [...(found.get(path) ?? []), join(folder, name)]);
+    }
+  }
+  return found;
+}
+
+function byClassAndNumber(left: string, right: string): number {
+  const [, leftClass, leftNumber] = nodeName.exec(left)!;
+  const [, rightClass, rightNumber] = nodeName.exec(right)!;
+  const order = classOrder.indexOf(leftClass as NodeClass) - classOrder.indexOf(rightClass as NodeClass);
+  return order || Number(leftNumber) - Number(rightNumber);
+}
+
+const classOrder: readonly NodeClass[] = ['video', 'vbi', 'radio', 'swradio', 'v4l-touch', 'v4l-subdev'];
+
+const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
+const attribute = (path: string): Promise<string> =>
+  readFile(path, 'utf8').then(
+    (text) => text.trim(),
+    () => '',
+  );

@@ -1,0 +1,52 @@
+/** Records and numbers of the ioctls that enumerate what a node can do. Numbers and records only. */
+import { i32, struct, text, u32 } from '../struct.js';
+
+/** VIDIOC numbers. */
+export const Enumerate = {
+  QUERYCAP: 0,
+  ENUM_FMT: 2,
+  REQBUFS: 8,
+  EXPBUF: 16,
+  G_CTRL: 27,
+  QUERYMENU: 37,
+  ENUM_FRAMESIZES: 74,
+  ENUM_FRAMEINTERVALS: 75,
+  QUERY_EXT_CTRL: 103,
+} as const;
+
+/** V4L2_FMT_FLAG_*. */
+export const FormatFlag = { COMPRESSED: 0x1, EMULATED: 0x2 } as const;
+
+/** enum v4l2_frmsizetypes and v4l2_frmivaltypes: the same numbers. */
+export const Steps = { DISCRETE: 1, CONTINUOUS: 2, STEPWISE: 3 } as const;
+
+/** Types of enum v4l2_ctrl_type that are shown in their own way. */
+export const ControlType = {
+  BOOLEAN: 2,
+  MENU: 3,
+  BUTTON: 4,
+  INTEGER64: 5,
+  CLASS: 6,
+  STRING: 7,
+  INTEGER_MENU: 9,
+  COMPOUND: 0x100,
+} as const;
+
+/** `size` of v4l2_frmsizeenum. */
+export const frmsizeDiscrete = struct({ width: u32, height: u32 });
+export const frmsizeStepwise = struct({
+  minWidth: u32,
+  maxWidth: u32,
+  stepWidth: u32,
+  minHeight: u32,
+  maxHeight: u32,
+  stepHeight: u32,
+});
+
+/** Seconds, as in `interval` of v4l2_frmivalenum: one of them (discrete), or minimum, maximum and step. */
+export const fract = struct({ numerator: u32, denominator: u32 });
+
+export const control = struct({ id: u32, value: i32 });
+
+/** `name` of a menu; its first eight bytes are a signed 64-bit number for an integer menu. */
+export const querymenu = struct({ id: u32, index: u32, name: text(32), reserved: u32 });

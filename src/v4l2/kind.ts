@@ -1,0 +1,117 @@
+/** What a node is, in one word, and whether the bridge can give it to a guest. Pure: works on what others have read. */
+import type { NodeClass } from './discovery.js';
+import { ioctls } from './ioctls.js';
+import { BufferType, Capability } from './layout.js';
+
+export type Kind =
+  | 'capture'
+  | 'output'
+  | 'capture and output'
+  | 'stateful encoder'
+  | 'stateful decoder'
+  | 'stateless decoder'
+  | 'codec'
+  | 'converter'
+  | 'vbi'
+  | 'vbi output'
+  | 'metadata'
+  | 'metadata output'
+  | 'touch'
+  | 'radio'
+  | 'radio transmitter'
+  | 'sdr'
+  | 'sdr output'
+  | 'subdevice'
+  | 'unknown';
+
+/** The part of an enumerated format that tells a codec from a converter. */
+export interface CodedFormat {
+  readonly fourcc: string;
+  readonly compressed: boolean;
+}
+
+export interface Queue {
+  readonly type: number;
+  readonly formats: readonly CodedFormat[];
+}
+
+/** FOURCCs of parsed bitstreams, which only the request API can feed: V4L2_PIX_FMT_*_SLICE, *_FRAME, *_STATELESS. */
+const statelessFormats: ReadonlySet<string> = new Set(['S264', 'S265', 'MG2S', 'VP8F', 'VP9F', 'AV1F', 'SFWH']);
+
+const M2M = Capability.VIDEO_M2M | Capability.VIDEO_M2M_MPLANE;
+const CAPTURE = Capability.VIDEO_CAPTURE | Capability.VIDEO_CAPTURE_MPLANE;
+const OUTPUT = Capability.VIDEO_OUTPUT | Capability.VIDEO_OUTPUT_MPLANE;
+
+/** The first row whose bits are all there in at least one place wins: `any` of these capability bits. */
+const kindRows: readonly (readonly [any: number, kind: Kind])[] = [
+  [Capability.TOUCH, 'touch'],
+  [CAPTURE, 'capture'],
+  [OUTPUT, 'output'],
+  [Capability.VBI_CAPTURE | Capability.SLICED_VBI_CAPTURE, 'vbi'],
+  [Capability.VBI_OUTPUT | Capability.SLICED_VBI_OUTPUT, 'vbi output'],
+  [Capability.META_CAPTURE, 'metadata'],
+  [Capability.META_OUTPUT, 'metadata output'],
+  [Capability.SDR_CAPTURE, 'sdr'],
+  [Capability.SDR_OUTPUT, 'sdr output'],
+  [Capability.MODULATOR, 'radio transmitter'],
+  [Capability.RADIO | Capability.TUNER, 'radio'],
+];
+
+/** `caps`: device_caps of QUERYCAP. `queues`: the formats of each buffer type. */
+export function kindOf(nodeClass: NodeClass, caps: number, queues: readonly Queue[]): Kind {
+  if (nodeClass === 'v4l-subdev') return 'subdevice';
+  if ((caps & M2M) !== 0) return memoryToMemoryKind(queues);
+  if ((caps & CAPTURE) !== 0 && (caps & OUTPUT) !== 0) return 'capture and output';
+  return kindRows.find(([any]) => (caps & any) !== 0)?.[1] ?? 'unknown';
+}
+
+/** A codec is told by the side that is compressed. OUTPUT is what the program puts in. */
+function memoryToMemoryKind(queues: readonly Queue[]): Kind {
+  const input = formatsOf(queues, BufferType.VIDEO_OUTPUT, BufferType.VIDEO_OUTPUT_MPLANE);
+  const result = formatsOf(queues, BufferType.VIDEO_CAPTURE, BufferType.VIDEO_CAPTURE_MPLANE);
+  if (input.some(({ fourcc }) => statelessFormats.has(fourcc))) return 'stateless decoder';
+  const compressedIn = input.some(({ compressed }) => compressed);
+  const compressedOut = result.some(({ compressed }) => compressed);
+  if (compressedIn && compressedOut) return 'codec';
+  if (compressedIn) return 'stateful decoder';
+  return compressedOut ? 'stateful encoder' : 'converter';
+}
+
+const formatsOf = (queues: readonly Queue[], ...types: number[]): readonly CodedFormat[] =>
+  queues.filter(({ type }) => types.includes(type)).flatMap(({ formats }) => formats);
+
+/** Why no guest can be given the node, in a sentence; undefined: it can. */
+export function refusalOf(nodeClass: NodeClass, caps: number, kind: Kind): string | undefined {
+  if (nodeClass === 'v4l-subdev')
+    return 'a sub-device has no buffers: give the guest the video node of the same pipeline';
+  if ((caps & Capability.STREAMING) === 0) {
+    return (caps & Capability.READWRITE) !== 0
+      ? 'the driver only offers read() and write(): virtio-media needs streaming I/O'
+      : 'the driver offers no streaming I/O, which is all that virtio-media carries';
+  }
+  if (kind === 'stateless decoder')
+    return 'a stateless decoder is driven with media requests, which virtio-media does not carry';
+  return undefined;
+}
+
+/** V4L2_CTRL ioctls that a codec needs besides those of a camera: ENCODER_CMD, DECODER_CMD. */
+const commandOf: ReadonlyMap<Kind, number> = new Map<Kind, number>([
+  ['stateful encoder', 77],
+  ['stateful decoder', 96],
+  ['codec', 96],
+]);
+
+const unpolled: ReadonlySet<Kind> = new Set<Kind>(['vbi', 'vbi output', 'metadata', 'metadata output', 'sdr', 'sdr output']);
+
+/** What works less well in a guest than on the host, in sentences. */
+export function cautionsOf(caps: number, kind: Kind): string[] {
+  const cautions: string[] = [];
+  const command = commandOf.get(kind);
+  if (command !== undefined && !ioctls.has(command))
+    cautions.push('the codec commands (drain, stop) are not passed on: the last frames of a stream may stay inside');
+  if (unpolled.has(kind))
+    cautions.push("the Linux guest driver's poll() never reports these buffers: use blocking DQBUF in the guest");
+  if ((caps & Capability.IO_MC) !== 0)
+    cautions.push('the pipeline in front of this node is set up with media-ctl on the host, before the guest starts');
+  return cautions;
+}

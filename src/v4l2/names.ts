@@ -1,0 +1,59 @@
+/** V4L2 numbers in words: as <linux/videodev2.h> spells them, without the prefix. */
+import { BufferCapability, BufferType, Capability } from './layout.js';
+
+const HIGH_BIT = 0x80000000;
+
+/** A FOURCC as four letters; `-BE` where bit 31 says big-endian; hexadecimal where a byte is no printable letter. */
+export function fourcc(code: number): string {
+  const letters = String.fromCharCode(code & 0xff, (code >> 8) & 0xff, (code >> 16) & 0xff, (code >> 24) & 0x7f);
+  if (!/^[\x20-\x7e]{4}$/.test(letters)) return `0x${(code >>> 0).toString(16).padStart(8, '0')}`;
+  return letters.trimEnd() + ((code & HIGH_BIT) !== 0 ? '-BE' : '');
+}
+
+/** The names of the bits of `value`, lowest first; bits without a name in hexadecimal. */
+function words(value: number, names: Readonly<Record<string, number>>): string[] {
+  const found: string[] = [];
+  let rest = value >>> 0;
+  for (const [name, bit] of Object.entries(names).sort(([, left], [, right]) => left - right)) {
+    if ((rest & bit) === 0) continue;
+    found.push(name);
+    rest = (rest & ~bit) >>> 0;
+  }
+  if (rest !== 0) found.push(`0x${rest.toString(16)}`);
+  return found;
+}
+
+/** V4L2_CAP_*. */
+export const capabilityWords = (caps: number): string[] => words(caps, Capability);
+
+/** V4L2_BUF_CAP_SUPPORTS_* and the rest of the word that REQBUFS returns. */
+export const bufferCapabilityWords = (caps: number): string[] => words(caps, BufferCapability);
+
+const bufferTypeNames = new Map<number, string>(
+  Object.entries(BufferType).map(([name, number]) => [number, name]),
+);
+
+/** V4L2_BUF_TYPE_*. */
+export const bufferTypeWord = (type: number): string => bufferTypeNames.get(type) ?? `type ${type}`;
+
+/** enum v4l2_ctrl_type. */
+const controlTypes: readonly (readonly [number, string])[] = [
+  [1, 'integer'],
+  [2, 'boolean'],
+  [3, 'menu'],
+  [4, 'button'],
+  [5, 'integer64'],
+  [6, 'class'],
+  [7, 'string'],
+  [8, 'bitmask'],
+  [9, 'integer menu'],
+  [0x100, 'u8 array'],
+  [0x101, 'u16 array'],
+  [0x102, 'u32 array'],
+  [0x106, 'area'],
+  [0x107, 'rectangle'],
+];
+const controlTypeNames = new Map(controlTypes);
+
+export const controlTypeWord = (type: number): string =>
+  controlTypeNames.get(type) ?? `compound 0x${type.toString(16)}`;

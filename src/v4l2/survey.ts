@@ -1,0 +1,116 @@
+/** Everything that can be told about a host node, and whether the bridge can give it to a guest. */
+import { Errno, errnoName } from '../errno.js';
+import { type Control, controlsOf } from './controls.js';
+import type { HostNodeEntry } from './discovery.js';
+import { type Ask, type Identity, identityOf, type QueueDescription, queuesOf } from './enumeration.js';
+import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
+
+/** A camera that is alive answers a control transfer within 5 s: usbcore's own limit. */
+const CALL_TIMEOUT_MS = 6000;
+
+export interface Survey {
+  readonly node: HostNodeEntry;
+  readonly kind: Kind;
+  /** Undefined where the node could not be opened or asked. */
+  readonly identity?: Identity;
+  readonly queues: readonly QueueDescription[];
+  readonly controls: readonly Control[];
+  readonly serveable: boolean;
+  /** Why not, in a sentence without a full stop; null where it can be served. */
+  readonly reason: string | null;
+  readonly cautions: readonly string[];
+}
+
+/** `summary`: capabilities, formats and memory types. `full`: sizes, intervals and controls too. */
+export type Depth = 'summary' | 'full';
+
+/** A node to be opened for questions: questioned.ts makes one of a path. */
+export interface Questioned {
+  open(): Promise<number>;
+  ioctl(nr: number, payload: Uint8Array): Promise<number>;
+  close(): void;
+}
+
+type Findings = { -readonly [K in 'identity' | 'queues' | 'controls']?: Survey[K] };
+
+/** The node took too long: what it was told so far stands. */
+class Silent extends Error {}
+
+/** Asks the node. Never throws for what the node says, and never waits long for one answer. */
+export async function surveyNode(
+  node: HostNodeEntry,
+  depth: Depth,
+  file: Questioned,
+): Promise<Survey> {
+  if (node.class === 'v4l-subdev') return conclude(node, {}, undefined);
+  const findings: Findings = {};
+  try {
+    const problem = await ask(file, depth, findings);
+    return conclude(node, findings, problem);
+  } catch (error) {
+    if (!(error instanceof Silent)) throw error;
+    return conclude(node, findings, `it did not answer within ${CALL_TIMEOUT_MS / 1000} s: unplug it, or see dmesg`);
+  } finally {
+    file.close();
+  }
+}
+
+async function ask(file: Questioned, depth: Depth, findings: Findings): Promise<string | undefined> {
+  const opened = await answered(file.open());
+  if (opened !== 0) return openProblem(opened);
+  const call: Ask = (nr, payload) => answered(file.ioctl(nr, payload));
+  const identity = await identityOf(call);
+  if (typeof identity === 'number') return openProblem(identity);
+  findings.identity = identity;
+  findings.queues = await queuesOf(call, identity.deviceCaps, depth === 'full');
+  if (depth === 'full') findings.controls = await controlsOf(call);
+  return undefined;
+}
+
+function conclude(node: HostNodeEntry, findings: Findings, problem: string | undefined): Survey {
+  const { identity, queues = [], controls = [] } = findings;
+  const caps = identity?.deviceCaps ?? 0;
+  const kind = kindOf(node.class, caps, queues);
+  const reason = problem ?? refusalOf(node.class, caps, kind) ?? busyProblem(node, queues) ?? null;
+  return {
+    node,
+    kind,
+    ...(identity === undefined ? {} : { identity }),
+    queues,
+    controls,
+    serveable: reason === null,
+    reason,
+    cautions: reason === null ? cautionsOf(caps, kind) : [],
+  };
+}
+
+const openProblems: ReadonlyMap<number, string> = new Map([
+  [Errno.EACCES, 'no permission to open it: join its group (usermod -aG video USER, then log in again) or run as root'],
+  [Errno.EPERM, 'the device policy of this container or unit forbids it: allow char-video4linux'],
+  [Errno.ENOENT, 'the kernel has it, but there is no such file in /dev: pass the node into this container'],
+  [Errno.EBUSY, 'another program has it open, and its driver allows one only: fuser -v shows which'],
+  [Errno.ENODEV, 'it has been unplugged, or its driver gave up: see dmesg'],
+  [Errno.ENXIO, 'it has been unplugged, or its driver gave up: see dmesg'],
+  [Errno.ENOTTY, 'it is no V4L2 node'],
+]);
+
+const openProblem = (errno: number): string =>
+  openProblems.get(errno) ?? `it cannot be opened: ${errnoName(errno)}`;
+
+const busyProblem = (node: HostNodeEntry, queues: readonly QueueDescription[]): string | undefined =>
+  queues.some(({ memory }) => memory === null)
+    ? `another program is streaming from it: end that one (fuser -v ${node.path} shows which)`
+    : undefined;
+
+/** The answer, or Silent. The call itself goes on; whoever ends the process ends it. */
+async function answered(call: Promise<number>): Promise<number> {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Silent()), CALL_TIMEOUT_MS);
+  });
+  try {
+    return await Promise.race([call, expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,294 @@
+/** The back-end of one connection: what was negotiated, guest memory, the rings, and what they mean to the device. */
+import { fstatSync } from 'node:fs';
+import { log } from '../log.js';
+import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-memory.js';
+import type { Queue } from '../virtio/queue.js';
+import { Connection, closeAll, ProtocolError } from './connection.js';
+import { type DialectOption, dialectOf } from './dialect.js';
+import { Frontend, type SharedMemoryTransport } from './frontend.js';
+import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
+import { Refusal } from './refusal.js';
+import { handle } from './requests.js';
+import { Vring, type VringOwner } from './vring.js';
+
+/** commandq and eventq. */
+export const QUEUE_COUNT = 2;
+
+/** What the back-end carries. Calls come on the loop, none from within another except as said here. */
+export interface Device {
+  /** The configuration space. Read at each GET_CONFIG; zeros follow. */
+  readonly config: Uint8Array;
+  /** Bytes of SHM region 0; 0: none. */
+  readonly sharedMemorySize: number;
+  /**
+   * Once per connection, immediately before its first queueStarted: features are negotiated and memory is there.
+   * A connection that never starts a ring never calls it, nor `disconnected`. The transport is refused (EBUSY)
+   * unless all rings run, and is already open in the queueStarted of the last one.
+   */
+  connected(memory: GuestMemory, sharedMemory: SharedMemoryTransport): void;
+  /** The ring runs: scan it now, no kick may come. The queue is a new one at every start. */
+  queueStarted(index: number, queue: Queue): void;
+  queueKicked(index: number): void;
+  /**
+   * Once for each queueStarted, also when the ring has broken in the meantime. Every popped chain must be pushed
+   * before this returns; the queue is dead afterwards. A VM that is paused stops its rings too: sessions stay.
+   */
+  queueStopped(index: number): void;
+  /** The guest reset the device: close all sessions. Before the queueStarted that follows the reset. */
+  reset(): void;
+  /** Release everything. Every queueStopped and every `done` of the transport came before. */
+  disconnected(): void;
+}
+
+export interface BackendOptions {
+  /** Which VMM it is; `auto`: told by what it negotiates. */
+  readonly frontend?: DialectOption;
+  /**
+   * Offers CONFIGURE_MEM_SLOTS. QEMU 11.1 needs it for more than eight memory regions, and ends when a guest resets
+   * the device with something mapped in the SHM region.
+   */
+  readonly memSlots?: boolean;
+}
+
+export interface BackendSetup {
+  /** A connected socket; taken. */
+  readonly fd: number;
+  readonly device: Device;
+  readonly options?: BackendOptions;
+  /** Called once, after everything is released, unless close() was called. null: the front-end left. */
+  readonly onEnd: (error: Error | null) => void;
+}
+
+export class Backend implements VringOwner {
+  readonly memory = new GuestMemory();
+  /** The device status of SET_STATUS, which is not asked for. */
+  status = 0;
+  readonly #setup: BackendSetup;
+  readonly #device: Device;
+  readonly #options: BackendOptions;
+  readonly #connection: Connection;
+  readonly #frontend: Frontend;
+  readonly #vrings: readonly Vring[];
+  #features: Features | null = null;
+  #protocolFeatures: Features = 0n;
+  #connected = false;
+  /** The guest negotiated anew: whatever the rings say, the device was reset. */
+  #renegotiated = false;
+  #closed = false;
+
+  /** Throws when the descriptor cannot be polled; it is closed then too. */
+  constructor(setup: BackendSetup) {
+    this.#setup = setup;
+    this.#device = setup.device;
+    this.#options = setup.options ?? {};
+    this.#vrings = Array.from({ length: QUEUE_COUNT }, (_, index) => new Vring(index, this));
+    this.#frontend = new Frontend((error) => this.failed(error));
+    this.#connection = new Connection({
+      fd: setup.fd,
+      carries: 'requests',
+      onMessage: (message) => handle(this, message),
+      onEnd: (error) => this.#end(error),
+    });
+  }
+
+  get queueCount(): number {
+    return this.#vrings.length;
+  }
+
+  get features(): Features | null {
+    return this.#features;
+  }
+
+  get sharedMemorySize(): number {
+    return this.#device.sharedMemorySize;
+  }
+
+  get offeredFeatures(): Features {
+    return Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX | Virtio.PROTOCOL_FEATURES;
+  }
+
+  get offeredProtocolFeatures(): Features {
+    const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, SHMEM, CONFIGURE_MEM_SLOTS } = Protocol;
+    const always = MQ | REPLY_ACK | BACKEND_REQ | CONFIG | BACKEND_SEND_FD;
+    const sharedMemory = this.sharedMemorySize > 0 ? SHMEM : 0n;
+    return always | sharedMemory | (this.#options.memSlots ? CONFIGURE_MEM_SLOTS : 0n);
+  }
+
+  hasNegotiated(protocolFeatures: Features): boolean {
+    return (this.#protocolFeatures & protocolFeatures) === protocolFeatures;
+  }
+
+  reply(request: number, body: Uint8Array): void {
+    this.#connection.send(request, HeaderFlags.REPLY, body);
+  }
+
+  setFeatures(bits: Features): void {
+    refuseUnoffered('virtio', bits, this.offeredFeatures);
+    if (this.#features !== null && bits !== this.#features) {
+      if (this.#vrings.some((vring) => vring.running)) throw new Refusal('SET_FEATURES while rings run');
+      this.#renegotiated = true;
+    }
+    this.#features = bits;
+    for (const vring of this.#vrings) {
+      // Without VHOST_USER_F_PROTOCOL_FEATURES nobody enables a ring.
+      if (bits & Virtio.PROTOCOL_FEATURES) vring.start();
+      else vring.enable(true);
+    }
+  }
+
+  setProtocolFeatures(bits: Features): void {
+    refuseUnoffered('protocol', bits, this.offeredProtocolFeatures);
+    this.#protocolFeatures = bits;
+  }
+
+  /** Throws Refusal. */
+  vring(index: number): Vring {
+    const vring = this.#vrings[index];
+    if (!vring) throw new Refusal(`there is no ring ${index}`);
+    return vring;
+  }
+
+  /** GET_VRING_BASE, which has no way to refuse. */
+  stopVring(index: number): number {
+    return this.#vrings[index]?.stop() ?? 0;
+  }
+
+  /** Zeros beyond the end, and never shorter than asked for: some VMMs end at that. */
+  readConfig(offset: number, size: number): Uint8Array {
+    const read = Buffer.alloc(size);
+    read.set(this.#device.config.subarray(offset, offset + size));
+    return read;
+  }
+
+  setMemoryTable(regions: readonly MemoryRegion[], descriptors: number[]): void {
+    const opaque = descriptors.map((fd) => this.#isOpaque(fd));
+    const taken = descriptors.splice(0);
+    const fds = taken.map((fd, index) => (opaque[index] ? null : fd));
+    closeAll(taken.filter((_, index) => opaque[index]));
+    this.memory.replace(regions.map((region, index) => ({ region, fd: fds[index]! })));
+    this.#memoryChanged();
+  }
+
+  addMemory(region: MemoryRegion, descriptors: number[]): void {
+    if (this.#isOpaque(descriptors[0]!)) this.memory.addOpaque(region);
+    else this.memory.add(region, descriptors.shift()!);
+    this.#memoryChanged();
+  }
+
+  removeMemory(region: MemoryRegion): void {
+    if (!this.memory.remove(region)) throw new Refusal('there is no such memory region');
+    this.#memoryChanged();
+  }
+
+  attachChannel(descriptors: number[]): void {
+    this.#frontend.attach(descriptors.shift()!);
+  }
+
+  setStatus(status: number): void {
+    this.status = status;
+    if (status === 0) this.#reset();
+  }
+
+  resetDevice(): void {
+    for (const vring of this.#vrings) vring.enable(false);
+    this.#reset();
+  }
+
+  /** Releases everything. Twice is harmless; onEnd is not called any more. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#connection.close();
+    for (const vring of this.#vrings) guarded(() => vring.close());
+    guarded(() => this.#frontend.close());
+    if (this.#connected) guarded(() => this.#device.disconnected());
+    this.memory.close();
+  }
+
+  // VringOwner
+
+  started(vring: Vring, queue: Queue): void {
+    this.#connect();
+    if (this.#renegotiated || this.#vrings.some(({ remade }) => remade)) this.#reset();
+    vring.forget();
+    this.#frontend.running = this.#vrings.every(({ running }) => running);
+    this.#device.queueStarted(vring.index, queue);
+  }
+
+  kicked(vring: Vring): void {
+    this.#device.queueKicked(vring.index);
+  }
+
+  stopping(vring: Vring): void {
+    this.#frontend.running = false;
+    this.#device.queueStopped(vring.index);
+  }
+
+  broke(_vring: Vring): void {
+    this.#frontend.running = false;
+  }
+
+  failed(error: unknown): void {
+    if (this.#closed) return;
+    log.error('a vhost-user back-end failed', error);
+    guarded(() => this.#end(error instanceof Error ? error : new Error(String(error))));
+  }
+
+  /** Negotiation is over: says who is there, and makes it known to the device. */
+  #connect(): void {
+    if (this.#connected) return;
+    this.#connected = true;
+    const dialect = dialectOf(this.#protocolFeatures, this.#options.frontend);
+    const maps = this.hasNegotiated(Protocol.SHMEM | Protocol.BACKEND_REQ);
+    this.#frontend.configure(dialect, maps ? this.sharedMemorySize : 0);
+    log.info('the front-end starts the device', {
+      frontend: dialect.name,
+      features: `0x${(this.#features ?? 0n).toString(16)}`,
+      protocol: `0x${this.#protocolFeatures.toString(16)}`,
+    });
+    if (!maps && this.sharedMemorySize > 0)
+      log.warn('the front-end has no shared memory: the guest cannot use MMAP buffers');
+    this.#device.connected(this.memory, this.#frontend);
+  }
+
+  #reset(): void {
+    this.#renegotiated = false;
+    for (const vring of this.#vrings) vring.forget();
+    this.#frontend.reset();
+    if (this.#connected) this.#device.reset();
+  }
+
+  #memoryChanged(): void {
+    for (const vring of this.#vrings) vring.memoryChanged();
+  }
+
+  /**
+   * Not to be mapped: what the VMM mapped for us and sends back as guest memory, and what is not an ordinary file
+   * (a DMABUF or V4L2 node of another device of the VM: mapping it has effects there). Guest RAM is an ordinary file.
+   */
+  #isOpaque(fd: number): boolean {
+    return !fstatSync(fd).isFile() || this.#frontend.isMapped(fileIdentity(fd));
+  }
+
+  #end(error: Error | null): void {
+    if (this.#closed) return;
+    if (error instanceof ProtocolError)
+      log.warn('the front-end broke vhost-user', { code: error.code, why: error.message });
+    this.close();
+    this.#setup.onEnd(error);
+  }
+}
+
+function refuseUnoffered(kind: string, bits: Features, offered: Features): void {
+  const unknown = bits & ~offered;
+  if (unknown !== 0n) throw new Refusal(`${kind} features 0x${unknown.toString(16)} were not offered`);
+}
+
+/** Releasing goes on whatever fails on the way. */
+function guarded(release: () => void): void {
+  try {
+    release();
+  } catch (error) {
+    log.error('releasing a vhost-user back-end failed', error);
+  }
+}

@@ -1,0 +1,256 @@
+/** A stream of bytes and descriptors on one side, whole vhost-user messages on the other. */
+import { closeSync } from 'node:fs';
+import { Errno, errnoName } from '../errno.js';
+import { log } from '../log.js';
+import { type FdPoller, native, PollEvents } from '../native.js';
+import { HeaderFlags, header, MAX_BODY, MAX_DESCRIPTORS, VERSION } from './protocol.js';
+
+/** Bytes that the peer may leave unread before it is given up. */
+export const MAX_UNSENT = 256 * 1024;
+/** Messages handled in one turn of the loop: other connections have theirs in between. */
+export const MESSAGES_PER_TURN = 64;
+
+/** The peer is gone. */
+export const ECONNRESET = 104;
+
+export type ProtocolErrorCode =
+  | 'ERR_VHOST_VERSION'
+  | 'ERR_VHOST_FLAGS'
+  | 'ERR_VHOST_SIZE'
+  | 'ERR_VHOST_DESCRIPTORS'
+  | 'ERR_VHOST_TRUNCATED'
+  | 'ERR_VHOST_UNREAD'
+  | 'ERR_VHOST_REPLY'
+  | 'ERR_VHOST_SOCKET';
+
+/** The peer broke the protocol: its connection is closed. */
+export class ProtocolError extends Error {
+  constructor(
+    readonly code: ProtocolErrorCode,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+export interface Message {
+  readonly request: number;
+  readonly flags: number;
+  readonly body: Buffer;
+  /** The receiver's to close. */
+  readonly descriptors: number[];
+}
+
+export interface ConnectionOptions {
+  /** A connected stream socket; taken. */
+  readonly fd: number;
+  /** What the peer sends here: requests, or replies to ours. */
+  readonly carries: 'requests' | 'replies';
+  /** May throw: the connection ends with that error. */
+  readonly onMessage: (message: Message) => void;
+  /** Called once, after everything is closed, unless close() was called. null: the peer closed between two messages. */
+  readonly onEnd: (error: Error | null) => void;
+}
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  readonly #poller: FdPoller;
+  #header = Buffer.alloc(header.size);
+  #body: Buffer | null = null;
+  /** Bytes received of the header, or of the body once there is one. */
+  #received = 0;
+  #descriptors: number[] = [];
+  #unsent: Buffer[] = [];
+  #unsentBytes = 0;
+  #failed = false;
+  #closed = false;
+
+  /** Throws when the descriptor cannot be polled; it is closed then too. */
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    try {
+      this.#poller = new native.FdPoller(options.fd, (events) => this.#ready(events));
+      this.#poller.watch(PollEvents.READABLE);
+    } catch (error) {
+      closeSync(options.fd);
+      throw error;
+    }
+  }
+
+  /**
+   * Sends one message. Without descriptors it is queued while the socket is full. The descriptors are borrowed, and
+   * gone when this returns 0; EAGAIN: a message with descriptors was not sent, because the socket is full;
+   * ECONNRESET: the peer is gone. Never throws, never calls back.
+   */
+  send(request: number, flags: number, body: Uint8Array, descriptors: readonly number[] = []): number {
+    if (this.#closed || this.#failed) return ECONNRESET;
+    const head = header.encode({ request, flags: VERSION | flags, size: body.length });
+    const message = Buffer.concat([head, body]);
+    if (this.#unsent.length > 0 && descriptors.length > 0) return Errno.EAGAIN;
+    const sent = this.#unsent.length > 0 ? 0 : native.send(this.#options.fd, message, descriptors);
+    if (sent === message.length) return 0;
+    if (sent < 0 && sent !== -Errno.EAGAIN) return this.#lost(-sent);
+    if (sent < 0 && descriptors.length > 0) return Errno.EAGAIN;
+    return this.#queue(message.subarray(Math.max(sent, 0)));
+  }
+
+  /** Bytes that the peer has not taken yet, or -errno. */
+  get unreadBytes(): number {
+    return this.#closed ? -ECONNRESET : this.#unsentBytes + native.unreadBytes(this.#options.fd);
+  }
+
+  /** Twice is harmless. onEnd is not called any more. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#poller.close();
+    closeSync(this.#options.fd);
+    closeAll(this.#descriptors);
+    this.#unsent = [];
+  }
+
+  #end(error: Error | null): void {
+    if (this.#closed) return;
+    this.close();
+    this.#options.onEnd(error);
+  }
+
+  /** The boundary: nothing that happens below escapes into the addon. */
+  #ready(events: number): void {
+    try {
+      if (events & PollEvents.WRITABLE) this.#flush();
+      if (events !== PollEvents.WRITABLE) this.#receive();
+    } catch (error) {
+      this.#failWith(error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  #failWith(error: Error): void {
+    if (!(error instanceof ProtocolError)) log.error('a vhost-user connection failed', error);
+    try {
+      this.#end(error);
+    } catch (failure) {
+      log.error('closing a vhost-user connection failed', failure);
+    }
+  }
+
+  #receive(): void {
+    for (let messages = 0; messages < MESSAGES_PER_TURN && !this.#closed; ) {
+      if (!this.#fill(this.#body ?? this.#header)) return;
+      if (this.#body) {
+        messages++;
+        this.#deliver(this.#body);
+      } else {
+        this.#body = Buffer.alloc(this.#bodySize());
+        this.#received = 0;
+      }
+    }
+  }
+
+  /** True once `target` is whole. False: nothing more comes now, or ever. */
+  #fill(target: Buffer): boolean {
+    while (this.#received < target.length) {
+      const got = native.receive(this.#options.fd, target.subarray(this.#received));
+      if (got === -Errno.EAGAIN) return false;
+      if (typeof got === 'number' && got !== -ECONNRESET) throw receiveError(-got);
+      if (typeof got === 'number' || !this.#take(got.length, got.descriptors)) {
+        this.#end(null);
+        return false;
+      }
+    }
+    return true;
+  }
+
+  /** False: the peer closed between two messages. */
+  #take(length: number, descriptors: number[]): boolean {
+    this.#descriptors.push(...descriptors);
+    // Descriptors come with the first byte of a message, but a header may arrive in pieces.
+    if (this.#body && descriptors.length > 0)
+      throw new ProtocolError('ERR_VHOST_DESCRIPTORS', 'descriptors came in the middle of a message');
+    if (this.#descriptors.length > MAX_DESCRIPTORS)
+      throw new ProtocolError(
+        'ERR_VHOST_DESCRIPTORS',
+        `more than ${MAX_DESCRIPTORS} descriptors in a message`,
+      );
+    this.#received += length;
+    if (length > 0) return true;
+    if (this.#body || this.#received > 0)
+      throw new ProtocolError('ERR_VHOST_TRUNCATED', 'the peer closed in the middle of a message');
+    return false;
+  }
+
+  /** Checks a whole header. */
+  #bodySize(): number {
+    const { request, flags, size } = header.read(this.#header);
+    const where = `request ${request}`;
+    if ((flags & HeaderFlags.VERSION_MASK) !== VERSION)
+      throw new ProtocolError('ERR_VHOST_VERSION', `${where}: version ${flags & HeaderFlags.VERSION_MASK}`);
+    const isReply = (flags & HeaderFlags.REPLY) !== 0;
+    if ((flags & ~HeaderFlags.ALL) !== 0 || isReply !== (this.#options.carries === 'replies'))
+      throw new ProtocolError('ERR_VHOST_FLAGS', `${where}: flags 0x${flags.toString(16)}`);
+    if (size > MAX_BODY) throw new ProtocolError('ERR_VHOST_SIZE', `${where}: a body of ${size} bytes`);
+    return size;
+  }
+
+  #deliver(body: Buffer): void {
+    const { request, flags } = header.read(this.#header);
+    const descriptors = this.#descriptors;
+    this.#descriptors = [];
+    this.#body = null;
+    this.#received = 0;
+    this.#options.onMessage({ request, flags, body, descriptors });
+  }
+
+  #queue(bytes: Buffer): number {
+    this.#unsent.push(bytes);
+    this.#unsentBytes += bytes.length;
+    if (this.#unsentBytes > MAX_UNSENT)
+      return this.#failLater(new ProtocolError('ERR_VHOST_UNREAD', 'the peer does not read what it is sent'));
+    this.#poller.watch(PollEvents.READABLE | PollEvents.WRITABLE);
+    return 0;
+  }
+
+  #flush(): void {
+    while (this.#unsent.length > 0) {
+      const first = this.#unsent[0]!;
+      const sent = native.send(this.#options.fd, first, []);
+      if (sent === -Errno.EAGAIN) return;
+      if (sent < 0) {
+        this.#lost(-sent);
+        return;
+      }
+      this.#unsentBytes -= sent;
+      if (sent < first.length) this.#unsent[0] = first.subarray(sent);
+      else this.#unsent.shift();
+    }
+    this.#poller.watch(PollEvents.READABLE);
+  }
+
+  /** A peer that is gone shows on the reading side too, after what it still said; any other failure is the end. */
+  #lost(errno: number): number {
+    this.#unsent = [];
+    this.#unsentBytes = 0;
+    this.#poller.watch(PollEvents.READABLE);
+    if (errno === Errno.EPIPE || errno === ECONNRESET) return ECONNRESET;
+    return this.#failLater(new ProtocolError('ERR_VHOST_SOCKET', `sending failed: ${errnoName(errno)}`));
+  }
+
+  #failLater(error: ProtocolError): number {
+    this.#failed = true;
+    setImmediate(() => this.#failWith(error));
+    return ECONNRESET;
+  }
+}
+
+export function closeAll(descriptors: number[]): void {
+  for (const fd of descriptors.splice(0)) closeSync(fd);
+}
+
+function receiveError(errno: number): ProtocolError {
+  if (errno === Errno.EMSGSIZE)
+    return new ProtocolError(
+      'ERR_VHOST_DESCRIPTORS',
+      `more than ${MAX_DESCRIPTORS} descriptors in a message`,
+    );
+  return new ProtocolError('ERR_VHOST_SOCKET', `receiving failed: ${errnoName(errno)}`);
+}

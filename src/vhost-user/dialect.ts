@@ -1,0 +1,56 @@
+/** Which VMM is the front-end? Told by the protocol features that it takes; none says its name. */
+import { type Features, Protocol } from './protocol.js';
+
+export type DialectName = 'qemu' | 'crosvm' | 'libkrun' | 'cloud-hypervisor' | 'unknown';
+export type DialectOption = 'auto' | Exclude<DialectName, 'unknown'>;
+export const dialectOptions: readonly DialectOption[] = [
+  'auto',
+  'qemu',
+  'crosvm',
+  'libkrun',
+  'cloud-hypervisor',
+];
+
+export interface Dialect {
+  readonly name: DialectName;
+  /** Whether what is mapped in the SHM region stays when the guest resets the device. QEMU drops it without a word. */
+  readonly survivesReset: boolean;
+  /** Whether one mapping for everything suits it better than one a buffer. QEMU: every mapping is a memory slot. */
+  readonly prefers: 'arena' | 'direct';
+  /** SHMEM_UNMAP leaves a hole that ends the VM when the guest touches it: zeros are mapped there instead. */
+  readonly parks: boolean;
+  /** Whether our requests are answered. Without REPLY_ACK nobody answers. */
+  readonly acks: boolean;
+}
+
+interface Row {
+  readonly name: DialectName;
+  /** Bits that it takes, and bits that it does not. */
+  readonly takes: Features;
+  readonly leaves: Features;
+  readonly survivesReset: boolean;
+  readonly prefers: 'arena' | 'direct';
+  readonly parks: boolean;
+}
+
+const { SHMEM, REPLY_ACK, BACKEND_SEND_FD } = Protocol;
+
+/** The first row that fits. Without SHMEM the properties mean nothing. */
+// biome-ignore format: a table
+const rows: readonly Row[] = [
+  { name: 'qemu',             takes: BACKEND_SEND_FD,   leaves: 0n,                          survivesReset: false, prefers: 'arena',  parks: false },
+  { name: 'crosvm',           takes: SHMEM | REPLY_ACK, leaves: BACKEND_SEND_FD,             survivesReset: true,  prefers: 'direct', parks: false },
+  { name: 'libkrun',          takes: SHMEM,             leaves: BACKEND_SEND_FD | REPLY_ACK, survivesReset: true,  prefers: 'direct', parks: true  },
+  { name: 'cloud-hypervisor', takes: REPLY_ACK,         leaves: BACKEND_SEND_FD | SHMEM,     survivesReset: false, prefers: 'arena',  parks: false },
+  { name: 'unknown',          takes: 0n,                leaves: 0n,                          survivesReset: false, prefers: 'arena',  parks: false },
+];
+
+/** `protocol`: the bits of SET_PROTOCOL_FEATURES. `option`: what the operator says, or `auto`. */
+export function dialectOf(protocol: Features, option: DialectOption = 'auto'): Dialect {
+  const fits = (row: Row) =>
+    option === 'auto'
+      ? (protocol & row.takes) === row.takes && (protocol & row.leaves) === 0n
+      : row.name === option;
+  const { name, survivesReset, prefers, parks } = rows.find(fits)!;
+  return { name, survivesReset, prefers, parks, acks: (protocol & REPLY_ACK) !== 0n };
+}

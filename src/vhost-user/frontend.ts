@@ -1,0 +1,207 @@
+/** Our requests to the front-end: what is mapped in SHM region 0. Sent while the device runs, never waited for. */
+import { closeSync } from 'node:fs';
+import { Errno } from '../errno.js';
+import { log } from '../log.js';
+import { native } from '../native.js';
+import { fileIdentity } from '../virtio/guest-memory.js';
+import { Connection, ECONNRESET, type Message, ProtocolError } from './connection.js';
+import { type Dialect, dialectOf } from './dialect.js';
+import { BackendRequest, HeaderFlags, SharedMemoryFlags, sharedMemoryMap } from './protocol.js';
+
+/** Requests that the front-end may leave unanswered. */
+export const MAX_UNANSWERED = 512;
+/** How long a front-end that does not answer may leave a request unread. */
+export const BARRIER_TIMEOUT_MS = 1000;
+const BARRIER_POLL_MS = 1;
+/** The only region. */
+const REGION = 0;
+
+/** What a device sees of SHM region 0: the shape of SharedMemoryTransport in src/media/transport.ts. */
+export interface SharedMemoryTransport {
+  readonly size: number;
+  readonly survivesReset: boolean;
+  readonly prefers: 'arena' | 'direct';
+  map(fd: number, fileOffset: number, offset: number, length: number, done: (errno: number) => void): void;
+  unmap(offset: number, length: number, done: (errno: number) => void): void;
+}
+
+type Done = (errno: number) => void;
+
+interface Unanswered {
+  readonly request: number;
+  readonly deadline: number;
+  readonly done: Done;
+}
+
+export class Frontend implements SharedMemoryTransport {
+  /** Whether all rings run. A request at any other time ends QEMU: it is refused with EBUSY. */
+  running = false;
+  #size = 0;
+  #dialect: Dialect = dialectOf(0n);
+  #channel: Connection | null = null;
+  /** In the order in which they were sent: replies come in that order and name nothing else. */
+  #unanswered: Unanswered[] = [];
+  #barrier: NodeJS.Timeout | undefined;
+  /** The file mapped at each offset: the VMM sends it back to us as a region of guest memory. */
+  readonly #mapped = new Map<number, string>();
+  readonly #onFailure: (error: unknown) => void;
+
+  /** `onFailure`: a `done` threw. */
+  constructor(onFailure: (error: unknown) => void) {
+    this.#onFailure = onFailure;
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get survivesReset(): boolean {
+    return this.#dialect.survivesReset;
+  }
+
+  get prefers(): 'arena' | 'direct' {
+    return this.#dialect.prefers;
+  }
+
+  /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. */
+  configure(dialect: Dialect, size: number): void {
+    this.#dialect = dialect;
+    this.#size = size;
+  }
+
+  /** SET_BACKEND_REQ_FD: takes the descriptor. An earlier channel is closed. */
+  attach(fd: number): void {
+    this.#detach();
+    const channel: Connection = new Connection({
+      fd,
+      carries: 'replies',
+      onMessage: (message) => this.#answered(message),
+      onEnd: (error) => {
+        if (error) log.warn('the back-end channel is closed', { why: error.message });
+        if (this.#channel === channel) this.#detach();
+      },
+    });
+    this.#channel = channel;
+  }
+
+  map(fd: number, fileOffset: number, offset: number, length: number, done: Done): void {
+    const { READ_WRITE } = SharedMemoryFlags;
+    this.#send(BackendRequest.SHMEM_MAP, { fileOffset, offset, length, flags: READ_WRITE }, [fd], done);
+  }
+
+  unmap(offset: number, length: number, done: Done): void {
+    if (this.#dialect.parks) this.#park(offset, length, done);
+    else
+      this.#send(BackendRequest.SHMEM_UNMAP, { fileOffset: 0, offset, length, flags: 0 }, [], (errno) => {
+        if (errno === 0) this.#mapped.delete(offset);
+        done(errno);
+      });
+  }
+
+  /** Whether this file is mapped in the region: guest memory that is an echo of ours, never to be mapped here. */
+  isMapped(identity: string): boolean {
+    for (const mapped of this.#mapped.values()) if (mapped === identity) return true;
+    return false;
+  }
+
+  /** The guest reset the device: some VMMs have dropped every mapping. */
+  reset(): void {
+    if (!this.#dialect.survivesReset) this.#mapped.clear();
+  }
+
+  /** Everything unanswered ends with ECONNRESET. */
+  close(): void {
+    this.running = false;
+    this.#detach();
+  }
+
+  #detach(): void {
+    const channel = this.#channel;
+    this.#channel = null;
+    channel?.close();
+    clearTimeout(this.#barrier);
+    this.#barrier = undefined;
+    for (const { done } of this.#unanswered.splice(0)) this.#call(done, ECONNRESET);
+  }
+
+  #send(
+    request: number,
+    place: { fileOffset: number; offset: number; length: number; flags: number },
+    descriptors: readonly number[],
+    done: Done,
+  ): void {
+    const errno =
+      this.#refusal() ||
+      this.#sendNow(request, sharedMemoryMap.encode({ id: REGION, pad1: NO_PAD, ...place }), descriptors);
+    if (errno !== 0) {
+      setImmediate(() => this.#call(done, errno));
+      return;
+    }
+    if (descriptors.length > 0) this.#mapped.set(place.offset, fileIdentity(descriptors[0]!));
+    this.#unanswered.push({ request, deadline: Date.now() + BARRIER_TIMEOUT_MS, done });
+    if (!this.#dialect.acks) this.#watchBarrier();
+  }
+
+  #refusal(): number {
+    if (!this.running || this.#size === 0 || this.#unanswered.length >= MAX_UNANSWERED) return Errno.EBUSY;
+    return this.#channel ? 0 : ECONNRESET;
+  }
+
+  /** 0, or why nothing was sent. */
+  #sendNow(request: number, body: Buffer, descriptors: readonly number[]): number {
+    const channel = this.#channel!;
+    const { acks } = this.#dialect;
+    const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors);
+    // The next message is read when the handler of this one has returned: once it is read, this one is done.
+    if (errno === 0 && !acks) channel.send(BackendRequest.CONFIG_CHANGE, 0, EMPTY);
+    return errno === Errno.EAGAIN ? Errno.EBUSY : errno;
+  }
+
+  /** Zeros where a buffer was: a guest process that still has it mapped reads them instead of ending the VM. */
+  #park(offset: number, length: number, done: Done): void {
+    let fd: number;
+    try {
+      fd = native.memoryFile('virtio-media-parked', length);
+    } catch {
+      setImmediate(() => this.#call(done, Errno.ENOMEM));
+      return;
+    }
+    this.map(fd, 0, offset, length, done);
+    closeSync(fd);
+  }
+
+  #answered({ request, body, descriptors }: Message): void {
+    const closed = descriptors.splice(0);
+    for (const fd of closed) closeSync(fd);
+    const first = this.#dialect.acks ? this.#unanswered[0] : undefined;
+    if (first?.request !== request || body.length !== 8 || closed.length > 0)
+      throw new ProtocolError('ERR_VHOST_REPLY', `an unexpected reply to request ${request}`);
+    this.#unanswered.shift();
+    this.#call(first.done, body.every((byte) => byte === 0) ? 0 : Errno.EIO);
+  }
+
+  /** A front-end that never answers (libkrun): a request is done when what followed it has been read. */
+  #watchBarrier(): void {
+    this.#barrier ??= setTimeout(() => {
+      this.#barrier = undefined;
+      const unread = this.#channel?.unreadBytes ?? -ECONNRESET;
+      const now = Date.now();
+      const isOver = ({ deadline }: Unanswered) => unread <= 0 || deadline <= now;
+      const errno = unread === 0 ? 0 : unread < 0 ? ECONNRESET : Errno.ETIMEDOUT;
+      while (this.#unanswered[0] && isOver(this.#unanswered[0]))
+        this.#call(this.#unanswered.shift()!.done, errno);
+      if (this.#unanswered.length > 0) this.#watchBarrier();
+    }, BARRIER_POLL_MS);
+  }
+
+  #call(done: Done, errno: number): void {
+    try {
+      done(errno);
+    } catch (error) {
+      this.#onFailure(error);
+    }
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+const NO_PAD = new Uint8Array(7);

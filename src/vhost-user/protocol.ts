@@ -1,0 +1,87 @@
+/** vhost-user on the wire: numbers and records, native (little) endian. */
+import { bytes, type Field, struct, u8, u32, u64 } from '../struct.js';
+
+/** Every message starts with this. */
+export const header = struct({ request: u32, flags: u32, size: u32 });
+
+export const VERSION = 1;
+export const HeaderFlags = { VERSION_MASK: 0x3, REPLY: 0x4, NEED_REPLY: 0x8, ALL: 0xf } as const;
+
+/** Bytes after the header. The largest message that anybody sends is 2056. */
+export const MAX_BODY = 4096;
+/** Descriptors of one message: crosvm sends up to 32 memory regions. */
+export const MAX_DESCRIPTORS = 32;
+
+/** A set of feature bits. */
+export type Features = bigint;
+export const bit = (number: number): Features => 1n << BigInt(number);
+
+/** A 64-bit set: exact in every bit, unlike `u64`. */
+export const features: Field<Features> = {
+  size: 8,
+  get: (view, at) => view.getBigUint64(at, true),
+  set: (view, at, value) => view.setBigUint64(at, value, true),
+};
+
+/** Virtio feature bits that are not a device's own. */
+export const Virtio = {
+  RING_INDIRECT_DESC: bit(28),
+  RING_EVENT_IDX: bit(29),
+  /** VHOST_USER_F_PROTOCOL_FEATURES: never seen by the guest. */
+  PROTOCOL_FEATURES: bit(30),
+  VERSION_1: bit(32),
+} as const;
+
+/** Protocol feature bits. 20 and 21 were SHMEM for older crosvm and mean something else to QEMU. */
+export const Protocol = {
+  MQ: bit(0),
+  REPLY_ACK: bit(3),
+  BACKEND_REQ: bit(5),
+  CONFIG: bit(9),
+  BACKEND_SEND_FD: bit(10),
+  CONFIGURE_MEM_SLOTS: bit(15),
+  SHMEM: bit(22),
+} as const;
+
+/** Requests of the back-end, on the channel of SET_BACKEND_REQ_FD. */
+export const BackendRequest = { CONFIG_CHANGE: 2, SHMEM_MAP: 9, SHMEM_UNMAP: 10 } as const;
+
+export const vringState = struct({ index: u32, num: u32 });
+
+/** The used ring comes before the available ring. Front-end addresses; `log` is a guest address. */
+export const vringAddress = struct({
+  index: u32,
+  flags: u32,
+  descriptors: u64,
+  used: u64,
+  available: u64,
+  log: u64,
+});
+
+/** SET_VRING_KICK, CALL, ERR: the queue in bits 0 to 7. */
+export const VringFd = { INDEX_MASK: 0xff, NO_FD: 0x100 } as const;
+
+export const memoryRegion = struct({ guestAddress: u64, size: u64, userAddress: u64, fileOffset: u64 });
+/** Then `count` regions. */
+export const memoryTableHeader = struct({ count: u32, pad4: u32 });
+export const singleMemoryRegion = struct({ pad0: u64, region: memoryRegion });
+
+/** Then `size` bytes of the configuration space. */
+export const configHeader = struct({ offset: u32, size: u32, flags: u32 });
+/** VHOST_USER_MAX_CONFIG_SIZE. */
+export const MAX_CONFIG = 256;
+
+/** SHMEM_MAP and SHMEM_UNMAP. */
+export const sharedMemoryMap = struct({
+  id: u8,
+  pad1: bytes(7),
+  fileOffset: u64,
+  offset: u64,
+  length: u64,
+  flags: u64,
+});
+export const SharedMemoryFlags = { READ_WRITE: 1 } as const;
+
+export const SHARED_MEMORY_REGIONS = 256;
+/** Answer of GET_SHMEM_CONFIG: always whole, whatever `count` is. `sizes`: one 64-bit size an id. */
+export const sharedMemoryConfig = struct({ count: u32, pad4: u32, sizes: bytes(8 * SHARED_MEMORY_REGIONS) });

@@ -1,0 +1,179 @@
+/** Every request of the front-end, one row each. A request without a row is not understood. */
+
+import { warnLimited } from '../log.js';
+import { type Field, type Fields, type Struct, u64 } from '../struct.js';
+import { GuestMemoryError, MAX_REGIONS, type MemoryRegion } from '../virtio/guest-memory.js';
+import type { Backend } from './backend.js';
+import { closeAll, type Message, ProtocolError } from './connection.js';
+import {
+  configHeader,
+  type Features,
+  features,
+  HeaderFlags,
+  MAX_CONFIG,
+  MAX_DESCRIPTORS,
+  memoryRegion,
+  memoryTableHeader,
+  Protocol,
+  SHARED_MEMORY_REGIONS,
+  sharedMemoryConfig,
+  singleMemoryRegion,
+  VringFd,
+  vringAddress,
+  vringState,
+} from './protocol.js';
+import { Refusal } from './refusal.js';
+
+/** How a body is read: undefined when it does not have the size that the request demands. */
+type Body<T> = (raw: Buffer) => T | undefined;
+
+interface Request<T> {
+  readonly name: string;
+  readonly body: Body<T>;
+  /** Refused as unknown unless this protocol feature was negotiated. */
+  readonly needs?: Features;
+  /** Fewest and most descriptors; none when absent. */
+  readonly descriptors?: (body: T) => readonly [number, number];
+  /** The reply's body. Such a request is never acknowledged. */
+  readonly answer?: (backend: Backend, body: T) => Uint8Array;
+  /** Takes from `descriptors` what it keeps; the rest is closed. Throws Refusal or GuestMemoryError: a non-zero acknowledgement. */
+  readonly run?: (backend: Backend, body: T, descriptors: number[]) => void;
+}
+
+const none: Body<true> = (raw) => (raw.length === 0 ? true : undefined);
+const number: Body<number> = (raw) => (raw.length === 8 ? u64.get(viewOf(raw), 0) : undefined);
+const set: Body<Features> = (raw) => (raw.length === 8 ? features.get(viewOf(raw), 0) : undefined);
+const record =
+  <F extends Fields>(layout: Struct<F>): Body<ReturnType<Struct<F>['read']>> =>
+  (raw) =>
+    raw.length === layout.size ? layout.read(raw) : undefined;
+
+const memoryTable: Body<MemoryRegion[]> = (raw) => {
+  if (raw.length < memoryTableHeader.size) return undefined;
+  const { count } = memoryTableHeader.read(raw);
+  if (count > MAX_DESCRIPTORS || raw.length !== memoryTableHeader.size + count * memoryRegion.size)
+    return undefined;
+  return Array.from({ length: count }, (_, index) =>
+    memoryRegion.read(raw, memoryTableHeader.size + index * memoryRegion.size),
+  );
+};
+
+/** What is to be written follows the header; a read may leave the room for it out. */
+const config =
+  (follows: 'always' | 'perhaps'): Body<ReturnType<typeof configHeader.read>> =>
+  (raw) => {
+    if (raw.length < configHeader.size) return undefined;
+    const header = configHeader.read(raw);
+    const room = raw.length - configHeader.size;
+    const fits = room === header.size || (follows === 'perhaps' && room === 0);
+    return fits && header.size <= MAX_CONFIG ? header : undefined;
+  };
+
+const one = () => [1, 1] as const;
+const perhapsOne = () => [0, 1] as const;
+const unlessNone = (value: number) => (hasDescriptor(value) ? ([1, 1] as const) : ([0, 0] as const));
+
+const hasDescriptor = (value: number) => (value & VringFd.NO_FD) === 0;
+const ringOf = (backend: Backend, value: number) => backend.vring(value & VringFd.INDEX_MASK);
+
+function row<T>(number: number, name: string, body: Body<T>, rest: Omit<Request<T>, 'name' | 'body'>) {
+  return [number, { name, body, ...rest } as Request<unknown>] as const;
+}
+
+// biome-ignore format: a table
+export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
+  row( 1, 'GET_FEATURES',          none,   { answer: (b) => encode(features, b.offeredFeatures) }),
+  row( 2, 'SET_FEATURES',          set,    { run: (b, bits) => b.setFeatures(bits) }),
+  row( 3, 'SET_OWNER',             none,   { run: () => {} }),
+  // Deprecated, and never meant "disconnect".
+  row( 4, 'RESET_OWNER',           none,   { run: () => {} }),
+  row( 5, 'SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.setMemoryTable(table, fds) }),
+  row( 8, 'SET_VRING_NUM',         record(vringState),   { run: (b, { index, num }) => b.vring(index).setSize(num) }),
+  row( 9, 'SET_VRING_ADDR',        record(vringAddress), { run: (b, address) => b.vring(address.index).setAddress(address) }),
+  row(10, 'SET_VRING_BASE',        record(vringState),   { run: (b, { index, num }) => b.vring(index).setBase(num) }),
+  row(11, 'GET_VRING_BASE',        record(vringState),   { answer: (b, { index }) => vringState.encode({ index, num: b.stopVring(index) }) }),
+  row(12, 'SET_VRING_KICK',        number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setKick(fds) }),
+  row(13, 'SET_VRING_CALL',        number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setCall(fds) }),
+  row(14, 'SET_VRING_ERR',         number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setError(fds) }),
+  row(15, 'GET_PROTOCOL_FEATURES', none,   { answer: (b) => encode(features, b.offeredProtocolFeatures) }),
+  row(16, 'SET_PROTOCOL_FEATURES', set,    { run: (b, bits) => b.setProtocolFeatures(bits) }),
+  row(17, 'GET_QUEUE_NUM',         none,   { needs: Protocol.MQ, answer: (b) => encode(u64, b.queueCount) }),
+  row(18, 'SET_VRING_ENABLE',      record(vringState),   { run: (b, { index, num }) => b.vring(index).enable(num !== 0) }),
+  row(21, 'SET_BACKEND_REQ_FD',    none,   { needs: Protocol.BACKEND_REQ, descriptors: one, run: (b, _, fds) => b.attachChannel(fds) }),
+  row(24, 'GET_CONFIG',            config('perhaps'), { needs: Protocol.CONFIG, answer: (b, header) => Buffer.concat([configHeader.encode(header), b.readConfig(header.offset, header.size)]) }),
+  row(25, 'SET_CONFIG',            config('always'),  { needs: Protocol.CONFIG, run: () => {} }),
+  row(34, 'RESET_DEVICE',          none,   { run: (b) => b.resetDevice() }),
+  row(36, 'GET_MAX_MEM_SLOTS',     none,   { needs: Protocol.CONFIGURE_MEM_SLOTS, answer: () => encode(u64, MAX_REGIONS) }),
+  row(37, 'ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.addMemory(region, fds) }),
+  // Some front-ends send the descriptor once more.
+  row(38, 'REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.removeMemory(region) }),
+  row(39, 'SET_STATUS',            number, { run: (b, status) => b.setStatus(status) }),
+  row(40, 'GET_STATUS',            none,   { answer: (b) => encode(u64, b.status) }),
+  row(44, 'GET_SHMEM_CONFIG',      none,   { needs: Protocol.SHMEM, answer: (b) => sharedMemoryConfigOf(b.sharedMemorySize) }),
+]);
+
+/** Checks, runs and answers one request. Throws ProtocolError. No descriptor of the message stays open unless taken. */
+export function handle(backend: Backend, message: Message): void {
+  try {
+    const request = requests.get(message.request);
+    if (request && backend.hasNegotiated(request.needs ?? 0n)) serve(backend, request, message);
+    else acknowledge(backend, message, `request ${message.request} is not understood`);
+  } finally {
+    closeAll(message.descriptors);
+  }
+}
+
+function serve(backend: Backend, request: Request<unknown>, message: Message): void {
+  const { descriptors } = message;
+  const body = request.body(message.body);
+  if (body === undefined)
+    throw new ProtocolError('ERR_VHOST_SIZE', `${request.name} with a body of ${message.body.length} bytes`);
+  const [fewest, most] = request.descriptors?.(body) ?? [0, 0];
+  if (descriptors.length < fewest || descriptors.length > most)
+    throw new ProtocolError(
+      'ERR_VHOST_DESCRIPTORS',
+      `${request.name} with ${descriptors.length} descriptors`,
+    );
+  if (request.answer) backend.reply(message.request, request.answer(backend, body));
+  else
+    acknowledge(
+      backend,
+      message,
+      refusalOf(() => request.run?.(backend, body, descriptors)),
+    );
+}
+
+/** Why something was refused; undefined: it was done. */
+function refusalOf(run: () => void): string | undefined {
+  try {
+    run();
+    return undefined;
+  } catch (error) {
+    if (error instanceof Refusal || error instanceof GuestMemoryError) return error.message;
+    throw error;
+  }
+}
+
+/** Only where REPLY_ACK was negotiated, which the request itself may have done. */
+function acknowledge(backend: Backend, { request, flags }: Message, refused: string | undefined): void {
+  if (refused !== undefined)
+    warnLimited(`vhost-user.request${request}`, 'a vhost-user request is refused', { request, why: refused });
+  if (!(flags & HeaderFlags.NEED_REPLY) || !backend.hasNegotiated(Protocol.REPLY_ACK)) return;
+  backend.reply(request, encode(u64, refused === undefined ? 0 : 1));
+}
+
+function sharedMemoryConfigOf(size: number): Uint8Array {
+  const sizes = Buffer.alloc(8 * SHARED_MEMORY_REGIONS);
+  u64.set(viewOf(sizes), 0, size);
+  return sharedMemoryConfig.encode({ count: size > 0 ? 1 : 0, pad4: 0, sizes });
+}
+
+function encode<T>(field: Field<T>, value: T): Uint8Array {
+  const raw = Buffer.alloc(field.size);
+  field.set(viewOf(raw), 0, value);
+  return raw;
+}
+
+function viewOf(raw: Buffer): DataView {
+  return new DataView(raw.buffer, raw.byteOffset, raw.length);
+}

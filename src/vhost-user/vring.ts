@@ -1,0 +1,290 @@
+/** One ring as the front-end configures it: it runs while size, addresses, base, kick and ENABLE are all there. */
+import { closeSync } from 'node:fs';
+import { log, warnLimited } from '../log.js';
+import { type FdPoller, native, PollEvents } from '../native.js';
+import type { GuestMemory } from '../virtio/guest-memory.js';
+import { Queue, RingError, type Rings } from '../virtio/queue.js';
+import { isQueueSize, ringBytes } from '../virtio/ring.js';
+import { type Features, Virtio } from './protocol.js';
+import { Refusal } from './refusal.js';
+
+/** Where the three parts lie, as front-end addresses. */
+export interface VringAddress {
+  readonly descriptors: number;
+  readonly available: number;
+  readonly used: number;
+}
+
+/** What a ring asks of the back-end, and what it tells it. */
+export interface VringOwner {
+  readonly memory: GuestMemory;
+  /** What SET_FEATURES said; null before it. */
+  readonly features: Features | null;
+  /** The ring runs now; `remade` is still as the front-end's words have it. */
+  started(vring: Vring, queue: Queue): void;
+  kicked(vring: Vring): void;
+  /** The ring is about to stop: every popped chain must be pushed before this returns. */
+  stopping(vring: Vring): void;
+  /** The ring stopped by itself; `stopping` comes when the front-end stops it. */
+  broke(vring: Vring): void;
+  /** Something threw in a callback of the addon. */
+  failed(error: unknown): void;
+}
+
+interface Kick {
+  readonly fd: number;
+  readonly poller: FdPoller;
+}
+
+export class Vring {
+  readonly #owner: VringOwner;
+  #size = 0;
+  #address: VringAddress | null = null;
+  #base: number | null = null;
+  #kick: Kick | null = null;
+  #call = -1;
+  #error = -1;
+  #enabled = false;
+  /** Set from start to stop, also while the ring is broken. */
+  #queue: Queue | null = null;
+  /** The index at which the ring started. */
+  #startedAt = 0;
+  /** Where the ring stood when it last stopped. */
+  #last: { readonly index: number; readonly address: VringAddress } | null = null;
+
+  constructor(
+    readonly index: number,
+    owner: VringOwner,
+  ) {
+    this.#owner = owner;
+  }
+
+  get running(): boolean {
+    return this.#queue !== null && !this.#queue.stopped;
+  }
+
+  /**
+   * Whether the guest driver has made the ring anew since it last ran: it lies elsewhere or goes on at another
+   * index than it stopped at. A VM that was paused goes on where it stopped.
+   */
+  get remade(): boolean {
+    if (!this.#last || !this.#address) return false;
+    const { index, address } = this.#last;
+    const { descriptors, available, used } = this.#address;
+    if (address.descriptors !== descriptors || address.available !== available || address.used !== used)
+      return true;
+    return (this.#queue ? this.#startedAt : this.#base) !== index;
+  }
+
+  /** Nothing is known any more about an earlier run. */
+  forget(): void {
+    this.#last = null;
+  }
+
+  setSize(size: number): void {
+    this.#refuseWhileRunning('SET_VRING_NUM');
+    if (!isQueueSize(size)) throw new Refusal(`ring ${this.index}: a size of ${size}`);
+    this.#size = size;
+    this.start();
+  }
+
+  setAddress(address: VringAddress): void {
+    this.#refuseWhileRunning('SET_VRING_ADDR');
+    this.#address = address;
+    this.start();
+  }
+
+  setBase(base: number): void {
+    this.#refuseWhileRunning('SET_VRING_BASE');
+    if (base > 0xffff) throw new Refusal(`ring ${this.index}: base ${base}`);
+    this.#base = base;
+    this.start();
+  }
+
+  /** Takes the descriptor out of `descriptors` if it is an eventfd. None: polling, which nobody asks for. */
+  setKick(descriptors: number[]): void {
+    if (descriptors.length === 0) throw new Refusal(`ring ${this.index}: no kick descriptor`);
+    const kick = newKick(takeEventFd(descriptors), () => this.#kicked());
+    this.#dropKick();
+    this.#kick = kick;
+    if (this.running) {
+      kick.poller.watch(PollEvents.READABLE);
+      // A kick that was pending on the old descriptor must not be lost.
+      this.#owner.kicked(this);
+    } else this.start();
+  }
+
+  /** None: no interrupts. */
+  setCall(descriptors: number[]): void {
+    const fd = descriptors.length > 0 ? takeEventFd(descriptors) : -1;
+    closeIfOpen(this.#call);
+    this.#call = fd;
+    // Whatever was signalled on the old descriptor just now may never have reached the guest.
+    if (this.running) this.#signal(fd);
+  }
+
+  setError(descriptors: number[]): void {
+    const fd = descriptors.length > 0 ? takeEventFd(descriptors) : -1;
+    closeIfOpen(this.#error);
+    this.#error = fd;
+  }
+
+  /** SET_VRING_ENABLE, and the default of front-ends without protocol features. */
+  enable(enabled: boolean): void {
+    this.#enabled = enabled;
+    if (!enabled) this.#halt();
+    try {
+      this.start();
+    } catch (error) {
+      this.#enabled = false;
+      throw error;
+    }
+  }
+
+  /** GET_VRING_BASE: stops the ring until the next kick descriptor. The next available index. */
+  stop(): number {
+    this.#halt();
+    this.#dropKick();
+    return this.#base ?? 0;
+  }
+
+  /** The memory table changed: the rings may lie elsewhere, or nowhere. */
+  memoryChanged(): void {
+    if (!this.#queue || this.#queue.stopped) return;
+    try {
+      this.#queue.rebind(this.#resolve());
+    } catch (error) {
+      if (!(error instanceof RingError)) throw error;
+      this.#queue.stop();
+      this.#broken(error.message);
+    }
+  }
+
+  /** Starts the ring if it is complete. Throws Refusal when it is, and cannot run. */
+  start(): void {
+    const { features, memory } = this.#owner;
+    const complete = this.#size > 0 && this.#address && this.#base !== null && this.#kick && this.#enabled;
+    if (this.#queue || !complete || features === null) return;
+    try {
+      this.#queue = new Queue({
+        memory,
+        size: this.#size,
+        rings: this.#resolve(),
+        base: this.#base!,
+        eventIdx: (features & Virtio.RING_EVENT_IDX) !== 0n,
+        indirect: (features & Virtio.RING_INDIRECT_DESC) !== 0n,
+        notify: () => this.#signal(this.#call),
+        onBroken: (why) => this.#broken(why),
+      });
+    } catch (error) {
+      throw error instanceof RingError ? new Refusal(`ring ${this.index}: ${error.message}`) : error;
+    }
+    this.#startedAt = this.#queue.nextAvailable;
+    this.#kick!.poller.watch(PollEvents.READABLE);
+    this.#owner.started(this, this.#queue);
+  }
+
+  /** Twice is harmless. */
+  close(): void {
+    try {
+      this.#halt();
+    } finally {
+      this.#dropKick();
+      closeIfOpen(this.#call);
+      closeIfOpen(this.#error);
+      this.#call = -1;
+      this.#error = -1;
+    }
+  }
+
+  #halt(): void {
+    const queue = this.#queue;
+    if (!queue) return;
+    this.#kick?.poller.watch(0);
+    try {
+      this.#owner.stopping(this);
+      if (queue.outstanding > 0) log.error('chains are left in a ring that stops', { ring: this.index });
+      queue.notify();
+    } finally {
+      queue.stop();
+      this.#queue = null;
+      this.#base = queue.nextAvailable;
+      this.#last = { index: queue.nextAvailable, address: this.#address! };
+    }
+  }
+
+  /** Where the parts are now. Throws RingError. */
+  #resolve(): Rings {
+    const { memory, features } = this.#owner;
+    const { descriptors, available, used } = this.#address!;
+    const eventIdx = ((features ?? 0n) & Virtio.RING_EVENT_IDX) !== 0n;
+    const part = (name: string, address: number, length: number) => {
+      const view = memory.ring(address, length);
+      if (!view) throw new RingError(`${name} at 0x${address.toString(16)} is not in one memory region`);
+      return view;
+    };
+    return {
+      descriptors: part('descriptor table', descriptors, ringBytes.descriptors(this.#size)),
+      available: part('available ring', available, ringBytes.available(this.#size, eventIdx)),
+      used: part('used ring', used, ringBytes.used(this.#size, eventIdx)),
+    };
+  }
+
+  /** A callback of the addon: nothing escapes. */
+  #kicked(): void {
+    try {
+      if (!this.#kick) return;
+      native.drain(this.#kick.fd);
+      if (this.running) this.#owner.kicked(this);
+    } catch (error) {
+      this.#owner.failed(error);
+    }
+  }
+
+  #broken(why: string): void {
+    warnLimited(`vhost-user.ring${this.index}`, 'a ring is broken and has stopped', {
+      ring: this.index,
+      why,
+    });
+    this.#kick?.poller.watch(0);
+    this.#signal(this.#error);
+    this.#owner.broke(this);
+  }
+
+  #signal(fd: number): void {
+    const errno = fd < 0 ? 0 : native.signal(fd);
+    if (errno)
+      warnLimited('vhost-user.signal', 'an eventfd cannot be signalled', { ring: this.index, errno });
+  }
+
+  #dropKick(): void {
+    this.#kick?.poller.close();
+    closeIfOpen(this.#kick?.fd ?? -1);
+    this.#kick = null;
+  }
+
+  #refuseWhileRunning(request: string): void {
+    if (this.#queue) throw new Refusal(`${request} while ring ${this.index} runs`);
+  }
+}
+
+function newKick(fd: number, onReady: () => void): Kick {
+  try {
+    return { fd, poller: new native.FdPoller(fd, onReady) };
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Anything else could block when it is read or written, or do worse. */
+function takeEventFd(descriptors: number[]): number {
+  const fd = descriptors[0]!;
+  if (!native.isEventFd(fd)) throw new Refusal('a descriptor is not an eventfd');
+  descriptors.shift();
+  return fd;
+}
+
+function closeIfOpen(fd: number): void {
+  if (fd >= 0) closeSync(fd);
+}

@@ -1,0 +1,229 @@
+/** Guest physical memory: regions mapped from the VMM's descriptors, found by guest or by front-end address. */
+import { closeSync, fstatSync } from 'node:fs';
+import { native, type Region } from '../native.js';
+
+/** One region as the VMM announces it. Addresses and sizes in bytes, all safe integers. */
+export interface MemoryRegion {
+  readonly guestAddress: number;
+  readonly size: number;
+  /** Where the front-end has it in its own address space: ring addresses are given in these terms. */
+  readonly userAddress: number;
+  readonly fileOffset: number;
+}
+
+/** A region with the descriptor to map it from; null: known, never mapped. */
+export interface RegionSource {
+  readonly region: MemoryRegion;
+  readonly fd: number | null;
+}
+
+/** An address that guest memory does not hold, or a region that cannot be part of it. */
+export class GuestMemoryError extends Error {
+  readonly code = 'ERR_GUEST_MEMORY';
+}
+
+/** As many as QEMU will ever send (VHOST_USER_MAX_RAM_SLOTS). */
+export const MAX_REGIONS = 512;
+
+/** mmap(2) takes offsets in pages. Larger pages are the kernel's to check. */
+const PAGE_SIZE = 4096;
+
+interface Entry extends MemoryRegion {
+  /** The file's device and inode: the same file at the same place need not be mapped again. */
+  readonly identity: string;
+  /** null: opaque. */
+  readonly mapped: Region | null;
+}
+
+/** Names the file behind a descriptor. */
+export function fileIdentity(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return `${dev}:${ino}`;
+}
+
+export class GuestMemory {
+  /** In order of guest address, without overlaps. */
+  #entries: readonly Entry[] = [];
+
+  get regions(): readonly MemoryRegion[] {
+    return this.#entries;
+  }
+
+  /** Maps one more region. The descriptor is taken, and closed whatever happens. Throws. */
+  add(region: MemoryRegion, fd: number): void {
+    try {
+      // Judged before it is mapped: a refused region costs no mapping.
+      arranged([...this.#entries, { ...region, identity: '', mapped: null }]);
+      this.#entries = arranged([...this.#entries, open(region, fd)]);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** A region that is known but never touched: any access to it is an error. Throws. */
+  addOpaque(region: MemoryRegion): void {
+    this.#entries = arranged([...this.#entries, { ...region, identity: '', mapped: null }]);
+  }
+
+  /** Forgets the region with this guest address, size and user address. False: there is none. */
+  remove(region: MemoryRegion): boolean {
+    const found = this.#entries.find((entry) => samePlace(entry, region));
+    if (!found) return false;
+    this.#entries = this.#entries.filter((entry) => entry !== found);
+    found.mapped?.close();
+    return true;
+  }
+
+  /**
+   * Takes a whole new table. The new one is complete before the old one is closed; on failure the old one stays
+   * and this throws. Every descriptor is taken, and closed whatever happens.
+   */
+  replace(sources: readonly RegionSource[]): void {
+    const before = this.#entries;
+    const fresh: Region[] = [];
+    try {
+      arranged(sources.map(({ region }) => ({ ...region, identity: '', mapped: null })));
+      this.#entries = arranged(
+        sources.map(({ region, fd }) => {
+          if (fd === null) return { ...region, identity: '', mapped: null };
+          const kept = alreadyMapped(before, region, fd);
+          if (kept) return kept;
+          const entry = open(region, fd);
+          fresh.push(entry.mapped as Region);
+          return entry;
+        }),
+      );
+    } catch (error) {
+      for (const region of fresh) region.close();
+      throw error;
+    } finally {
+      for (const { fd } of sources) if (fd !== null) closeSync(fd);
+    }
+    for (const entry of before) if (!this.#entries.includes(entry)) entry.mapped?.close();
+  }
+
+  close(): void {
+    const before = this.#entries;
+    this.#entries = [];
+    for (const entry of before) entry.mapped?.close();
+  }
+
+  /** Views of `length` bytes at a guest address, in order. Throws GuestMemoryError when any byte is outside. */
+  slices(guestAddress: number, length: number): Uint8Array[] {
+    if (!isRange(guestAddress, length)) throw outside(guestAddress, length);
+    const slices: Uint8Array[] = [];
+    let address = guestAddress;
+    let left = length;
+    while (left > 0) {
+      const entry = this.#find(address);
+      if (!entry?.mapped) throw outside(guestAddress, length);
+      const slice = windowAt(entry.mapped, address - entry.guestAddress, left);
+      slices.push(slice);
+      address += slice.length;
+      left -= slice.length;
+    }
+    return slices;
+  }
+
+  /** A copy of `length` bytes. The caller bounds the length. Throws GuestMemoryError. */
+  read(guestAddress: number, length: number): Buffer {
+    return Buffer.concat(this.slices(guestAddress, length), length);
+  }
+
+  /** Throws GuestMemoryError, and then has written nothing. */
+  write(guestAddress: number, bytes: Uint8Array): void {
+    let at = 0;
+    for (const slice of this.slices(guestAddress, bytes.length)) {
+      slice.set(bytes.subarray(at, at + slice.length));
+      at += slice.length;
+    }
+  }
+
+  /** One contiguous view at a front-end address; null when no single region holds it. At most WINDOW_OVERLAP bytes. */
+  ring(userAddress: number, length: number): Uint8Array | null {
+    if (!isRange(userAddress, length) || length > native.WINDOW_OVERLAP) return null;
+    const holds = (entry: Entry) =>
+      entry.userAddress <= userAddress && userAddress + length <= entry.userAddress + entry.size;
+    const entry = this.#entries.find((candidate) => candidate.mapped && holds(candidate));
+    if (!entry?.mapped) return null;
+    return windowAt(entry.mapped, userAddress - entry.userAddress, length);
+  }
+
+  /** The region that holds a guest address. */
+  #find(address: number): Entry | undefined {
+    let low = 0;
+    let high = this.#entries.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#entries[middle]!.guestAddress <= address) low = middle + 1;
+      else high = middle;
+    }
+    const entry = this.#entries[low - 1];
+    return entry && address < entry.guestAddress + entry.size ? entry : undefined;
+  }
+}
+
+function isRange(address: number, length: number): boolean {
+  return (
+    Number.isSafeInteger(address) && address >= 0 && length >= 0 && Number.isSafeInteger(address + length)
+  );
+}
+
+function outside(address: number, length: number): GuestMemoryError {
+  return new GuestMemoryError(`${length} bytes at 0x${address.toString(16)} are not in guest memory`);
+}
+
+/** As much of [offset, offset + wanted) as one window holds: everything up to WINDOW_OVERLAP bytes. */
+function windowAt(region: Region, offset: number, wanted: number): Uint8Array {
+  const index = Math.floor(offset / native.WINDOW_STRIDE);
+  const window = region.windows[index]!;
+  const start = offset - index * native.WINDOW_STRIDE;
+  return new Uint8Array(window, start, Math.min(wanted, window.byteLength - start));
+}
+
+function samePlace(a: MemoryRegion, b: MemoryRegion): boolean {
+  return a.guestAddress === b.guestAddress && a.size === b.size && a.userAddress === b.userAddress;
+}
+
+function alreadyMapped(entries: readonly Entry[], region: MemoryRegion, fd: number): Entry | undefined {
+  const identity = fileIdentity(fd);
+  return entries.find(
+    (entry) =>
+      entry.mapped !== null &&
+      entry.identity === identity &&
+      entry.fileOffset === region.fileOffset &&
+      samePlace(entry, region),
+  );
+}
+
+/** Maps a region; the descriptor stays the caller's. */
+function open(region: MemoryRegion, fd: number): Entry {
+  const identity = fileIdentity(fd);
+  try {
+    return { ...region, identity, mapped: new native.Region(fd, region.fileOffset, region.size) };
+  } catch (error) {
+    const place = `${region.size} bytes at ${region.fileOffset} of a memory descriptor`;
+    throw new GuestMemoryError(`${place} cannot be mapped: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The entries in order, or GuestMemoryError where they cannot stand together. */
+function arranged(entries: readonly Entry[]): readonly Entry[] {
+  if (entries.length > MAX_REGIONS) throw new GuestMemoryError(`more than ${MAX_REGIONS} memory regions`);
+  const sorted = [...entries].sort((a, b) => a.guestAddress - b.guestAddress);
+  let end = 0;
+  for (const entry of sorted) {
+    const { guestAddress, size, userAddress, fileOffset } = entry;
+    const valid =
+      size > 0 && [guestAddress, userAddress, fileOffset].every((address) => isRange(address, size));
+    if (!valid || fileOffset % PAGE_SIZE !== 0)
+      throw new GuestMemoryError(
+        `not a memory region: ${JSON.stringify({ guestAddress, size, userAddress, fileOffset })}`,
+      );
+    // The same file may be known under one user address twice (an alias); one guest address may not.
+    if (guestAddress < end)
+      throw new GuestMemoryError(`memory regions overlap at 0x${guestAddress.toString(16)}`);
+    end = guestAddress + size;
+  }
+  return sorted;
+}

@@ -1,0 +1,234 @@
+/** The device's side of one split virtqueue. Single-threaded; the driver works on the same memory at the same time. */
+import { warnLimited } from '../log.js';
+import { type Chain, ChainError, readChain } from './chain.js';
+import type { GuestMemory } from './guest-memory.js';
+import {
+  Alignment,
+  AVAIL_F_NO_INTERRUPT,
+  Available,
+  availEventWord,
+  isQueueSize,
+  ringBytes,
+  Used,
+  usedEventWord,
+} from './ring.js';
+
+/** Readable bytes of all chains that were popped and not yet pushed. Above: a chain comes back with length 0. */
+export const MAX_PARKED_BYTES = 64 * 1024 * 1024;
+
+/** The three parts of a ring as views of guest memory, each at least `ringBytes` long. */
+export interface Rings {
+  readonly descriptors: Uint8Array;
+  readonly available: Uint8Array;
+  readonly used: Uint8Array;
+}
+
+export interface QueueOptions {
+  readonly memory: GuestMemory;
+  /** A power of two, at most MAX_QUEUE_SIZE. */
+  readonly size: number;
+  readonly rings: Rings;
+  /** Next index of the available ring, as the front-end says it. */
+  readonly base: number;
+  /** VIRTIO_F_EVENT_IDX was negotiated. */
+  readonly eventIdx: boolean;
+  /** VIRTIO_F_INDIRECT_DESC was negotiated. */
+  readonly indirect: boolean;
+  /** Sends a used buffer notification. */
+  readonly notify: () => void;
+  /** The driver broke the ring; the queue has stopped itself. Called at most once, from any method that reads the ring. */
+  readonly onBroken: (why: string) => void;
+}
+
+/** A ring that cannot be served: its size, its place or its alignment. */
+export class RingError extends Error {
+  readonly code = 'ERR_RING';
+}
+
+const u16 = (value: number) => value & 0xffff;
+
+export class Queue {
+  readonly size: number;
+  readonly #options: QueueOptions;
+  readonly #outstanding = new Set<Chain>();
+  #descriptors!: Uint8Array;
+  #available!: Uint16Array;
+  #used!: Uint16Array;
+  /** Word 0: flags and idx; then id and len of each element. */
+  #elements!: Uint32Array;
+  #nextAvailable: number;
+  #usedIndex: number;
+  #parkedBytes = 0;
+  #popped = 0;
+  #pushed = 0;
+  /** `pushed` when notify() last looked. */
+  #announced = 0;
+  #stopped = false;
+
+  /** Throws RingError. */
+  constructor(options: QueueOptions) {
+    if (!isQueueSize(options.size)) throw new RingError(`a queue of ${options.size}`);
+    this.#options = options;
+    this.size = options.size;
+    this.rebind(options.rings);
+    this.#usedIndex = Atomics.load(this.#used, Used.INDEX);
+    // cloud-hypervisor says the driver's index as base: chains made available before the start would be skipped.
+    // Every popped chain is completed before a base is given away, so base and used idx differ for no other reason.
+    const skipped = u16(options.base - this.#usedIndex);
+    this.#nextAvailable = skipped >= 1 && skipped <= this.size ? this.#usedIndex : u16(options.base);
+  }
+
+  /** The rings lie elsewhere now (the memory table changed); their content is the same. Throws RingError. */
+  rebind({ descriptors, available, used }: Rings): void {
+    const { size, eventIdx } = this.#options;
+    const usedBytes = ringBytes.used(size, eventIdx);
+    this.#descriptors = part(
+      'descriptor table',
+      descriptors,
+      ringBytes.descriptors(size),
+      Alignment.DESCRIPTORS,
+    );
+    const avail = part('available ring', available, ringBytes.available(size, eventIdx), Alignment.AVAILABLE);
+    const target = part('used ring', used, usedBytes, Alignment.USED);
+    this.#available = new Uint16Array(avail.buffer, avail.byteOffset, avail.length / 2);
+    this.#used = new Uint16Array(target.buffer, target.byteOffset, target.length / 2);
+    this.#elements = new Uint32Array(target.buffer, target.byteOffset, 1 + 2 * size);
+  }
+
+  /** Index of the next chain to pop: what GET_VRING_BASE answers. */
+  get nextAvailable(): number {
+    return this.#nextAvailable;
+  }
+
+  /** Chains popped since the start, malformed ones included. */
+  get popped(): number {
+    return this.#popped;
+  }
+
+  /** Chains pushed since the start, malformed ones included. */
+  get pushed(): number {
+    return this.#pushed;
+  }
+
+  /** Chains popped and not yet pushed. */
+  get outstanding(): number {
+    return this.#outstanding.size;
+  }
+
+  /** Chains that the driver has made available since the start: those popped and those that wait. */
+  get madeAvailable(): number {
+    return this.#popped + this.waiting;
+  }
+
+  /** Chains that are available and not yet popped. */
+  get waiting(): number {
+    if (this.#stopped) return 0;
+    const waiting = u16(Atomics.load(this.#available, Available.INDEX) - this.#nextAvailable);
+    // The driver cannot make more chains available than there are descriptors that it has not got back.
+    if (waiting + this.#outstanding.size <= this.size) return waiting;
+    this.#break(`available index ${u16(this.#nextAvailable + waiting)}, expected ${this.#nextAvailable}`);
+    return 0;
+  }
+
+  /** The next chain, or null. Malformed chains go back to the driver with length 0. */
+  pop(): Chain | null {
+    const before = this.#pushed;
+    let chain: Chain | null = null;
+    // A whole ring of malformed chains and then more: the driver does nothing else.
+    for (let malformed = 0; !chain && this.waiting > 0; malformed++) {
+      if (malformed > this.size) this.#break('malformed chains without end');
+      else chain = this.#take();
+    }
+    if (this.#pushed !== before) this.notify();
+    return chain;
+  }
+
+  /** Gives a chain back. `written`: bytes written from the start of its writable part. notify() comes afterwards. */
+  push(chain: Chain, written: number): void {
+    if (!this.#outstanding.delete(chain)) return;
+    this.#parkedBytes -= chain.readable.length;
+    this.#give(chain.head, written);
+  }
+
+  /** Tells the driver about everything pushed since the last call, if it wants to know. Once for a batch. */
+  notify(): void {
+    if (this.#stopped || this.#pushed === this.#announced) return;
+    const wanted = this.#wantsNotification(this.#pushed - this.#announced);
+    this.#announced = this.#pushed;
+    if (wanted) this.#options.notify();
+  }
+
+  /**
+   * Asks the driver to kick at the next chain. True: one became available in the meantime, and no kick may come
+   * for it: pop again.
+   */
+  enableKicks(): boolean {
+    if (this.#stopped) return false;
+    // The store is sequentially consistent and so is the load in `waiting`: the fence of VIRTIO 1.4, 2.7.10.
+    if (this.#options.eventIdx) Atomics.store(this.#used, availEventWord(this.size), this.#nextAvailable);
+    else Atomics.store(this.#used, Used.FLAGS, 0);
+    return this.waiting > 0;
+  }
+
+  /** Never touches the ring again: pop finds nothing, push and notify are ignored. */
+  stop(): void {
+    this.#stopped = true;
+    this.#outstanding.clear();
+    this.#parkedBytes = 0;
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Takes one head from the available ring; null when its chain was malformed and went back. */
+  #take(): Chain | null {
+    const head = this.#available[Available.RING + (this.#nextAvailable & (this.size - 1))]!;
+    this.#nextAvailable = u16(this.#nextAvailable + 1);
+    this.#popped++;
+    try {
+      const chain = readChain(this.#options.memory, this.#descriptors, head, this.#options.indirect);
+      if (this.#parkedBytes + chain.readable.length > MAX_PARKED_BYTES)
+        throw new ChainError('too many readable bytes wait for an answer');
+      this.#outstanding.add(chain);
+      this.#parkedBytes += chain.readable.length;
+      return chain;
+    } catch (error) {
+      if (!(error instanceof ChainError)) throw error;
+      warnLimited('virtio.chain', 'the guest made a malformed descriptor chain', { why: error.message });
+      this.#give(head, 0);
+      return null;
+    }
+  }
+
+  /** VIRTIO 1.4, 2.7.8: the element first, then the index that makes it visible. */
+  #give(head: number, written: number): void {
+    const at = 1 + 2 * (this.#usedIndex & (this.size - 1));
+    this.#elements[at] = head;
+    this.#elements[at + 1] = written;
+    this.#usedIndex = u16(this.#usedIndex + 1);
+    Atomics.store(this.#used, Used.INDEX, this.#usedIndex);
+    this.#pushed++;
+  }
+
+  /** VIRTIO 1.4, 2.7.7.2. The loads come after the store of used idx: both are sequentially consistent. */
+  #wantsNotification(pushed: number): boolean {
+    if (!this.#options.eventIdx)
+      return (Atomics.load(this.#available, Available.FLAGS) & AVAIL_F_NO_INTERRUPT) === 0;
+    if (pushed > 0xffff) return true;
+    const usedEvent = Atomics.load(this.#available, usedEventWord(this.size));
+    return u16(this.#usedIndex - usedEvent - 1) < pushed;
+  }
+
+  #break(why: string): void {
+    this.stop();
+    this.#options.onBroken(why);
+  }
+}
+
+/** A view of exactly `length` bytes, aligned as VIRTIO 1.4, 2.7 demands. */
+function part(name: string, view: Uint8Array, length: number, alignment: number): Uint8Array {
+  if (view.length < length) throw new RingError(`${name} of ${view.length} bytes, needs ${length}`);
+  if (view.byteOffset % alignment !== 0) throw new RingError(`${name} is not aligned to ${alignment} bytes`);
+  return view.subarray(0, length);
+}
