@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** The command line: which command it is, and how the process ends. Everything else is in cli/, one file a command. */
 import { readFileSync } from 'node:fs';
-import yargs, { type Argv, type CommandModule } from 'yargs';
+import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
 
@@ -13,7 +13,13 @@ interface Command {
   readonly usage: string;
   readonly describe: string;
   /** Commands are loaded when they are asked for: help and wrong usage need no addon. */
-  load(): Promise<CommandModule<object, any>>;
+  load(): Promise<Loaded>;
+}
+
+/** A command file's CommandModule, whatever its own arguments are. */
+interface Loaded {
+  readonly builder?: unknown;
+  handler(options: never): void | Promise<void>;
 }
 
 const commands: readonly Command[] = [
@@ -74,13 +80,15 @@ function parserOf(): Argv {
       'parse-positional-numbers': false,
     })
     .locale('en')
-    .version(version())
-    .help()
+    .version('version', 'print the version', version())
+    .help('help', 'print this help')
     .alias('help', 'h')
     .strict()
     .demandCommand(1)
     .exitProcess(false)
-    .fail(false)
+    .fail((message, error) => {
+      throw error ?? new OperatorError('ERR_USAGE', usageSentence(message));
+    })
     .wrap(Math.min(MAX_WIDTH, process.stdout.columns ?? MAX_WIDTH))
     .epilogue('Exit codes and errors: docs/errors.md. Command lines of the VMMs: docs/vmm.md.');
   for (const command of commands) parser.command(whenAsked(command));
@@ -93,13 +101,15 @@ function whenAsked({ usage, describe, load }: Command): CommandModule {
     describe,
     builder: async (parser: Argv) => {
       const { builder } = await loaded(load);
-      return typeof builder === 'function' ? builder(parser) : parser.options(builder ?? {});
+      return typeof builder === 'function'
+        ? builder(parser)
+        : parser.options((builder ?? {}) as Record<string, Options>);
     },
-    handler: async (options) => (await loaded(load)).handler(options),
+    handler: async (options) => (await loaded(load)).handler(options as never),
   } as CommandModule;
 }
 
-async function loaded(load: Command['load']): Promise<CommandModule<object, any>> {
+async function loaded(load: Command['load']): Promise<Loaded> {
   try {
     return await load();
   } catch (error) {
@@ -112,9 +122,15 @@ function addonProblem(error: unknown): OperatorError | undefined {
   const { code, message = '' } = error as NodeJS.ErrnoException;
   if (!message.includes('.node')) return undefined;
   if (code === 'MODULE_NOT_FOUND')
-    return new OperatorError('ERR_ADDON', 'the native addon is not built: run `npm run build:addon` in the package');
+    return new OperatorError(
+      'ERR_ADDON',
+      'the native addon is not built: run `npm run build:addon` in the package',
+    );
   if (code === 'ERR_DLOPEN_FAILED')
-    return new OperatorError('ERR_ADDON', `the native addon does not load here, rebuild it with \`npm run build:addon\`: ${message}`);
+    return new OperatorError(
+      'ERR_ADDON',
+      `the native addon does not load here, rebuild it with \`npm run build:addon\`: ${message}`,
+    );
   return undefined;
 }
 
@@ -123,7 +139,7 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** yargs throws its own class for a command line that it does not understand. */
+/** yargs throws some objections itself, others it hands to fail(). */
 function isUsageError(error: unknown): error is Error {
   const { name, code } = error as NodeJS.ErrnoException;
   return name === 'YError' || code === 'ERR_USAGE';
@@ -146,8 +162,9 @@ function report(error: unknown, words: readonly string[]): number {
     return ExitCode.USAGE;
   }
   const code = exitCodeOf(error);
-  const text = error instanceof Error ? (code === ExitCode.INTERNAL ? error.stack : error.message) : String(error);
-  console.error(`${NAME}: ${text}`);
+  const text =
+    error instanceof Error ? (code === ExitCode.INTERNAL ? error.stack : error.message) : String(error);
+  console.error(`${NAME}: ${text?.replace(/\.$/, '')}`);
   return code;
 }
 

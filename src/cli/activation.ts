@@ -10,7 +10,8 @@ export function listeningDescriptors(env: NodeJS.ProcessEnv, pid: number): numbe
   const { LISTEN_PID, LISTEN_FDS } = env;
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete env[name];
   const count = Number(LISTEN_FDS);
-  if (Number(LISTEN_PID) !== pid || !Number.isInteger(count) || count < 1 || count > MAX_DESCRIPTORS) return [];
+  if (Number(LISTEN_PID) !== pid || !Number.isInteger(count) || count < 1 || count > MAX_DESCRIPTORS)
+    return [];
   return Array.from({ length: count }, (_, index) => FIRST_DESCRIPTOR + index);
 }
 

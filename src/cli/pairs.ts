@@ -31,9 +31,12 @@ export function pairsOf(flags: PairFlags, activated: readonly number[]): Pair[] 
 
 function devicesOf({ device, deviceFd }: PairFlags): Pair['device'][] {
   if (device.length > 0 && deviceFd.length > 0) throw usage('use either --device or --device-fd, not both');
-  if (deviceFd.length > 0) return descriptors('--device-fd', deviceFd, 'a device', (s) => s.isCharacterDevice());
+  if (deviceFd.length > 0)
+    return descriptors('--device-fd', deviceFd, 'a device', (s) => s.isCharacterDevice());
   if (device.length === 0)
-    throw usage('--device is missing: name a node, for example --device /dev/video0 (the command list shows them)');
+    throw usage(
+      '--device is missing: name a node, for example --device /dev/video0 (the command list shows them)',
+    );
   if (device.includes('')) throw usage('--device is empty: name a node, for example --device /dev/video0');
   return [...device];
 }
@@ -47,17 +50,22 @@ function socketsOf(flags: PairFlags, activated: readonly number[]): Pair['socket
     return descriptors('--fd', fd, 'a socket', (s) => s.isSocket()).map((connectedFd) => ({ connectedFd }));
   if (socketPath.length > 0) return paths(socketPath);
   if (activated.length > 0) return activated.map((listeningFd) => ({ listeningFd }));
-  throw usage('--socket-path is missing: name the socket that the VMM connects to, for example --socket-path /run/vmb/video0.sock');
+  throw usage(
+    '--socket-path is missing: name the socket that the VMM connects to, for example --socket-path /run/vmb/video0.sock',
+  );
 }
 
 function paths(given: readonly string[]): { path: string }[] {
   for (const path of given) {
     if (path === '') throw usage('--socket-path is empty: name the socket that the VMM connects to');
     if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
-      throw usage(`--socket-path ${path} has more than ${MAX_SOCKET_PATH} bytes: use a shorter path, for example below /run`);
+      throw usage(
+        `--socket-path ${path} has more than ${MAX_SOCKET_PATH} bytes: use a shorter path, for example below /run`,
+      );
   }
   const twice = repeated(given.map((path) => resolve(path)));
-  if (twice !== undefined) throw usage(`--socket-path ${twice} is given twice: each device needs a socket of its own`);
+  if (twice !== undefined)
+    throw usage(`--socket-path ${twice} is given twice: each device needs a socket of its own`);
   return given.map((path) => ({ path }));
 }
 
@@ -69,8 +77,10 @@ function descriptors(
 ): number[] {
   const numbers = given.map((text) => {
     const fd = /^\d{1,9}$/.test(text) ? Number(text) : -1;
-    if (fd < FIRST_INHERITED) throw usage(`${option} must be the number of an inherited descriptor, 3 or more, not ${text}`);
-    if (!fits(statusOf(option, fd))) throw new OperatorError('ERR_DESCRIPTOR', `${option} ${fd} is not ${what}`);
+    if (fd < FIRST_INHERITED)
+      throw usage(`${option} must be the number of an inherited descriptor, 3 or more, not ${text}`);
+    if (!fits(statusOf(option, fd)))
+      throw new OperatorError('ERR_DESCRIPTOR', `${option} ${fd} is not ${what}`);
     return fd;
   });
   const twice = repeated(numbers);

@@ -12,23 +12,60 @@ import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 const STOP_TIMEOUT_MS = 800;
 
 const mmapModes: readonly ServeOptions['mmap'][] = ['auto', 'arena', 'direct'];
-const frontends: readonly ServeOptions['frontend'][] = ['auto', 'qemu', 'crosvm', 'libkrun', 'cloud-hypervisor'];
+const frontends: readonly ServeOptions['frontend'][] = [
+  'auto',
+  'qemu',
+  'crosvm',
+  'libkrun',
+  'cloud-hypervisor',
+];
 
 const several = { type: 'string', array: true, nargs: 1 } as const;
 const one = { type: 'string', nargs: 1 } as const;
 
 /** A row an option, in the order of the help text. */
 const flags = {
-  device: { ...several, describe: 'V4L2 node to serve; repeat it, with its socket, for more nodes of the same VM' },
-  'socket-path': { ...several, describe: 'socket to listen on for the VMM; the n-th belongs to the n-th device' },
+  device: {
+    ...several,
+    describe: 'V4L2 node to serve; repeat it, with its socket, for more nodes of the same VM',
+  },
+  'socket-path': {
+    ...several,
+    describe: 'socket to listen on for the VMM; the n-th belongs to the n-th device',
+  },
   'device-fd': { ...several, describe: 'inherited descriptor of an open node, instead of --device' },
-  fd: { ...several, describe: 'inherited descriptor of a connected socket, instead of --socket-path; ends with it' },
-  'shm-size': { ...one, describe: `size of the window that buffers are mapped into [default: ${DEFAULT_SHARED_MEMORY}]` },
+  fd: {
+    ...several,
+    describe: 'inherited descriptor of a connected socket, instead of --socket-path; ends with it',
+  },
+  'shm-size': {
+    ...one,
+    describe: `size of the window that buffers are mapped into [default: ${DEFAULT_SHARED_MEMORY}]`,
+  },
   'no-shm': { type: 'boolean', describe: 'offer no window: for VMMs without shared memory regions' },
-  mmap: { ...one, choices: mmapModes, default: 'auto', describe: 'how the window is backed: one arena, or each buffer directly' },
-  frontend: { ...one, choices: frontends, default: 'auto', describe: 'which VMM connects; auto tells by what it negotiates' },
-  'mem-slots': { type: 'boolean', default: false, describe: 'offer CONFIGURE_MEM_SLOTS (QEMU 11.1 dies of it at a guest reset)' },
-  'log-level': { ...one, choices: logLevels, default: 'info', describe: 'least severity that is logged to stderr' },
+  mmap: {
+    ...one,
+    choices: mmapModes,
+    default: 'auto',
+    describe: 'how the window is backed: one arena, or each buffer directly',
+  },
+  frontend: {
+    ...one,
+    choices: frontends,
+    default: 'auto',
+    describe: 'which VMM connects; auto tells by what it negotiates',
+  },
+  'mem-slots': {
+    type: 'boolean',
+    default: false,
+    describe: 'offer CONFIGURE_MEM_SLOTS (QEMU 11.1 dies of it at a guest reset)',
+  },
+  'log-level': {
+    ...one,
+    choices: logLevels,
+    default: 'info',
+    describe: 'least severity that is logged to stderr',
+  },
   'log-format': { ...one, choices: logFormats, default: 'text', describe: 'form of a log line' },
   'print-capabilities': { type: 'boolean', describe: 'print what this back-end is as JSON, and end' },
   verbosity: { ...one, hidden: true },
@@ -44,7 +81,10 @@ export const serve: CommandModule<object, ServeArguments> = {
     parser
       .options(flags)
       .example('$0 serve --device /dev/video0 --socket-path /run/vmb/video0.sock', 'one camera')
-      .example('$0 serve --device /dev/video0 --socket-path a.sock --device /dev/video2 --socket-path b.sock', 'two'),
+      .example(
+        '$0 serve --device /dev/video0 --socket-path a.sock --device /dev/video2 --socket-path b.sock',
+        'two',
+      ),
   handler: async (given) => {
     const options = serveOptions(given, listeningDescriptors(process.env, process.pid));
     configureLog(given['log-level'] as LogLevel, given['log-format'] as LogFormat);
@@ -64,11 +104,19 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
   if (given['no-shm'] === true && given['shm-size'] !== undefined)
     throw new OperatorError('ERR_USAGE', '--no-shm and --shm-size exclude each other');
   if (given['no-shm'] === true && given.mmap !== 'auto')
-    throw new OperatorError('ERR_USAGE', '--no-shm and --mmap exclude each other: there is no window to map into');
+    throw new OperatorError(
+      'ERR_USAGE',
+      '--no-shm and --mmap exclude each other: there is no window to map into',
+    );
   const list = (name: string) => (given[name] as string[] | undefined) ?? [];
   return {
     pairs: pairsOf(
-      { device: list('device'), deviceFd: list('device-fd'), socketPath: list('socket-path'), fd: list('fd') },
+      {
+        device: list('device'),
+        deviceFd: list('device-fd'),
+        socketPath: list('socket-path'),
+        fd: list('fd'),
+      },
       activated,
     ),
     sharedMemorySize:
@@ -102,18 +150,32 @@ export async function serveUntilEnd(
   signals: Signals,
   print: (text: string) => void,
 ): Promise<number> {
-  const ended = Promise.withResolvers<string>();
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) signals.once(signal, () => ended.resolve(signal));
-  const daemon = create({ ...options, onEnd: () => ended.resolve('the front-end has left') });
-  const started = daemon.start();
-  const early = await Promise.race([started, ended.promise]);
+  const ending = new Ending();
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+    signals.once(signal, () => ending.because(signal));
+  const daemon = create({ ...options, onEnd: () => ending.because('the front-end has left') });
+  const early = await Promise.race([daemon.start(), ending.reason]);
   if (early === undefined) print(vmmOptions(options.pairs));
-  log.info(`ending: ${await ended.promise}`);
-  await Promise.race([daemon.stop(), late()]);
+  log.info(`ending: ${await ending.reason}`);
+  await stopInTime(daemon);
   return ExitCode.OK;
 }
 
-async function late(): Promise<void> {
-  await new Promise<void>((resolve) => setTimeout(resolve, STOP_TIMEOUT_MS).unref());
-  log.warn('a device does not let go in time: leaving it to the kernel');
+/** The first reason to end; later ones change nothing. */
+class Ending {
+  because!: (reason: string) => void;
+  readonly reason = new Promise<string>((resolve) => {
+    this.because = resolve;
+  });
+}
+
+async function stopInTime(daemon: Served): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(() => {
+      log.warn('a device does not let go in time: leaving it to the kernel');
+      resolve();
+    }, STOP_TIMEOUT_MS);
+  });
+  await Promise.race([daemon.stop(), late]).finally(() => clearTimeout(timer));
 }

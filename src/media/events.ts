@@ -44,12 +44,14 @@ export class EventQueue {
   kicked(): void {
     const queue = this.#queue;
     if (!queue) return;
+    let seen: number;
     do {
+      seen = queue.madeAvailable;
       this.#observe(queue);
       this.#sendUnsent(queue);
       this.#passBarriers(queue);
       this.#feed();
-    } while (queue.enableKicks());
+    } while (queue.enableKicks(seen));
     queue.notify();
   }
 
@@ -128,12 +130,12 @@ export class EventQueue {
   }
 
   #observe(queue: Queue): void {
-    this.#pool = Math.max(this.#pool, queue.popped + queue.waiting - queue.pushed);
+    this.#pool = Math.max(this.#pool, queue.madeAvailable - queue.pushed);
   }
 
   /** How many sent events the driver has given back. */
   #returned(queue: Queue): number {
-    return queue.popped + queue.waiting - this.#pool;
+    return queue.madeAvailable - this.#pool;
   }
 
   #passBarriers(queue: Queue): void {

@@ -1,6 +1,7 @@
 /** The controls of a node as it enumerates them (QUERY_EXT_CTRL, QUERYMENU, G_CTRL). */
-import { control, ControlType, Enumerate, querymenu } from './enumeration-layout.js';
+
 import type { Ask } from './enumeration.js';
+import { ControlType, control, Enumerate, querymenu } from './enumeration-layout.js';
 import { ControlFlag, MAX_CONTROLS, queryExtCtrl } from './layout.js';
 import { controlTypeWord } from './names.js';
 
@@ -36,7 +37,10 @@ export async function controlsOf(ask: Ask): Promise<Control[]> {
   let id = 0;
   for (let asked = 0; asked < MAX_CONTROLS; asked++) {
     payload.fill(0);
-    payload.writeUInt32LE((id | ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND) >>> 0, queryExtCtrl.offset.id);
+    payload.writeUInt32LE(
+      (id | ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND) >>> 0,
+      queryExtCtrl.offset.id,
+    );
     if ((await ask(Enumerate.QUERY_EXT_CTRL, payload)) !== 0) break;
     const found = queryExtCtrl.read(payload);
     if (found.id <= id) break; // A driver that ignores the NEXT flags would answer the same for ever.
@@ -50,7 +54,7 @@ export async function controlsOf(ask: Ask): Promise<Control[]> {
 async function controlOf(ask: Ask, payload: Buffer): Promise<Control> {
   const { id, name, type, flags } = queryExtCtrl.read(payload);
   const { minimum, maximum, step, defaultValue } = queryExtCtrl.offset;
-  const value = await valueOf(ask, id, type, flags);
+  const value = await currentValue(ask, id, type, flags);
   return {
     id,
     name,
@@ -66,10 +70,15 @@ async function controlOf(ask: Ask, payload: Buffer): Promise<Control> {
   };
 }
 
-const valueless: ReadonlySet<number> = new Set([ControlType.BUTTON, ControlType.INTEGER64, ControlType.STRING]);
+const valueless: ReadonlySet<number> = new Set([
+  ControlType.BUTTON,
+  ControlType.INTEGER64,
+  ControlType.STRING,
+]);
 
-async function valueOf(ask: Ask, id: number, type: number, flags: number): Promise<number | undefined> {
-  if (valueless.has(type) || (flags & (ControlFlag.HAS_PAYLOAD | ControlFlag.WRITE_ONLY)) !== 0) return undefined;
+async function currentValue(ask: Ask, id: number, type: number, flags: number): Promise<number | undefined> {
+  if (valueless.has(type) || (flags & (ControlFlag.HAS_PAYLOAD | ControlFlag.WRITE_ONLY)) !== 0)
+    return undefined;
   const payload = control.encode({ id, value: 0 });
   return (await ask(Enumerate.G_CTRL, payload)) === 0 ? control.read(payload).value : undefined;
 }

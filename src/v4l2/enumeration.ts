@@ -1,11 +1,19 @@
 /** What a node can do, asked of the node itself: capabilities, queues, formats, sizes, intervals, memory types. */
 import { Errno } from '../errno.js';
-import { Enumerate, FormatFlag, fract, frmsizeDiscrete, frmsizeStepwise, Steps } from './enumeration-layout.js';
+import {
+  Enumerate,
+  FormatFlag,
+  fract,
+  frmsizeDiscrete,
+  frmsizeStepwise,
+  Steps,
+} from './enumeration-layout.js';
 import {
   BufferCapability,
   BufferType,
   Capability,
   capability,
+  exportBuffer,
   fmtdesc,
   frmivalenum,
   frmsizeenum,
@@ -28,13 +36,20 @@ export interface Fraction {
 }
 
 /** Frame intervals in seconds: each one that the driver names, or a range. */
-export type Interval = Fraction | { readonly minimum: Fraction; readonly maximum: Fraction; readonly step: Fraction };
+export type Interval =
+  | Fraction
+  | { readonly minimum: Fraction; readonly maximum: Fraction; readonly step: Fraction };
 
 /** One size, or every size between two in steps. `intervals` of a range are those of its largest size. */
 export interface FrameSize {
   readonly width: number;
   readonly height: number;
-  readonly range?: { readonly minWidth: number; readonly minHeight: number; readonly stepWidth: number; readonly stepHeight: number };
+  readonly range?: {
+    readonly minWidth: number;
+    readonly minHeight: number;
+    readonly stepWidth: number;
+    readonly stepHeight: number;
+  };
   readonly intervals: readonly Interval[];
 }
 
@@ -54,7 +69,7 @@ export interface QueueDescription {
   readonly formats: readonly Format[];
   /** `MMAP`, `USERPTR`, `DMABUF`; null where another program owns the queue, and the driver does not say. */
   readonly memory: readonly string[] | null;
-  /** Whether the driver exports buffers as DMABUFs (EXPBUF); null: not known. */
+  /** Whether the driver exports MMAP buffers as DMABUFs (EXPBUF); null: it has no such buffers, or does not say. */
   readonly exportable: boolean | null;
 }
 
@@ -107,7 +122,8 @@ export async function queuesOf(ask: Ask, deviceCaps: number, sizes: boolean): Pr
     const formats = await formatsOf(ask, type, sizes);
     const streaming = (deviceCaps & Capability.STREAMING) !== 0;
     const memory = streaming ? await memoryOf(ask, type) : [];
-    queues.push({ type, name: bufferTypeWord(type), formats, memory, exportable: null });
+    const exportable = memory?.includes('MMAP') ? await exportableOf(ask, type) : null;
+    queues.push({ type, name: bufferTypeWord(type), formats, memory, exportable });
   }
   return queues;
 }
@@ -154,7 +170,12 @@ function rangeOf(size: Uint8Array): Omit<FrameSize, 'intervals'> {
   return { width: maxWidth, height: maxHeight, range };
 }
 
-async function intervalsOf(ask: Ask, pixelFormat: number, width: number, height: number): Promise<Interval[]> {
+async function intervalsOf(
+  ask: Ask,
+  pixelFormat: number,
+  width: number,
+  height: number,
+): Promise<Interval[]> {
   const intervals: Interval[] = [];
   while (intervals.length < MAX_INTERVALS) {
     const payload = frmivalenum.encode({
@@ -168,7 +189,11 @@ async function intervalsOf(ask: Ask, pixelFormat: number, width: number, height:
     });
     if ((await ask(Enumerate.ENUM_FRAMEINTERVALS, payload)) !== 0) break;
     const { type, interval } = frmivalenum.read(payload);
-    const [minimum, maximum, step] = [0, 8, 16].map((at) => fract.read(interval, at)) as [Fraction, Fraction, Fraction];
+    const [minimum, maximum, step] = [0, 8, 16].map((at) => fract.read(interval, at)) as [
+      Fraction,
+      Fraction,
+      Fraction,
+    ];
     if (type !== Steps.DISCRETE) return [{ minimum, maximum, step }];
     intervals.push(minimum);
   }
@@ -201,4 +226,11 @@ async function memoryOf(ask: Ask, type: number): Promise<string[] | null> {
     accepted.push(name);
   }
   return accepted;
+}
+
+/** EXPBUF of a queue without buffers: ENOTTY where the driver has no such thing, EINVAL where it has. */
+async function exportableOf(ask: Ask, type: number): Promise<boolean> {
+  const payload = Buffer.alloc(exportBuffer.size);
+  payload.writeUInt32LE(type, exportBuffer.offset.type);
+  return (await ask(Enumerate.EXPBUF, payload)) !== Errno.ENOTTY;
 }

@@ -36,7 +36,15 @@ export interface Queue {
 }
 
 /** FOURCCs of parsed bitstreams, which only the request API can feed: V4L2_PIX_FMT_*_SLICE, *_FRAME, *_STATELESS. */
-const statelessFormats: ReadonlySet<string> = new Set(['S264', 'S265', 'MG2S', 'VP8F', 'VP9F', 'AV1F', 'SFWH']);
+const statelessFormats: ReadonlySet<string> = new Set([
+  'S264',
+  'S265',
+  'MG2S',
+  'VP8F',
+  'VP9F',
+  'AV1F',
+  'SFWH',
+]);
 
 const M2M = Capability.VIDEO_M2M | Capability.VIDEO_M2M_MPLANE;
 const CAPTURE = Capability.VIDEO_CAPTURE | Capability.VIDEO_CAPTURE_MPLANE;
@@ -101,17 +109,30 @@ const commandOf: ReadonlyMap<Kind, number> = new Map<Kind, number>([
   ['codec', 96],
 ]);
 
-const unpolled: ReadonlySet<Kind> = new Set<Kind>(['vbi', 'vbi output', 'metadata', 'metadata output', 'sdr', 'sdr output']);
+const unpolled: ReadonlySet<Kind> = new Set<Kind>([
+  'vbi',
+  'vbi output',
+  'metadata',
+  'metadata output',
+  'sdr',
+  'sdr output',
+]);
 
 /** What works less well in a guest than on the host, in sentences. */
 export function cautionsOf(caps: number, kind: Kind): string[] {
   const cautions: string[] = [];
   const command = commandOf.get(kind);
   if (command !== undefined && !ioctls.has(command))
-    cautions.push('the codec commands (drain, stop) are not passed on: the last frames of a stream may stay inside');
+    cautions.push(
+      'the codec commands (drain, stop) are not passed on: the last frames of a stream may stay inside',
+    );
   if (unpolled.has(kind))
-    cautions.push("the Linux guest driver's poll() never reports these buffers: use blocking DQBUF in the guest");
+    cautions.push(
+      "the Linux guest driver's poll() never reports these buffers: use blocking DQBUF in the guest",
+    );
   if ((caps & Capability.IO_MC) !== 0)
-    cautions.push('the pipeline in front of this node is set up with media-ctl on the host, before the guest starts');
+    cautions.push(
+      'the pipeline in front of this node is set up with media-ctl on the host, before the guest starts',
+    );
   return cautions;
 }

@@ -5,7 +5,12 @@ const HIGH_BIT = 0x80000000;
 
 /** A FOURCC as four letters; `-BE` where bit 31 says big-endian; hexadecimal where a byte is no printable letter. */
 export function fourcc(code: number): string {
-  const letters = String.fromCharCode(code & 0xff, (code >> 8) & 0xff, (code >> 16) & 0xff, (code >> 24) & 0x7f);
+  const letters = String.fromCharCode(
+    code & 0xff,
+    (code >> 8) & 0xff,
+    (code >> 16) & 0xff,
+    (code >> 24) & 0x7f,
+  );
   if (!/^[\x20-\x7e]{4}$/.test(letters)) return `0x${(code >>> 0).toString(16).padStart(8, '0')}`;
   return letters.trimEnd() + ((code & HIGH_BIT) !== 0 ? '-BE' : '');
 }

@@ -37,11 +37,7 @@ type Findings = { -readonly [K in 'identity' | 'queues' | 'controls']?: Survey[K
 class Silent extends Error {}
 
 /** Asks the node. Never throws for what the node says, and never waits long for one answer. */
-export async function surveyNode(
-  node: HostNodeEntry,
-  depth: Depth,
-  file: Questioned,
-): Promise<Survey> {
+export async function surveyNode(node: HostNodeEntry, depth: Depth, file: Questioned): Promise<Survey> {
   if (node.class === 'v4l-subdev') return conclude(node, {}, undefined);
   const findings: Findings = {};
   try {
@@ -49,7 +45,11 @@ export async function surveyNode(
     return conclude(node, findings, problem);
   } catch (error) {
     if (!(error instanceof Silent)) throw error;
-    return conclude(node, findings, `it did not answer within ${CALL_TIMEOUT_MS / 1000} s: unplug it, or see dmesg`);
+    return conclude(
+      node,
+      findings,
+      `it did not answer within ${CALL_TIMEOUT_MS / 1000} s: unplug it, or see dmesg`,
+    );
   } finally {
     file.close();
   }
@@ -85,7 +85,10 @@ function conclude(node: HostNodeEntry, findings: Findings, problem: string | und
 }
 
 const openProblems: ReadonlyMap<number, string> = new Map([
-  [Errno.EACCES, 'no permission to open it: join its group (usermod -aG video USER, then log in again) or run as root'],
+  [
+    Errno.EACCES,
+    'no permission to open it: join its group (usermod -aG video USER, then log in again) or run as root',
+  ],
   [Errno.EPERM, 'the device policy of this container or unit forbids it: allow char-video4linux'],
   [Errno.ENOENT, 'the kernel has it, but there is no such file in /dev: pass the node into this container'],
   [Errno.EBUSY, 'another program has it open, and its driver allows one only: fuser -v shows which'],

@@ -3,7 +3,7 @@ import { fstatSync } from 'node:fs';
 import { log } from '../log.js';
 import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
-import { Connection, closeAll, ProtocolError } from './connection.js';
+import { Connection, closeAll } from './connection.js';
 import { type DialectOption, dialectOf } from './dialect.js';
 import { Frontend, type SharedMemoryTransport } from './frontend.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
@@ -272,8 +272,6 @@ export class Backend implements VringOwner {
 
   #end(error: Error | null): void {
     if (this.#closed) return;
-    if (error instanceof ProtocolError)
-      log.warn('the front-end broke vhost-user', { code: error.code, why: error.message });
     this.close();
     this.#setup.onEnd(error);
   }

@@ -63,6 +63,8 @@ export class Queue {
   #pushed = 0;
   /** `pushed` when notify() last looked. */
   #announced = 0;
+  /** `madeAvailable` when enableKicks() last looked. */
+  #seen = 0;
   #stopped = false;
 
   /** Throws RingError. */
@@ -159,15 +161,18 @@ export class Queue {
   }
 
   /**
-   * Asks the driver to kick at the next chain. True: one became available in the meantime, and no kick may come
-   * for it: pop again.
+   * Asks the driver to kick at the next chain that it makes available. True: some became available since the last
+   * call, for which no kick may come: look again, then call again. Chains may be left waiting.
    */
   enableKicks(): boolean {
     if (this.#stopped) return false;
-    // The store is sequentially consistent and so is the load in `waiting`: the fence of VIRTIO 1.4, 2.7.10.
-    if (this.#options.eventIdx) Atomics.store(this.#used, availEventWord(this.size), this.#nextAvailable);
+    const next = Atomics.load(this.#available, Available.INDEX);
+    // The store is sequentially consistent and so is the load that follows: the fence of VIRTIO 1.4, 2.7.10.
+    if (this.#options.eventIdx) Atomics.store(this.#used, availEventWord(this.size), next);
     else Atomics.store(this.#used, Used.FLAGS, 0);
-    return this.waiting > 0;
+    const seen = this.#seen;
+    this.#seen = this.madeAvailable;
+    return this.#seen !== seen && !this.#stopped;
   }
 
   /** Never touches the ring again: pop finds nothing, push and notify are ignored. */

@@ -41,4 +41,5 @@ export const usedEventWord = (size: number) => Available.RING + size;
 /** Index of used.avail_event, in 16-bit words of the used ring. */
 export const availEventWord = (size: number) => Used.RING + Used.WORDS_PER_ELEMENT * size;
 
-export const isQueueSize = (size: number) => size > 0 && size <= MAX_QUEUE_SIZE && (size & (size - 1)) === 0;
+export const isQueueSize = (size: number) =>
+  Number.isInteger(size) && size > 0 && size <= MAX_QUEUE_SIZE && (size & (size - 1)) === 0;

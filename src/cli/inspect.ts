@@ -1,0 +1,136 @@
+/** `inspect`: everything about one host node. */
+import { existsSync } from 'node:fs';
+import type { CommandModule } from 'yargs';
+import type { Control } from '../v4l2/controls.js';
+import { findNode } from '../v4l2/discovery.js';
+import type { Format, Fraction, FrameSize, Interval, QueueDescription } from '../v4l2/enumeration.js';
+import { capabilityWords } from '../v4l2/names.js';
+import { type Survey, surveyNode } from '../v4l2/survey.js';
+import { columns } from './columns.js';
+import { OperatorError } from './exit.js';
+
+export const inspect: CommandModule<object, { device: string; json: boolean | undefined }> = {
+  command: 'inspect <device>',
+  describe: 'show everything about one node',
+  builder: (parser) =>
+    parser
+      .positional('device', { type: 'string', demandOption: true, describe: 'the node, or a link to it' })
+      .option('json', { type: 'boolean', describe: 'print JSON: one object' }),
+  handler: async ({ device, json }) => {
+    const node = await findNode(device);
+    if (node === undefined) throw notFound(device);
+    const { questioned } = await import('../v4l2/questioned.js');
+    const survey = await surveyNode(node, 'full', questioned(node.path));
+    console.log(json ? JSON.stringify(survey, null, 2) : inspectText(survey));
+  },
+};
+
+const notFound = (device: string): OperatorError =>
+  existsSync(device)
+    ? new OperatorError(
+        'ERR_NODE_NOT_V4L2',
+        `${device} is no V4L2 node: virtio-media-bridge list shows those`,
+      )
+    : new OperatorError(
+        'ERR_NODE_NOT_FOUND',
+        `there is no ${device}: virtio-media-bridge list shows the nodes`,
+      );
+
+/** A head of facts, then the queues with their formats, then the controls. */
+export function inspectText(survey: Survey): string {
+  const parts = [factsOf(survey), ...survey.queues.map(queueText), controlsText(survey.controls)];
+  return parts
+    .filter((part) => part.length > 0)
+    .map((part) => part.join('\n'))
+    .join('\n\n');
+}
+
+function factsOf({ node, kind, identity, serveable, reason, cautions }: Survey): string[] {
+  const facts: [string, string][] = [
+    ['card', identity?.card ?? node.title],
+    ['driver', identity?.driver ?? node.driver],
+    ['bus', identity?.busInfo ?? ''],
+    ['device', node.device],
+    ['kind', kind],
+    ['capabilities', identity ? capabilityWords(identity.deviceCaps).join(' ') : ''],
+    ...node.links.map((link, index): [string, string] => [index === 0 ? 'links' : '', link]),
+    ['bridge', serveable ? 'can serve it' : `cannot serve it: ${reason}`],
+    ...cautions.map((caution): [string, string] => ['', caution]),
+  ];
+  return [
+    node.path,
+    ...columns(
+      facts.filter(([, value]) => value !== ''),
+      '  ',
+    ),
+  ];
+}
+
+function queueText({ name, memory, exportable, formats }: QueueDescription): string[] {
+  const exported = exportable === null ? '' : exportable ? '; exports buffers' : '; exports no buffers';
+  const types = memory === null ? 'unknown while another program uses it' : memory.join(' ') || 'none';
+  return [`${name}  memory: ${types}${exported}`, ...formats.flatMap(formatText)];
+}
+
+function formatText({ fourcc, description, compressed, emulated, sizes }: Format): string[] {
+  const marks = [...(compressed ? ['compressed'] : []), ...(emulated ? ['emulated'] : [])];
+  const head = `  ${fourcc}  ${description}${marks.length > 0 ? ` (${marks.join(', ')})` : ''}`;
+  return [
+    head,
+    ...columns(
+      sizes.map((size) => [sizeText(size), intervalsText(size.intervals)]),
+      '    ',
+    ),
+  ];
+}
+
+function sizeText({ width, height, range }: FrameSize): string {
+  if (range === undefined) return `${width}x${height}`;
+  const { minWidth, minHeight, stepWidth, stepHeight } = range;
+  return `${minWidth}x${minHeight} to ${width}x${height} in steps of ${stepWidth}x${stepHeight}`;
+}
+
+function intervalsText(intervals: readonly Interval[]): string {
+  const rates = intervals.map((interval) =>
+    'minimum' in interval ? `${rate(interval.maximum)} to ${rate(interval.minimum)}` : rate(interval),
+  );
+  return rates.length > 0 ? `${rates.join(', ')} fps` : '';
+}
+
+/** Frames a second of an interval in seconds, with as many decimals as it takes up to three. */
+function rate({ numerator, denominator }: Fraction): string {
+  return numerator === 0 ? '?' : `${Number((denominator / numerator).toFixed(3))}`;
+}
+
+function controlsText(controls: readonly Control[]): string[] {
+  if (controls.length === 0) return [];
+  const rows = controls.map((control) => [
+    `0x${control.id.toString(16).padStart(8, '0')}`,
+    control.name,
+    control.type,
+    valueText(control),
+  ]);
+  return ['Controls', ...columns(rows, '  ')];
+}
+
+const ranged: ReadonlySet<string> = new Set([
+  'integer',
+  'integer64',
+  'bitmask',
+  'u8 array',
+  'u16 array',
+  'u32 array',
+]);
+
+function valueText(control: Control): string {
+  const { type, value, minimum, maximum, step, defaultValue, menu, readOnly, inactive } = control;
+  const item = menu.find(({ index }) => index === value);
+  const words: string[] = [];
+  if (value !== undefined)
+    words.push(item ? `${value} (${item.name})` : type === 'boolean' ? (value ? 'on' : 'off') : `${value}`);
+  if (ranged.has(type)) words.push(`[${minimum} to ${maximum}, step ${step}, default ${defaultValue}]`);
+  if (menu.length > 0) words.push(`[${menu.map(({ index, name }) => `${index} ${name}`).join(', ')}]`);
+  if (readOnly) words.push('read-only');
+  if (inactive) words.push('inactive');
+  return words.join(' ');
+}

@@ -1,0 +1,68 @@
+/** `list`: the host's V4L2 nodes, a line each. */
+import type { CommandModule } from 'yargs';
+import { hostNodes } from '../v4l2/discovery.js';
+import type { QueueDescription } from '../v4l2/enumeration.js';
+import { type Survey, surveyNode } from '../v4l2/survey.js';
+import { columns } from './columns.js';
+
+/** More would only make the table wide: inspect shows all. */
+const SHOWN_FORMATS = 4;
+
+export const NO_NODES =
+  'This host has no V4L2 node: plug in a camera, or load a driver that makes one (modprobe vivid is the kernel’s own test camera).';
+
+export const list: CommandModule<object, { json: boolean | undefined }> = {
+  command: 'list',
+  describe: 'show the V4L2 nodes of this host, and which of them can be served',
+  builder: (parser) =>
+    parser.option('json', { type: 'boolean', describe: 'print JSON: an array, one element a node' }),
+  handler: async ({ json }) => {
+    const nodes = await hostNodes();
+    const surveys = nodes.length === 0 ? [] : await surveyAll(nodes);
+    if (json) console.log(JSON.stringify(surveys, null, 2));
+    else if (surveys.length === 0) console.error(NO_NODES);
+    else console.log(listText(surveys));
+  },
+};
+
+async function surveyAll(nodes: Awaited<ReturnType<typeof hostNodes>>): Promise<Survey[]> {
+  const { questioned } = await import('../v4l2/questioned.js');
+  return Promise.all(nodes.map((node) => surveyNode(node, 'summary', questioned(node.path))));
+}
+
+/** A table, then a sentence for each node that cannot be served or wants a word of caution. */
+export function listText(surveys: readonly Survey[]): string {
+  const header = ['DEVICE', 'KIND', 'DRIVER', 'CARD', 'FORMATS', 'MEMORY', 'SERVE'];
+  const lines = columns([header, ...surveys.map(row)]);
+  const remarks = surveys.flatMap(({ node, reason, cautions }) =>
+    [...(reason === null ? [] : [reason]), ...cautions].map((sentence) => `${node.path}: ${sentence}.`),
+  );
+  return [...lines, ...(remarks.length > 0 ? ['', ...remarks] : [])].join('\n');
+}
+
+function row({ node, kind, identity, queues, serveable }: Survey): string[] {
+  return [
+    node.path,
+    identity === undefined && kind === 'unknown' ? '?' : kind,
+    (identity?.driver ?? node.driver) || '-',
+    (identity?.card ?? node.title) || '-',
+    formatsOf(queues),
+    memoryOf(queues),
+    serveable ? 'yes' : 'no',
+  ];
+}
+
+function formatsOf(queues: readonly QueueDescription[]): string {
+  const names = [...new Set(queues.flatMap(({ formats }) => formats.map(({ fourcc }) => fourcc)))];
+  if (names.length === 0) return '-';
+  const more = names.length - SHOWN_FORMATS;
+  return names.slice(0, SHOWN_FORMATS).join(' ') + (more > 0 ? ` +${more}` : '');
+}
+
+/** The memory types that every queue takes. */
+function memoryOf(queues: readonly QueueDescription[]): string {
+  if (queues.some(({ memory }) => memory === null)) return 'busy';
+  const [first, ...others] = queues.map(({ memory }) => memory ?? []);
+  const common = (first ?? []).filter((name) => others.every((names) => names.includes(name)));
+  return common.join(' ').toLowerCase() || '-';
+}

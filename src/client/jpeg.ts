@@ -1,0 +1,40 @@
+/** JPEG frames of cameras: often without Huffman tables (MJPEG as AVI has it), always with them on the way out. */
+import jpeg from 'jpeg-js';
+import { huffmanSegment } from './huffman.js';
+import { type Picture, PictureError } from './picture.js';
+
+/** Markers, ITU-T T.81, Table B.1. */
+const SOI = 0xd8;
+const DHT = 0xc4;
+const SOS = 0xda;
+const MAX_MEGAPIXELS = 64;
+const MAX_MEGABYTES = 1024;
+
+/** The frame as any decoder takes it: with the typical tables where it has none. Throws PictureError. */
+export function completeJpeg(frame: Uint8Array): Buffer {
+  const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+  if (bytes.length < 4 || bytes[0] !== 0xff || bytes[1] !== SOI)
+    throw new PictureError(`the frame is no JPEG: it starts with ${bytes.subarray(0, 4).toString('hex')}`);
+  for (let at = 2; at + 4 <= bytes.length && bytes[at] === 0xff; ) {
+    const marker = bytes[at + 1]!;
+    if (marker === DHT) return Buffer.from(bytes);
+    if (marker === SOS) return Buffer.concat([bytes.subarray(0, at), huffmanSegment, bytes.subarray(at)]);
+    // A marker may be preceded by any number of fill bytes.
+    at += marker === 0xff ? 1 : 2 + bytes.readUInt16BE(at + 2);
+  }
+  throw new PictureError('the frame is no JPEG: it has no scan');
+}
+
+export function decodeJpeg(frame: Uint8Array): Picture {
+  const complete = completeJpeg(frame);
+  try {
+    return jpeg.decode(complete, {
+      useTArray: true,
+      formatAsRGBA: false,
+      maxResolutionInMP: MAX_MEGAPIXELS,
+      maxMemoryUsageInMB: MAX_MEGABYTES,
+    });
+  } catch (error) {
+    throw new PictureError(`the JPEG frame cannot be decoded: ${(error as Error).message}`);
+  }
+}

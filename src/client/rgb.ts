@@ -1,0 +1,36 @@
+/** Uncompressed RGB formats of 24 and 32 bits. */
+import { isFullRange, lumaTable, Quantization } from './colour.js';
+import type { ImageFormat } from './image-format.js';
+import { type Picture, PictureError } from './picture.js';
+
+/** Bytes of a pixel, and which of them are red, green and blue. */
+type RgbLayout = readonly [step: number, red: number, green: number, blue: number];
+
+export const rgbFormats: ReadonlyMap<string, RgbLayout> = new Map<string, RgbLayout>([
+  ['RGB3', [3, 0, 1, 2]],
+  ['BGR3', [3, 2, 1, 0]],
+  ['XR24', [4, 2, 1, 0]],
+  ['AR24', [4, 2, 1, 0]],
+  ['BX24', [4, 1, 2, 3]],
+  ['BA24', [4, 1, 2, 3]],
+  ['XB24', [4, 0, 1, 2]],
+  ['AB24', [4, 0, 1, 2]],
+]);
+
+export function decodeRgb(format: ImageFormat, planes: readonly Uint8Array[]): Picture {
+  const { fourcc, width, height } = format;
+  const [step, ...places] = rgbFormats.get(fourcc)!;
+  const stride = format.planes[0]!.bytesperline;
+  const bytes = planes[0] ?? new Uint8Array(0);
+  const needed = stride * (height - 1) + width * step;
+  if (bytes.length < needed)
+    throw new PictureError(
+      `the frame is cut short: ${bytes.length} bytes, ${width}x${height} ${fourcc} needs ${needed}`,
+    );
+  const table = lumaTable(isFullRange(format, Quantization.FULL_RANGE));
+  const data = new Uint8ClampedArray(width * height * 3);
+  for (let y = 0, out = 0; y < height; y++)
+    for (let x = 0, at = y * stride; x < width; x++, at += step)
+      for (const place of places) data[out++] = table[bytes[at + place]!]!;
+  return { width, height, data };
+}

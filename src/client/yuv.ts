@@ -1,0 +1,163 @@
+/** Uncompressed Y'CbCr formats: where each component of a pixel lies. */
+import { colourTables, isFullRange, lumaTable, Quantization } from './colour.js';
+import type { ImageFormat } from './image-format.js';
+import { type Picture, PictureError } from './picture.js';
+
+/** One component: byte `offset + (y >> vertical) * stride + (x >> horizontal) * step` of a memory plane. */
+interface Component {
+  readonly plane: number;
+  readonly offset: number;
+  readonly stride: number;
+  readonly step: number;
+  readonly horizontal: number;
+  readonly vertical: number;
+}
+
+interface Components {
+  readonly luma: Component;
+  readonly cb?: Component;
+  readonly cr?: Component;
+}
+
+type Layout = (format: ImageFormat) => Components;
+
+/** Two pixels in four bytes: the places of the first luma, Cb and Cr; the second luma is two further. */
+function packed422(luma: number, cb: number, cr: number): Layout {
+  return ({ planes }) => {
+    const stride = planes[0]!.bytesperline;
+    const component = (offset: number, step: number, horizontal: number) => ({
+      plane: 0,
+      offset,
+      stride,
+      step,
+      horizontal,
+      vertical: 0,
+    });
+    return { luma: component(luma, 2, 0), cb: component(cb, 4, 1), cr: component(cr, 4, 1) };
+  };
+}
+
+/** A plane of luma, then one of interleaved chroma: in the same memory plane, or the next one. */
+function semiplanar(horizontal: number, vertical: number, crFirst: boolean, memoryPlanes: 1 | 2): Layout {
+  return ({ planes, height }) => {
+    const lumaStride = planes[0]!.bytesperline;
+    const plane = memoryPlanes - 1;
+    const start = plane === 0 ? lumaStride * height : 0;
+    // Chroma of 4:4:4 has two bytes a pixel, and so two luma lines a line.
+    const stride = plane === 0 ? (lumaStride * 2) >> horizontal : planes[1]!.bytesperline;
+    const chroma = (second: boolean) => ({
+      plane,
+      offset: start + (second ? 1 : 0),
+      stride,
+      step: 2,
+      horizontal,
+      vertical,
+    });
+    return { luma: lumaOf(lumaStride), cb: chroma(crFirst), cr: chroma(!crFirst) };
+  };
+}
+
+/** Three planes, in the same memory plane or one each. */
+function planar(horizontal: number, vertical: number, crFirst: boolean, memoryPlanes: 1 | 3): Layout {
+  return ({ planes, height }) => {
+    const lumaStride = planes[0]!.bytesperline;
+    const lines = Math.ceil(height / (1 << vertical));
+    const chroma = (second: boolean): Component => {
+      const index = second ? 2 : 1;
+      const stride = memoryPlanes === 1 ? lumaStride >> horizontal : planes[index]!.bytesperline;
+      const offset = lumaStride * height + (second ? stride * lines : 0);
+      const place = memoryPlanes === 1 ? { plane: 0, offset } : { plane: index, offset: 0 };
+      return { ...place, stride, step: 1, horizontal, vertical };
+    };
+    return { luma: lumaOf(lumaStride), cb: chroma(crFirst), cr: chroma(!crFirst) };
+  };
+}
+
+function lumaOf(stride: number): Component {
+  return { plane: 0, offset: 0, stride, step: 1, horizontal: 0, vertical: 0 };
+}
+
+export const yuvFormats: ReadonlyMap<string, Layout> = new Map<string, Layout>([
+  ['YUYV', packed422(0, 1, 3)],
+  ['YVYU', packed422(0, 3, 1)],
+  ['UYVY', packed422(1, 0, 2)],
+  ['VYUY', packed422(1, 2, 0)],
+  ['NV12', semiplanar(1, 1, false, 1)],
+  ['NV21', semiplanar(1, 1, true, 1)],
+  ['NV16', semiplanar(1, 0, false, 1)],
+  ['NV61', semiplanar(1, 0, true, 1)],
+  ['NV24', semiplanar(0, 0, false, 1)],
+  ['NV42', semiplanar(0, 0, true, 1)],
+  ['NM12', semiplanar(1, 1, false, 2)],
+  ['NM21', semiplanar(1, 1, true, 2)],
+  ['NM16', semiplanar(1, 0, false, 2)],
+  ['NM61', semiplanar(1, 0, true, 2)],
+  ['YU12', planar(1, 1, false, 1)],
+  ['YV12', planar(1, 1, true, 1)],
+  ['422P', planar(1, 0, false, 1)],
+  ['YM12', planar(1, 1, false, 3)],
+  ['YM21', planar(1, 1, true, 3)],
+  ['GREY', ({ planes }) => ({ luma: lumaOf(planes[0]!.bytesperline) })],
+]);
+
+export function decodeYuv(format: ImageFormat, planes: readonly Uint8Array[]): Picture {
+  const components = yuvFormats.get(format.fourcc)!(format);
+  for (const component of Object.values(components)) demand(format, component, planes);
+  const { luma, cb, cr } = components;
+  return cb && cr ? decodeColour(format, planes, luma, cb, cr) : decodeGrey(format, planes, luma);
+}
+
+function decodeColour(
+  format: ImageFormat,
+  planes: readonly Uint8Array[],
+  luma: Component,
+  cb: Component,
+  cr: Component,
+): Picture {
+  const { width, height } = format;
+  const tables = colourTables(format);
+  const [lumaBytes, cbBytes, crBytes] = [planes[luma.plane]!, planes[cb.plane]!, planes[cr.plane]!];
+  const data = new Uint8ClampedArray(width * height * 3);
+  for (let y = 0, out = 0; y < height; y++) {
+    const [lumaRow, cbRow, crRow] = [rowOf(luma, y), rowOf(cb, y), rowOf(cr, y)];
+    for (let x = 0; x < width; x++, out += 3) {
+      const light = tables.luma[lumaBytes[lumaRow + x * luma.step]!]!;
+      const blue = cbBytes[cbRow + (x >> cb.horizontal) * cb.step]!;
+      const red = crBytes[crRow + (x >> cr.horizontal) * cr.step]!;
+      data[out] = light + tables.redOfCr[red]!;
+      data[out + 1] = light + tables.greenOfCb[blue]! + tables.greenOfCr[red]!;
+      data[out + 2] = light + tables.blueOfCb[blue]!;
+    }
+  }
+  return { width, height, data };
+}
+
+/** Luma alone is full range unless the format says otherwise, as sensors deliver it. */
+function decodeGrey(format: ImageFormat, planes: readonly Uint8Array[], luma: Component): Picture {
+  const { width, height } = format;
+  const table = lumaTable(isFullRange(format, Quantization.FULL_RANGE));
+  const bytes = planes[luma.plane]!;
+  const data = new Uint8ClampedArray(width * height * 3);
+  for (let y = 0, out = 0; y < height; y++)
+    for (let x = 0; x < width; x++, out += 3)
+      data.fill(table[bytes[rowOf(luma, y) + x * luma.step]!]!, out, out + 3);
+  return { width, height, data };
+}
+
+function rowOf({ offset, stride, vertical }: Component, y: number): number {
+  return offset + (y >> vertical) * stride;
+}
+
+function demand(
+  { fourcc, width, height }: ImageFormat,
+  component: Component,
+  planes: readonly Uint8Array[],
+): void {
+  const { plane, step, horizontal } = component;
+  const needed = rowOf(component, height - 1) + ((width - 1) >> horizontal) * step + 1;
+  const length = planes[plane]?.length ?? 0;
+  if (length < needed)
+    throw new PictureError(
+      `the frame is cut short: plane ${plane} has ${length} bytes, ${width}x${height} ${fourcc} needs ${needed}`,
+    );
+}
