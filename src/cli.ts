@@ -100,21 +100,13 @@ function whenAsked({ usage, describe, load }: Command): CommandModule {
     command: usage,
     describe,
     builder: async (parser: Argv) => {
-      const { builder } = await loaded(load);
+      const { builder } = await load();
       return typeof builder === 'function'
         ? builder(parser)
         : parser.options((builder ?? {}) as Record<string, Options>);
     },
-    handler: async (options) => (await loaded(load)).handler(options as never),
+    handler: async (options) => (await load()).handler(options as never),
   } as CommandModule;
-}
-
-async function loaded(load: Command['load']): Promise<Loaded> {
-  try {
-    return await load();
-  } catch (error) {
-    throw addonProblem(error) ?? error;
-  }
 }
 
 /** An addon that is absent, or was built for another machine. */
@@ -154,7 +146,8 @@ function usageSentence(message: string): string {
 }
 
 /** One line on stderr; the stack only of a fault of our own. */
-function report(error: unknown, words: readonly string[]): number {
+function report(thrown: unknown, words: readonly string[]): number {
+  const error = addonProblem(thrown) ?? thrown;
   if (isUsageError(error)) {
     const command = commands.find(({ usage }) => usage.split(' ')[0] === withCommand(words)[0]);
     const help = [NAME, ...(command ? [command.usage.split(' ')[0]] : []), '--help'].join(' ');
@@ -175,5 +168,6 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 });
 
 const words = hideBin(process.argv);
+process.on('uncaughtException', (error) => process.exit(report(error, words)));
 // An explicit exit: a call that hangs in a driver must not keep the process.
 process.exit(await main(words).catch((error: unknown) => report(error, words)));

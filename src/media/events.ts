@@ -44,14 +44,12 @@ export class EventQueue {
   kicked(): void {
     const queue = this.#queue;
     if (!queue) return;
-    let seen: number;
     do {
-      seen = queue.madeAvailable;
       this.#observe(queue);
       this.#sendUnsent(queue);
       this.#passBarriers(queue);
       this.#feed();
-    } while (queue.enableKicks(seen));
+    } while (queue.enableKicks());
     queue.notify();
   }
 

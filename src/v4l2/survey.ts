@@ -37,28 +37,35 @@ type Findings = { -readonly [K in 'identity' | 'queues' | 'controls']?: Survey[K
 class Silent extends Error {}
 
 /** Asks the node. Never throws for what the node says, and never waits long for one answer. */
-export async function surveyNode(node: HostNodeEntry, depth: Depth, file: Questioned): Promise<Survey> {
+export async function surveyNode(
+  node: HostNodeEntry,
+  depth: Depth,
+  file: Questioned,
+  timeoutMs = CALL_TIMEOUT_MS,
+): Promise<Survey> {
   if (node.class === 'v4l-subdev') return conclude(node, {}, undefined);
   const findings: Findings = {};
   try {
-    const problem = await ask(file, depth, findings);
+    const problem = await ask(file, depth, findings, timeoutMs);
     return conclude(node, findings, problem);
   } catch (error) {
     if (!(error instanceof Silent)) throw error;
-    return conclude(
-      node,
-      findings,
-      `it did not answer within ${CALL_TIMEOUT_MS / 1000} s: unplug it, or see dmesg`,
-    );
+    const problem = `it did not answer within ${timeoutMs / 1000} s: unplug it, or see dmesg`;
+    return conclude(node, findings, problem);
   } finally {
     file.close();
   }
 }
 
-async function ask(file: Questioned, depth: Depth, findings: Findings): Promise<string | undefined> {
-  const opened = await answered(file.open());
+async function ask(
+  file: Questioned,
+  depth: Depth,
+  findings: Findings,
+  timeoutMs: number,
+): Promise<string | undefined> {
+  const opened = await answered(file.open(), timeoutMs);
   if (opened !== 0) return openProblem(opened);
-  const call: Ask = (nr, payload) => answered(file.ioctl(nr, payload));
+  const call: Ask = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
   const identity = await identityOf(call);
   if (typeof identity === 'number') return openProblem(identity);
   findings.identity = identity;
@@ -106,10 +113,10 @@ const busyProblem = (node: HostNodeEntry, queues: readonly QueueDescription[]): 
     : undefined;
 
 /** The answer, or Silent. The call itself goes on; whoever ends the process ends it. */
-async function answered(call: Promise<number>): Promise<number> {
+async function answered(call: Promise<number>, timeoutMs: number): Promise<number> {
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Silent()), CALL_TIMEOUT_MS);
+    timer = setTimeout(() => reject(new Silent()), timeoutMs);
   });
   try {
     return await Promise.race([call, expired]);

@@ -1,0 +1,19 @@
+#!/bin/bash
+# The demo's part inside the lab: vivid's camera, the daemon, the client.
+set -euo pipefail
+cd /checkout
+socket=/run/vmb-demo.sock
+
+modprobe vivid n_devs=1 node_types=0x1
+node dist/src/cli.js list
+node dist/src/cli.js serve --device /dev/video0 --socket-path "$socket" --log-level warn > /run/serve.txt &
+daemon=$!
+trap 'kill "$daemon" 2> /dev/null || true' EXIT
+for _ in $(seq 100); do
+  [ -S "$socket" ] && break
+  kill -0 "$daemon" || exit 1
+  sleep 0.1
+done
+node dist/src/cli.js probe "$socket" --frames 30 --format YUYV --size 640x360 --output demo/frame.png
+printf '\nThe daemon says how a VMM uses it:\n'
+cat /run/serve.txt

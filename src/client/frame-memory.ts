@@ -1,0 +1,113 @@
+/** Where frames lie: in the SHM window (MMAP), or in the guest's own RAM (USERPTR, "SHARED_PAGES"). */
+
+import { Ioctl } from '../v4l2/ioctls.js';
+import { Memory, requestBuffers } from '../v4l2/layout.js';
+import { type BufferRequest, bufferIoctl, isMultiplanar } from './buffer-ioctls.js';
+import { ProtocolError } from './driver-error.js';
+import type { GuestDriver } from './guest-driver.js';
+import type { ImageFormat } from './image-format.js';
+import type { Piece } from './pieces.js';
+
+export interface FrameMemory {
+  readonly count: number;
+  /** What QBUF says of buffer `index`. */
+  request(index: number): BufferRequest;
+  /** Live bytes of a plane. */
+  bytes(index: number, plane: number, offset: number, length: number): Uint8Array;
+  /** Frees the buffers of the queue, which must not be streaming. */
+  release(): Promise<void>;
+}
+
+/** The queue that the memory is for. */
+export interface Queue {
+  readonly driver: GuestDriver;
+  readonly sessionId: number;
+  readonly type: number;
+}
+
+async function request({ driver, sessionId, type }: Queue, memory: number, count: number): Promise<number> {
+  const answer = await driver.call(sessionId, Ioctl.REQBUFS, requestBuffers, { count, type, memory });
+  return answer.count;
+}
+
+interface Mapped {
+  readonly driverAddress: number;
+  readonly length: number;
+}
+
+/** Every plane of every buffer, mapped into the guest through the SHM window. */
+export async function mmapMemory(queue: Queue, format: ImageFormat, wanted: number): Promise<FrameMemory> {
+  const { driver, sessionId, type } = queue;
+  const count = await request(queue, Memory.MMAP, wanted);
+  const multiplanar = isMultiplanar(type);
+  const buffers: Mapped[][] = [];
+  const none = multiplanar ? { planes: format.planes.map(() => ({})) } : {};
+  for (let index = 0; index < count; index++) {
+    const record = { index, type, memory: Memory.MMAP };
+    const answer = await bufferIoctl(driver, sessionId, Ioctl.QUERYBUF, { buffer: record, ...none });
+    const places = multiplanar ? answer.planes : [answer.buffer];
+    const planes: Mapped[] = [];
+    for (const { m, length } of places) {
+      const mapping = await driver.mmap(sessionId, offsetOf(m));
+      if (mapping.length < length)
+        throw new ProtocolError(`MMAP gave ${mapping.length} bytes for a plane of ${length}`);
+      planes.push(mapping);
+    }
+    buffers.push(planes);
+  }
+  return {
+    count,
+    request: (index) => ({ buffer: { index, type, memory: Memory.MMAP }, ...none }),
+    bytes: (index, plane, offset, length) =>
+      driver.window(buffers[index]![plane]!.driverAddress + offset, length),
+    release: async () => {
+      for (const { driverAddress } of buffers.flat()) await driver.munmap(driverAddress);
+      await request(queue, Memory.MMAP, 0);
+    },
+  };
+}
+
+/** Every plane of every buffer in guest RAM, whose places the device is told. */
+export async function userMemory(queue: Queue, format: ImageFormat, wanted: number): Promise<FrameMemory> {
+  const { driver, type } = queue;
+  const count = await request(queue, Memory.USERPTR, wanted);
+  const buffers: Piece[][] = [];
+  for (let index = 0; index < count; index++)
+    buffers.push(
+      format.planes.map(({ sizeimage }) => ({
+        address: driver.heap.allocate(sizeimage, PAGE_SIZE),
+        length: sizeimage,
+      })),
+    );
+  return {
+    count,
+    request: (index) => {
+      const planes = buffers[index]!;
+      const record = { index, type, memory: Memory.USERPTR };
+      const memory = planes.map((plane) => [plane]);
+      const named = planes.map(({ address, length }) => ({ m: pointer(address), length }));
+      if (isMultiplanar(type)) return { buffer: record, planes: named, memory };
+      return { buffer: { ...record, ...named[0]! }, memory };
+    },
+    bytes: (index, plane, offset, length) =>
+      driver.heap.ram.view(buffers[index]![plane]!.address + offset, length),
+    release: async () => {
+      await request(queue, Memory.USERPTR, 0);
+      for (const { address } of buffers.flat()) driver.heap.release(address);
+    },
+  };
+}
+
+const PAGE_SIZE = 4096;
+
+/** m.offset of a buffer, m.mem_offset of a plane. */
+function offsetOf(m: Uint8Array): number {
+  return Buffer.from(m).readUInt32LE();
+}
+
+/** m.userptr: an address in the application, which the device must give back as it is. */
+function pointer(address: number): Buffer {
+  const m = Buffer.alloc(8);
+  m.writeBigUInt64LE(BigInt(address) + 0x7f00_0000_0000n);
+  return m;
+}

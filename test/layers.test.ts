@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const source = join(root, 'src');
+
+/** What each folder of src may import, beside itself and what everybody may (docs/architecture.md). */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  virtio: [],
+  v4l2: [],
+  'vhost-user': ['virtio'],
+  media: ['virtio', 'v4l2'],
+  client: ['virtio/ring', 'vhost-user/protocol', 'media/protocol', 'v4l2/layout', 'v4l2/ioctls'],
+  cli: ['daemon', 'cli', 'client', 'v4l2', 'media/protocol', 'vhost-user/protocol', 'vhost-user/dialect'],
+  daemon: ['media', 'virtio', 'vhost-user', 'v4l2'],
+};
+const everybody = ['struct', 'errno', 'log'];
+/** Files that hold numbers and records only. */
+const tables = ['media/protocol', 'v4l2/layout', 'v4l2/ioctls', 'vhost-user/protocol', 'virtio/ring'];
+/** Who may load the addon; its types are everybody's. */
+const nativeImporters = [
+  /^v4l2\/(node|discovery|survey|request)$/,
+  /^virtio\/(guest-memory|memory-file)$/,
+  /^vhost-user\/(connection|frontend|listener|vring)$/,
+  /^client\//,
+];
+
+interface Import {
+  readonly file: string;
+  readonly target: string;
+  readonly typeOnly: boolean;
+}
+
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+
+function importsOf(file: string): Import[] {
+  const text = readFileSync(join(source, file), 'utf8');
+  const found = text.matchAll(/^(?:import|export)\s+(type\s+)?([^;]*?)\s+from\s+'(\.[^']+)'/gms);
+  return [...found].map(([, type, names, path]) => ({
+    file: file.replace(/\.ts$/, ''),
+    target: relative(source, join(source, dirname(file), path!)).replace(/\.js$/, ''),
+    typeOnly: type !== undefined || /^\{(\s*type\s+\w+,?)+\s*\}$/.test(names!),
+  }));
+}
+
+const imports = files.flatMap(importsOf);
+const layer = (name: string) => name.split('/')[0]!;
+const within = (target: string, places: readonly string[]) =>
+  places.some((place) => target === place || target.startsWith(`${place}/`));
+
+describe('layers', () => {
+  it('finds the imports it judges', () => {
+    assert.ok(imports.length > 100);
+    assert.ok(imports.some(({ file, target }) => file === 'daemon' && target === 'media/device'));
+  });
+
+  it('has arrows that point down only', () => {
+    const wrong = imports.filter(({ file, target }) => {
+      if (target === 'native' || within(target, everybody) || layer(target) === layer(file)) return false;
+      return !within(target, allowed[layer(file)] ?? []);
+    });
+    assert.deepEqual(wrong, []);
+  });
+
+  it('keeps the addon to the files that own a kernel facility', () => {
+    const wrong = imports.filter(
+      ({ file, target, typeOnly }) =>
+        target === 'native' && !typeOnly && !nativeImporters.some((pattern) => pattern.test(file)),
+    );
+    const onlyConstants = wrong.filter(({ file }) => !isConstantUse(file));
+    assert.deepEqual(onlyConstants, []);
+  });
+
+  it('keeps numbers and records in files that import only struct.ts', () => {
+    const wrong = imports.filter(({ file, target }) => tables.includes(file) && target !== 'struct');
+    assert.deepEqual(wrong, []);
+  });
+
+  it('keeps files at a length that can be read', () => {
+    const long = files
+      .filter((file) => !tables.includes(file.replace(/\.ts$/, '')))
+      .map((file) => ({ file, lines: readFileSync(join(source, file), 'utf8').split('\n').length }))
+      .filter(({ lines }) => lines > 320);
+    assert.deepEqual(long, []);
+  });
+
+  it('leaves nothing for later in the source', () => {
+    const marks = files.filter((file) => /\b(TODO|FIXME|XXX)\b/.test(readFileSync(join(source, file), 'utf8')));
+    assert.deepEqual(marks, []);
+  });
+});
+
+/** NodeEvents and PollEvents are numbers that travel with the addon's types. */
+function isConstantUse(file: string): boolean {
+  const text = readFileSync(join(source, `${file}.ts`), 'utf8');
+  const [, names] = /import \{([^}]*)\} from '[./]*native\.js'/.exec(text) ?? [];
+  return (names ?? '').split(',').every((name) => /^\s*(type \w+|NodeEvents|PollEvents)?\s*$/.test(name));
+}
