@@ -33,7 +33,9 @@ interface Import {
   readonly typeOnly: boolean;
 }
 
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.ts'));
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
+  name.endsWith('.ts'),
+);
 
 function importsOf(file: string): Import[] {
   const text = readFileSync(join(source, file), 'utf8');
@@ -87,7 +89,9 @@ describe('layers', () => {
   });
 
   it('leaves nothing for later in the source', () => {
-    const marks = files.filter((file) => /\b(TODO|FIXME|XXX)\b/.test(readFileSync(join(source, file), 'utf8')));
+    const marks = files.filter((file) =>
+      /\b(TODO|FIXME|XXX)\b/.test(readFileSync(join(source, file), 'utf8')),
+    );
     assert.deepEqual(marks, []);
   });
 });
