@@ -1,0 +1,36 @@
+#pragma once
+
+#include <napi.h>
+#include <uv.h>
+
+#include "loop_handle.h"
+#include "unique_fd.h"
+
+namespace vmb {
+
+/**
+ * The JavaScript class FdPoller. libuv sees an epoll of our own with the descriptor in it: so the
+ * descriptor's flags stay as they are, and one descriptor may have several pollers. Close it before the
+ * descriptor.
+ */
+class FdPoller : public Napi::ObjectWrap<FdPoller> {
+ public:
+  static void Export(Napi::Env env, Napi::Object exports);
+  explicit FdPoller(const Napi::CallbackInfo& info);
+
+ private:
+  int Start(Napi::Env env, int fd);
+  int SetEvents(uint32_t events);
+  void Watch(const Napi::CallbackInfo& info);
+  void Close(const Napi::CallbackInfo& info);
+  void OnReadable();
+  void Shut();
+
+  int fd_ = -1;
+  uint32_t events_ = 0;
+  UniqueFd epoll_;
+  LoopHandle<uv_poll_t> poll_;
+  Napi::FunctionReference callback_;
+};
+
+}  // namespace vmb

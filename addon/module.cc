@@ -1,0 +1,30 @@
+#include <napi.h>
+
+#include "event_fd.h"
+#include "fd_poller.h"
+#include "memory_file.h"
+#include "node_file.h"
+#include "region.h"
+#include "socket.h"
+#include "v4l2_layout.h"
+
+namespace vmb {
+
+namespace {
+
+Napi::Object Export(Napi::Env env, Napi::Object exports) {
+  ExportSocket(env, exports);
+  ExportEventFd(env, exports);
+  ExportMemoryFile(env, exports);
+  Region::Export(env, exports);
+  FdPoller::Export(env, exports);
+  NodeFile::Export(env, exports);
+  ExportLayout(env, exports);
+  return exports;
+}
+
+}  // namespace
+
+NODE_API_MODULE(virtio_media_bridge, Export)
+
+}  // namespace vmb

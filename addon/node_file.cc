@@ -1,0 +1,213 @@
+#include "node_file.h"
+
+#include <fcntl.h>
+
+#include <utility>
+
+#include "arguments.h"
+#include "callback.h"
+#include "failure.h"
+
+namespace vmb {
+
+namespace {
+
+class OpenCall : public NodeCall {
+ public:
+  OpenCall(std::string path, UniqueFd inherited, std::shared_ptr<LoopWake> wake)
+      : path_(std::move(path)), inherited_(std::move(inherited)), wake_(std::move(wake)) {}
+  int Run(OpenNode& node) override { return node.Open(path_, std::move(inherited_), std::move(wake_)); }
+
+ private:
+  std::string path_;
+  UniqueFd inherited_;
+  std::shared_ptr<LoopWake> wake_;
+};
+
+/** Duplicated at once: the caller may close its own before the lane gets there. */
+std::unique_ptr<NodeCall> Inherit(int fd, const std::shared_ptr<LoopWake>& wake) {
+  UniqueFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!duplicate) return std::make_unique<SettledCall>(errno);
+  return std::make_unique<OpenCall>(std::string(), std::move(duplicate), wake);
+}
+
+std::unique_ptr<NodeCall> OpenPath(const std::string& path, const std::shared_ptr<LoopWake>& wake) {
+  // The kernel would open what stands before the zero byte.
+  if (path.find('\0') != std::string::npos) return std::make_unique<SettledCall>(EINVAL);
+  return std::make_unique<OpenCall>(path, UniqueFd(), wake);
+}
+
+class CloseCall : public NodeCall {
+ public:
+  int Run(OpenNode& node) override {
+    node.Close();
+    return 0;
+  }
+};
+
+/** Writes the call's results back and finishes it. An accessor that throws there has nobody to catch it. */
+void Deliver(Napi::Object object, NodeCall& call, std::span<const CallBytes> copied, int error) {
+  const Napi::Env env = object.Env();
+  bool delivered = true;
+  for (const CallBytes& bytes : copied) delivered = WriteBack(env, bytes) && delivered;
+  if (error == 0) call.Finish(object, delivered);
+  if (env.IsExceptionPending()) env.GetAndClearPendingException();
+}
+
+}  // namespace
+
+void NodeFile::Export(Napi::Env env, Napi::Object exports) {
+  exports.Set(
+      "NodeFile",
+      DefineClass(env, "NodeFile",
+                  {InstanceMethod("open", &NodeFile::Open), InstanceMethod("run", &NodeFile::Run),
+                   InstanceMethod("submit", &NodeFile::Submit), InstanceMethod("close", &NodeFile::Close)}));
+}
+
+NodeFile::NodeFile(const Napi::CallbackInfo& info)
+    : Napi::ObjectWrap<NodeFile>(info),
+      wake_(std::make_shared<LoopWake>()),
+      lane_(std::make_shared<NodeLane>(wake_)) {
+  Arguments arguments(info, "NodeFile");
+  const Napi::Function on_ready = arguments.Function(0);
+  if (!arguments.ok()) return;
+  const auto woken = [](uv_async_t* async) { static_cast<NodeFile*>(async->data)->OnWake(); };
+  const auto ended = [](void* self) { static_cast<NodeFile*>(self)->Abandon(); };
+  if (const int error = wake_->Open(info.Env(), this, woken, ended)) {
+    ThrowErrno(info.Env(), "uv_async_init", "", error);
+    return;
+  }
+  wake_->Hold(false);
+  on_ready_ = Napi::Persistent(on_ready);
+}
+
+NodeFile::~NodeFile() { wake_->Close(); }
+
+void NodeFile::Open(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "open");
+  const bool inherit = info[0].IsNumber();
+  const int fd = inherit ? arguments.Descriptor(0) : -1;
+  const std::string path = inherit ? std::string() : arguments.Text(0);
+  const Napi::Function done = arguments.Function(1);
+  if (!arguments.ok()) return;
+  if (state_ != State::kNew) {
+    Enqueue(Step::kCall, std::make_unique<SettledCall>(EBUSY), done, nullptr);
+    return;
+  }
+  state_ = State::kOpening;
+  Enqueue(Step::kOpen, inherit ? Inherit(fd, wake_) : OpenPath(path, wake_), done, nullptr);
+}
+
+Napi::Value NodeFile::Run(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "run");
+  const Napi::Object object = arguments.Object(0);
+  if (!arguments.ok()) return info.Env().Undefined();
+  CallReader reader(object);
+  const std::unique_ptr<NodeCall> call = ParseCall(reader);
+  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
+  // After the parsing: an accessor may have closed the file.
+  if (state_ != State::kOpen) return Napi::Number::New(info.Env(), EBADF);
+  const int error = call->Run(lane_->node());
+  Deliver(object, *call, reader.copied(), error);
+  return Napi::Number::New(info.Env(), error);
+}
+
+void NodeFile::Submit(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "submit");
+  const Napi::Object object = arguments.Object(0);
+  const Napi::Function done = arguments.Function(1);
+  if (!arguments.ok()) return;
+  CallReader reader(object);
+  std::unique_ptr<NodeCall> call = ParseCall(reader);
+  if (info.Env().IsExceptionPending()) return;
+  Enqueue(Step::kCall, std::move(call), done, &reader);
+}
+
+void NodeFile::Close(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "close");
+  const bool told = !info[0].IsUndefined();
+  if (told) arguments.Function(0);
+  if (!arguments.ok()) return;
+  if (!told && state_ >= State::kClosing) return;
+  if (state_ != State::kClosed) state_ = State::kClosing;
+  Enqueue(Step::kClose, std::make_unique<CloseCall>(), info[0], nullptr);
+}
+
+void NodeFile::Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value done, CallReader* reader) {
+  const Napi::Env env = Env();
+  const Napi::Array kept = Napi::Array::New(env);
+  Pending pending{step, std::move(call), {}, {}};
+  kept.Set(0u, done);
+  if (reader != nullptr) {
+    kept.Set(1u, reader->call());
+    for (const CallBytes& bytes : reader->copied()) {
+      pending.copied.push_back(bytes.bytes);
+      kept.Set(kept.Length(), bytes.array);
+    }
+  }
+  pending.kept = Napi::Persistent(kept.As<Napi::Object>());
+  std::shared_ptr<NodeCall> shared = pending.call;
+  pending_.push_back(std::move(pending));
+  lane_->Submit(std::move(shared));
+  Hold();
+}
+
+void NodeFile::OnWake() {
+  const Napi::HandleScope scope(Env());
+  Ref();
+  // First what is done, then what is ready: a buffer that a call made ready comes after the call's own
+  // answer.
+  for (const int error : lane_->TakeResults()) Complete(error);
+  // What the watcher reports before the completion of open() stays for later.
+  const uint32_t events = state_ == State::kOpen ? wake_->Take() : 0;
+  if (events != 0) CallFromLoop(Env(), on_ready_.Value(), {Napi::Number::New(Env(), events)});
+  Hold();
+  Unref();
+}
+
+void NodeFile::Complete(int error) {
+  if (pending_.empty()) return;
+  const Napi::Env env = Env();
+  const Napi::HandleScope scope(env);
+  const Pending pending = std::move(pending_.front());
+  pending_.pop_front();
+  Advance(pending.step, error);
+  const Napi::Object kept = pending.kept.Value();
+  const Napi::Value object = kept.Get(1u);
+  if (object.IsObject()) {
+    std::vector<CallBytes> copied;
+    for (const std::span<uint8_t> bytes : pending.copied) {
+      const auto index = static_cast<uint32_t>(copied.size() + 2);
+      copied.push_back({kept.Get(index), bytes});
+    }
+    Deliver(object.As<Napi::Object>(), *pending.call, copied, error);
+  }
+  const Napi::Value done = kept.Get(0u);
+  if (done.IsFunction()) CallFromLoop(env, done, {Napi::Number::New(env, error)});
+}
+
+void NodeFile::Advance(Step step, int error) {
+  if (step == Step::kOpen && state_ == State::kOpening) state_ = error == 0 ? State::kOpen : State::kNew;
+  if (step == Step::kClose) state_ = State::kClosed;
+}
+
+/** While it has something to do or to report, the file stays alive and keeps the process alive. */
+void NodeFile::Hold() {
+  const bool idle = pending_.empty() && (state_ == State::kNew || state_ == State::kClosed);
+  if (held_ == !idle) return;
+  held_ = !idle;
+  wake_->Hold(held_);
+  held_ ? Ref() : Unref();
+}
+
+/** The environment ends. The lane closes the node when it gets there; what it still says is for nobody. */
+void NodeFile::Abandon() {
+  const bool open = state_ == State::kOpening || state_ == State::kOpen;
+  state_ = State::kClosed;
+  wake_->Close();
+  pending_.clear();
+  if (open) lane_->Submit(std::make_shared<CloseCall>());
+  Hold();
+}
+
+}  // namespace vmb

@@ -1,0 +1,59 @@
+#include "node_lane.h"
+
+#include <pthread.h>
+
+#include <utility>
+
+#include "thread.h"
+
+namespace vmb {
+
+void NodeLane::Submit(std::shared_ptr<NodeCall> call) {
+  {
+    const std::lock_guard lock(mutex_);
+    calls_.push_back(std::move(call));
+    if (!running_) {
+      auto self = std::make_unique<std::shared_ptr<NodeLane>>(shared_from_this());
+      if (const int error = StartThread(Main, self.get(), nullptr)) {
+        calls_.pop_back();
+        results_.push_back(error);
+      } else {
+        self.release();
+        running_ = true;
+      }
+    }
+    submitted_.notify_one();
+    if (running_) return;
+  }
+  wake_->Send();
+}
+
+std::vector<int> NodeLane::TakeResults() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(results_, {});
+}
+
+void* NodeLane::Main(void* argument) {
+  const std::unique_ptr<std::shared_ptr<NodeLane>> lane(static_cast<std::shared_ptr<NodeLane>*>(argument));
+  pthread_setname_np(pthread_self(), "vmb-lane");
+  (*lane)->Work();
+  return nullptr;
+}
+
+void NodeLane::Work() {
+  std::unique_lock lock(mutex_);
+  while (!calls_.empty() || node_.is_open()) {
+    submitted_.wait(lock, [this] { return !calls_.empty(); });
+    std::shared_ptr<NodeCall> call = std::move(calls_.front());
+    calls_.pop_front();
+    lock.unlock();
+    const int error = call->Run(node_);
+    call.reset();
+    lock.lock();
+    results_.push_back(error);
+    wake_->Send();
+  }
+  running_ = false;
+}
+
+}  // namespace vmb

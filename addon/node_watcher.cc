@@ -1,0 +1,74 @@
+#include "node_watcher.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+#include "thread.h"
+
+namespace vmb {
+
+namespace {
+
+constexpr uint64_t kStop = 0;
+constexpr uint64_t kNode = 1;
+
+int Control(int epoll, int operation, int fd, uint32_t events, uint64_t what) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = what;
+  return epoll_ctl(epoll, operation, fd, &event) == 0 ? 0 : errno;
+}
+
+}  // namespace
+
+int NodeWatcher::Start(int node, std::shared_ptr<LoopWake> wake) {
+  wake_ = std::move(wake);
+  epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) return errno;
+  stop_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  if (!stop_) return errno;
+  if (const int error = Control(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), EPOLLIN, kStop)) return error;
+  // EPOLLPRI alone never starts the read() emulation of vb2. EPERM: a file without poll has nothing to
+  // report.
+  const int error = Control(epoll_.get(), EPOLL_CTL_ADD, node, EPOLLPRI | EPOLLET, kNode);
+  if (error != 0 && error != EPERM) return error;
+  const int started = StartThread(Run, this, &thread_);
+  running_ = started == 0;
+  return started;
+}
+
+int NodeWatcher::Watch(int node, uint32_t events) {
+  return Control(epoll_.get(), EPOLL_CTL_MOD, node, events | EPOLLET, kNode);
+}
+
+void NodeWatcher::Stop(int node) {
+  if (running_) {
+    // Waits for a poll of the node that is under way; afterwards the thread can only be in its own
+    // epoll_wait.
+    epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, node, nullptr);
+    const uint64_t one = 1;
+    // A new eventfd's counter takes it at once.
+    (void)!write(stop_.get(), &one, sizeof one);
+    pthread_join(thread_, nullptr);
+    running_ = false;
+  }
+  epoll_.Reset();
+  stop_.Reset();
+  wake_.reset();
+}
+
+void* NodeWatcher::Run(void* argument) {
+  auto* self = static_cast<NodeWatcher*>(argument);
+  pthread_setname_np(pthread_self(), "vmb-watcher");
+  for (;;) {
+    epoll_event ready[2];
+    const int count = epoll_wait(self->epoll_.get(), ready, 2, -1);
+    for (int i = 0; i < count; i++) {
+      if (ready[i].data.u64 == kStop) return nullptr;
+      self->wake_->Send(ready[i].events);
+    }
+  }
+}
+
+}  // namespace vmb

@@ -1,0 +1,120 @@
+#include "region.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <new>
+#include <string>
+#include <utility>
+
+#include "arguments.h"
+#include "failure.h"
+
+namespace vmb {
+
+namespace {
+
+constexpr napi_type_tag kRegionTag = {0x6d3b5e1f0c8a4d27, 0x9be1704f52c6a83e};
+
+/** Of one environment: the class, and the mapping that Create hands to the constructor. */
+struct RegionData {
+  Napi::FunctionReference constructor;
+  std::shared_ptr<Mapping> handover;
+};
+
+/** A window holds the mapping by itself: the region, its windows and their views may be collected in any
+ * order. */
+Napi::Value CreateWindow(Napi::Env env, const std::shared_ptr<Mapping>& mapping, uint64_t start) {
+  const uint64_t length = std::min(mapping->size() - start, kWindowStride + kWindowOverlap);
+  auto* held = new (std::nothrow) std::shared_ptr<Mapping>(mapping);
+  if (held == nullptr) return {};
+  const auto release = [](napi_env, void*, void* hint) {
+    delete static_cast<std::shared_ptr<Mapping>*>(hint);
+  };
+  napi_value window;
+  const napi_status status =
+      napi_create_external_arraybuffer(env, mapping->data() + start, length, release, held, &window);
+  if (status == napi_ok) return {env, window};
+  delete held;
+  return {};
+}
+
+}  // namespace
+
+void Region::Export(Napi::Env env, Napi::Object exports) {
+  const Napi::Function constructor = DefineClass(env, "Region", {InstanceMethod("close", &Region::Close)});
+  auto* data = new RegionData{Napi::Persistent(constructor), nullptr};
+  env.SetInstanceData(data);
+  exports.Set("Region", constructor);
+  exports.Set("WINDOW_STRIDE", Napi::Number::New(env, static_cast<double>(kWindowStride)));
+  exports.Set("WINDOW_OVERLAP", Napi::Number::New(env, static_cast<double>(kWindowOverlap)));
+}
+
+Napi::Value Region::Create(Napi::Env env, std::shared_ptr<Mapping> mapping) {
+  auto* data = env.GetInstanceData<RegionData>();
+  data->handover = std::move(mapping);
+  const Napi::Value region = data->constructor.New({});
+  data->handover.reset();
+  return region;
+}
+
+std::shared_ptr<Mapping> Region::MappingOf(Napi::Env env, napi_value value) {
+  bool is_region = false;
+  // Asked about undefined or null, the type tag would throw.
+  if (!Napi::Value(env, value).IsObject()) return nullptr;
+  // The tag, not the prototype, says what an object wraps: prototypes can be exchanged.
+  if (napi_check_object_type_tag(env, value, &kRegionTag, &is_region) != napi_ok || !is_region)
+    return nullptr;
+  void* wrapped = nullptr;
+  if (napi_unwrap(env, value, &wrapped) != napi_ok || wrapped == nullptr) return nullptr;
+  return static_cast<Region*>(wrapped)->mapping_;
+}
+
+Region::Region(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Region>(info) {
+  mapping_ = Take(info);
+  if (mapping_ == nullptr) return;
+  const Napi::Object self = info.This().As<Napi::Object>();
+  if (!ExposeWindows(self)) ThrowErrno(info.Env(), "mmap", "", ENOMEM);
+}
+
+std::shared_ptr<Mapping> Region::Take(const Napi::CallbackInfo& info) {
+  auto* data = info.Env().GetInstanceData<RegionData>();
+  if (data->handover != nullptr) return std::exchange(data->handover, nullptr);
+  Arguments arguments(info, "Region");
+  const int fd = arguments.Descriptor(0);
+  const uint64_t offset = arguments.Integer(1);
+  const uint64_t size = arguments.Integer(2);
+  if (!arguments.ok()) return nullptr;
+  std::shared_ptr<Mapping> mapping = Mapping::Map(fd, offset, size, Mapping::Source::kMemory);
+  if (mapping == nullptr) ThrowErrno(info.Env(), "mmap", "", errno);
+  return mapping;
+}
+
+bool Region::ExposeWindows(Napi::Object self) {
+  const Napi::Env env = self.Env();
+  const Napi::Array windows = Napi::Array::New(env);
+  for (uint64_t start = 0; start < mapping_->size(); start += kWindowStride) {
+    const Napi::Value window = CreateWindow(env, mapping_, start);
+    if (window.IsEmpty()) return false;
+    windows_.push_back(Napi::Persistent(window.As<Napi::Object>()));
+    if (napi_set_element(env, windows, windows_.size() - 1, window) != napi_ok) return false;
+  }
+  const Napi::Value size = Napi::Number::New(env, static_cast<double>(mapping_->size()));
+  const napi_property_descriptor properties[] = {
+      {"size", nullptr, nullptr, nullptr, nullptr, size, napi_enumerable, nullptr},
+      {"windows", nullptr, nullptr, nullptr, nullptr, windows, napi_enumerable, nullptr},
+  };
+  return napi_object_freeze(env, windows) == napi_ok &&
+         napi_type_tag_object(env, self, &kRegionTag) == napi_ok &&
+         napi_define_properties(env, self, 2, properties) == napi_ok;
+}
+
+void Region::Close(const Napi::CallbackInfo& info) {
+  for (const Napi::ObjectReference& window : windows_) {
+    napi_detach_arraybuffer(info.Env(), window.Value());
+  }
+  windows_.clear();
+  mapping_.reset();
+}
+
+}  // namespace vmb

@@ -1,0 +1,10 @@
+#pragma once
+
+#include <napi.h>
+
+namespace vmb {
+
+/** listen, connect, socketPair, accept, receive, send. */
+void ExportSocket(Napi::Env env, Napi::Object exports);
+
+}  // namespace vmb

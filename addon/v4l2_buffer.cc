@@ -1,0 +1,121 @@
+#include <array>
+#include <memory>
+
+#include "call_reader.h"
+#include "mapping.h"
+#include "node_call.h"
+#include "region.h"
+#include "v4l2_uapi.h"
+
+namespace vmb {
+
+namespace {
+
+/** Leaves of a buffer's or plane's union what is data: the offset of an MMAP plane. */
+template <typename Union>
+void Scrub(Union& m, uint32_t offset, uint32_t memory) {
+  m.userptr = memory == V4L2_MEMORY_MMAP ? offset : 0;
+}
+
+/** A v4l2_buffer and its planes. No pointer or descriptor of the caller reaches the kernel, nor the reverse.
+ */
+class BufferCall : public NodeCall {
+ public:
+  explicit BufferCall(unsigned long request) : request_(request) {}
+
+  bool Parse(CallReader& reader) {
+    reader.Copy(reader.Get("buffer"), BytesOf(buffer_));
+    const Napi::Value planes = reader.Get("planes");
+    size_t bytes = 0;
+    if (reader.ok() && !planes.IsUndefined()) bytes = reader.CopyUpTo(planes, BytesOf(planes_));
+    plane_count_ = bytes / sizeof(v4l2_plane);
+    if (!reader.ok() || bytes % sizeof(v4l2_plane) != 0) return false;
+    // Planes where, and only where, the type has them.
+    if (IsPlanar() == planes.IsUndefined() || (IsPlanar() && buffer_.length != plane_count_)) return false;
+    HidePointers();
+    return request_ == VIDIOC_QUERYBUF || IsCarried();
+  }
+
+  /** Gives each plane the memory that `memory` names, where the record says USERPTR. */
+  bool ParseMemory(CallReader& reader) {
+    if (buffer_.memory != V4L2_MEMORY_USERPTR) return true;
+    const Napi::Value list = reader.Get("memory");
+    const size_t count = IsPlanar() ? plane_count_ : 1;
+    if (reader.LengthOf(list) != count) return false;
+    for (uint32_t i = 0; i < count; i++) {
+      CallReader place(reader.At(list, i));
+      const bool placed = IsPlanar() ? Place(place, i, planes_[i].m.userptr, planes_[i].length)
+                                     : Place(place, i, buffer_.m.userptr, buffer_.length);
+      if (!placed) return false;
+    }
+    return true;
+  }
+
+  int Run(OpenNode& node) override {
+    if (IsPlanar()) buffer_.m.planes = planes_.data();
+    const int error = Ioctl(node.fd(), request_, &buffer_);
+    HidePointers();
+    return error;
+  }
+
+ private:
+  bool IsPlanar() const { return V4L2_TYPE_IS_MULTIPLANAR(buffer_.type); }
+
+  /** DMABUF and requests would name descriptors. */
+  bool IsCarried() const {
+    const bool memory = buffer_.memory == V4L2_MEMORY_MMAP || buffer_.memory == V4L2_MEMORY_USERPTR;
+    return memory && (buffer_.flags & V4L2_BUF_FLAG_REQUEST_FD) == 0;
+  }
+
+  void HidePointers() {
+    Scrub(buffer_.m, IsPlanar() ? 0 : buffer_.m.offset, buffer_.memory);
+    for (v4l2_plane& plane : planes_) Scrub(plane.m, plane.m.mem_offset, buffer_.memory);
+    buffer_.request_fd = 0;
+  }
+
+  bool Place(CallReader& place, uint32_t index, unsigned long& address, uint32_t& length) {
+    const Napi::Value region = place.Get("region");
+    if (!place.ok()) return false;
+    memory_[index] = Region::MappingOf(place.env(), region);
+    const uint64_t offset = place.Integer("offset");
+    const uint64_t size = place.Integer("length", UINT32_MAX);
+    if (!place.ok() || memory_[index] == nullptr || !memory_[index]->Contains(offset, size)) return false;
+    address = reinterpret_cast<unsigned long>(memory_[index]->data() + offset);
+    length = static_cast<uint32_t>(size);
+    return true;
+  }
+
+  unsigned long request_;
+  v4l2_buffer buffer_{};
+  std::array<v4l2_plane, VIDEO_MAX_PLANES> planes_{};
+  size_t plane_count_ = 0;
+  /** Held until the kernel has pinned the pages. */
+  std::array<std::shared_ptr<Mapping>, VIDEO_MAX_PLANES> memory_;
+};
+
+struct Row {
+  unsigned long request;
+  bool takes_memory;
+};
+
+constexpr Row kRows[] = {{VIDIOC_QUERYBUF, false}, {VIDIOC_QBUF, true}, {VIDIOC_PREPARE_BUF, true}};
+
+}  // namespace
+
+std::unique_ptr<NodeCall> ParseBuffer(CallReader& reader) {
+  const uint64_t number = reader.Integer("nr");
+  for (const Row& row : kRows) {
+    if (!reader.ok() || _IOC_NR(row.request) != number) continue;
+    auto call = std::make_unique<BufferCall>(row.request);
+    const bool parsed = call->Parse(reader) && (!row.takes_memory || call->ParseMemory(reader));
+    return parsed ? std::move(call) : nullptr;
+  }
+  return nullptr;
+}
+
+std::unique_ptr<NodeCall> ParseDequeueBuffer(CallReader& reader) {
+  auto call = std::make_unique<BufferCall>(VIDIOC_DQBUF);
+  return call->Parse(reader) ? std::move(call) : nullptr;
+}
+
+}  // namespace vmb

@@ -1,0 +1,394 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Worker } from 'node:worker_threads';
+import { type NodeCall, NodeEvents, type NodeFile, native } from '../../src/native.js';
+import { eventually, openDescriptors, threads } from './process.js';
+
+const EPERM = 1;
+const ENOENT = 2;
+const EBADF = 9;
+const EBUSY = 16;
+const ENODEV = 19;
+const EINVAL = 22;
+const ENOTTY = 25;
+
+const addon = JSON.stringify(fileURLToPath(new URL('../../src/native.js', import.meta.url)));
+interface ResizableBuffer extends ArrayBuffer {
+  resize(length: number): void;
+}
+const Resizable = ArrayBuffer as unknown as new (
+  length: number,
+  options: { maxByteLength: number },
+) => ResizableBuffer;
+
+const queryCap = (): NodeCall => ({ kind: 'ioctl', nr: 0, payload: new Uint8Array(104) });
+
+describe('addon: NodeFile', () => {
+  const files: NodeFile[] = [];
+  const create = (onReady: (events: number) => void = () => undefined): NodeFile => {
+    const file = new native.NodeFile(onReady);
+    files.push(file);
+    return file;
+  };
+  const open = (file: NodeFile, path: string | number = '/dev/null'): Promise<number> =>
+    new Promise((resolve) => file.open(path, resolve));
+  const submit = (file: NodeFile, call: NodeCall): Promise<number> =>
+    new Promise((resolve) => file.submit(call, resolve));
+  const close = (file: NodeFile): Promise<void> => new Promise((resolve) => file.close(resolve));
+
+  afterEach(async () => {
+    for (const file of files.splice(0)) await close(file);
+  });
+
+  describe('open', () => {
+    it('gives what the kernel says', async () => {
+      assert.equal(await open(create(), '/dev/null'), 0);
+      assert.equal(await open(create(), '/nowhere/video0'), ENOENT);
+      assert.equal(await open(create(), '/dev/null\0/dev/video0'), EINVAL);
+      assert.equal(await open(create(), 1_000_000), EBADF);
+      assert.equal(await open(create(), -1), EBADF);
+    });
+
+    it('duplicates a descriptor at once', async () => {
+      const fd = openSync('/dev/null', 'r+');
+      const file = create();
+      const opened = open(file, fd);
+      closeSync(fd);
+      assert.equal(await opened, 0);
+      assert.equal(file.run(queryCap()), ENOTTY);
+    });
+
+    it('can be tried again after a failure, and not after success or close', async () => {
+      const file = create();
+      assert.equal(await open(file, '/nowhere'), ENOENT);
+      const opened = open(file);
+      assert.equal(await open(file), EBUSY);
+      assert.equal(await opened, 0);
+      assert.equal(await open(file), EBUSY);
+      await close(file);
+      assert.equal(await open(file), EBUSY);
+    });
+  });
+
+  describe('calls', () => {
+    it('are EBADF unless the file is open', async () => {
+      const file = create();
+      assert.equal(file.run(queryCap()), EBADF);
+      assert.equal(await submit(file, queryCap()), EBADF);
+      const opened = open(file);
+      assert.equal(file.run(queryCap()), EBADF);
+      const behind = submit(file, queryCap());
+      assert.equal(await opened, 0);
+      assert.equal(file.run(queryCap()), ENOTTY);
+      assert.equal(await behind, ENOTTY);
+      const closed = close(file);
+      assert.equal(file.run(queryCap()), EBADF);
+      assert.equal(await submit(file, queryCap()), EBADF);
+      await closed;
+      assert.equal(file.run(queryCap()), EBADF);
+      assert.equal(await submit(file, queryCap()), EBADF);
+    });
+
+    it('reach the kernel, which knows no V4L2 in /dev/null', async () => {
+      const file = create();
+      await open(file);
+      const calls: [NodeCall, number][] = [
+        [queryCap(), ENOTTY],
+        [{ kind: 'dequeueEvent', event: new Uint8Array(136) }, ENOTTY],
+        [{ kind: 'map', offset: 0, length: 4096 }, ENODEV],
+        [{ kind: 'watch', events: NodeEvents.IN }, EPERM],
+        [
+          { kind: 'controls', nr: 71, controls: new Uint8Array(32), array: new Uint8Array(0), payloads: [] },
+          ENOTTY,
+        ],
+      ];
+      for (const [call, errno] of calls) {
+        assert.equal(file.run(call), errno, `run ${call.kind}`);
+        assert.equal(await submit(file, call), errno, `submit ${call.kind}`);
+      }
+    });
+
+    it('map the file, and the region outlives it', async () => {
+      const fd = native.memoryFile('frames', 8192);
+      const file = create();
+      assert.equal(await open(file, fd), 0);
+      closeSync(fd);
+      const inline: NodeCall = { kind: 'map', offset: 0, length: 8192 };
+      assert.equal(file.run(inline), 0);
+      const submitted: NodeCall = { kind: 'map', offset: 4096, length: 4096 };
+      assert.equal(await submit(file, submitted), 0);
+      await close(file);
+      new Uint8Array(inline.region!.windows[0]!)[4096] = 42;
+      assert.equal(new Uint8Array(submitted.region!.windows[0]!)[0], 42);
+      assert.ok(inline.region instanceof native.Region);
+      inline.region.close();
+      submitted.region!.close();
+      assert.equal(submitted.region!.windows[0]!.byteLength, 0);
+    });
+
+    it('complete in the order of submission, on the loop, microtasks in between', async () => {
+      const file = create();
+      const order: string[] = [];
+      file.open('/dev/null', () => {
+        order.push('open');
+        Promise.resolve().then(() => order.push('microtask of open'));
+      });
+      for (let i = 0; i < 100; i++) file.submit(queryCap(), () => order.push(`${i}`));
+      file.submit({ kind: 'nonsense' } as never, (errno) => order.push(`nonsense ${errno}`));
+      file.close(() => order.push('close'));
+      file.close(() => order.push('close again'));
+      file.submit(queryCap(), (errno) => order.push(`late ${errno}`));
+      assert.deepEqual(order, []);
+      assert.ok(await eventually(() => order.length === 106));
+      const numbers = Array.from({ length: 100 }, (_, i) => `${i}`);
+      assert.deepEqual(order, [
+        'open',
+        'microtask of open',
+        ...numbers,
+        `nonsense ${EINVAL}`,
+        'close',
+        'close again',
+        `late ${EBADF}`,
+      ]);
+    });
+
+    it('work on private copies', async () => {
+      const file = create();
+      await open(file);
+      const payload = new Uint8Array(104).fill(0x11);
+      const done = submit(file, { kind: 'ioctl', nr: 0, payload });
+      payload.fill(0x22);
+      await done;
+      assert.deepEqual(payload, new Uint8Array(104).fill(0x11));
+    });
+
+    it('drop what has nowhere to go', async () => {
+      const file = create();
+      await open(file);
+      const detached = new Uint8Array(104);
+      const shrinking = new Uint8Array(new Resizable(104, { maxByteLength: 104 }));
+      const calls = [
+        submit(file, { kind: 'ioctl', nr: 0, payload: detached }),
+        submit(file, { kind: 'ioctl', nr: 0, payload: shrinking }),
+      ];
+      structuredClone(detached.buffer, { transfer: [detached.buffer] });
+      (shrinking.buffer as ResizableBuffer).resize(8);
+      assert.deepEqual(await Promise.all(calls), [ENOTTY, ENOTTY]);
+      assert.equal(file.run({ kind: 'ioctl', nr: 0, payload: detached }), EINVAL);
+      assert.equal(file.run({ kind: 'ioctl', nr: 0, payload: shrinking }), EINVAL);
+    });
+
+    it('may be submitted, and the file closed, inside a completion', async () => {
+      const file = create();
+      await open(file);
+      const order: number[] = [];
+      await new Promise<void>((resolve) => {
+        file.submit(queryCap(), () => {
+          file.submit(queryCap(), (errno) => order.push(errno));
+          file.close(() => resolve());
+        });
+      });
+      assert.deepEqual(order, [ENOTTY]);
+    });
+  });
+
+  describe('close', () => {
+    it('may come first, twice, without a callback', async () => {
+      const file = create();
+      file.close();
+      file.close();
+      await close(file);
+      assert.equal(await open(file), EBUSY);
+    });
+
+    it('comes after what is pending', async () => {
+      const file = create();
+      const opened = open(file);
+      const pending = submit(file, queryCap());
+      await close(file);
+      assert.equal(await opened, 0);
+      assert.equal(await pending, ENOTTY);
+    });
+
+    it('ends both threads and closes every descriptor', async () => {
+      const before = [openDescriptors(), threads()];
+      for (let round = 0; round < 1000; round++) {
+        const file = new native.NodeFile(() => undefined);
+        file.open('/dev/null', () => undefined);
+        file.submit(queryCap(), () => undefined);
+        await close(file);
+      }
+      assert.ok(await eventually(() => threads() === before[1]));
+      assert.equal(openDescriptors(), before[0]);
+    }).timeout(60_000);
+
+    it('also of many at the same time', async () => {
+      const before = [openDescriptors(), threads()];
+      const many = Array.from({ length: 100 }, () => new native.NodeFile(() => undefined));
+      await Promise.all(many.map((file) => open(file)));
+      assert.equal(threads(), before[1]! + 200);
+      await Promise.all(many.map(close));
+      assert.ok(await eventually(() => threads() === before[1]));
+      assert.equal(openDescriptors(), before[0]);
+    });
+  });
+
+  describe('readiness', () => {
+    const eventFd = native.eventFd;
+
+    it('is reported once an edge, for what is watched', async () => {
+      const fd = eventFd();
+      const seen: number[] = [];
+      const file = create((events) => seen.push(events));
+      assert.equal(await open(file, fd), 0);
+      native.signal(fd);
+      await sleep(20);
+      assert.deepEqual(seen, []);
+      assert.equal(file.run({ kind: 'watch', events: NodeEvents.IN }), 0);
+      assert.ok(await eventually(() => seen.length === 1));
+      await sleep(20);
+      assert.deepEqual(seen, [NodeEvents.IN]);
+      native.signal(fd);
+      assert.ok(await eventually(() => seen.length === 2));
+      assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.PRI }), 0);
+      native.signal(fd);
+      await sleep(20);
+      assert.equal(seen.length, 2);
+      await close(file);
+      closeSync(fd);
+    });
+
+    it('comes after the completions that were there before it', async () => {
+      const fd = eventFd();
+      const order: string[] = [];
+      const file = create(() => order.push('ready'));
+      file.open(fd, () => order.push('open'));
+      file.submit({ kind: 'watch', events: NodeEvents.OUT }, () => order.push('watch'));
+      assert.ok(await eventually(() => order.length === 3));
+      assert.deepEqual(order, ['open', 'watch', 'ready']);
+      await close(file);
+      closeSync(fd);
+    });
+
+    it('is silent after close was called', async () => {
+      const fd = eventFd();
+      let calls = 0;
+      const file = create(() => calls++);
+      await open(file, fd);
+      file.run({ kind: 'watch', events: NodeEvents.IN | NodeEvents.OUT });
+      const closed = close(file);
+      native.signal(fd);
+      await closed;
+      await sleep(10);
+      assert.equal(calls, 0);
+      closeSync(fd);
+    });
+
+    it('ends with the file even where others hold the descriptor', async () => {
+      const [a, b] = native.socketPair();
+      let calls = 0;
+      const file = create(() => calls++);
+      await open(file, a);
+      file.run({ kind: 'watch', events: NodeEvents.IN });
+      await close(file);
+      const before = calls;
+      native.send(b, Buffer.from('x'), []);
+      await sleep(10);
+      assert.equal(calls, before);
+      closeSync(a);
+      closeSync(b);
+    });
+  });
+
+  describe('life', () => {
+    const node = (script: string): ReturnType<typeof spawnSync> =>
+      spawnSync(
+        process.execPath,
+        ['--expose-gc', '--input-type=module', '-e', `import { native } from ${addon};${script}`],
+        {
+          encoding: 'utf8',
+          timeout: 15_000,
+        },
+      );
+
+    it('keeps the process alive from open to close', () => {
+      const { status, stdout } = node(`
+        const file = new native.NodeFile(() => undefined);
+        file.open('/dev/null', () => setTimeout(() => file.close(() => console.log('closed')), 50).unref());
+      `);
+      assert.deepEqual([status, stdout], [0, 'closed\n']);
+    });
+
+    it('ends with the process', () => {
+      const { status, stdout, stderr } = node(`
+        const file = new native.NodeFile(() => undefined);
+        file.open('/dev/null', () => { file.submit({ kind: 'watch', events: 1 }, () => undefined); process.exit(3); });
+      `);
+      assert.deepEqual([status, stdout, stderr], [3, '', '']);
+    });
+
+    it('is collected when it was never opened, kept while it is open', () => {
+      const { status, stdout } = node(`
+        const collect = async () => { for (let i = 0; i < 5; i++) { gc(); await new Promise((go) => setTimeout(go, 10)); } };
+        const gone = new FinalizationRegistry((name) => console.log(name));
+        const create = (name) => { const file = new native.NodeFile(() => undefined); gone.register(file, name); return new WeakRef(file); };
+        create('unopened');
+        await collect();
+        const opened = create('opened');
+        opened.deref().open('/dev/null', () => undefined);
+        await collect();
+        console.log('still open');
+        opened.deref().close();
+        await collect();
+      `);
+      assert.deepEqual([status, stdout], [0, 'unopened\nstill open\nopened\n']);
+    });
+
+    it('makes what a completion throws an uncaught exception, and goes on', () => {
+      const { status, stdout } = node(`
+        process.on('uncaughtException', (error) => console.log(error.message));
+        const file = new native.NodeFile(() => undefined);
+        file.open('/dev/null', () => { throw new Error('one'); });
+        file.submit({ kind: 'watch', events: 1 }, () => { throw new Error('two'); });
+        file.close(() => console.log('closed'));
+      `);
+      assert.deepEqual([status, stdout], [0, 'one\ntwo\nclosed\n']);
+    });
+
+    it('ends with a worker, open, opening, pending or closing', async () => {
+      const before = [openDescriptors(), threads()];
+      const script = (how: string): string => `
+        import(${JSON.stringify(new URL('../../src/native.js', import.meta.url).href)}).then(({ native }) => {
+          const file = new native.NodeFile(() => undefined);
+          const poller = new native.FdPoller(native.eventFd(), () => undefined);
+          const region = new native.Region(native.memoryFile('worker', 4096), 0, 4096);
+          poller.watch(4);
+          ${how}
+        });`;
+      const ways = [
+        `file.open('/dev/null', () => process.exit());`,
+        `file.open('/dev/null', () => undefined); process.exit();`,
+        `file.open('/dev/null', () => { file.submit({ kind: 'watch', events: 1 }, () => undefined); process.exit(); });`,
+        `file.open('/dev/null', () => { file.close(); process.exit(); });`,
+        `file.open('/dev/null', () => setImmediate(() => { throw new Error('worker'); }));`,
+        `process.exit();`,
+      ];
+      for (const how of ways) {
+        for (let round = 0; round < 5; round++) {
+          const worker = new Worker(script(how), { eval: true });
+          worker.on('error', () => undefined);
+          await new Promise((resolve) => worker.on('exit', resolve));
+        }
+      }
+      const worker = new Worker(script(`file.open('/dev/null', () => undefined);`), { eval: true });
+      await sleep(200);
+      await worker.terminate();
+      assert.ok(await eventually(() => threads() <= before[1]!));
+      // What the script itself opened (an eventfd and a memory file) nobody closes for it.
+      assert.ok(openDescriptors() - before[0]! <= 2 * 31 + 2);
+    }).timeout(60_000);
+  });
+});

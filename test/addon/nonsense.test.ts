@@ -1,0 +1,232 @@
+/**
+ * Whatever it is given, the addon answers with a value, an errno or an exception. Seeded: a failure names its seed;
+ * VMB_SEED repeats it. VMB_TEST_NODE names another node than /dev/null.
+ */
+import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
+import { type NodeFile, native } from '../../src/native.js';
+import { eventually, openDescriptors, threads } from './process.js';
+
+const SEED = Number(process.env.VMB_SEED ?? Date.now() % 1_000_000);
+const NODE = process.env.VMB_TEST_NODE ?? '/dev/null';
+
+/** mulberry32. */
+function randomFrom(seed: number): (below: number) => number {
+  let state = seed;
+  return (below) => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % below;
+  };
+}
+
+const random = randomFrom(SEED);
+const pick = <T>(values: readonly T[]): T => values[random(values.length)]!;
+
+const memory = native.memoryFile('nonsense', 1 << 20);
+const region = new native.Region(memory, 0, 1 << 20);
+const closedRegion = new native.Region(memory, 0, 4096);
+closedRegion.close();
+const detached = new Uint8Array(88);
+structuredClone(detached.buffer, { transfer: [detached.buffer] });
+
+const kinds = ['ioctl', 'buffer', 'dequeueBuffer', 'dequeueEvent', 'controls', 'map', 'watch', 'nonsense'];
+const sizes = [0, 1, 4, 8, 20, 32, 40, 64, 88, 104, 128, 136, 204, 208, 256, 512, 2072, 20480];
+
+function bytes(): Uint8Array {
+  const array = new Uint8Array(pick(sizes));
+  for (let i = 0; i < Math.min(array.length, 96); i++) {
+    if (random(4) === 0) array[i] = pick([0, 1, 2, 3, 4, 8, 9, 10, 255]);
+  }
+  return array;
+}
+
+/** A v4l2_buffer that is nearly right, so that more of them get further. */
+function record(): Uint8Array {
+  const array = new Uint8Array(88);
+  array[4] = pick([1, 1, 2, 9, 9, 10, 3]);
+  array[60] = pick([1, 2, 2, 4]);
+  array[72] = random(10);
+  return array;
+}
+
+function controls(count: number): Uint8Array {
+  const array = new Uint8Array(32);
+  array[4] = count;
+  return array;
+}
+
+const scalars = [
+  undefined,
+  null,
+  true,
+  0,
+  1,
+  -1,
+  0.5,
+  15,
+  71,
+  4096,
+  2 ** 31,
+  2 ** 32,
+  2 ** 53,
+  Number.NaN,
+  '',
+  'x',
+  1n,
+];
+
+function anything(depth = 0): unknown {
+  switch (random(depth > 2 ? 3 : 9)) {
+    case 0:
+      return pick(scalars);
+    case 1:
+      return bytes();
+    case 2:
+      return pick([
+        region,
+        closedRegion,
+        detached,
+        Symbol.iterator,
+        new Float64Array(11),
+        new SharedArrayBuffer(88),
+      ]);
+    case 3:
+      return Array.from({ length: random(4) }, () => anything(depth + 1));
+    case 4:
+      return { region: anything(depth + 1), offset: anything(depth + 1), length: anything(depth + 1) };
+    case 5:
+      return { region, offset: random(1 << 20), length: random(1 << 20) };
+    case 6:
+      return new Proxy({}, {});
+    case 7:
+      return random(300);
+    default:
+      return () => anything(depth + 1);
+  }
+}
+
+function call(): object {
+  const count = random(4);
+  const fields: Record<string, () => unknown> = {
+    nr: () => pick([9, 15, 93, 71, 72, 73, random(110)]),
+    payload: () => bytes(),
+    buffer: () => record(),
+    planes: () => pick([undefined, new Uint8Array(64 * random(10))]),
+    memory: () =>
+      Array.from({ length: random(4) }, () => ({ region, offset: random(1 << 20), length: random(1 << 16) })),
+    event: () => new Uint8Array(136),
+    controls: () => controls(count),
+    array: () => new Uint8Array(20 * count),
+    payloads: () => Array<null>(count).fill(null),
+    offset: () => random(1 << 16) & ~pick([0, 4095]),
+    length: () => random(1 << 16),
+    events: () => random(32),
+  };
+  const result: Record<string, unknown> = { kind: random(50) === 0 ? anything() : pick(kinds) };
+  for (const [name, value] of Object.entries(fields)) {
+    if (random(12) === 0) result[name] = anything();
+    else if (random(20) !== 0) result[name] = value();
+  }
+  return result;
+}
+
+describe(`addon: nonsense (seed ${SEED})`, () => {
+  after(() => {
+    region.close();
+    closeSync(memory);
+  });
+
+  it('in calls on a node', async () => {
+    const before = [openDescriptors(), threads()];
+    const file: NodeFile = new native.NodeFile(() => undefined);
+    assert.equal(await new Promise((resolve) => file.open(NODE, resolve)), 0);
+    let submitted = 0;
+    let completed = 0;
+    for (let round = 0; round < 20_000; round++) {
+      const one = call() as never;
+      if (random(3) !== 0) {
+        const errno = file.run(one);
+        assert.ok(Number.isInteger(errno) && errno >= 0 && errno < 200);
+      } else {
+        submitted++;
+        file.submit(one, () => completed++);
+        if (random(50) === 0) await new Promise(setImmediate);
+      }
+      const { region: mapped } = one as { region?: { close?: () => void } };
+      mapped?.close?.();
+    }
+    await new Promise<void>((resolve) => file.close(resolve));
+    assert.equal(completed, submitted);
+    assert.ok(await eventually(() => threads() === before[1]));
+    assert.equal(openDescriptors(), before[0]);
+  });
+
+  it('in arguments', () => {
+    const before = openDescriptors();
+    const fd = native.eventFd();
+    const socket = native.socketPair();
+    const descriptors = [fd, ...socket, memory, -1, 1_000_000];
+    const names = [
+      'accept',
+      'receive',
+      'send',
+      'isEventFd',
+      'drain',
+      'signal',
+      'punchHole',
+      'connect',
+      'FdPoller',
+      'Region',
+    ];
+    for (let round = 0; round < 20_000; round++) {
+      const name = pick(names);
+      const target = native[name as 'send'] as unknown as (...rest: unknown[]) => unknown;
+      const first = random(4) === 0 ? anything() : pick(descriptors);
+      const rest = Array.from({ length: random(4) }, () => anything());
+      // Neither the test runner's own descriptors, nor half of memory.
+      if (typeof first === 'number' && first >= 0 && !descriptors.includes(first)) continue;
+      try {
+        const made = /^[A-Z]/.test(name)
+          ? Reflect.construct(target, [first, ...rest])
+          : target(first, ...rest);
+        (made as { close?: () => void } | undefined)?.close?.();
+        if (name === 'receive' && typeof made === 'object') {
+          for (const each of (made as { descriptors: number[] }).descriptors) closeSync(each);
+        }
+      } catch (error) {
+        assert.ok(error instanceof Error, String(error));
+      }
+    }
+    for (const each of [fd, ...socket]) closeSync(each);
+    assert.equal(openDescriptors(), before);
+  });
+
+  it('in receivers', () => {
+    const methods = [native.Region, native.FdPoller, native.NodeFile].flatMap((type) =>
+      Object.getOwnPropertyNames(type.prototype)
+        .filter((name) => name !== 'constructor')
+        .map((name) => (type.prototype as unknown as Record<string, (...rest: unknown[]) => unknown>)[name]!),
+    );
+    const objects = [
+      native.NodeFile.prototype,
+      {},
+      null,
+      1,
+      Object.create(region),
+      new native.NodeFile(() => undefined),
+    ];
+    for (const method of methods) {
+      for (const receiver of objects) {
+        try {
+          method.call(receiver);
+        } catch (error) {
+          assert.ok(error instanceof TypeError, String(error));
+        }
+      }
+    }
+    assert.throws(() => (native.Region as unknown as () => void)(), TypeError);
+    assert.throws(() => (native.NodeFile as unknown as () => void)(), TypeError);
+  });
+});
