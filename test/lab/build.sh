@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Builds the lab into the cache folder, once; see README.md. Usage: build.sh [--force]
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
+
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+building=$lab_dir/building
+log=$lab_dir/build.log
+current_step=
+
+install_host_packages() {
+  local missing=()
+  command -v mmdebstrap > /dev/null || missing+=(mmdebstrap)
+  command -v xz > /dev/null || missing+=(xz-utils)
+  [ -e "$keyring" ] || missing+=(debian-archive-keyring)
+  [ ${#missing[@]} = 0 ] && return
+  command -v apt-get > /dev/null || die "the lab needs ${missing[*]}: install them, as this machine has no apt-get"
+  echo "installing ${missing[*]}"
+  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >> "$log" 2>&1
+}
+
+debian_archives() {
+  # shellcheck disable=SC2016  # apt's own variable
+  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2> /dev/null || true
+}
+
+# The Debian archive that this machine itself uses; Debian's public one where it uses none.
+archive() {
+  local addresses
+  addresses=$(debian_archives)
+  if [ -z "$addresses" ]; then
+    apt-get update >> "$log" 2>&1 || true # apt knows whose archive it is only from the lists
+    addresses=$(debian_archives)
+  fi
+  addresses=${addresses:-http://deb.debian.org/debian}
+  echo "${addresses%%$'\n'*}"
+}
+
+# How this machine reaches the archive (proxies, certificates, a clock that is off) goes along.
+make_rootfs() {
+  local address packages
+  address=$(archive)
+  packages=$(paste -sd, "$lab_scripts/rootfs/packages")
+  apt-config dump | grep -E '^Acquire::(https?|Retries|Check-)' > "$building/apt.conf" || true
+  printf 'deb %s %s main\n' "$address" trixie "$address" trixie-backports > "$building/sources.list"
+  cp -- "$lab_scripts/rootfs/preferences" "$lab_scripts/rootfs/kernel.sh" "$building"
+  mmdebstrap --mode=root --variant=apt --keyring="$keyring" --include="$packages" \
+    --aptopt="$building/apt.conf" --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io \
+    --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
+    --setup-hook="mkdir -p \"\$1/etc/apt/preferences.d\" && cp '$building/preferences' \"\$1/etc/apt/preferences.d/lab\"" \
+    --customize-hook="'$building/kernel.sh' \"\$1\"" \
+    trixie "$building/rootfs" "$building/sources.list" >> "$log" 2>&1
+  mkdir -p "$building/rootfs/checkout"
+}
+
+make_boot_files() {
+  cp -- "$building"/rootfs/usr/lib/modules/*/vmlinuz "$building/vmlinuz"
+  "$lab_scripts/rootfs/initrd.sh" "$building/rootfs" "$lab_scripts/guest/initrd" "$building/initrd" >> "$log" 2>&1
+}
+
+# No "step || die": bash would then ignore errors inside the step.
+step() {
+  local start=$SECONDS
+  current_step=$1
+  "$@"
+  echo "$1: $((SECONDS - start)) s"
+  current_step=
+}
+
+explain_failure() {
+  [ -n "$current_step" ] || return 0
+  tail -n 30 -- "$log" >&2
+  printf 'build.sh: %s failed: see the lines above, or all of %s\n' "$current_step" "$log" >&2
+}
+
+# A machine that is running holds use.lock shared: its root file system is not pulled away under it.
+# An interrupted build can leave mounts behind, which rm must not follow.
+replace_lab() {
+  exec 7> "$lab_dir/use.lock"
+  flock --nonblock --exclusive 7 || { echo "waiting for running machines to end"; flock --exclusive 7; }
+  rm -rf --one-file-system -- "$lab_dir/old"
+  [ ! -e "$lab" ] || mv -- "$lab" "$lab_dir/old"
+  mv -- "$building" "$lab"
+  exec 7>&-
+  rm -rf --one-file-system -- "$lab_dir/old"
+}
+
+main() {
+  if [ "${1-}" != --force ] && lab_is_current; then
+    echo "lab is up to date: $lab"
+    return
+  fi
+  need_root
+  mkdir -p -- "$lab_dir"
+  exec 8> "$lab_dir/build.lock"
+  flock --nonblock 8 || { echo "waiting for another build"; flock 8; }
+  if [ "${1-}" != --force ] && lab_is_current; then return; fi
+  : > "$log"
+  trap explain_failure EXIT
+  rm -rf --one-file-system -- "$building"
+  mkdir -- "$building"
+  inputs_hash > "$building/stamp"
+  step install_host_packages
+  step make_rootfs
+  step make_boot_files
+  replace_lab
+  echo "lab is ready: $lab ($(du -sh -- "$lab" | cut -f1))"
+}
+
+main "$@"

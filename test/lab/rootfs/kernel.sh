@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# mmdebstrap's customize hook: the kernel itself, and the codec drivers that Debian does not build.
+# $1 is the root file system; mmdebstrap has /proc and /dev mounted in it, which the kernel's objtool wants.
+set -euo pipefail
+
+root=$1
+version=$(basename -- "$root"/usr/lib/modules/*)
+work=$root/tmp/kernel
+
+# linux-image would pull an initramfs tool; linux-binary holds the same image and pulls nothing. The host's apt
+# downloads with the new root's configuration, so that an https archive needs no certificates inside.
+download() {
+  mkdir -p "$work"
+  local source
+  source=$(chroot "$root" apt-cache depends linux-source | awk '/Depends:/ { print $2; exit }')
+  (cd "$work" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download "linux-binary-$version" "$source")
+  dpkg-deb -x "$work"/linux-binary-*.deb "$root"
+}
+
+unpack_drivers() {
+  local media='*/drivers/media'
+  dpkg-deb --fsys-tarfile "$work"/linux-source-*.deb | tar -xO --wildcards './usr/src/linux-source-*.tar.xz' | xz -dc -T0 |
+    tar -x -C "$work" --strip-components=1 --wildcards "$media/v4l2-core/v4l2-mem2mem.c" \
+      "$media/test-drivers/vim2m.c" "$media/test-drivers/vicodec/*" "$media/test-drivers/visl/*"
+  mkdir -p "$work/include/trace" "$work/drivers/media/out"
+  mv "$work"/drivers/media/v4l2-core/v4l2-mem2mem.c "$work"/drivers/media/test-drivers/vi* "$work/drivers/media/out"
+}
+
+# visl's trace headers name themselves relative to include/trace of a whole kernel tree: that empty folder and a
+# link at the drivers' usual place stand in for it.
+build_drivers() {
+  local out=$work/drivers/media/out
+  rmdir "$work/drivers/media/test-drivers" && ln -s out "$work/drivers/media/test-drivers"
+  echo 'obj-m += v4l2-mem2mem.o vim2m.o vicodec/ visl/' > "$out/Kbuild"
+  chroot "$root" make -s -j"$(nproc)" -C "/lib/modules/$version/build" M=/tmp/kernel/drivers/media/out \
+    CONFIG_VIDEO_VICODEC=m CONFIG_VIDEO_VISL=m KCFLAGS=-I/tmp/kernel/include/trace modules
+  mkdir -p "$root/usr/lib/modules/$version/updates"
+  find "$out" -name '*.ko' -exec install -m 644 -t "$root/usr/lib/modules/$version/updates" {} +
+  chroot "$root" depmod "$version"
+}
+
+download
+unpack_drivers
+build_drivers
+rm -rf "$work"

@@ -1,0 +1,153 @@
+#!/usr/bin/env bash
+# Boots the lab's machine, runs one command in it and returns the command's exit status; see README.md.
+set -euo pipefail
+. "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
+
+timed_out=124 failed=125 reader_gone=141 # as timeout(1), container runners and shells have them
+usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] -- COMMAND [ARGUMENT]..."
+
+boot_limit=120 # seconds; 6 are usual
+timeout=900 memory=4096 append= console= vm= terminal_state=
+variables=("TERM=${TERM:-dumb}")
+argv=()
+
+parse() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --) shift; argv=("$@"); break ;;
+      --help) echo "$usage"; exit ;;
+      --timeout | --memory | --append | --env | --console) [ $# -gt 1 ] || die "$1 needs a value; $usage" "$failed" ;;&
+      --timeout) timeout=$2 ;;
+      --memory) memory=$2 ;;
+      --append) append=$2 ;;
+      --env) variables+=("$2") ;;
+      --console) console=$2 ;;
+      *) die "unknown option $1; $usage" "$failed" ;;
+    esac
+    shift 2
+  done
+  [ ${#argv[@]} -gt 0 ] || die "no command; $usage" "$failed"
+}
+
+# An addon that the host built for itself serves inside too, where it loads: addon.sh.
+choose_addon() {
+  local own=$checkout/build/Release/virtio_media_bridge.node addon
+  [ -e "$own" ] || return 0
+  addon=$("$lab_scripts/addon.sh") || return 0
+  [ "$addon" != "$own" ] || return 0
+  cp -- "$addon" "$run/addon.node"
+  variables=(VMB_ADDON=/run/lab/addon.node "${variables[@]}")
+}
+
+# What the machine's guest/init reads, in a folder that it shares with this run alone.
+make_run_folder() {
+  run=$(mktemp -d "${TMPDIR:-/tmp}/vmb-lab.XXXXXXXX")
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+  choose_addon
+  printf '%s\0' "${argv[@]}" > "$run/argv"
+  printf '%s\0' "${variables[@]}" > "$run/env"
+  : > "$run/stdout" > "$run/stderr"
+  if [ -t 0 ] && [ -t 1 ]; then
+    stty size > "$run/terminal"
+    terminal_state=$(stty -g)
+  fi
+  if [ /dev/stdout -ef /dev/stderr ]; then : > "$run/merge"; fi
+}
+
+clean_up() {
+  if [ -n "$vm" ]; then kill -TERM "$vm" 2> /dev/null && wait "$vm" || true; fi
+  if [ -n "$terminal_state" ]; then stty "$terminal_state" || true; fi
+  if [ -n "$console" ]; then cp -- "$run/console" "$console" || true; fi
+  rm -rf -- "$run"
+}
+
+# QEMU reads a comma in a path as the end of the option's value, and two as one comma.
+share() {
+  local tag=$1 path=${2//,/,,} more=${3-}
+  qemu+=(-fsdev "local,id=$tag,path=$path,security_model=none,multidevs=remap$more" -device "virtio-9p-pci,fsdev=$tag,mount_tag=$tag")
+}
+
+# The lab's own QEMU on its own libraries: the same version on every host.
+# erms, fsrm: emulation executes "rep movsb" byte by byte; without them kernel and libc copy seven times as fast.
+qemu_command() {
+  local root=$lab/rootfs usr=$lab/rootfs/usr
+  qemu=("$root/lib64/ld-linux-x86-64.so.2" --library-path "$usr/lib/x86_64-linux-gnu" "$usr/bin/qemu-system-x86_64"
+    -L "$usr/share/qemu" -L "$usr/share/seabios" -nodefaults -no-user-config -display none -no-reboot -smp 2 -m "$memory"
+    -kernel "$lab/vmlinuz" -initrd "$lab/initrd" -append "console=ttyS0 panic=-1 quiet mitigations=off $append"
+    -device isa-debug-exit,iobase=0xf4 -serial "file:${run//,/,,}/console")
+  case ${VMB_LAB_ACCEL:-tcg} in
+    tcg) qemu+=(-accel tcg,thread=multi,tb-size=1024 -cpu max,erms=off,fsrm=off) ;;
+    kvm) qemu+=(-accel kvm -cpu host) ;;
+    *) die "VMB_LAB_ACCEL must be tcg or kvm, not $VMB_LAB_ACCEL" "$failed" ;;
+  esac
+  share rootfs "$root" ,readonly=on
+  share checkout "$checkout"
+  share run "$run"
+  if [ -e "$run/terminal" ]; then qemu+=(-chardev stdio,id=tty,signal=off -serial chardev:tty); fi
+}
+
+# --pdeathsig: QEMU ends even if this script is killed outright.
+start() {
+  local input=/dev/null
+  if [ -e "$run/terminal" ]; then input=/dev/stdin; fi
+  setpriv --pdeathsig TERM timeout --foreground --kill-after=5 "$timeout" \
+    setpriv --pdeathsig KILL "${qemu[@]}" < "$input" 2> "$run/qemu" &
+  vm=$!
+}
+
+# A reader that went away (run.sh ... | head) ends the machine.
+follow() {
+  tail -c +1 -s 0.05 -f --pid="$vm" -- "$run/$1" && return
+  : > "$run/reader-gone"
+  kill -TERM "$vm" 2> /dev/null
+}
+
+# A machine that never gets to its command: a broken /dev/kvm stops QEMU without ending it.
+watch_boot() {
+  local deadline=$((SECONDS + boot_limit))
+  while [ ! -e "$run/started" ] && kill -0 "$vm" 2> /dev/null; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      echo "run.sh: the machine did not boot in $boot_limit s" >> "$run/qemu"
+      kill -TERM "$vm"
+      return
+    fi
+    sleep 0.5
+  done
+}
+
+finish() {
+  local status=0
+  wait "$vm" || status=$?
+  vm=
+  wait
+  if [ -s "$run/status" ]; then exit "$(cat -- "$run/status")"; fi
+  if [ -e "$run/reader-gone" ]; then exit "$reader_gone"; fi
+  case $status in
+    124 | 137) die "the command was ended after $timeout s; --timeout gives it more" "$timed_out" ;;
+  esac
+  cat -- "$run/qemu" >&2
+  tail -n 60 -- "$run/console" >&2 || true
+  die "the machine ended without an exit status: its last console lines are above" "$failed"
+}
+
+main() {
+  parse "$@"
+  need_root
+  lab_is_complete || die "there is no lab in $lab_dir: run test/lab/build.sh" "$failed"
+  lab_is_current || echo "run.sh: this lab was built from other scripts than these; test/lab/build.sh renews it" >&2
+  exec 7> "$lab_dir/use.lock"
+  flock --shared 7
+  make_run_folder
+  qemu_command
+  start
+  watch_boot &
+  if [ ! -e "$run/terminal" ]; then
+    follow stdout &
+    follow stderr >&2 &
+  fi
+  finish
+}
+
+main "$@"
