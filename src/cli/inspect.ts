@@ -69,19 +69,26 @@ function factsOf({ node, kind, identity, serveable, reason, cautions }: Survey):
 function queueText({ name, memory, exportable, formats }: QueueDescription): string[] {
   const exported = exportable === null ? '' : exportable ? '; exports buffers' : '; exports no buffers';
   const types = memory === null ? 'unknown while another program uses it' : memory.join(' ') || 'none';
-  return [`${name}  memory: ${types}${exported}`, ...formats.flatMap(formatText)];
+  return [`${name}  memory: ${types}${exported}`, ...formatsText(formats)];
 }
 
-function formatText({ fourcc, description, compressed, emulated, sizes }: Format): string[] {
-  const marks = [...(compressed ? ['compressed'] : []), ...(emulated ? ['emulated'] : [])];
-  const head = `  ${fourcc}  ${description}${marks.length > 0 ? ` (${marks.join(', ')})` : ''}`;
-  return [
-    head,
-    ...columns(
-      sizes.map((size) => [sizeText(size), intervalsText(size.intervals)]),
+/** Neighbours that come in the same sizes are listed together, with the sizes below the last one. */
+function formatsText(formats: readonly Format[]): string[] {
+  const sizes = formats.map((format) =>
+    columns(
+      format.sizes.map((size) => [sizeText(size), intervalsText(size.intervals)]),
       '    ',
     ),
-  ];
+  );
+  return formats.flatMap((format, index) => {
+    const own = sizes[index]!;
+    return own.join() === sizes[index + 1]?.join() ? [formatText(format)] : [formatText(format), ...own];
+  });
+}
+
+function formatText({ fourcc, description, compressed, emulated }: Format): string {
+  const marks = [...(compressed ? ['compressed'] : []), ...(emulated ? ['emulated'] : [])];
+  return `  ${fourcc.padEnd(4)}  ${description}${marks.length > 0 ? ` (${marks.join(', ')})` : ''}`;
 }
 
 function sizeText({ width, height, range }: FrameSize): string {
@@ -105,32 +112,34 @@ function rate({ numerator, denominator }: Fraction): string {
 function controlsText(controls: readonly Control[]): string[] {
   if (controls.length === 0) return [];
   const rows = controls.map((control) => [
-    `0x${control.id.toString(16).padStart(8, '0')}`,
+    hexadecimal(control.id),
     control.name,
-    control.type,
-    valueText(control),
+    control.elements > 1 ? `${control.type}[${control.elements}]` : control.type,
+    [currentText(control), rangeText(control), ...marksOf(control)].filter((part) => part !== '').join(' '),
   ]);
   return ['Controls', ...columns(rows, '  ')];
 }
 
-const ranged: ReadonlySet<string> = new Set([
-  'integer',
-  'integer64',
-  'bitmask',
-  'u8 array',
-  'u16 array',
-  'u32 array',
-]);
-
-function valueText(control: Control): string {
-  const { type, value, minimum, maximum, step, defaultValue, menu, readOnly, inactive } = control;
+function currentText({ type, value, menu }: Control): string {
+  if (value === undefined) return '';
+  if (type === 'boolean') return value ? 'on' : 'off';
+  if (type === 'bitmask') return hexadecimal(value);
   const item = menu.find(({ index }) => index === value);
-  const words: string[] = [];
-  if (value !== undefined)
-    words.push(item ? `${value} (${item.name})` : type === 'boolean' ? (value ? 'on' : 'off') : `${value}`);
-  if (ranged.has(type)) words.push(`[${minimum} to ${maximum}, step ${step}, default ${defaultValue}]`);
-  if (menu.length > 0) words.push(`[${menu.map(({ index, name }) => `${index} ${name}`).join(', ')}]`);
-  if (readOnly) words.push('read-only');
-  if (inactive) words.push('inactive');
-  return words.join(' ');
+  return item ? `${value} (${item.name})` : `${value}`;
 }
+
+const ranged: ReadonlySet<string> = new Set(['integer', 'integer64', 'u8', 'u16', 'u32']);
+
+function rangeText({ type, minimum, maximum, step, defaultValue, menu }: Control): string {
+  if (ranged.has(type)) return `[${minimum} to ${maximum}, step ${step}, default ${defaultValue}]`;
+  if (type === 'bitmask')
+    return `[bits ${hexadecimal(Number(maximum))}, default ${hexadecimal(Number(defaultValue))}]`;
+  return menu.length > 0 ? `[${menu.map(({ index, name }) => `${index} ${name}`).join(', ')}]` : '';
+}
+
+const marksOf = ({ readOnly, inactive }: Control): string[] => [
+  ...(readOnly ? ['read-only'] : []),
+  ...(inactive ? ['inactive'] : []),
+];
+
+const hexadecimal = (value: number): string => `0x${value.toString(16).padStart(8, '0')}`;

@@ -34,10 +34,18 @@ async function surveyAll(nodes: Awaited<ReturnType<typeof hostNodes>>): Promise<
 export function listText(surveys: readonly Survey[]): string {
   const header = ['DEVICE', 'KIND', 'DRIVER', 'CARD', 'FORMATS', 'MEMORY', 'SERVE'];
   const lines = columns([header, ...surveys.map(row)]);
-  const remarks = surveys.flatMap(({ node, reason, cautions }) =>
-    [...(reason === null ? [] : [reason]), ...cautions].map((sentence) => `${node.path}: ${sentence}.`),
-  );
+  const remarks = remarksOf(surveys);
   return [...lines, ...(remarks.length > 0 ? ['', ...remarks] : [])].join('\n');
+}
+
+/** Each sentence once, after the nodes that it is about. */
+function remarksOf(surveys: readonly Survey[]): string[] {
+  const nodes = new Map<string, string[]>();
+  for (const { node, reason, cautions } of surveys) {
+    for (const sentence of reason === null ? cautions : [reason, ...cautions])
+      nodes.set(sentence, [...(nodes.get(sentence) ?? []), node.path]);
+  }
+  return [...nodes].map(([sentence, paths]) => `${paths.join(', ')}: ${sentence}.`);
 }
 
 function row({ node, kind, identity, queues, serveable }: Survey): string[] {
@@ -59,10 +67,10 @@ function formatsOf(queues: readonly QueueDescription[]): string {
   return names.slice(0, SHOWN_FORMATS).join(' ') + (more > 0 ? ` +${more}` : '');
 }
 
-/** The memory types that every queue takes. */
+/** The memory types of every queue that has any: a node of two VBI types has buffers for the chosen one only. */
 function memoryOf(queues: readonly QueueDescription[]): string {
   if (queues.some(({ memory }) => memory === null)) return 'busy';
-  const [first, ...others] = queues.map(({ memory }) => memory ?? []);
-  const common = (first ?? []).filter((name) => others.every((names) => names.includes(name)));
+  const known = queues.map(({ memory }) => memory ?? []).filter((memory) => memory.length > 0);
+  const common = (known[0] ?? []).filter((name) => known.every((memory) => memory.includes(name)));
   return common.join(' ').toLowerCase() || '-';
 }

@@ -88,6 +88,11 @@ export class Camera {
     return camera;
   }
 
+  /** Buffers of the running stream. */
+  get buffers(): number {
+    return this.#memory?.count ?? 0;
+  }
+
   /** The FOURCCs that the device offers. */
   async formats(): Promise<string[]> {
     const found: string[] = [];

@@ -61,8 +61,9 @@ export class ControlChannel {
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  close(): void {
-    this.#drop(new Error('the connection was closed'));
+  /** Whatever waits is rejected with `reason`, and whatever comes. Twice is harmless. */
+  close(reason: Error): void {
+    this.#drop(reason);
   }
 
   #check(): void {

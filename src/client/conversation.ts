@@ -160,9 +160,8 @@ export class Conversation {
 
   /** Tells the back-end what memory there is now. */
   announceMemory(): Promise<void> {
-    this.#memory ??= new MemoryTable(this.has(Protocol.CONFIGURE_MEM_SLOTS), (...message) =>
-      this.tell(...message),
-    );
+    const slotwise = this.#dialect.slotwise && this.has(Protocol.CONFIGURE_MEM_SLOTS);
+    this.#memory ??= new MemoryTable(slotwise, (...message) => this.tell(...message));
     return this.#memory.announce(this.#wishes.regions());
   }
 

@@ -42,6 +42,8 @@ export interface Dialect {
   readonly base: 'returned' | 'zero' | 'available';
   /** Kicks that are in the eventfd before the back-end gets it. */
   readonly initialKicks: number;
+  /** With CONFIGURE_MEM_SLOTS the memory of a start goes slot by slot, and only what has changed. */
+  readonly slotwise: boolean;
   /** SET_FEATURES is repeated at a start where nothing has changed. */
   readonly repeatsFeatures: boolean;
   readonly window: {
@@ -100,6 +102,7 @@ const qemu: Dialect = {
   ]),
   base: 'returned',
   initialKicks: 2,
+  slotwise: true,
   repeatsFeatures: true,
   window: {
     acknowledges: true,
@@ -123,6 +126,7 @@ const crosvm: Dialect = {
   needReply: new Set<number>(),
   base: 'returned',
   initialKicks: 1,
+  slotwise: false,
   repeatsFeatures: false,
   window: {
     acknowledges: true,
@@ -145,6 +149,7 @@ const libkrun: Dialect = {
   needReply: new Set<number>(),
   base: 'zero',
   initialKicks: 0,
+  slotwise: false,
   repeatsFeatures: true,
   window: {
     acknowledges: false,
@@ -160,7 +165,7 @@ const cloudHypervisor: Dialect = {
   virtioFeatures: qemu.virtioFeatures,
   protocolFeatures:
     Protocol.CONFIG | Protocol.MQ | Protocol.CONFIGURE_MEM_SLOTS | Protocol.REPLY_ACK | Protocol.BACKEND_REQ,
-  realize: ['owner', 'features', 'protocol features', 'queue number', 'memory slots'],
+  realize: ['owner', 'features', 'protocol features', 'queue number'],
   start: ['features', 'memory', 'sizes', 'rings', 'enable', 'back-end channel'],
   ring: ['address', 'base', 'call', 'kick'],
   stop: ['disable', 'get base'],
@@ -168,6 +173,7 @@ const cloudHypervisor: Dialect = {
   needReply: 'all',
   base: 'available',
   initialKicks: 0,
+  slotwise: false,
   repeatsFeatures: true,
   window: {
     acknowledges: true,

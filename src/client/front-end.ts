@@ -237,7 +237,7 @@ export class FrontEnd implements Machine {
 
   /** QEMU shows every mapping to every vhost device of the VM, the one that asked for it included. */
   async #echo(): Promise<void> {
-    const slots = this.conversation.has(Protocol.CONFIGURE_MEM_SLOTS);
+    const slots = this.dialect.slotwise && this.conversation.has(Protocol.CONFIGURE_MEM_SLOTS);
     const count = this.#regions().length;
     try {
       if (slots || count <= MAX_TABLE_REGIONS) await this.conversation.announceMemory();
@@ -258,7 +258,7 @@ export class FrontEnd implements Machine {
     this.#running = false;
     this.#driver?.fail(reason);
     this.#channel?.close();
-    this.control.close();
+    this.control.close(reason);
     for (const ring of this.rings) ring.close();
     this.sharedMemory.clear();
     this.#ram.close();

@@ -46,7 +46,6 @@ export interface Mapping {
 export class GuestDriver {
   /** What the device did that the Linux driver has no remedy for: lost events, buffers that were not queued. */
   readonly complaints: string[] = [];
-  readonly heap: Heap;
   readonly queued = new QueuedBuffers();
   readonly #machine: Machine;
   readonly #queues: DriverQueue[];
@@ -57,7 +56,6 @@ export class GuestDriver {
 
   private constructor(machine: Machine, options: LaneOptions) {
     this.#machine = machine;
-    this.heap = machine.heap;
     const commandq = machine.createQueue(COMMANDQ);
     const eventq = machine.createQueue(EVENTQ);
     this.#queues = [commandq, eventq];
@@ -79,6 +77,12 @@ export class GuestDriver {
     });
     await machine.ready();
     return driver;
+  }
+
+  /** The guest's memory. Throws what ended the driver. */
+  get heap(): Heap {
+    if (this.#removed) throw this.#removed;
+    return this.#machine.heap;
   }
 
   /** Answers that came after their time. */

@@ -14,14 +14,19 @@ export interface MenuItem {
   readonly name: string;
 }
 
+/** A signed 64-bit number: decimal digits where a double cannot hold it. */
+export type Whole = number | string;
+
 export interface Control {
   readonly id: number;
   readonly name: string;
   readonly type: string;
-  readonly minimum: number;
-  readonly maximum: number;
-  readonly step: number;
-  readonly defaultValue: number;
+  /** More than 1 of an array. */
+  readonly elements: number;
+  readonly minimum: Whole;
+  readonly maximum: Whole;
+  readonly step: Whole;
+  readonly defaultValue: Whole;
   /** The current value; undefined where it is no plain number or cannot be read. */
   readonly value?: number;
   readonly readOnly: boolean;
@@ -52,13 +57,14 @@ export async function controlsOf(ask: Ask): Promise<Control[]> {
 }
 
 async function controlOf(ask: Ask, payload: Buffer): Promise<Control> {
-  const { id, name, type, flags } = queryExtCtrl.read(payload);
+  const { id, name, type, flags, elems } = queryExtCtrl.read(payload);
   const { minimum, maximum, step, defaultValue } = queryExtCtrl.offset;
   const value = await currentValue(ask, id, type, flags);
   return {
     id,
     name,
     type: controlTypeWord(type),
+    elements: elems,
     minimum: signed(payload, minimum),
     maximum: signed(payload, maximum),
     step: signed(payload, step),
@@ -66,7 +72,7 @@ async function controlOf(ask: Ask, payload: Buffer): Promise<Control> {
     ...(value === undefined ? {} : { value }),
     readOnly: (flags & ControlFlag.READ_ONLY) !== 0,
     inactive: (flags & ControlFlag.INACTIVE) !== 0,
-    menu: await menuOf(ask, id, type, signed(payload, minimum), signed(payload, maximum)),
+    menu: await menuOf(ask, id, type, Number(signed(payload, minimum)), Number(signed(payload, maximum))),
   };
 }
 
@@ -80,7 +86,9 @@ async function currentValue(ask: Ask, id: number, type: number, flags: number): 
   if (valueless.has(type) || (flags & (ControlFlag.HAS_PAYLOAD | ControlFlag.WRITE_ONLY)) !== 0)
     return undefined;
   const payload = control.encode({ id, value: 0 });
-  return (await ask(Enumerate.G_CTRL, payload)) === 0 ? control.read(payload).value : undefined;
+  if ((await ask(Enumerate.G_CTRL, payload)) !== 0) return undefined;
+  const { value } = control.read(payload);
+  return type === ControlType.BITMASK ? value >>> 0 : value;
 }
 
 async function menuOf(ask: Ask, id: number, type: number, first: number, last: number): Promise<MenuItem[]> {
@@ -95,5 +103,7 @@ async function menuOf(ask: Ask, id: number, type: number, first: number, last: n
   return items;
 }
 
-/** A signed 64-bit number as a double: exact up to 2^53, which is more than any 32-bit control. */
-const signed = (payload: Buffer, at: number): number => Number(payload.readBigInt64LE(at));
+function signed(payload: Buffer, at: number): Whole {
+  const exact = payload.readBigInt64LE(at);
+  return Number.isSafeInteger(Number(exact)) ? Number(exact) : `${exact}`;
+}

@@ -22,14 +22,13 @@ export const Steps = { DISCRETE: 1, CONTINUOUS: 2, STEPWISE: 3 } as const;
 
 /** Types of enum v4l2_ctrl_type that are shown in their own way. */
 export const ControlType = {
-  BOOLEAN: 2,
   MENU: 3,
   BUTTON: 4,
   INTEGER64: 5,
   CLASS: 6,
   STRING: 7,
+  BITMASK: 8,
   INTEGER_MENU: 9,
-  COMPOUND: 0x100,
 } as const;
 
 /** `size` of v4l2_frmsizeenum. */

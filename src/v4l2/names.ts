@@ -52,9 +52,9 @@ const controlTypes: readonly (readonly [number, string])[] = [
   [7, 'string'],
   [8, 'bitmask'],
   [9, 'integer menu'],
-  [0x100, 'u8 array'],
-  [0x101, 'u16 array'],
-  [0x102, 'u32 array'],
+  [0x100, 'u8'],
+  [0x101, 'u16'],
+  [0x102, 'u32'],
   [0x106, 'area'],
   [0x107, 'rectangle'],
 ];

@@ -248,9 +248,6 @@ export function closeAll(descriptors: number[]): void {
 
 function receiveError(errno: number): ProtocolError {
   if (errno === Errno.EMSGSIZE)
-    return new ProtocolError(
-      'ERR_VHOST_DESCRIPTORS',
-      `more than ${MAX_DESCRIPTORS} descriptors in a message`,
-    );
+    return new ProtocolError('ERR_VHOST_DESCRIPTORS', 'more descriptors in a message than can be taken');
   return new ProtocolError('ERR_VHOST_SOCKET', `receiving failed: ${errnoName(errno)}`);
 }

@@ -184,14 +184,21 @@ export class Frontend implements SharedMemoryTransport {
   #watchBarrier(): void {
     this.#barrier ??= setTimeout(() => {
       this.#barrier = undefined;
-      const unread = this.#channel?.unreadBytes ?? -ECONNRESET;
-      const now = Date.now();
-      const isOver = ({ deadline }: Unanswered) => unread <= 0 || deadline <= now;
-      const errno = unread === 0 ? 0 : unread < 0 ? ECONNRESET : Errno.ETIMEDOUT;
-      while (this.#unanswered[0] && isOver(this.#unanswered[0]))
-        this.#call(this.#unanswered.shift()!.done, errno);
+      try {
+        this.#passBarrier();
+      } catch (error) {
+        this.#onFailure(error);
+      }
       if (this.#unanswered.length > 0) this.#watchBarrier();
     }, BARRIER_POLL_MS);
+  }
+
+  #passBarrier(): void {
+    const unread = this.#channel?.unreadBytes ?? -ECONNRESET;
+    const errno = unread === 0 ? 0 : unread < 0 ? ECONNRESET : Errno.ETIMEDOUT;
+    const now = Date.now();
+    while (this.#unanswered[0] && (unread <= 0 || this.#unanswered[0].deadline <= now))
+      this.#call(this.#unanswered.shift()!.done, errno);
   }
 
   #call(done: Done, errno: number): void {

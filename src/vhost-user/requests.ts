@@ -157,7 +157,11 @@ function refusalOf(run: () => void): string | undefined {
 /** Only where REPLY_ACK was negotiated, which the request itself may have done. */
 function acknowledge(backend: Backend, { request, flags }: Message, refused: string | undefined): void {
   if (refused !== undefined)
-    warnLimited(`vhost-user.request${request}`, 'a vhost-user request is refused', { request, why: refused });
+    // One topic a row: the peer can say more numbers than there is room for.
+    warnLimited(`vhost-user.${requests.get(request)?.name}`, 'a vhost-user request is refused', {
+      request,
+      why: refused,
+    });
   if (!(flags & HeaderFlags.NEED_REPLY) || !backend.hasNegotiated(Protocol.REPLY_ACK)) return;
   backend.reply(request, encode(u64, refused === undefined ? 0 : 1));
 }

@@ -1,0 +1,337 @@
+/** `probe`: connects as a VMM and its guest would, says what the bridge offers, and captures frames. */
+import type { Argv, CommandModule } from 'yargs';
+import { CameraError, NoFrames } from '../client/camera.js';
+import { type Capture, capture, isCamera } from '../client/capture.js';
+import { CommandTimeout, DriverError, ProtocolError } from '../client/driver-error.js';
+import type { FrameSummary } from '../client/frame-count.js';
+import { FrontEnd } from '../client/front-end.js';
+import { GuestDriver } from '../client/guest-driver.js';
+import { fourccCode, type ImageFormat } from '../client/image-format.js';
+import { PictureError } from '../client/picture.js';
+import { Recording, recordingSuffixes } from '../client/recording.js';
+import { Errno } from '../errno.js';
+import { controlsOf } from '../v4l2/controls.js';
+import { type Ask, type FrameSize, type QueueDescription, queuesOf } from '../v4l2/enumeration.js';
+import { capabilityWords } from '../v4l2/names.js';
+import { Protocol, Virtio } from '../vhost-user/protocol.js';
+import { columns } from './columns.js';
+import { OperatorError } from './exit.js';
+
+/** Guest memory: untouched pages cost nothing. */
+const RAM = [{ address: 0x4000_0000, length: 256 << 20 }];
+const DEFAULT_FRAMES = 30;
+const DEFAULT_TIMEOUT_S = 5;
+const MAX_TIMEOUT_S = 3600;
+const CLEAR_LINE = '\r\x1b[K';
+
+interface Arguments {
+  readonly socket: string;
+  readonly frames: string;
+  readonly output: string | undefined;
+  readonly format: string | undefined;
+  readonly size: string | undefined;
+  readonly json: boolean | undefined;
+  readonly timeout: string;
+}
+
+const one = { type: 'string', nargs: 1 } as const;
+
+export const probe: CommandModule<object, Arguments> = {
+  command: 'probe <socket>',
+  describe: 'connect to a bridge as a VMM and its guest would, and capture a picture',
+  builder: (parser: Argv) =>
+    parser
+      .positional('socket', { type: 'string', demandOption: true, describe: 'the socket of a bridge' })
+      .options({
+        frames: { ...one, default: `${DEFAULT_FRAMES}`, describe: 'how many frames to capture; 0: only ask' },
+        output: {
+          ...one,
+          describe: `file for the last frame, or all of them: ${recordingSuffixes.join(' ')}`,
+        },
+        format: { ...one, describe: 'FOURCC of the frames, such as YUYV or MJPG' },
+        size: { ...one, describe: 'size of the frames, such as 1280x720' },
+        timeout: {
+          ...one,
+          default: `${DEFAULT_TIMEOUT_S}`,
+          describe: 'seconds to wait for each answer and frame',
+        },
+        json: { type: 'boolean', describe: 'print JSON: one object' },
+      })
+      .example(
+        '$0 probe /run/vmb/video0.sock --output picture.png',
+        'one look through the camera',
+      ) as Argv<Arguments>,
+  handler: async (given) => {
+    const wishes = wishesOf(given);
+    const report = await probeSocket(wishes).catch((error: unknown) => {
+      throw operatorError(error, wishes.socket);
+    });
+    console.log(given.json ? JSON.stringify(report, null, 2) : reportText(report));
+  },
+};
+
+interface Wishes {
+  readonly socket: string;
+  readonly frames: number;
+  readonly output: string | undefined;
+  readonly format: string | undefined;
+  readonly size: { width: number; height: number } | undefined;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+/** Throws ERR_USAGE. */
+export function wishesOf({ socket, frames, output, format, size, timeout }: Arguments): Wishes {
+  const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/i.exec(size ?? '') ?? [];
+  if (size !== undefined && !height)
+    throw usage(`--size must be a width and a height, for example 1280x720, not ${size}`);
+  if (!/^\d{1,9}$/.test(frames))
+    throw usage(`--frames must be a whole number, for example ${DEFAULT_FRAMES}, not ${frames}`);
+  const seconds = Number(timeout);
+  if (!(seconds > 0 && seconds <= MAX_TIMEOUT_S))
+    throw usage(
+      `--timeout must be a number of seconds up to ${MAX_TIMEOUT_S}, for example ${DEFAULT_TIMEOUT_S}, not ${timeout}`,
+    );
+  if (output !== undefined && !recordingSuffixes.some((suffix) => output.toLowerCase().endsWith(suffix)))
+    throw usage(`--output must end in one of ${recordingSuffixes.join(', ')}, not ${output}`);
+  if (output !== undefined && Number(frames) === 0) throw usage('--output needs --frames of at least 1');
+  if (format !== undefined) checkFormat(format);
+  return {
+    socket,
+    frames: Number(frames),
+    output,
+    format,
+    size: height ? { width: Number(width), height: Number(height) } : undefined,
+    timeout: seconds * 1000,
+  };
+}
+
+function checkFormat(format: string): void {
+  try {
+    fourccCode(format);
+  } catch (error) {
+    throw usage(`--format: ${(error as Error).message}`);
+  }
+}
+
+const usage = (sentence: string) => new OperatorError('ERR_USAGE', sentence);
+
+export interface ProbeReport {
+  readonly socket: string;
+  readonly card: string;
+  readonly deviceType: number;
+  readonly capabilities: readonly string[];
+  readonly virtioFeatures: readonly string[];
+  readonly protocolFeatures: readonly string[];
+  /** Bytes of the SHM window; 0: there is none. */
+  readonly sharedMemory: number;
+  readonly queues: readonly QueueDescription[];
+  readonly controls: number;
+  /** null: no frames were asked for, or the device delivers none by itself. */
+  readonly capture: ProbedCapture | null;
+}
+
+interface ProbedCapture extends Capture {
+  readonly memory: 'mmap' | 'userptr';
+  /** SHM mappings that the bridge had made. */
+  readonly mappings: number;
+  readonly output: string | null;
+  readonly outputBytes: number;
+}
+
+async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
+  const { socket, timeout } = wishes;
+  const frontEnd = await FrontEnd.connect(socket, { ram: RAM, timeout });
+  try {
+    const driver = await GuestDriver.probe(frontEnd, { timeout });
+    const { card, deviceCaps, deviceType } = await frontEnd.readConfig();
+    const asked = await survey(driver, deviceCaps);
+    const capture = await captureFrames(frontEnd, driver, deviceCaps, wishes);
+    driver.remove();
+    return {
+      socket,
+      card,
+      deviceType,
+      capabilities: capabilityWords(deviceCaps),
+      virtioFeatures: bitNames(guestFeatures, frontEnd.conversation.features),
+      protocolFeatures: bitNames(Protocol, frontEnd.conversation.protocol),
+      sharedMemory: frontEnd.sharedMemory.size,
+      ...asked,
+      capture,
+    };
+  } finally {
+    frontEnd.close();
+  }
+}
+
+/** What a guest's application would learn from the node. */
+async function survey(
+  driver: GuestDriver,
+  deviceCaps: number,
+): Promise<Pick<ProbeReport, 'queues' | 'controls'>> {
+  const sessionId = await driver.open();
+  const asking: Ask = async (nr, payload) => {
+    try {
+      payload.set(await driver.ioctl(sessionId, nr, payload, { size: payload.length }));
+      return 0;
+    } catch (error) {
+      if (error instanceof DriverError && !(error instanceof CommandTimeout)) return error.errno;
+      throw error;
+    }
+  };
+  const queues = await queuesOf(asking, deviceCaps, true);
+  const controls = (await controlsOf(asking)).length;
+  await driver.close(sessionId);
+  return { queues, controls };
+}
+
+async function captureFrames(
+  frontEnd: FrontEnd,
+  driver: GuestDriver,
+  deviceCaps: number,
+  { frames, output, format, size, timeout }: Wishes,
+): Promise<ProbedCapture | null> {
+  if (frames === 0 || (!isCamera(deviceCaps) && output === undefined)) return null;
+  const memory = frontEnd.sharedMemory.size > 0 ? 'mmap' : 'userptr';
+  const recording = output === undefined ? undefined : recordingOf(output);
+  const progress = progressOn(process.stderr, frames);
+  try {
+    const wanted = { frames, format, size, memory, timeout, recording, ...progress } as const;
+    const captured = await capture(driver, deviceCaps, wanted);
+    const { mapped } = frontEnd.sharedMemory;
+    return {
+      ...captured,
+      memory,
+      mappings: mapped,
+      output: output ?? null,
+      outputBytes: recording?.bytes ?? 0,
+    };
+  } finally {
+    progress.end();
+  }
+}
+
+function recordingOf(output: string): Recording {
+  try {
+    return new Recording(output);
+  } catch (error) {
+    throw new OperatorError('ERR_OUTPUT', `${output} cannot be written: ${(error as Error).message}`);
+  }
+}
+
+/** A line that is written over on a terminal; one plain line elsewhere. */
+function progressOn(stream: NodeJS.WriteStream, wanted: number) {
+  let what = '';
+  return {
+    onStart: ({ fourcc, width, height }: ImageFormat) => {
+      what = `capturing ${wanted} frames of ${fourcc} ${width}x${height}`;
+      stream.write(stream.isTTY ? what : `${what}\n`);
+    },
+    onFrame: ({ frames, arrivalFps }: FrameSummary) => {
+      const rate = arrivalFps === null ? '' : `, ${arrivalFps.toFixed(1)} fps`;
+      if (stream.isTTY) stream.write(`${CLEAR_LINE}${what}: ${frames}${rate}`);
+    },
+    end: () => {
+      if (stream.isTTY) stream.write(CLEAR_LINE);
+    },
+  };
+}
+
+/** Bit 30 is between the VMM and the bridge. */
+const { PROTOCOL_FEATURES: _, ...guestFeatures } = Virtio;
+
+function bitNames(table: Readonly<Record<string, bigint>>, value: bigint): string[] {
+  return Object.keys(table).filter((name) => (value & table[name]!) !== 0n);
+}
+
+/** Facts, one a line. */
+export function reportText(report: ProbeReport): string {
+  const { sharedMemory, capture } = report;
+  const facts: [string, string][] = [
+    ['card', report.card],
+    ['device', report.deviceType === 0 ? 'video' : `VFL type ${report.deviceType}`],
+    ['capabilities', report.capabilities.join(' ')],
+    ['virtio', report.virtioFeatures.join(' ')],
+    ['vhost-user', report.protocolFeatures.join(' ')],
+    ['shared memory', sharedMemory > 0 ? `a window of ${bytesText(sharedMemory)}` : 'none: no MMAP buffers'],
+    ['controls', `${report.controls}`],
+    ...report.queues.flatMap(queueFacts),
+    ...(capture ? captureFacts(capture) : ([['frames', 'none asked for']] as [string, string][])),
+  ];
+  return [`${report.socket}: the bridge works`, ...columns(facts, '  ')].join('\n');
+}
+
+function queueFacts({ name, memory, formats }: QueueDescription): [string, string][] {
+  return [
+    [name, `memory: ${memory?.join(' ') || 'unknown'}`],
+    ...formats.map(({ fourcc, description, sizes }): [string, string] => [
+      `  ${fourcc}`,
+      `${description}  ${sizes.map(sizeText).join(' ')}`.trimEnd(),
+    ]),
+  ];
+}
+
+function sizeText({ width, height, range }: FrameSize): string {
+  return range ? `${range.minWidth}x${range.minHeight}…${width}x${height}` : `${width}x${height}`;
+}
+
+function captureFacts(capture: ProbedCapture): [string, string][] {
+  const { format, width, height, frames, fps, arrivalFps, dropped, damaged, bytes, output, outputBytes } =
+    capture;
+  const rate = fps === null ? '' : `, ${fps.toFixed(2)} fps`;
+  const arrival = arrivalFps === null ? '' : ` (${arrivalFps.toFixed(2)} as they arrived)`;
+  const facts: [string, string][] = [
+    ['capture', `${format} ${width}x${height}, ${capture.buffers} buffers, ${mappingText(capture)}`],
+    ['frames', `${frames}${rate}${arrival}, ${dropped} dropped, ${damaged} damaged, ${bytesText(bytes)}`],
+  ];
+  return output === null ? facts : [...facts, ['written', `${output}, ${bytesText(outputBytes)}`]];
+}
+
+function mappingText({ memory, mappings }: ProbedCapture): string {
+  if (memory === 'userptr') return 'in guest pages';
+  return mappings === 1 ? '1 SHM mapping for all of them' : `${mappings} SHM mappings`;
+}
+
+function bytesText(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
+  const unit = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
+  return `${Number((bytes / 1024 ** unit).toFixed(1))} ${units[unit]}`;
+}
+
+/** One sentence with the cure, and the exit code that goes with it. */
+function operatorError(error: unknown, socket: string): unknown {
+  const { message, code } = error as NodeJS.ErrnoException;
+  if (code === 'ENOENT' || code === 'ECONNREFUSED')
+    return new OperatorError(
+      'ERR_SOCKET_CONNECT',
+      `nobody serves ${socket}: start the bridge first, with serve --device /dev/video0 --socket-path ${socket}`,
+    );
+  if (code === 'EACCES')
+    return new OperatorError(
+      'ERR_SOCKET_CONNECT',
+      `${socket} may not be opened by this user: run probe as the user of the bridge`,
+    );
+  if (error instanceof NoFrames)
+    return new OperatorError(
+      'ERR_NO_FRAMES',
+      `${message}: look at the camera, its cable and its privacy shutter`,
+    );
+  if (error instanceof PictureError)
+    return new OperatorError('ERR_OUTPUT', `${message}; --output frames.raw takes every format`);
+  if (error instanceof CameraError) return new OperatorError('ERR_NO_FRAMES', message);
+  if (error instanceof CommandTimeout || error instanceof ProtocolError)
+    return new OperatorError('ERR_PEER', `${socket}: ${message}: is that a virtio-media back-end?`);
+  if (error instanceof DriverError) return deviceError(error);
+  if (code === undefined && error instanceof Error)
+    return new OperatorError(
+      'ERR_PEER',
+      `${socket}: ${message}: another VMM may be connected, or the bridge has ended`,
+    );
+  return error;
+}
+
+function deviceError({ errno, message }: DriverError): OperatorError {
+  return errno === Errno.EBUSY
+    ? new OperatorError('ERR_NODE_BUSY', `${message}: another program uses the device, end it first`)
+    : new OperatorError('ERR_NODE', `the device refused ${message}`);
+}

@@ -1,0 +1,74 @@
+/** One run of a camera from format to release, with what became of the frames. */
+import { Camera, type CameraOptions, captureType } from './camera.js';
+import { FrameCount, type FrameSummary } from './frame-count.js';
+import type { GuestDriver } from './guest-driver.js';
+import type { ImageFormat } from './image-format.js';
+import type { Recording } from './recording.js';
+
+export interface CaptureOptions extends Pick<CameraOptions, 'memory' | 'timeout'> {
+  readonly format: string | undefined;
+  readonly size: CameraOptions['size'] | undefined;
+  readonly frames: number;
+  readonly recording: Recording | undefined;
+  /** The stream has started. */
+  onStart(format: ImageFormat): void;
+  /** A frame has come. */
+  onFrame(summary: FrameSummary): void;
+}
+
+export interface Capture extends FrameSummary {
+  readonly format: string;
+  readonly width: number;
+  readonly height: number;
+  readonly buffers: number;
+}
+
+/** Whether the device delivers frames by itself. */
+export function isCamera(deviceCaps: number): boolean {
+  try {
+    return captureType(deviceCaps) > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Throws CameraError, DriverError, PictureError. */
+export async function capture(
+  driver: GuestDriver,
+  deviceCaps: number,
+  options: CaptureOptions,
+): Promise<Capture> {
+  const { format, size, memory, timeout, recording } = options;
+  try {
+    const camera = await Camera.open(driver, deviceCaps, {
+      ...(format === undefined ? {} : { format }),
+      ...(size === undefined ? {} : { size }),
+      prefer: recording?.prefer ?? [],
+      memory,
+      timeout,
+    });
+    await camera.start();
+    const { buffers } = camera;
+    options.onStart(camera.format);
+    const summary = await readFrames(camera, options);
+    await camera.release();
+    recording?.finish(camera.format);
+    const { fourcc, width, height } = camera.format;
+    return { ...summary, format: fourcc, width, height, buffers };
+  } finally {
+    recording?.close();
+  }
+}
+
+async function readFrames(
+  camera: Camera,
+  { frames, recording, onFrame }: CaptureOptions,
+): Promise<FrameSummary> {
+  const count = new FrameCount();
+  for await (const frame of camera.frames(frames)) {
+    count.add(frame, performance.now() / 1000);
+    recording?.add(camera.format, frame);
+    onFrame(count.summary);
+  }
+  return count.summary;
+}

@@ -1,0 +1,44 @@
+/** What a stream was like: how many frames, how fast, what was lost. */
+import type { Frame } from './camera.js';
+
+export interface FrameSummary {
+  readonly frames: number;
+  /** By the device's timestamps, and by when the frames were here; null for fewer than two frames. */
+  readonly fps: number | null;
+  readonly arrivalFps: number | null;
+  /** Gaps in the sequence numbers. */
+  readonly dropped: number;
+  readonly damaged: number;
+  readonly bytes: number;
+}
+
+export class FrameCount {
+  #frames = 0;
+  #dropped = 0;
+  #damaged = 0;
+  #bytes = 0;
+  #first: { timestamp: number; arrival: number } | undefined;
+  #last = { timestamp: 0, arrival: 0, sequence: 0 };
+
+  /** `arrival`: seconds of any clock. */
+  add({ timestamp, sequence, bytesused, damaged }: Frame, arrival: number): void {
+    if (this.#first) this.#dropped += Math.max(0, ((sequence - this.#last.sequence) >>> 0) - 1);
+    this.#first ??= { timestamp, arrival };
+    this.#last = { timestamp, arrival, sequence };
+    this.#frames++;
+    this.#bytes += bytesused;
+    if (damaged) this.#damaged++;
+  }
+
+  get summary(): FrameSummary {
+    const rate = (span: number) => (this.#frames > 1 && span > 0 ? (this.#frames - 1) / span : null);
+    return {
+      frames: this.#frames,
+      fps: rate(this.#last.timestamp - (this.#first?.timestamp ?? 0)),
+      arrivalFps: rate(this.#last.arrival - (this.#first?.arrival ?? 0)),
+      dropped: this.#dropped,
+      damaged: this.#damaged,
+      bytes: this.#bytes,
+    };
+  }
+}

@@ -1,0 +1,136 @@
+/** The compiled command line: help, wrong usage, exit codes. Needs no addon, except where it says so. */
+import assert from 'node:assert/strict';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { run } from './run.js';
+
+/** An addon that is not there: what succeeds with it has not loaded it. */
+const NO_ADDON = { VMB_ADDON: '/nonexistent/virtio_media_bridge.node' };
+
+const PAIR = ['--device', '/dev/null', '--socket-path', '/nonexistent/a.sock'];
+
+//  words, what the sentence says
+const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
+  [['frobnicate'], /unknown argument: frobnicate/],
+  [['serve'], /--device is missing.*--device \/dev\/video0/],
+  [['serve', '--device'], /not enough arguments following: device/],
+  [['serve', '--device', ''], /--device is empty/],
+  [['serve', '--device', '/dev/video0'], /--socket-path is missing.*--socket-path \//],
+  [['serve', '--device', '/dev/video0', '--socket-path', ''], /--socket-path is empty/],
+  [['serve', ...PAIR, '--bogus'], /unknown argument: bogus/],
+  [['serve', ...PAIR, 'extra'], /unknown argument: extra/],
+  [['serve', ...PAIR, '--device', '/dev/video1'], /2 devices but 1 socket/],
+  [['serve', ...PAIR, '--socket-path', 'b.sock'], /1 device but 2 sockets/],
+  [['serve', ...PAIR, ...PAIR], /--socket-path \/nonexistent\/a\.sock is given twice/],
+  [['serve', ...PAIR, '--fd', '5'], /--socket-path and --fd exclude each other/],
+  [['serve', ...PAIR, '--device-fd', '5'], /either --device or --device-fd/],
+  [['serve', '--device', 'a', '--fd', 'five'], /--fd must be the number.*not five/],
+  [['serve', '--device', 'a', '--fd', '-5'], /--fd|following: fd/],
+  [['serve', '--device', 'a', '--fd', '1'], /--fd must be the number of an inherited descriptor, 3 or more/],
+  [['serve', '--device-fd', '2', '--socket-path', 'a'], /--device-fd must be the number/],
+  [['serve', ...PAIR, '--shm-size', '3M'], /--shm-size must be a power of two.*not 3M/],
+  [['serve', ...PAIR, '--shm-size', '1G', '--shm-size', '1G'], /--shm-size is given twice/],
+  [['serve', ...PAIR, '--no-shm', '--shm-size', '1G'], /--no-shm and --shm-size exclude/],
+  [['serve', ...PAIR, '--no-shm', '--mmap', 'arena'], /--no-shm and --mmap exclude/],
+  [['serve', ...PAIR, '--mmap', 'maybe'], /--mmap must be one of "auto", "arena", "direct", not "maybe"/],
+  [
+    ['serve', ...PAIR, '--frontend', 'vmware'],
+    /--frontend must be one of .*"cloud-hypervisor", not "vmware"/,
+  ],
+  [['serve', ...PAIR, '--log-level', 'loud'], /--log-level must be one of/],
+  [['serve', ...PAIR, '--log-format', 'xml'], /--log-format must be one of/],
+  [['serve', ...PAIR, '--mmap', 'auto', '--mmap', 'arena'], /--mmap is given twice/],
+  [['serve', '--device', 'a', '--socket-path', `/${'x'.repeat(107)}`], /more than 107 bytes/],
+  [['list', '/dev/video0'], /unknown argument/],
+  [['inspect'], /not enough non-option arguments/],
+  [['inspect', 'a', 'b'], /unknown argument: b/],
+];
+
+describe('command line', () => {
+  it('prints help where nothing is asked', () => {
+    const { status, stdout, stderr } = run([], NO_ADDON);
+    assert.deepEqual([status, stderr], [0, '']);
+    for (const command of ['serve', 'list', 'inspect <device>', 'probe <socket>'])
+      assert.match(stdout, new RegExp(`virtio-media-bridge ${command}`));
+  });
+
+  it('prints help of serve with every option', () => {
+    const { status, stdout } = run(['serve', '--help'], NO_ADDON);
+    assert.equal(status, 0);
+    const options = [
+      ...['device', 'socket-path', 'device-fd', 'fd', 'shm-size', 'no-shm', 'mmap', 'frontend'],
+      ...['mem-slots', 'log-level', 'log-format', 'print-capabilities'],
+    ];
+    for (const option of options) assert.match(stdout, new RegExp(`^ +--${option} `, 'm'));
+    assert.doesNotMatch(stdout, /verbosity/);
+  });
+
+  it('prints help of list and inspect', () => {
+    for (const command of ['list', 'inspect'])
+      assert.match(run([command, '--help'], NO_ADDON).stdout, /--json/);
+  });
+
+  it('prints the version of the package', () => {
+    const text = readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8');
+    assert.equal(
+      run(['--version'], NO_ADDON).stdout.trim(),
+      (JSON.parse(text) as { version: string }).version,
+    );
+  });
+
+  for (const words of [
+    ['--print-capabilities'],
+    ['serve', '--print-capabilities'],
+    ['--fd=99', '--bogus', '--print-capabilities', '--socket-path=/x'],
+  ])
+    it(`prints capabilities and ignores the rest: ${words.join(' ')}`, () => {
+      const { status, stdout, stderr } = run(words, NO_ADDON);
+      assert.deepEqual([status, JSON.parse(stdout), stderr], [0, { type: 'media', features: [] }, '']);
+    });
+
+  for (const [words, sentence] of wrongUsages)
+    it(`refuses: ${words.join(' ').slice(0, 90)}`, () => {
+      const { status, stdout, stderr } = run(words, NO_ADDON);
+      assert.deepEqual([status, stdout], [64, '']);
+      assert.match(stderr, sentence);
+      assert.match(stderr, /^virtio-media-bridge: .+ \(see virtio-media-bridge( \w+)? --help\)\n$/);
+    });
+
+  it('takes options without a command for serve', () => {
+    const { status, stderr } = run(['--socket-path=/nonexistent/a.sock', '--verbosity=debug'], NO_ADDON);
+    assert.equal(status, 64);
+    assert.match(stderr, /--device is missing.*see virtio-media-bridge serve --help/);
+  });
+
+  it('tells a descriptor that is not open from one of the wrong kind', () => {
+    assert.match(run(['--device=a', '--fd=77'], NO_ADDON).stderr, /--fd 77 is not open/);
+    const fd = openSync('/dev/null', 'r');
+    const { status, stderr } = run(['--device=a', '--fd=3'], NO_ADDON, [fd]);
+    closeSync(fd);
+    assert.equal(status, 64);
+    assert.match(stderr, /--fd 3 is not a socket/);
+  });
+
+  it('says that the addon is not built, or is of another machine', () => {
+    const absent = run(['serve', ...PAIR], NO_ADDON);
+    assert.equal(absent.status, 71);
+    assert.match(absent.stderr, /addon is not built.*npm run build:addon/);
+    const folder = mkdtempSync(join(tmpdir(), 'vmb-addon-'));
+    const path = join(folder, 'wrong.node');
+    closeSync(openSync(path, 'w'));
+    const wrong = run(['serve', ...PAIR], { VMB_ADDON: path });
+    rmSync(folder, { recursive: true });
+    assert.equal(wrong.status, 71);
+    assert.match(wrong.stderr, /does not load here.*npm run build:addon/);
+  });
+
+  it('tells a path that is missing from one that is no node', () => {
+    const missing = run(['inspect', '/nonexistent'], NO_ADDON);
+    assert.equal(missing.status, 66);
+    assert.match(missing.stderr, /there is no \/nonexistent: .*list/);
+    const wrong = run(['inspect', '/dev/null'], NO_ADDON);
+    assert.equal(wrong.status, 65);
+    assert.match(wrong.stderr, /\/dev\/null is no V4L2 node/);
+  });
+});

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { Camera, captureType, NoFrames } from '../../../src/client/camera.js';
+import { FrontEnd } from '../../../src/client/front-end.js';
+import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { type FakeBackend, fakeBackend } from './fake-backend.js';
+import { cameraConfig, FakeCamera, FRAME_BYTES } from './fake-camera.js';
+
+describe('Camera', () => {
+  let backend: FakeBackend;
+  let frontEnd: FrontEnd;
+  let camera: FakeCamera;
+  let driver: GuestDriver;
+
+  async function connect(fourcc = 'YUYV'): Promise<void> {
+    camera = new FakeCamera(fourcc);
+    const pair = fakeBackend({ config: cameraConfig, device: camera.device });
+    backend = pair.backend;
+    frontEnd = await FrontEnd.connect(pair.fd);
+    driver = await GuestDriver.probe(frontEnd);
+  }
+
+  afterEach(() => {
+    frontEnd.close();
+    backend.close();
+  });
+
+  it('streams frames through the SHM window, in order and whole', async () => {
+    await connect();
+    const { deviceCaps, card } = await frontEnd.readConfig();
+    assert.equal(card, 'Fake camera');
+    const source = await Camera.open(driver, deviceCaps);
+    assert.equal(source.format.fourcc, 'YUYV');
+    await source.start();
+    const seen: number[] = [];
+    for await (const frame of source.frames(10)) {
+      assert.equal(frame.bytesused, FRAME_BYTES);
+      assert.equal(frame.planes.length, 1);
+      assert.equal(frame.planes[0]![0], 16 + frame.sequence);
+      assert.equal(frame.timestamp, 100 + frame.sequence);
+      seen.push(frame.sequence);
+    }
+    assert.deepEqual(seen, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    await source.release();
+    assert.deepEqual(driver.complaints, []);
+    assert.equal(driver.postedEvents, 16);
+    assert.equal(frontEnd.sharedMemory.mapped, 1);
+    assert.equal(camera.ioctls.at(-2), 19, 'STREAMOFF');
+    assert.equal(camera.ioctls.at(-1), 8, 'REQBUFS');
+  });
+
+  it('gives up with a sentence when no frame comes', async () => {
+    await connect();
+    camera.stalled = true;
+    const source = await Camera.open(driver, 1, { timeout: 50 });
+    await source.start();
+    await assert.rejects(
+      async () => {
+        for await (const _ of source.frames(1)) assert.fail();
+      },
+      (error: Error) => error instanceof NoFrames && /no frame came within 0.05 s/.test(error.message),
+    );
+    await source.release();
+  });
+
+  it('names what the device offers when it does not take the format', async () => {
+    await connect();
+    await assert.rejects(Camera.open(driver, 1, { format: 'NV12' }), /does not take NV12; it offers YUYV/);
+    await connectedStill();
+  });
+
+  it('takes the format it prefers only where the device has it', async () => {
+    await connect('MJPG');
+    const source = await Camera.open(driver, 1, { prefer: ['JPEG', 'MJPG'] });
+    assert.equal(source.format.fourcc, 'MJPG');
+  });
+
+  it('knows the buffer type of a camera, and that a codec is none', () => {
+    assert.equal(captureType(0x0420_0001), 1);
+    assert.equal(captureType(0x0420_1000), 9);
+    assert.throws(() => captureType(0x0420_8000), /no camera/);
+  });
+
+  async function connectedStill(): Promise<void> {
+    assert.equal((await frontEnd.readConfig()).card, 'Fake camera');
+  }
+});

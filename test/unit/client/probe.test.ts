@@ -1,0 +1,154 @@
+import assert from 'node:assert/strict';
+import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PNG } from 'pngjs';
+import { exitCodeOf } from '../../../src/cli/exit.js';
+import { probe, wishesOf } from '../../../src/cli/probe.js';
+import { type FdPoller, native } from '../../../src/native.js';
+import { FakeBackend, type FakeOptions } from './fake-backend.js';
+import { cameraConfig, FakeCamera } from './fake-camera.js';
+
+const given = {
+  socket: '',
+  frames: '30',
+  output: undefined,
+  format: undefined,
+  size: undefined,
+  json: undefined,
+  timeout: '5',
+};
+
+describe('probe', () => {
+  let directory: string;
+  let socket: string;
+  let listener: number;
+  let poller: FdPoller;
+  let backends: FakeBackend[];
+  let options: FakeOptions;
+
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), 'probe-'));
+    socket = join(directory, 'bridge.sock');
+    listener = native.listen(socket);
+    backends = [];
+    options = { config: cameraConfig, device: new FakeCamera().device };
+    poller = new native.FdPoller(listener, () => {
+      backends.push(new FakeBackend(native.accept(listener), options));
+    });
+    poller.watch(1);
+  });
+
+  afterEach(() => {
+    poller.close();
+    closeSync(listener);
+    for (const backend of backends) backend.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  /** What the command printed on stdout. */
+  async function run(more: Record<string, unknown>): Promise<string> {
+    const lines: string[] = [];
+    const { log } = console;
+    const { write } = process.stderr;
+    console.log = (line: string) => lines.push(line);
+    process.stderr.write = () => true;
+    try {
+      await probe.handler({ _: [], $0: '', ...given, socket, ...more } as never);
+    } finally {
+      console.log = log;
+      process.stderr.write = write;
+    }
+    return lines.join('\n');
+  }
+
+  it('says what the bridge is and how fast its frames are', async () => {
+    const text = await run({ frames: '5' });
+    assert.match(text, /bridge\.sock: the bridge works/);
+    assert.match(text, /card +Fake camera/);
+    assert.match(text, /capabilities +VIDEO_CAPTURE EXT_PIX_FORMAT STREAMING/);
+    assert.match(text, /virtio +RING_INDIRECT_DESC RING_EVENT_IDX VERSION_1/);
+    assert.match(text, /capture +YUYV 4x2, 4 buffers, 1 SHM mapping for all of them/);
+    assert.match(text, /frames +5, 1\.00 fps \(.* as they arrived\), 0 dropped, 0 damaged, 80 bytes/);
+  });
+
+  it('prints the same as one JSON object', async () => {
+    const report = JSON.parse(await run({ frames: '3', json: true }));
+    assert.equal(report.card, 'Fake camera');
+    assert.equal(report.sharedMemory, 1 << 20);
+    assert.equal(report.capture.frames, 3);
+    assert.equal(report.capture.fps, 1);
+    assert.equal(report.capture.mappings, 1);
+    assert.deepEqual(report.queues[0].formats[0].fourcc, 'YUYV');
+  });
+
+  it('writes the last frame as a picture', async () => {
+    const output = join(directory, 'picture.png');
+    await run({ frames: '4', output });
+    const png = PNG.sync.read(readFileSync(output));
+    assert.deepEqual([png.width, png.height], [4, 2]);
+    // Luma 16 + 3 of BT.601 limited range: 3 * 255 / 219 = 3.49.
+    assert.deepEqual([...png.data.subarray(0, 4)], [3, 3, 3, 255]);
+  });
+
+  it('writes every frame raw', async () => {
+    const output = join(directory, 'frames.raw');
+    await run({ frames: '3', output });
+    const raw = readFileSync(output);
+    assert.equal(raw.length, 48);
+    assert.deepEqual([raw[0], raw[16], raw[32]], [16, 17, 18]);
+  });
+
+  it('only asks where no frames are wanted', async () => {
+    const report = JSON.parse(await run({ frames: '0', json: true }));
+    assert.equal(report.capture, null);
+  });
+
+  it('names the cure when nobody serves the socket', async () => {
+    await assert.rejects(run({ socket: join(directory, 'none.sock') }), (error: Error) => {
+      assert.equal(exitCodeOf(error), 69);
+      assert.match(error.message, /nobody serves .*none\.sock: start the bridge first/);
+      return true;
+    });
+  });
+
+  it('says so when the camera delivers nothing, and leaves no file', async () => {
+    const camera = new FakeCamera();
+    camera.stalled = true;
+    options = { config: cameraConfig, device: camera.device };
+    const output = join(directory, 'none.png');
+    await assert.rejects(run({ timeout: '0.05', output }), (error: Error) => {
+      assert.equal(exitCodeOf(error), 74);
+      assert.match(error.message, /no frame came within 0\.05 s: look at the camera/);
+      return true;
+    });
+    assert.throws(() => readFileSync(output), { code: 'ENOENT' });
+  });
+
+  it('says so when the other side is silent, or no back-end at all', async () => {
+    options = { silent: [24] };
+    await assert.rejects(run({ timeout: '0.05' }), (error: Error) => {
+      assert.equal(exitCodeOf(error), 76);
+      assert.match(error.message, /GET_CONFIG: no answer in 0\.05 s/);
+      return true;
+    });
+  });
+
+  it('refuses options that make no sense before it connects', () => {
+    const wrong: [Record<string, string>, RegExp][] = [
+      [{ size: '640' }, /--size must be a width and a height/],
+      [{ size: '0x480' }, /--size/],
+      [{ frames: '-1' }, /--frames must be a whole number/],
+      [{ frames: '0', output: 'a.png' }, /--output needs --frames/],
+      [{ timeout: 'soon' }, /--timeout must be a number of seconds/],
+      [{ timeout: '0' }, /--timeout/],
+      [{ output: 'picture.gif' }, /--output must end in one of \.png/],
+      [{ format: 'TOOLONG' }, /--format: TOOLONG is no FOURCC/],
+    ];
+    for (const [more, sentence] of wrong)
+      assert.throws(
+        () => wishesOf({ ...given, socket, ...more }),
+        (error: Error) => exitCodeOf(error) === 64 && sentence.test(error.message),
+      );
+  });
+});

@@ -1,0 +1,218 @@
+/** What is said about a node, asked of fake nodes. */
+import assert from 'node:assert/strict';
+import type { HostNodeEntry } from '../../../src/v4l2/discovery.js';
+import { type Depth, type Survey, surveyNode } from '../../../src/v4l2/survey.js';
+import { EACCES, EBUSY, ENOTTY, type FakeDescription, FakeNode } from './fake-node.js';
+
+const CAPTURE_STREAMING = 0x04200001;
+const MMAP_USERPTR_DMABUF = 0x07;
+
+const node: HostNodeEntry = {
+  name: 'video0',
+  path: '/dev/video0',
+  class: 'video',
+  title: 'fake-vid-cap',
+  index: 0,
+  driver: 'fake',
+  device: '/sys/devices/fake',
+  links: [],
+};
+
+const camera: FakeDescription = {
+  deviceCaps: CAPTURE_STREAMING,
+  bufferCapabilities: MMAP_USERPTR_DMABUF,
+  formats: {
+    1: [
+      {
+        fourcc: 'YUYV',
+        description: 'YUYV 4:2:2',
+        sizes: [
+          [
+            640,
+            480,
+            [
+              [1, 30],
+              [1, 15],
+            ],
+          ],
+          [320, 240, [[1001, 30000]]],
+        ],
+      },
+      {
+        fourcc: 'MJPG',
+        flags: 1,
+        range: [
+          [16, 1920, 8],
+          [24, 1080, 4],
+        ],
+      },
+    ],
+  },
+};
+
+async function survey(description: FakeDescription, depth: Depth = 'full'): Promise<Survey> {
+  const file = new FakeNode(description);
+  const result = await surveyNode(node, depth, file);
+  assert.equal(file.isClosed, true);
+  return result;
+}
+
+describe('v4l2/survey', () => {
+  it('reads identity, formats, sizes, intervals and memory types', async () => {
+    const { identity, kind, queues, serveable, reason } = await survey(camera);
+    assert.deepEqual(identity, {
+      driver: 'fake',
+      card: 'Fake Card',
+      busInfo: 'platform:fake',
+      deviceCaps: CAPTURE_STREAMING,
+    });
+    assert.deepEqual([kind, serveable, reason], ['capture', true, null]);
+    const [queue] = queues;
+    assert.deepEqual(
+      [queue!.name, queue!.memory, queue!.exportable],
+      ['VIDEO_CAPTURE', ['MMAP', 'USERPTR', 'DMABUF'], true],
+    );
+    const [yuyv, mjpg] = queue!.formats;
+    assert.deepEqual(yuyv, {
+      fourcc: 'YUYV',
+      description: 'YUYV 4:2:2',
+      compressed: false,
+      emulated: false,
+      sizes: [
+        {
+          width: 640,
+          height: 480,
+          intervals: [
+            { numerator: 1, denominator: 30 },
+            { numerator: 1, denominator: 15 },
+          ],
+        },
+        { width: 320, height: 240, intervals: [{ numerator: 1001, denominator: 30000 }] },
+      ],
+    });
+    assert.equal(mjpg!.compressed, true);
+    assert.deepEqual(mjpg!.sizes, [
+      {
+        width: 1920,
+        height: 1080,
+        range: { minWidth: 16, minHeight: 24, stepWidth: 8, stepHeight: 4 },
+        intervals: [],
+      },
+    ]);
+  });
+
+  it('asks for no size, interval or control in a summary', async () => {
+    const file = new FakeNode(camera);
+    const { queues } = await surveyNode(node, 'summary', file);
+    assert.deepEqual(queues[0]!.formats[0]!.sizes, []);
+    for (const nr of [74, 75, 103]) assert.equal(file.asked.includes(nr), false);
+  });
+
+  it('takes capabilities for device_caps of a driver that has none', async () => {
+    const { identity } = await survey({ capabilities: CAPTURE_STREAMING, deviceCaps: 0xdead });
+    assert.equal(identity!.deviceCaps, CAPTURE_STREAMING);
+  });
+
+  it('tries each memory type where REQBUFS names none', async () => {
+    const { queues } = await survey({ ...camera, bufferCapabilities: 0, memory: [1, 4] });
+    assert.deepEqual(queues[0]!.memory, ['MMAP', 'DMABUF']);
+  });
+
+  it('knows a driver without EXPBUF', async () => {
+    const { queues } = await survey({ ...camera, exportErrno: ENOTTY });
+    assert.equal(queues[0]!.exportable, false);
+  });
+
+  it('does not ask about buffers where the driver has no streaming I/O', async () => {
+    const file = new FakeNode({ ...camera, deviceCaps: 0x01000001 });
+    const { queues, serveable, reason } = await surveyNode(node, 'full', file);
+    assert.deepEqual([queues[0]!.memory, serveable, file.asked.includes(8)], [[], false, false]);
+    assert.match(reason!, /read\(\) and write\(\)/);
+  });
+
+  it('says that another program has the queue', async () => {
+    const { queues, serveable, reason } = await survey({ ...camera, requestErrno: EBUSY });
+    assert.deepEqual([queues[0]!.memory, queues[0]!.exportable, serveable], [null, null, false]);
+    assert.match(reason!, /another program is streaming.*fuser -v \/dev\/video0/);
+  });
+
+  it('says why a node cannot be opened, with the cure', async () => {
+    const { identity, kind, serveable, reason } = await survey({ openErrno: EACCES });
+    assert.deepEqual([identity, kind, serveable], [undefined, 'unknown', false]);
+    assert.match(reason!, /usermod -aG video/);
+    assert.match((await survey({ openErrno: 117 })).reason!, /errno 117/);
+  });
+
+  it('opens no sub-device', async () => {
+    const file = new FakeNode({});
+    const result = await surveyNode({ ...node, class: 'v4l-subdev' }, 'full', file);
+    assert.deepEqual([result.kind, result.serveable, file.asked], ['subdevice', false, []]);
+  });
+
+  it('gives up on a node that does not answer, and keeps what it was told', async () => {
+    const file = new FakeNode({ ...camera, hangsAt: 2 });
+    const { identity, serveable, reason } = await surveyNode(node, 'full', file, 50);
+    assert.deepEqual([identity!.card, serveable, file.isClosed], ['Fake Card', false, true]);
+    assert.match(reason!, /did not answer within 0.05 s/);
+  });
+
+  it('reads controls: signed ranges, values, menus with holes, integer menus', async () => {
+    const { controls } = await survey({
+      ...camera,
+      controls: [
+        { id: 0x980001, type: 6, name: 'User Controls' },
+        {
+          id: 0x980900,
+          type: 1,
+          name: 'Brightness',
+          minimum: -64n,
+          maximum: 64n,
+          defaultValue: -3n,
+          value: -7,
+        },
+        { id: 0x980902, type: 3, name: 'Mode', maximum: 3n, value: 2, menu: { 0: 'Off', 2: 'On' } },
+        {
+          id: 0x980903,
+          type: 9,
+          name: 'Frequency',
+          maximum: 1n,
+          value: 1,
+          flags: 0x4,
+          menu: { 0: -50n, 1: 60n },
+        },
+        { id: 0x980904, type: 1, name: 'Dead', flags: 0x1, value: 1 },
+        { id: 0x980905, type: 0x100, name: 'Table', flags: 0x110, value: 1 },
+        { id: 0x980906, type: 4, name: 'Go', value: 1 },
+        { id: 0x980907, type: 5, name: 'Long', minimum: -(2n ** 63n), maximum: 2n ** 53n - 1n, value: 1 },
+        { id: 0x980908, type: 8, name: 'Bits', maximum: 0x80000000n, value: -0x80000000, elements: 2 },
+      ],
+    });
+    assert.deepEqual(
+      controls.map(({ name }) => name),
+      ['Brightness', 'Mode', 'Frequency', 'Table', 'Go', 'Long', 'Bits'],
+    );
+    const [brightness, mode, frequency, table, go, long, bits] = controls;
+    assert.deepEqual(
+      [brightness!.minimum, brightness!.maximum, brightness!.defaultValue, brightness!.value],
+      [-64, 64, -3, -7],
+    );
+    assert.deepEqual(mode!.menu, [
+      { index: 0, name: 'Off' },
+      { index: 2, name: 'On' },
+    ]);
+    assert.deepEqual(
+      frequency!.menu.map(({ name }) => name),
+      ['-50', '60'],
+    );
+    assert.equal(frequency!.readOnly, true);
+    assert.deepEqual([table!.value, table!.inactive, go!.value], [undefined, true, undefined]);
+    assert.deepEqual([long!.minimum, long!.maximum], ['-9223372036854775808', 2 ** 53 - 1]);
+    assert.deepEqual([bits!.value, bits!.elements, long!.elements], [0x80000000, 2, 1]);
+  });
+
+  it('ends with a driver that enumerates for ever', async () => {
+    const formats = Array.from({ length: 1000 }, () => ({ fourcc: 'YUYV' }));
+    const { queues } = await survey({ ...camera, formats: { 1: formats } }, 'summary');
+    assert.equal(queues[0]!.formats.length, 256);
+  });
+});

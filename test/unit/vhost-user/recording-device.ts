@@ -1,0 +1,96 @@
+/** A FAKE device: it records what the back-end tells it, and answers every command with `echo:` and the command. */
+import type { Device } from '../../../src/vhost-user/backend.js';
+import type { SharedMemoryTransport } from '../../../src/vhost-user/frontend.js';
+import type { Chain } from '../../../src/virtio/chain.js';
+import type { GuestMemory } from '../../../src/virtio/guest-memory.js';
+import type { Queue } from '../../../src/virtio/queue.js';
+
+export class RecordingDevice implements Device {
+  readonly config = Uint8Array.from({ length: 40 }, (_, index) => index + 1);
+  readonly calls: string[] = [];
+  readonly queues: (Queue | null)[] = [null, null];
+  memory: GuestMemory | null = null;
+  transport: SharedMemoryTransport | null = null;
+  /** Keep commands instead of answering them; they are answered when the queue stops. */
+  parks = false;
+  readonly parked: Chain[] = [];
+  /** Thrown by the next call of this name. */
+  fails = '';
+  /** Called at each queueStarted. */
+  onStarted: (index: number) => void = () => {};
+
+  constructor(readonly sharedMemorySize = 0x1_0000_0000) {}
+
+  connected(memory: GuestMemory, transport: SharedMemoryTransport): void {
+    this.#record('connected');
+    this.memory = memory;
+    this.transport = transport;
+  }
+
+  queueStarted(index: number, queue: Queue): void {
+    this.#record(`started ${index} at ${queue.nextAvailable}`);
+    this.queues[index] = queue;
+    this.onStarted(index);
+    this.#scan(index);
+  }
+
+  queueKicked(index: number): void {
+    this.#record(`kicked ${index}`);
+    this.#scan(index);
+  }
+
+  queueStopped(index: number): void {
+    this.#record(`stopped ${index}`);
+    const queue = this.queues[index];
+    for (const chain of index === 0 ? this.parked.splice(0) : [])
+      queue?.push(chain, chain.reply([Buffer.from('stopped')]));
+    this.queues[index] = null;
+  }
+
+  reset(): void {
+    this.#record('reset');
+  }
+
+  disconnected(): void {
+    this.#record('disconnected');
+  }
+
+  /** Sends one event; false: no descriptor for it. */
+  event(text: string): boolean {
+    const queue = this.queues[1];
+    const chain = queue?.pop();
+    if (!queue || !chain) return false;
+    queue.push(chain, chain.reply([Buffer.from(text)]));
+    queue.notify();
+    return true;
+  }
+
+  /** The calls so far, kicks apart: those may be spurious. */
+  get history(): string[] {
+    return this.calls.filter((call) => !call.startsWith('kicked'));
+  }
+
+  forget(): void {
+    this.calls.length = 0;
+  }
+
+  #record(call: string): void {
+    this.calls.push(call);
+    if (this.fails !== '' && call.startsWith(this.fails)) {
+      this.fails = '';
+      throw new Error(`the device failed in ${call}`);
+    }
+  }
+
+  #scan(index: number): void {
+    const queue = this.queues[index];
+    if (!queue) return;
+    do {
+      for (let chain = index === 0 ? queue.pop() : null; chain; chain = queue.pop()) {
+        if (this.parks) this.parked.push(chain);
+        else queue.push(chain, chain.reply([Buffer.from('echo:'), chain.readable]));
+      }
+    } while (queue.enableKicks());
+    queue.notify();
+  }
+}
