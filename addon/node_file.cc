@@ -155,8 +155,7 @@ void NodeFile::Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value don
 void NodeFile::OnWake() {
   const Napi::HandleScope scope(Env());
   Ref();
-  // First what is done, then what is ready: a buffer that a call made ready comes after the call's own
-  // answer.
+  // First what is done, then what is ready: the answer to QBUF comes before the frame that it brought.
   for (const int error : lane_->TakeResults()) Complete(error);
   // What the watcher reports before the completion of open() stays for later.
   const uint32_t events = state_ == State::kOpen ? wake_->Take() : 0;
@@ -169,7 +168,7 @@ void NodeFile::Complete(int error) {
   if (pending_.empty()) return;
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);
-  const Pending pending = std::move(pending_.front());
+  Pending pending = std::move(pending_.front());
   pending_.pop_front();
   Advance(pending.step, error);
   const Napi::Object kept = pending.kept.Value();
@@ -182,6 +181,8 @@ void NodeFile::Complete(int error) {
     }
     Deliver(object.As<Napi::Object>(), *pending.call, copied, error);
   }
+  // What the call still holds, memory or a descriptor, is let go before anybody hears that it is over.
+  pending.call.reset();
   const Napi::Value done = kept.Get(0u);
   if (done.IsFunction()) CallFromLoop(env, done, {Napi::Number::New(env, error)});
 }

@@ -9,23 +9,26 @@
 namespace vmb {
 
 void NodeLane::Submit(std::shared_ptr<NodeCall> call) {
-  {
-    const std::lock_guard lock(mutex_);
-    calls_.push_back(std::move(call));
-    if (!running_) {
-      auto self = std::make_unique<std::shared_ptr<NodeLane>>(shared_from_this());
-      if (const int error = StartThread(Main, self.get(), nullptr)) {
-        calls_.pop_back();
-        results_.push_back(error);
-      } else {
-        self.release();
-        running_ = true;
-      }
-    }
+  const std::lock_guard lock(mutex_);
+  calls_.push_back(std::move(call));
+  const int error = running_ ? 0 : Start();
+  if (error == 0) {
     submitted_.notify_one();
-    if (running_) return;
+    return;
   }
+  // Without a thread there was nothing before it in the queue either.
+  calls_.pop_back();
+  results_.push_back(error);
   wake_->Send();
+}
+
+int NodeLane::Start() {
+  auto self = std::make_unique<std::shared_ptr<NodeLane>>(shared_from_this());
+  const int error = StartThread(Main, self.get(), nullptr);
+  if (error != 0) return error;
+  self.release();
+  running_ = true;
+  return 0;
 }
 
 std::vector<int> NodeLane::TakeResults() {

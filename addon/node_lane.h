@@ -29,6 +29,7 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
   const std::shared_ptr<LoopWake>& wake() const { return wake_; }
 
  private:
+  int Start();
   static void* Main(void* lane);
   void Work();
 

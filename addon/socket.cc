@@ -1,6 +1,7 @@
 #include "socket.h"
 
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,7 +27,8 @@ struct ControlBuffer {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxDescriptors * sizeof(int))> bytes{};
 };
 
-/** Returns an errno: a path may be too long, and an empty one or a zero byte would make it an abstract name. */
+/** Returns an errno: a path may be too long, and an empty one or a zero byte would make it an abstract name.
+ */
 int ToAddress(const std::string& path, sockaddr_un& address) {
   if (path.empty() || path.find('\0') != std::string::npos) return EINVAL;
   if (path.size() >= sizeof address.sun_path) return ENAMETOOLONG;
@@ -211,6 +213,15 @@ Napi::Value Send(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, sent < 0 ? -errno : static_cast<double>(sent));
 }
 
+Napi::Value UnreadBytes(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "unreadBytes");
+  const int fd = arguments.Descriptor(0);
+  if (!arguments.ok()) return info.Env().Undefined();
+  int bytes = 0;
+  const int status = ioctl(fd, TIOCOUTQ, &bytes);
+  return Napi::Number::New(info.Env(), status < 0 ? -errno : bytes);
+}
+
 }  // namespace
 
 void ExportSocket(Napi::Env env, Napi::Object exports) {
@@ -220,6 +231,7 @@ void ExportSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("accept", Napi::Function::New<Accept>(env, "accept"));
   exports.Set("receive", Napi::Function::New<Receive>(env, "receive"));
   exports.Set("send", Napi::Function::New<Send>(env, "send"));
+  exports.Set("unreadBytes", Napi::Function::New<UnreadBytes>(env, "unreadBytes"));
 }
 
 }  // namespace vmb

@@ -126,14 +126,15 @@ class Service {
       return;
     }
     log.info('a front-end connected', { device: this.node.path });
-    this.#device = new MediaDevice(this.node, this.description, this.options);
+    const device = new MediaDevice(this.node, this.description, this.options);
     const { frontend, memSlots } = this.options;
     this.#backend = new Backend({
       fd,
-      device: this.#device,
+      device,
       options: { frontend, memSlots },
       onEnd: (error) => this.#left(error),
     });
+    this.#device = device;
   }
 
   #left(error: Error | null): void {

@@ -22,6 +22,7 @@ export const Errno = {
   ENODATA: 61,
   EPROTO: 71,
   EMSGSIZE: 90,
+  ECONNRESET: 104,
   ETIMEDOUT: 110,
 } as const;
 

@@ -107,14 +107,14 @@ export interface Native {
   /** One sendmsg of all bytes with the descriptors on the first one: bytes sent, or -errno. Never blocks, no SIGPIPE. */
   send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): number;
 
-  /** Bytes sent on a stream socket that the peer has not read yet (SIOCOUTQ), or -errno. */
+  /** Memory held by what was sent on a stream socket and not read by the peer yet (SIOCOUTQ), 0: all was read. Or -errno. */
   unreadBytes(fd: number): number;
 
   /** A new eventfd (EFD_NONBLOCK). Throws. */
   eventFd(): number;
   /** Whether the descriptor is an eventfd: only then is it safe to read or write it. */
   isEventFd(fd: number): boolean;
-  /** The eventfd's count, which becomes 0. Never blocks, whatever the descriptor's flags. */
+  /** The eventfd's count, which becomes 0, or -errno. Never blocks, whatever the descriptor's flags. */
   drain(fd: number): number;
   /** Adds 1 to the eventfd; a saturated counter is no error. Returns an errno. Never blocks. */
   signal(fd: number): number;

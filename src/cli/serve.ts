@@ -2,6 +2,7 @@
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
+import { dialectOptions } from '../vhost-user/dialect.js';
 import { listeningDescriptors } from './activation.js';
 import { ExitCode, OperatorError } from './exit.js';
 import { pairsOf } from './pairs.js';
@@ -12,13 +13,6 @@ import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 const STOP_TIMEOUT_MS = 800;
 
 const mmapModes: readonly ServeOptions['mmap'][] = ['auto', 'arena', 'direct'];
-const frontends: readonly ServeOptions['frontend'][] = [
-  'auto',
-  'qemu',
-  'crosvm',
-  'libkrun',
-  'cloud-hypervisor',
-];
 
 const several = { type: 'string', array: true, nargs: 1 } as const;
 const one = { type: 'string', nargs: 1 } as const;
@@ -51,7 +45,7 @@ const flags = {
   },
   frontend: {
     ...one,
-    choices: frontends,
+    choices: dialectOptions,
     default: 'auto',
     describe: 'which VMM connects; auto tells by what it negotiates',
   },

@@ -1,6 +1,5 @@
 /** QUERYBUF, QBUF and PREPARE_BUF: a record, its planes, and where the memory of USERPTR planes lies. */
 import { ioctlCommand, responseHeader } from '../media/protocol.js';
-import { Ioctl } from '../v4l2/ioctls.js';
 import { BufferType, buffer as bufferRecord, plane as planeRecord } from '../v4l2/layout.js';
 import type { BufferRecord, PlaneRecord } from './event-lane.js';
 import type { GuestDriver } from './guest-driver.js';
@@ -45,13 +44,13 @@ export async function bufferIoctl(
   );
   const [command, record, planePiece, sgPiece, response] = block.pieces;
   driver.writeIoctl(block.bytes(0), sessionId, nr);
-  block.bytes(1).set(encoded(bufferRecord, fields));
+  const sent = encoded(bufferRecord, fields);
+  block.bytes(1).set(sent);
   block.bytes(2).set(planes);
   block.bytes(3).set(lists);
   const operation = driver.operation(nr);
-  const { type = 0, index = 0 } = fields;
   const answered = ({ errno }: Answer) => {
-    if (errno === 0 && nr === Ioctl.QBUF) driver.queued.queue(sessionId, type, index);
+    if (errno === 0) driver.queued.answered(sessionId, nr, sent);
   };
   const answer = await driver.transact({
     operation,

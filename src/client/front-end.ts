@@ -215,8 +215,11 @@ export class FrontEnd implements Machine {
 
   /** QEMU's big lock: held through every section and every question. */
   async #turn(): Promise<void> {
-    await this.#section;
-    await this.control.idle();
+    for (let section: Promise<void> | undefined; section !== this.#section; ) {
+      section = this.#section;
+      await section;
+      await this.control.idle();
+    }
   }
 
   #judge(request: number, map: MapRequest | undefined): Verdict | Promise<Verdict> {

@@ -16,9 +16,8 @@ import {
   openResponse,
   responseHeader,
 } from '../media/protocol.js';
-import { type Field, type Struct, struct, u32, type ValueOf } from '../struct.js';
-import { type Direction, Ioctl, ioctls } from '../v4l2/ioctls.js';
-import { requestBuffers } from '../v4l2/layout.js';
+import type { Field, Struct, ValueOf } from '../struct.js';
+import { type Direction, ioctls } from '../v4l2/ioctls.js';
 import { CommandLane, type LaneOptions } from './command-lane.js';
 import { type DriverQueue, RingError } from './driver-queue.js';
 import { EventLane, type MediaEvent } from './event-lane.js';
@@ -30,8 +29,6 @@ import { QueuedBuffers } from './queued-buffers.js';
 import { encoded } from './record.js';
 import { type Answer, checked, readAnswer, type Transaction } from './transaction.js';
 
-/** What STREAMON and STREAMOFF point to. */
-const stream = struct({ type: u32 });
 /** CLOSE's reserved word holds what the driver's last command left there. */
 const STALE = 0x5a5a_0067;
 /** G_INPUT, G_OUTPUT: the Linux driver sends them as read-write, against their _IOR. */
@@ -118,6 +115,7 @@ export class GuestDriver {
     commandHeader.write(block.bytes(0), { command: Command.OPEN, reserved: 0 });
     const answer = await this.#execute(this.#simple('OPEN', block), openResponse.size);
     const { sessionId } = openResponse.read(answer.whole);
+    if (this.#inboxes.has(sessionId)) this.complaints.push(`OPEN gave session ${sessionId}, which is open`);
     this.#inboxes.set(sessionId, new Inbox());
     return sessionId;
   }
@@ -154,13 +152,16 @@ export class GuestDriver {
     const [command, data, response] = block.pieces;
     this.writeIoctl(block.bytes(0), sessionId, nr);
     block.bytes(1).set(payload.subarray(0, size));
+    const sent = Buffer.from(block.bytes(1));
     // The payload of a read-write ioctl is the same memory in both parts.
     const transaction = {
       operation,
       block,
       readable: direction === 'r' ? [command] : [command, data],
       writable: direction === 'w' ? [response] : [response, data],
-      answered: (answer: Answer) => this.#bookkeep(sessionId, nr, block.bytes(1), answer),
+      answered: ({ errno }: Answer) => {
+        if (errno === 0) this.queued.answered(sessionId, nr, sent);
+      },
     };
     const needed = responseHeader.size + (direction === 'w' ? 0 : size);
     return (await this.#execute(transaction, needed)).payload;
@@ -299,15 +300,8 @@ export class GuestDriver {
   }
 
   #forget(sessionId: number): void {
-    this.queued.clearSession(sessionId);
+    this.queued.closed(sessionId);
     this.#inboxes.get(sessionId)?.close(new Error(`session ${sessionId} was closed`));
     this.#inboxes.delete(sessionId);
-  }
-
-  /** What the driver remembers of a plain ioctl that the device has answered. */
-  #bookkeep(sessionId: number, nr: number, payload: Uint8Array, { errno }: Answer): void {
-    if (errno !== 0) return;
-    if (nr === Ioctl.REQBUFS) this.queued.clear(sessionId, requestBuffers.read(payload).type);
-    if (nr === Ioctl.STREAMOFF) this.queued.clear(sessionId, stream.read(payload).type);
   }
 }

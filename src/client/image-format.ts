@@ -1,5 +1,11 @@
 /** What a v4l2_format says about a frame, single- or multi-planar. */
-import { format as formatRecord, pixFormat, pixFormatMplane, planePixFormat } from '../v4l2/layout.js';
+import {
+  format as formatRecord,
+  pixFormat,
+  pixFormatMplane,
+  planePixFormat,
+  VIDEO_MAX_PLANES,
+} from '../v4l2/layout.js';
 import type { Colour } from './colour.js';
 
 export interface ImagePlane {
@@ -19,11 +25,13 @@ export interface ImageFormat extends Colour {
 /** V4L2 marks big-endian variants in the top bit of the code. */
 const BIG_ENDIAN = 0x8000_0000;
 
+/** Hexadecimal where a byte is no printable letter. */
 export function fourccName(code: number): string {
   const raw = Buffer.alloc(4);
-  raw.writeUInt32LE(code & ~BIG_ENDIAN);
-  const name = raw.toString('latin1').trimEnd();
-  return code >= BIG_ENDIAN ? `${name}-BE` : name;
+  raw.writeUInt32LE((code & ~BIG_ENDIAN) >>> 0);
+  const name = raw.toString('latin1');
+  if (!/^[\x20-\x7e]{4}$/.test(name)) return `0x${code.toString(16).padStart(8, '0')}`;
+  return code >= BIG_ENDIAN ? `${name.trimEnd()}-BE` : name.trimEnd();
 }
 
 /** RangeError unless it is four characters or fewer, with or without -BE. */
@@ -36,13 +44,18 @@ export function fourccCode(name: string): number {
 
 export function readImageFormat(bytes: Uint8Array, multiplanar: boolean): ImageFormat {
   const { fmt } = formatRecord.read(bytes);
-  if (!multiplanar) {
-    const { pixelformat, bytesperline, sizeimage, ...rest } = pixFormat.read(fmt);
-    return { ...rest, fourcc: fourccName(pixelformat), planes: [{ bytesperline, sizeimage }] };
-  }
-  const { pixelformat, planeFmt, numPlanes, ...rest } = pixFormatMplane.read(fmt);
-  const planes = Array.from({ length: numPlanes }, (_, i) =>
-    planePixFormat.read(planeFmt, i * planePixFormat.size),
+  const record = multiplanar ? pixFormatMplane.read(fmt) : pixFormat.read(fmt);
+  const { width, height, pixelformat, colorspace, ycbcrEnc, quantization } = record;
+  const planes = 'planeFmt' in record ? planesOf(record) : [planeOf(record)];
+  return { fourcc: fourccName(pixelformat), width, height, planes, colorspace, ycbcrEnc, quantization };
+}
+
+function planesOf({ planeFmt, numPlanes }: ReturnType<typeof pixFormatMplane.read>): ImagePlane[] {
+  return Array.from({ length: Math.min(numPlanes, VIDEO_MAX_PLANES) }, (_, i) =>
+    planeOf(planePixFormat.read(planeFmt, i * planePixFormat.size)),
   );
-  return { ...rest, fourcc: fourccName(pixelformat), planes };
+}
+
+function planeOf({ bytesperline, sizeimage }: ImagePlane): ImagePlane {
+  return { bytesperline, sizeimage };
 }

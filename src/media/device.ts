@@ -97,14 +97,14 @@ export class MediaDevice {
   }
 
   queueStarted(index: number, queue: Queue): void {
-    if (index !== COMMANDQ) return this.#events.start(queue);
-    this.#commandq = queue;
-    this.#takeCommands(queue);
+    if (index === COMMANDQ) this.#commandq = queue;
+    else this.#events.start(queue);
+    this.#takeCommands();
   }
 
   queueKicked(index: number): void {
-    if (index !== COMMANDQ) this.#events.kicked();
-    else if (this.#commandq) this.#takeCommands(this.#commandq);
+    if (index === COMMANDQ) this.#takeCommands();
+    else this.#events.kicked();
   }
 
   /** Answers everything that waits: nothing of this queue is touched afterwards. EINTR: a program tries again. */
@@ -180,7 +180,10 @@ export class MediaDevice {
     command.answer(shared ? munmap(shared, command) : { status: Errno.EINVAL });
   }
 
-  #takeCommands(queue: Queue): void {
+  /** Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before. */
+  #takeCommands(): void {
+    const queue = this.#commandq;
+    if (!queue || !this.#events.running) return;
     do {
       while (this.#pending.size < MAX_COMMANDS) {
         const chain = queue.pop();
@@ -197,7 +200,7 @@ export class MediaDevice {
   #answered(command: CommandChain): void {
     const wasFull = this.#pending.size >= MAX_COMMANDS;
     this.#pending.delete(command);
-    if (wasFull) setImmediate(() => this.queueKicked(COMMANDQ));
+    if (wasFull) setImmediate(() => this.#takeCommands());
   }
 
   #dispatch(command: CommandChain): void {

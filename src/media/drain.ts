@@ -52,7 +52,7 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
     const held = queue.buffers.get(index);
     if (held) copyFrame(queue, held, host, session.context.shared);
     queue.queued.delete(index);
-    const { buffer: record, planes } = received(host);
+    const { buffer: record, planes } = received(held, host);
     events.sendBuffer(session.id, record, planes);
   }
   return 'empty';

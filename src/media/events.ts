@@ -23,6 +23,10 @@ export class EventQueue {
   #barriers: Barrier[] = [];
   #starved = new Set<() => void>();
 
+  get running(): boolean {
+    return this.#queue !== null;
+  }
+
   start(queue: Queue): void {
     this.#queue = queue;
     this.#pool = 0;

@@ -210,7 +210,6 @@ export class Backend implements VringOwner {
   started(vring: Vring, queue: Queue): void {
     this.#connect();
     if (this.#renegotiated || this.#vrings.some(({ remade }) => remade)) this.#reset();
-    vring.forget();
     this.#frontend.running = this.#vrings.every(({ running }) => running);
     this.#device.queueStarted(vring.index, queue);
   }

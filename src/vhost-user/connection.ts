@@ -10,9 +10,6 @@ export const MAX_UNSENT = 256 * 1024;
 /** Messages handled in one turn of the loop: other connections have theirs in between. */
 export const MESSAGES_PER_TURN = 64;
 
-/** The peer is gone. */
-export const ECONNRESET = 104;
-
 export type ProtocolErrorCode =
   | 'ERR_VHOST_VERSION'
   | 'ERR_VHOST_FLAGS'
@@ -83,7 +80,7 @@ export class Connection {
    * ECONNRESET: the peer is gone. Never throws, never calls back.
    */
   send(request: number, flags: number, body: Uint8Array, descriptors: readonly number[] = []): number {
-    if (this.#closed || this.#failed) return ECONNRESET;
+    if (this.#closed || this.#failed) return Errno.ECONNRESET;
     const head = header.encode({ request, flags: VERSION | flags, size: body.length });
     const message = Buffer.concat([head, body]);
     if (this.#unsent.length > 0 && descriptors.length > 0) return Errno.EAGAIN;
@@ -96,7 +93,7 @@ export class Connection {
 
   /** Bytes that the peer has not taken yet, or -errno. */
   get unreadBytes(): number {
-    return this.#closed ? -ECONNRESET : this.#unsentBytes + native.unreadBytes(this.#options.fd);
+    return this.#closed ? -Errno.ECONNRESET : this.#unsentBytes + native.unreadBytes(this.#options.fd);
   }
 
   /** Twice is harmless. onEnd is not called any more. */
@@ -152,7 +149,7 @@ export class Connection {
     while (this.#received < target.length) {
       const got = native.receive(this.#options.fd, target.subarray(this.#received));
       if (got === -Errno.EAGAIN) return false;
-      if (typeof got === 'number' && got !== -ECONNRESET) throw receiveError(-got);
+      if (typeof got === 'number' && got !== -Errno.ECONNRESET) throw receiveError(-got);
       if (typeof got === 'number' || !this.#take(got.length, got.descriptors)) {
         this.#end(null);
         return false;
@@ -231,14 +228,14 @@ export class Connection {
     this.#unsent = [];
     this.#unsentBytes = 0;
     this.#poller.watch(PollEvents.READABLE);
-    if (errno === Errno.EPIPE || errno === ECONNRESET) return ECONNRESET;
+    if (errno === Errno.EPIPE || errno === Errno.ECONNRESET) return Errno.ECONNRESET;
     return this.#failLater(new ProtocolError('ERR_VHOST_SOCKET', `sending failed: ${errnoName(errno)}`));
   }
 
   #failLater(error: ProtocolError): number {
     this.#failed = true;
     setImmediate(() => this.#failWith(error));
-    return ECONNRESET;
+    return Errno.ECONNRESET;
   }
 }
 

@@ -4,7 +4,7 @@ import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { native } from '../native.js';
 import { fileIdentity } from '../virtio/guest-memory.js';
-import { Connection, ECONNRESET, type Message, ProtocolError } from './connection.js';
+import { Connection, type Message, ProtocolError } from './connection.js';
 import { type Dialect, dialectOf } from './dialect.js';
 import { BackendRequest, HeaderFlags, SharedMemoryFlags, sharedMemoryMap } from './protocol.js';
 
@@ -121,7 +121,7 @@ export class Frontend implements SharedMemoryTransport {
     channel?.close();
     clearTimeout(this.#barrier);
     this.#barrier = undefined;
-    for (const { done } of this.#unanswered.splice(0)) this.#call(done, ECONNRESET);
+    for (const { done } of this.#unanswered.splice(0)) this.#call(done, Errno.ECONNRESET);
   }
 
   #send(
@@ -144,7 +144,7 @@ export class Frontend implements SharedMemoryTransport {
 
   #refusal(): number {
     if (!this.running || this.#size === 0 || this.#unanswered.length >= MAX_UNANSWERED) return Errno.EBUSY;
-    return this.#channel ? 0 : ECONNRESET;
+    return this.#channel ? 0 : Errno.ECONNRESET;
   }
 
   /** 0, or why nothing was sent. */
@@ -194,8 +194,8 @@ export class Frontend implements SharedMemoryTransport {
   }
 
   #passBarrier(): void {
-    const unread = this.#channel?.unreadBytes ?? -ECONNRESET;
-    const errno = unread === 0 ? 0 : unread < 0 ? ECONNRESET : Errno.ETIMEDOUT;
+    const unread = this.#channel?.unreadBytes ?? -Errno.ECONNRESET;
+    const errno = unread === 0 ? 0 : unread < 0 ? Errno.ECONNRESET : Errno.ETIMEDOUT;
     const now = Date.now();
     while (this.#unanswered[0] && (unread <= 0 || this.#unanswered[0].deadline <= now))
       this.#call(this.#unanswered.shift()!.done, errno);

@@ -1,7 +1,11 @@
 /** A listening unix socket: hands each connection to its owner. */
 import { closeSync, unlinkSync } from 'node:fs';
-import { log } from '../log.js';
+import { Errno, errnoName } from '../errno.js';
+import { log, warnLimited } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
+
+/** How long a full table of descriptors is left alone. */
+const RETRY_MS = 100;
 
 export class Listener {
   readonly #fd: number;
@@ -32,7 +36,20 @@ export class Listener {
   /** One a wake: the poll is level-triggered. */
   #accept(): void {
     const fd = native.accept(this.#fd);
-    if (fd >= 0) this.onConnection(fd);
+    if (fd >= 0) return this.#hand(fd);
+    if (fd === -Errno.EAGAIN) return;
+    // Out of descriptors, most likely: the connection stays in the backlog and would wake the loop without end.
+    warnLimited('accept', 'a connection cannot be accepted yet', { error: errnoName(-fd) });
+    this.#poller.watch(0);
+    setTimeout(() => !this.#closed && this.#poller.watch(PollEvents.READABLE), RETRY_MS);
+  }
+
+  #hand(fd: number): void {
+    try {
+      this.onConnection(fd);
+    } catch (error) {
+      log.error('a connection was dropped', { error: String(error) });
+    }
   }
 }
 

@@ -95,7 +95,10 @@ function guestPlanes(held: HeldBuffer, planes: Buffer): Buffer {
 }
 
 /** What EVT_DQBUF carries: the record as DQBUF returned it, without anything that is an address or a descriptor. */
-export function received(host: HostBuffer): { buffer: Uint8Array; planes: Uint8Array } {
+export function received(
+  held: HeldBuffer | undefined,
+  host: HostBuffer,
+): { buffer: Uint8Array; planes: Uint8Array } {
   const record = buffer.read(host.buffer);
   const planes = Buffer.alloc(VIDEO_MAX_PLANES * plane.size);
   if (host.planes) {
@@ -103,7 +106,8 @@ export function received(host: HostBuffer): { buffer: Uint8Array; planes: Uint8A
       plane.write(planes, { ...plane.read(host.planes, at), m: EMPTY }, at);
     }
   }
-  const flags = record.flags & ~(HIDDEN_FLAGS | BufferFlag.QUEUED | BufferFlag.DONE);
+  const hidden = HIDDEN_FLAGS | BufferFlag.QUEUED | BufferFlag.DONE;
+  const flags = (record.flags & ~hidden) | (held ? mappedFlag(held) : 0);
   return {
     buffer: buffer.encode({ ...record, flags, memory: Memory.MMAP, m: EMPTY, reserved2: 0, requestFd: 0 }),
     planes,

@@ -1,9 +1,11 @@
 /** The compiled command line: help, wrong usage, exit codes. Needs no addon, except where it says so. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { run } from './run.js';
+import { CLI, run } from './run.js';
 
 /** An addon that is not there: what succeeds with it has not loaded it. */
 const NO_ADDON = { VMB_ADDON: '/nonexistent/virtio_media_bridge.node' };
@@ -110,6 +112,24 @@ describe('command line', () => {
     closeSync(fd);
     assert.equal(status, 64);
     assert.match(stderr, /--fd 3 is not a socket/);
+  });
+
+  it('takes a socket from systemd, for its own process only', async () => {
+    const path = join(tmpdir(), `vmb-activation-${process.pid}.sock`);
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(path, resolve));
+    const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+    const serve = `exec "${process.execPath}" "${CLI}" serve --device /dev/null`;
+    const activated = (pid: string) =>
+      spawnSync('/bin/sh', ['-c', `LISTEN_PID=${pid} LISTEN_FDS=1 ${serve}`], {
+        encoding: 'utf8',
+        env: { ...process.env, ...NO_ADDON },
+        stdio: ['ignore', 'pipe', 'pipe', fd],
+      });
+    // 71: the options were right, and the addon was asked for.
+    assert.equal(activated('$$').status, 71);
+    assert.match(activated('1').stderr, /--socket-path is missing/);
+    await new Promise((resolve) => server.close(resolve));
   });
 
   it('says that the addon is not built, or is of another machine', () => {

@@ -22,6 +22,7 @@ describe('Camera', () => {
   afterEach(() => {
     frontEnd.close();
     backend.close();
+    camera.close();
   });
 
   it('streams frames through the SHM window, in order and whole', async () => {
@@ -46,6 +47,55 @@ describe('Camera', () => {
     assert.equal(frontEnd.sharedMemory.mapped, 1);
     assert.equal(camera.ioctls.at(-2), 19, 'STREAMOFF');
     assert.equal(camera.ioctls.at(-1), 8, 'REQBUFS');
+  });
+
+  it('streams frames of several planes', async () => {
+    await connect('NM12');
+    const source = await Camera.open(driver, 0x1000);
+    assert.deepEqual(
+      source.format.planes.map(({ sizeimage }) => sizeimage),
+      [8, 4],
+    );
+    await source.start();
+    let count = 0;
+    for await (const frame of source.frames(9)) {
+      assert.deepEqual([...frame.planes[0]!], new Array(8).fill(16 + count));
+      assert.deepEqual([...frame.planes[1]!], [128, 128, 128, 128]);
+      assert.equal(frame.bytesused, 12);
+      count++;
+    }
+    assert.equal(count, 9);
+    await source.release();
+    assert.deepEqual(driver.complaints, []);
+  });
+
+  it('streams frames into guest pages where there is no window', async () => {
+    await connect();
+    const { available } = driver.heap;
+    const source = await Camera.open(driver, 1, { memory: 'userptr', buffers: 3 });
+    await source.start();
+    assert.equal(source.buffers, 3);
+    let count = 0;
+    for await (const frame of source.frames(7)) assert.equal(frame.planes[0]![0], 16 + count++);
+    await source.release();
+    assert.equal(count, 7);
+    assert.equal(frontEnd.sharedMemory.mapped, 0);
+    assert.equal(driver.heap.available, available);
+  });
+
+  it('ends at the last buffer, and says which frames are damaged', async () => {
+    await connect();
+    camera.flags = 0x40;
+    const source = await Camera.open(driver, 1);
+    await source.start();
+    for await (const frame of source.frames(2)) {
+      assert.ok(frame.damaged);
+      camera.flags = 0x10_0000;
+    }
+    let after = 0;
+    for await (const _ of source.frames(100)) after++;
+    assert.ok(after < 8, `${after} frames`);
+    await source.release();
   });
 
   it('gives up with a sentence when no frame comes', async () => {

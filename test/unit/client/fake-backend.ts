@@ -172,7 +172,7 @@ export class FakeBackend {
       const address = Number(table.readBigUInt64LE(at));
       const length = table.readUInt32LE(at + 8);
       const flags = table.readUInt16LE(at + 12);
-      const bytes = this.#guest(address, length);
+      const bytes = this.guest(address, length);
       if (flags & 4) {
         this.#walk(bytes, 0, chain);
         return;
@@ -197,7 +197,8 @@ export class FakeBackend {
     if (ring.enabled && index === 0) void this.#serve();
   }
 
-  #guest(address: number, length: number): Buffer {
+  /** Live guest memory. */
+  guest(address: number, length: number): Buffer {
     const slot = this.slots.find((one) => address >= one.guest && address + length <= one.guest + one.size);
     if (!slot) throw new Error(`no guest memory at ${address}`);
     return Buffer.from(slot.region.windows[0]!, slot.offset + address - slot.guest, length);

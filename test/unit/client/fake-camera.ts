@@ -1,5 +1,9 @@
-/** A virtio-media camera of 4 x 2 pixels YUYV behind a fake back-end: the bytes are written by hand. */
+/**
+ * A virtio-media camera of 4 x 2 pixels behind a fake back-end: single-planar with frames in the SHM window or in guest
+ * pages, or NM12 in two planes. The bytes are written by hand.
+ */
 import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { native } from '../../../src/native.js';
 import type { FakeBackend } from './fake-backend.js';
@@ -7,29 +11,48 @@ import type { FakeBackend } from './fake-backend.js';
 const ENOTTY = 25;
 const EINVAL = 22;
 const SLOT = 0x1_0000;
+const PLANE = 0x8000;
 export const WIDTH = 4;
 export const HEIGHT = 2;
 export const FRAME_BYTES = WIDTH * HEIGHT * 2;
+/** Luma, and chroma of half the lines. */
+const PLANES = [WIDTH * HEIGHT, (WIDTH * HEIGHT) / 2];
 
 export const cameraConfig = Buffer.alloc(40);
 cameraConfig.writeUInt32LE(0x0420_0001, 0);
 cameraConfig.write('Fake camera', 8);
 
+interface Queued {
+  index: number;
+  /** Where the frame goes in guest memory; undefined: into the window. */
+  address: number | undefined;
+}
+
 export class FakeCamera {
   /** Frames are withheld. */
   stalled = false;
+  /** Flags of every buffer that comes back. */
+  flags = 0;
   /** Every ioctl number in order. */
   readonly ioctls: number[] = [];
   #session = 6;
   #streaming = false;
-  #queued: number[] = [];
+  #queued: Queued[] = [];
   #sequence = 0;
   #file: number | undefined;
   #mapped = false;
   readonly fourcc: string;
+  readonly multiplanar: boolean;
 
   constructor(fourcc = 'YUYV') {
     this.fourcc = fourcc;
+    this.multiplanar = fourcc === 'NM12';
+  }
+
+  /** Gives the file back. */
+  close(): void {
+    if (this.#file !== undefined) closeSync(this.#file);
+    this.#file = undefined;
   }
 
   readonly device = async (readable: Buffer, backend: FakeBackend): Promise<Buffer> => {
@@ -63,32 +86,57 @@ export class FakeCamera {
       case 4:
       case 5:
       case 64:
-        out.writeUInt32LE(WIDTH, 8);
-        out.writeUInt32LE(HEIGHT, 12);
-        out.write(this.fourcc, 16);
-        out.writeUInt32LE(WIDTH * 2, 24);
-        out.writeUInt32LE(FRAME_BYTES, 28);
-        return ok(out);
+        return ok(this.#format(out));
       case 8:
         out.writeUInt32LE(1, 12);
         return ok(out);
       case 9:
-        out.writeUInt32LE(payload.readUInt32LE(0) * SLOT, 64);
-        out.writeUInt32LE(FRAME_BYTES, 72);
-        return ok(out);
+        return ok(this.#places(out));
       case 15:
-        this.#queued.push(payload.readUInt32LE(0));
-        setTimeout(1).then(() => this.#deliver(backend), assert.fail);
-        return ok(out);
+        this.#queued.push({ index: payload.readUInt32LE(0), address: userAddress(payload) });
+        this.#deliverSoon(backend);
+        return ok(out.subarray(0, this.multiplanar ? 88 + 128 : 88));
       case 18:
         this.#streaming = true;
-        setTimeout(1).then(() => this.#deliver(backend), assert.fail);
+        this.#deliverSoon(backend);
         return status(0);
       case 19:
         return this.#stop(backend);
       default:
         return status(ENOTTY);
     }
+  }
+
+  #format(out: Buffer): Buffer {
+    out.writeUInt32LE(WIDTH, 8);
+    out.writeUInt32LE(HEIGHT, 12);
+    out.write(this.fourcc, 16);
+    if (this.multiplanar) {
+      for (const [i, size] of PLANES.entries()) {
+        out.writeUInt32LE(size, 28 + 20 * i);
+        out.writeUInt32LE(WIDTH, 28 + 20 * i + 4);
+      }
+      out[188] = PLANES.length;
+    } else {
+      out.writeUInt32LE(WIDTH * 2, 24);
+      out.writeUInt32LE(FRAME_BYTES, 28);
+    }
+    return out;
+  }
+
+  /** QUERYBUF: the offset of each plane, which MMAP takes. */
+  #places(out: Buffer): Buffer {
+    const slot = out.readUInt32LE(0) * SLOT;
+    if (!this.multiplanar) {
+      out.writeUInt32LE(slot, 64);
+      out.writeUInt32LE(FRAME_BYTES, 72);
+      return out;
+    }
+    for (const [i, size] of PLANES.entries()) {
+      out.writeUInt32LE(size, 88 + 64 * i + 4);
+      out.writeUInt32LE(slot + i * PLANE, 88 + 64 * i + 8);
+    }
+    return out;
   }
 
   /** Answers only when the driver has processed every event that was sent. */
@@ -105,34 +153,57 @@ export class FakeCamera {
     this.#mapped = true;
     const answer = Buffer.alloc(24);
     answer.writeBigUInt64LE(BigInt(offset), 8);
-    answer.writeBigUInt64LE(BigInt(FRAME_BYTES), 16);
+    answer.writeBigUInt64LE(BigInt(this.multiplanar ? PLANES[(offset / PLANE) & 1]! : FRAME_BYTES), 16);
     return answer;
+  }
+
+  #deliverSoon(backend: FakeBackend): void {
+    setTimeout(1).then(() => this.#deliver(backend), assert.fail);
   }
 
   #deliver(backend: FakeBackend): void {
     if (!this.#streaming || this.stalled || backend.closed) return;
-    for (const index of this.#queued.splice(0)) {
-      this.#paint(index);
+    for (const queued of this.#queued.splice(0)) {
+      this.#paint(queued, backend);
       const event = Buffer.alloc(608);
       event.writeUInt32LE(1, 0);
       event.writeUInt32LE(this.#session, 4);
-      event.writeUInt32LE(index, 8);
-      event.writeUInt32LE(1, 12);
-      event.writeUInt32LE(FRAME_BYTES, 16);
+      event.writeUInt32LE(queued.index, 8);
+      event.writeUInt32LE(this.multiplanar ? 9 : 1, 12);
+      event.writeUInt32LE(this.flags, 20);
       event.writeBigInt64LE(BigInt(100 + this.#sequence), 32);
       event.writeUInt32LE(this.#sequence++, 64);
       event.writeUInt32LE(1, 68);
+      if (this.multiplanar) for (const [i, size] of PLANES.entries()) event.writeUInt32LE(size, 96 + 64 * i);
+      else event.writeUInt32LE(FRAME_BYTES, 16);
       backend.sendEvent(event);
     }
   }
 
   /** A grey frame whose brightness is the sequence number. */
-  #paint(index: number): void {
+  #paint({ index, address }: Queued, backend: FakeBackend): void {
+    const luma = 16 + this.#sequence;
+    if (address !== undefined) {
+      paintPacked(backend.guest(address, FRAME_BYTES), luma);
+      return;
+    }
     const region = new native.Region(this.#file!, 0, 4 * SLOT);
-    const frame = Buffer.from(region.windows[0]!, index * SLOT, FRAME_BYTES);
-    for (let at = 0; at < FRAME_BYTES; at += 2) frame.writeUInt16LE(0x8000 | (16 + this.#sequence), at);
+    const slot = Buffer.from(region.windows[0]!, index * SLOT, SLOT);
+    if (this.multiplanar) {
+      slot.fill(luma, 0, PLANES[0]);
+      slot.fill(128, PLANE, PLANE + PLANES[1]!);
+    } else paintPacked(slot.subarray(0, FRAME_BYTES), luma);
     region.close();
   }
+}
+
+function paintPacked(frame: Buffer, luma: number): void {
+  for (let at = 0; at < frame.length; at += 2) frame.writeUInt16LE(0x8000 | luma, at);
+}
+
+/** USERPTR: the start of the one piece that the list behind the record names. */
+function userAddress(payload: Buffer): number | undefined {
+  return payload.readUInt32LE(60) === 2 ? Number(payload.readBigUInt64LE(88)) : undefined;
 }
 
 function status(errno: number): Buffer {

@@ -95,20 +95,24 @@ describe('vhost-user back-end', () => {
         await works();
       });
 
-      it('resets when only the rings moved', async () => {
-        // A base that comes out the same: 65536 commands, or none.
-        const bases = await say.qemuStop(vm);
-        vm.device.forget();
-        vm.control.send(Ask.SET_VRING_ADDR, PLAIN, vm.addressOf(1, 4096));
-        await say.enableAll(vm, 0);
-        for (const index of [0, 1]) {
-          vm.control.send(Ask.SET_VRING_BASE, PLAIN, state(index, bases[index]!));
-          await vm.control.tell(Ask.SET_VRING_KICK, ...vm.kickOf(index));
-        }
-        await say.enableAll(vm, 1);
-        assert.equal(vm.device.history[0], 'reset');
-        assert.equal(vm.device.history.filter((call) => call === 'reset').length, 1);
-      });
+      for (const [moved, parts] of [
+        ['descriptor table', [true, false, false]],
+        ['used ring', [false, true, false]],
+        ['available ring', [false, false, true]],
+      ] as const)
+        it(`resets when only the ${moved} moved`, async () => {
+          // A base that comes out the same: 65536 commands, or none.
+          const bases = await say.qemuStop(vm);
+          vm.device.forget();
+          vm.control.send(Ask.SET_VRING_ADDR, PLAIN, vm.addressOf(1, 4096, [...parts]));
+          for (const index of [0, 1]) {
+            vm.control.send(Ask.SET_VRING_BASE, PLAIN, state(index, bases[index]!));
+            await vm.control.tell(Ask.SET_VRING_KICK, ...vm.kickOf(index));
+          }
+          await say.enableAll(vm, 1);
+          assert.equal(vm.device.history[0], 'reset');
+          assert.equal(vm.device.history.filter((call) => call === 'reset').length, 1);
+        });
 
       it('resets when other features are negotiated', async () => {
         const bases = await say.qemuStop(vm);
@@ -290,6 +294,24 @@ describe('vhost-user back-end', () => {
       assert.equal(vm.device.queues[1]?.waiting, 16);
     });
 
+    it('sees a reset behind a base that is the old one', async () => {
+      open({ memSlots: true });
+      vm.newDriver(256);
+      await say.cloudHypervisorConnect(vm);
+      await say.cloudHypervisorActivate(vm);
+      await works0();
+      await say.enableAll(vm, 0);
+      assert.equal(await vm.vringBase(0), 1);
+      assert.equal(await vm.vringBase(1), 0);
+      vm.device.forget();
+      // One command is there before the start: the driver's index is 1 again.
+      vm.newDriver(256);
+      vm.offer('OPEN');
+      await say.cloudHypervisorActivate(vm);
+      assert.deepEqual(vm.device.history, ['reset', 'started 0 at 0', 'started 1 at 0']);
+      assert.equal(vm.commandq.usedIndex, 1);
+    });
+
     it('adds memory while the rings run', async () => {
       open({ memSlots: true });
       await say.cloudHypervisorConnect(vm);
@@ -430,6 +452,7 @@ describe('vhost-user back-end', () => {
       vm.kickCommands();
       await settle();
       assert.equal(vm.commandq.usedIndex, 0);
+      assert.equal(await vm.control.tell(Ask.SET_VRING_ENABLE, state(0, 1)), 0n);
       assert.deepEqual(vm.device.history, ['stopped 0']);
       await vm.control.tell(Ask.SET_VRING_KICK, ...vm.kickOf(0));
       assert.equal(vm.commandq.usedIndex, 1);

@@ -103,9 +103,13 @@ export class Vm {
     return [memoryTable(this.regionBody()), [this.ram.fd]];
   }
 
-  addressOf(index: number, shift = 0): Buffer {
+  /** `parts`: which of descriptors, used and available are shifted. */
+  addressOf(index: number, shift = 0, parts = [true, true, true]): Buffer {
     const { descriptors, used, available } = rings[index]!;
-    return vringAddress(index, USER + descriptors + shift, USER + used + shift, USER + available + shift);
+    const [first, second, third] = [descriptors, used, available].map(
+      (offset, part) => USER + offset + (parts[part] ? shift : 0),
+    ) as [number, number, number];
+    return vringAddress(index, first, second, third);
   }
 
   ringSize(index: number): Buffer {
