@@ -49,7 +49,10 @@ const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
   [['inspect', 'a', 'b'], /unknown argument: b/],
 ];
 
-describe('command line', () => {
+describe('command line', function () {
+  // Each test starts processes, on machines that may be busy.
+  this.timeout(120_000);
+
   it('prints help where nothing is asked', () => {
     const { status, stdout, stderr } = run([], NO_ADDON);
     assert.deepEqual([status, stderr], [0, '']);

@@ -16,7 +16,7 @@ export function run(words: readonly string[], env: NodeJS.ProcessEnv = {}, inher
     encoding: 'utf8',
     env: { ...process.env, NODE_OPTIONS: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe', ...inherited],
-    timeout: 15_000,
+    timeout: 60_000,
   });
   return { status, stdout, stderr };
 }

