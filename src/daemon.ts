@@ -105,7 +105,7 @@ class Service {
     try {
       this.#listener = new Listener(at, (fd) => this.#connected(fd));
     } catch (error) {
-      throw new StartError('ERR_SOCKET', socketSentence(at, error as NodeJS.ErrnoException));
+      throw socketError(at, error as NodeJS.ErrnoException);
     }
     log.info('serving', { device: this.node.path, card: this.description.card, socket: String(at) });
   }
@@ -157,30 +157,33 @@ async function describe(node: HostNode): Promise<NodeDescription> {
     return await node.describe();
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    throw new StartError(
-      'ERR_NODE',
-      `${error.message}. ${cures[errnoName(error.errno)] ?? 'Try `virtio-media-bridge list`.'}`,
-    );
+    const { code, cure } = nodeFailures[errnoName(error.errno)] ?? nodeFailures.other!;
+    throw new StartError(code, `${error.message}: ${cure}.`);
   }
 }
 
-const cures: Readonly<Record<string, string>> = {
-  ENOENT: 'See `virtio-media-bridge list` for the nodes of this host.',
-  EACCES: 'Run as a member of the group `video`, or as root.',
-  ENODEV: 'The device behind it is gone: plug it in again or load its driver.',
-  ENXIO: 'The device behind it is gone: plug it in again or load its driver.',
-  EBUSY: 'Another program has it: see who with `fuser -v` on it.',
-  ENOTTY: 'It is not a V4L2 video node: see `virtio-media-bridge list`.',
-  ETIMEDOUT: 'The device does not answer: unplug it, or reset its driver.',
+/** What each errno of opening or querying the node means to the operator. */
+const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
+  ENOENT: { code: 'ERR_NODE_NOT_FOUND', cure: 'see `virtio-media-bridge list` for the nodes of this host' },
+  EACCES: { code: 'ERR_NODE_PERMISSION', cure: 'run as a member of the group `video`, or as root' },
+  EPERM: { code: 'ERR_NODE_PERMISSION', cure: 'the container or unit must allow char-video4linux devices' },
+  EBUSY: { code: 'ERR_NODE_BUSY', cure: 'another program has it, see which with `fuser -v` on it' },
+  ENOTTY: { code: 'ERR_NODE_NOT_V4L2', cure: 'choose one of `virtio-media-bridge list`' },
+  ENODEV: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
+  ENXIO: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
+  ETIMEDOUT: { code: 'ERR_NODE', cure: 'the device does not answer, unplug it or reset its driver' },
+  other: { code: 'ERR_NODE', cure: 'try `virtio-media-bridge list`' },
 };
 
-function socketSentence(at: string | number, error: NodeJS.ErrnoException): string {
-  const reasons: Readonly<Record<string, string>> = {
-    EADDRINUSE: 'another process serves it: choose another path or stop that one',
-    EACCES: 'no permission: choose a folder that this user may write to',
-    ENOENT: 'its folder does not exist: create it first',
-    EEXIST: 'a file that is no socket is there: remove it or choose another path',
-    ENAMETOOLONG: 'a unix socket path has at most 107 bytes: choose a shorter one',
-  };
-  return `Cannot listen at ${at}: ${reasons[error.code ?? ''] ?? error.message}.`;
+function socketError(at: string | number, error: NodeJS.ErrnoException): StartError {
+  const code = error.code === 'EADDRINUSE' ? 'ERR_SOCKET_IN_USE' : 'ERR_SOCKET';
+  return new StartError(code, `Cannot listen at ${at}: ${socketCures[error.code ?? ''] ?? error.message}.`);
 }
+
+const socketCures: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'another process serves it, choose another path or stop that one',
+  EACCES: 'no permission, choose a folder that this user may write to',
+  ENOENT: 'its folder does not exist, create it first',
+  EEXIST: 'a file that is no socket is there, remove it or choose another path',
+  ENAMETOOLONG: 'a unix socket path has at most 107 bytes, choose a shorter one',
+};

@@ -18,11 +18,18 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
 };
 const everybody = ['struct', 'errno', 'log'];
 /** Files that hold numbers and records only. */
-const tables = ['media/protocol', 'v4l2/layout', 'v4l2/ioctls', 'vhost-user/protocol', 'virtio/ring'];
+const tables = [
+  'media/protocol',
+  'v4l2/layout',
+  'v4l2/enumeration-layout',
+  'v4l2/ioctls',
+  'vhost-user/protocol',
+  'virtio/ring',
+];
 /** Who may load the addon; its types are everybody's. */
 const nativeImporters = [
   /^v4l2\/(node|discovery|survey|request)$/,
-  /^virtio\/(guest-memory|memory-file)$/,
+  /^virtio\/(guest-memory|memory-file|window)$/,
   /^vhost-user\/(connection|frontend|listener|vring)$/,
   /^client\//,
 ];

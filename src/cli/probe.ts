@@ -1,17 +1,19 @@
 /** `probe`: connects as a VMM and its guest would, says what the bridge offers, and captures frames. */
 import type { Argv, CommandModule } from 'yargs';
+import { asking } from '../client/asking.js';
 import { CameraError, NoFrames } from '../client/camera.js';
 import { type Capture, capture, isCamera } from '../client/capture.js';
-import { CommandTimeout, DriverError, ProtocolError } from '../client/driver-error.js';
-import type { FrameSummary } from '../client/frame-count.js';
+import { CommandTimeout, Disconnected, DriverError, ProtocolError } from '../client/driver-error.js';
 import { FrontEnd } from '../client/front-end.js';
 import { GuestDriver } from '../client/guest-driver.js';
-import { fourccCode, type ImageFormat } from '../client/image-format.js';
+import { fourccCode } from '../client/image-format.js';
 import { PictureError } from '../client/picture.js';
+import { ProgressLine } from '../client/progress-line.js';
 import { Recording, recordingSuffixes } from '../client/recording.js';
 import { Errno } from '../errno.js';
 import { controlsOf } from '../v4l2/controls.js';
 import { type Ask, type FrameSize, type QueueDescription, queuesOf } from '../v4l2/enumeration.js';
+import { Enumerate } from '../v4l2/enumeration-layout.js';
 import { capabilityWords } from '../v4l2/names.js';
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { columns } from './columns.js';
@@ -22,7 +24,8 @@ const RAM = [{ address: 0x4000_0000, length: 256 << 20 }];
 const DEFAULT_FRAMES = 30;
 const DEFAULT_TIMEOUT_S = 5;
 const MAX_TIMEOUT_S = 3600;
-const CLEAR_LINE = '\r\x1b[K';
+/** Of a value in the report. */
+const WIDTH = 80;
 
 interface Arguments {
   readonly socket: string;
@@ -64,7 +67,7 @@ export const probe: CommandModule<object, Arguments> = {
   handler: async (given) => {
     const wishes = wishesOf(given);
     const report = await probeSocket(wishes).catch((error: unknown) => {
-      throw operatorError(error, wishes.socket);
+      throw operatorError(error, wishes);
     });
     console.log(given.json ? JSON.stringify(report, null, 2) : reportText(report));
   },
@@ -141,7 +144,7 @@ interface ProbedCapture extends Capture {
 
 async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
   const { socket, timeout } = wishes;
-  const frontEnd = await FrontEnd.connect(socket, { ram: RAM, timeout });
+  const frontEnd = await connect(socket, timeout);
   try {
     const driver = await GuestDriver.probe(frontEnd, { timeout });
     const { card, deviceCaps, deviceType } = await frontEnd.readConfig();
@@ -164,23 +167,49 @@ async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
   }
 }
 
+async function connect(socket: string, timeout: number): Promise<FrontEnd> {
+  try {
+    return await FrontEnd.connect(socket, { ram: RAM, timeout });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof Disconnected)
+      throw new OperatorError(
+        'ERR_SOCKET_IN_USE',
+        `${socket} hung up at once: a bridge serves one VMM at a time, end the other one first`,
+      );
+    const cure = connectCures.get(code ?? '');
+    throw cure ? new OperatorError('ERR_SOCKET_CONNECT', cure(socket)) : error;
+  }
+}
+
+const nobody = (socket: string) =>
+  `nobody serves ${socket}: start the bridge first, with serve --device /dev/video0 --socket-path ${socket}`;
+/** What connect(2) says. */
+const connectCures: ReadonlyMap<string, (socket: string) => string> = new Map([
+  ['ENOENT', nobody],
+  ['ECONNREFUSED', nobody],
+  ['ENOTSOCK', (socket) => `${socket} is no socket: give the one of serve --socket-path`],
+  ['EACCES', (socket) => `${socket} may not be opened by this user: run probe as the user of the bridge`],
+  ['ENAMETOOLONG', (socket) => `${socket} is too long for a socket: give a shorter path`],
+]);
+
+/** What the report does not show: a camera may take its time over some of it. */
+const unasked: ReadonlySet<number> = new Set([
+  Enumerate.ENUM_FRAMEINTERVALS,
+  Enumerate.G_CTRL,
+  Enumerate.QUERYMENU,
+]);
+
 /** What a guest's application would learn from the node. */
 async function survey(
   driver: GuestDriver,
   deviceCaps: number,
 ): Promise<Pick<ProbeReport, 'queues' | 'controls'>> {
   const sessionId = await driver.open();
-  const asking: Ask = async (nr, payload) => {
-    try {
-      payload.set(await driver.ioctl(sessionId, nr, payload, { size: payload.length }));
-      return 0;
-    } catch (error) {
-      if (error instanceof DriverError && !(error instanceof CommandTimeout)) return error.errno;
-      throw error;
-    }
-  };
-  const queues = await queuesOf(asking, deviceCaps, true);
-  const controls = (await controlsOf(asking)).length;
+  const askDevice = asking(driver, sessionId);
+  const ask: Ask = async (nr, payload) => (unasked.has(nr) ? Errno.EINVAL : askDevice(nr, payload));
+  const queues = await queuesOf(ask, deviceCaps, true);
+  const controls = (await controlsOf(ask)).length;
   await driver.close(sessionId);
   return { queues, controls };
 }
@@ -191,12 +220,14 @@ async function captureFrames(
   deviceCaps: number,
   { frames, output, format, size, timeout }: Wishes,
 ): Promise<ProbedCapture | null> {
-  if (frames === 0 || (!isCamera(deviceCaps) && output === undefined)) return null;
+  if (output !== undefined && !isCamera(deviceCaps))
+    throw new OperatorError('ERR_NO_FRAMES', 'the device delivers no frames by itself: leave --output out');
+  if (frames === 0 || !isCamera(deviceCaps)) return null;
   const memory = frontEnd.sharedMemory.size > 0 ? 'mmap' : 'userptr';
   const recording = output === undefined ? undefined : recordingOf(output);
-  const progress = progressOn(process.stderr, frames);
+  const progress = new ProgressLine(process.stderr, frames);
   try {
-    const wanted = { frames, format, size, memory, timeout, recording, ...progress } as const;
+    const wanted = { frames, format, size, memory, timeout, recording, progress } as const;
     const captured = await capture(driver, deviceCaps, wanted);
     const { mapped } = frontEnd.sharedMemory;
     return {
@@ -219,24 +250,6 @@ function recordingOf(output: string): Recording {
   }
 }
 
-/** A line that is written over on a terminal; one plain line elsewhere. */
-function progressOn(stream: NodeJS.WriteStream, wanted: number) {
-  let what = '';
-  return {
-    onStart: ({ fourcc, width, height }: ImageFormat) => {
-      what = `capturing ${wanted} frames of ${fourcc} ${width}x${height}`;
-      stream.write(stream.isTTY ? what : `${what}\n`);
-    },
-    onFrame: ({ frames, arrivalFps }: FrameSummary) => {
-      const rate = arrivalFps === null ? '' : `, ${arrivalFps.toFixed(1)} fps`;
-      if (stream.isTTY) stream.write(`${CLEAR_LINE}${what}: ${frames}${rate}`);
-    },
-    end: () => {
-      if (stream.isTTY) stream.write(CLEAR_LINE);
-    },
-  };
-}
-
 /** Bit 30 is between the VMM and the bridge. */
 const { PROTOCOL_FEATURES: _, ...guestFeatures } = Virtio;
 
@@ -244,10 +257,13 @@ function bitNames(table: Readonly<Record<string, bigint>>, value: bigint): strin
   return Object.keys(table).filter((name) => (value & table[name]!) !== 0n);
 }
 
+type Fact = readonly [name: string, value: string];
+const fact = (name: string, value: string): Fact => [name, value];
+
 /** Facts, one a line. */
 export function reportText(report: ProbeReport): string {
   const { sharedMemory, capture } = report;
-  const facts: [string, string][] = [
+  const facts: Fact[] = [
     ['card', report.card],
     ['device', report.deviceType === 0 ? 'video' : `VFL type ${report.deviceType}`],
     ['capabilities', report.capabilities.join(' ')],
@@ -256,31 +272,47 @@ export function reportText(report: ProbeReport): string {
     ['shared memory', sharedMemory > 0 ? `a window of ${bytesText(sharedMemory)}` : 'none: no MMAP buffers'],
     ['controls', `${report.controls}`],
     ...report.queues.flatMap(queueFacts),
-    ...(capture ? captureFacts(capture) : ([['frames', 'none asked for']] as [string, string][])),
+    ...(capture
+      ? captureFacts(capture)
+      : [fact('frames', 'none: not asked for, or nothing that this device delivers')]),
   ];
   return [`${report.socket}: the bridge works`, ...columns(facts, '  ')].join('\n');
 }
 
-function queueFacts({ name, memory, formats }: QueueDescription): [string, string][] {
-  return [
-    [name, `memory: ${memory?.join(' ') || 'unknown'}`],
-    ...formats.map(({ fourcc, description, sizes }): [string, string] => [
-      `  ${fourcc}`,
-      `${description}  ${sizes.map(sizeText).join(' ')}`.trimEnd(),
-    ]),
-  ];
+/** Formats that come in the same sizes are one entry. */
+function queueFacts({ name, memory, formats }: QueueDescription): Fact[] {
+  const bySizes = new Map<string, string[]>();
+  for (const { fourcc, sizes } of formats) {
+    const key = sizes.map(sizeText).join(' ');
+    bySizes.set(key, [...(bySizes.get(key) ?? []), fourcc]);
+  }
+  const lines = [...bySizes].flatMap(([sizes, fourccs]) => [
+    ...wrapped(fourccs),
+    ...wrapped(sizes.split(' ').filter(Boolean)).map((line) => `  ${line}`),
+  ]);
+  return [fact(name, `memory: ${memory?.join(' ') || 'unknown'}`), ...lines.map((line) => fact('', line))];
+}
+
+function wrapped(words: readonly string[]): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const longer = `${lines.at(-1) ?? ''} ${word}`;
+    if (lines.length > 0 && longer.length <= WIDTH) lines.splice(-1, 1, longer);
+    else lines.push(word);
+  }
+  return lines;
 }
 
 function sizeText({ width, height, range }: FrameSize): string {
   return range ? `${range.minWidth}x${range.minHeight}…${width}x${height}` : `${width}x${height}`;
 }
 
-function captureFacts(capture: ProbedCapture): [string, string][] {
+function captureFacts(capture: ProbedCapture): Fact[] {
   const { format, width, height, frames, fps, arrivalFps, dropped, damaged, bytes, output, outputBytes } =
     capture;
   const rate = fps === null ? '' : `, ${fps.toFixed(2)} fps`;
   const arrival = arrivalFps === null ? '' : ` (${arrivalFps.toFixed(2)} as they arrived)`;
-  const facts: [string, string][] = [
+  const facts: Fact[] = [
     ['capture', `${format} ${width}x${height}, ${capture.buffers} buffers, ${mappingText(capture)}`],
     ['frames', `${frames}${rate}${arrival}, ${dropped} dropped, ${damaged} damaged, ${bytesText(bytes)}`],
   ];
@@ -298,36 +330,24 @@ function bytesText(bytes: number): string {
   return `${Number((bytes / 1024 ** unit).toFixed(1))} ${units[unit]}`;
 }
 
+/** What may go wrong once the socket is open: the first class that fits, its code, the cure. */
+const failures: readonly (readonly [kind: new (...of: never[]) => Error, code: string, cure: string])[] = [
+  [NoFrames, 'ERR_NO_FRAMES', 'look at the camera, its cable and its privacy shutter'],
+  [CameraError, 'ERR_NO_FRAMES', 'choose another --format, or none'],
+  [PictureError, 'ERR_OUTPUT', '--output frames.raw takes every format'],
+  [CommandTimeout, 'ERR_PEER', 'the log of the bridge may say what the device waits for'],
+  [ProtocolError, 'ERR_PEER', 'is that a virtio-media back-end?'],
+  [Disconnected, 'ERR_PEER', 'the log of the bridge says why'],
+];
+
 /** One sentence with the cure, and the exit code that goes with it. */
-function operatorError(error: unknown, socket: string): unknown {
-  const { message, code } = error as NodeJS.ErrnoException;
-  if (code === 'ENOENT' || code === 'ECONNREFUSED')
-    return new OperatorError(
-      'ERR_SOCKET_CONNECT',
-      `nobody serves ${socket}: start the bridge first, with serve --device /dev/video0 --socket-path ${socket}`,
-    );
-  if (code === 'EACCES')
-    return new OperatorError(
-      'ERR_SOCKET_CONNECT',
-      `${socket} may not be opened by this user: run probe as the user of the bridge`,
-    );
-  if (error instanceof NoFrames)
-    return new OperatorError(
-      'ERR_NO_FRAMES',
-      `${message}: look at the camera, its cable and its privacy shutter`,
-    );
-  if (error instanceof PictureError)
-    return new OperatorError('ERR_OUTPUT', `${message}; --output frames.raw takes every format`);
-  if (error instanceof CameraError) return new OperatorError('ERR_NO_FRAMES', message);
-  if (error instanceof CommandTimeout || error instanceof ProtocolError)
-    return new OperatorError('ERR_PEER', `${socket}: ${message}: is that a virtio-media back-end?`);
+function operatorError(error: unknown, { socket, output }: Wishes): unknown {
+  const { message, syscall } = error as NodeJS.ErrnoException;
+  const [, code, cure] = failures.find(([kind]) => error instanceof kind) ?? [];
+  if (code) return new OperatorError(code, `${socket}: ${message}: ${cure}`);
   if (error instanceof DriverError) return deviceError(error);
-  if (code === undefined && error instanceof Error)
-    return new OperatorError(
-      'ERR_PEER',
-      `${socket}: ${message}: another VMM may be connected, or the bridge has ended`,
-    );
-  return error;
+  // Only the file is written to by now.
+  return syscall ? new OperatorError('ERR_OUTPUT', `${output} cannot be written: ${message}`) : error;
 }
 
 function deviceError({ errno, message }: DriverError): OperatorError {

@@ -10,10 +10,14 @@ export interface CaptureOptions extends Pick<CameraOptions, 'memory' | 'timeout'
   readonly size: CameraOptions['size'] | undefined;
   readonly frames: number;
   readonly recording: Recording | undefined;
+  readonly progress: Progress;
+}
+
+export interface Progress {
   /** The stream has started. */
-  onStart(format: ImageFormat): void;
+  start(format: ImageFormat): void;
   /** A frame has come. */
-  onFrame(summary: FrameSummary): void;
+  show(summary: FrameSummary): void;
 }
 
 export interface Capture extends FrameSummary {
@@ -49,7 +53,7 @@ export async function capture(
     });
     await camera.start();
     const { buffers } = camera;
-    options.onStart(camera.format);
+    options.progress.start(camera.format);
     const summary = await readFrames(camera, options);
     await camera.release();
     recording?.finish(camera.format);
@@ -62,13 +66,13 @@ export async function capture(
 
 async function readFrames(
   camera: Camera,
-  { frames, recording, onFrame }: CaptureOptions,
+  { frames, recording, progress }: CaptureOptions,
 ): Promise<FrameSummary> {
   const count = new FrameCount();
   for await (const frame of camera.frames(frames)) {
     count.add(frame, performance.now() / 1000);
     recording?.add(camera.format, frame);
-    onFrame(count.summary);
+    progress.show(count.summary);
   }
   return count.summary;
 }

@@ -24,3 +24,6 @@ export class CommandTimeout extends DriverError {
 
 /** The device answered something that the protocol does not allow. */
 export class ProtocolError extends Error {}
+
+/** The other end of a socket hung up, or cannot be spoken to. */
+export class Disconnected extends Error {}

@@ -73,10 +73,10 @@ export class FrontEnd implements Machine {
   private constructor(fd: number, options: FrontEndOptions) {
     this.#options = options;
     this.dialect = typeof options.dialect === 'string' ? dialects[options.dialect] : options.dialect;
-    this.control = new ControlChannel(fd, options.timeout, (reason) => this.#end(reason));
     this.#ram = new MemfdRam(options.ram);
     this.heap = new Heap(this.#ram, options.ram);
     this.rings = Array.from({ length: QUEUES }, (_, i) => new RingLink(i, () => this.#driver?.poll()));
+    this.control = new ControlChannel(fd, options.timeout, (reason) => this.#end(reason));
     this.conversation = new Conversation(this.control, this.dialect, {
       virtioFeatures: options.virtioFeatures ?? this.dialect.virtioFeatures,
       protocolFeatures: options.protocolFeatures ?? this.dialect.protocolFeatures,
@@ -91,7 +91,7 @@ export class FrontEnd implements Machine {
   /** Connects to a socket, or takes a connected descriptor, and speaks as far as a VMM does before its guest runs. */
   static async connect(target: string | number, options: Partial<FrontEndOptions> = {}): Promise<FrontEnd> {
     const fd = typeof target === 'number' ? target : native.connect(target);
-    const frontEnd = new FrontEnd(fd, { ...defaults, ...options });
+    const frontEnd = FrontEnd.#over(fd, { ...defaults, ...options });
     try {
       await frontEnd.#realize();
     } catch (error) {
@@ -99,6 +99,16 @@ export class FrontEnd implements Machine {
       throw error;
     }
     return frontEnd;
+  }
+
+  /** The descriptor is closed even if this throws. */
+  static #over(fd: number, options: FrontEndOptions): FrontEnd {
+    try {
+      return new FrontEnd(fd, options);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
   }
 
   /** Whether the device is started. */

@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { errnoName } from '../errno.js';
 import { type FdPoller, native, PollEvents, type Received } from '../native.js';
 import { HeaderFlags, header, MAX_BODY, VERSION } from '../vhost-user/protocol.js';
+import { Disconnected } from './driver-error.js';
 
 export interface Message {
   readonly request: number;
@@ -66,7 +67,7 @@ export class MessageStream {
   #end(reason: string): void {
     if (!this.#open) return;
     this.close();
-    this.#receiver.ended(new Error(reason));
+    this.#receiver.ended(new Disconnected(reason));
   }
 
   /** Reads a header, then its body, never beyond: so the descriptors that come are this message's. */

@@ -9,11 +9,12 @@ import {
   requestBuffers as requestRecord,
 } from '../v4l2/layout.js';
 import { backings, hold, isSound, ruleOut } from './backing.js';
+import { bufferBytes } from './buffer-size.js';
 import { type Backing, BufferQueue, isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
 import type { IoctlRequest } from './ioctl.js';
 import { hostMemory } from './memory/mmap.js';
-import { MAX_BUFFERS } from './policy.js';
+import { MAX_BUFFERS, MAX_SESSION_BYTES } from './policy.js';
 import type { Session } from './session.js';
 
 /** What the guest cannot have: its own memory and objects (not offered), requests (no media device), REMOVE_BUFS. */
@@ -30,6 +31,21 @@ interface Grant {
   readonly count: number;
 }
 
+/** How many of `count` buffers of this format a session may have beside `kept`: known before the kernel allocates. */
+function affordable(kept: readonly BufferQueue[], wanted: Uint8Array, count: number): number {
+  const { type } = format.read(wanted);
+  const room = MAX_BUFFERS - (kept.find((queue) => queue.type === type)?.buffers.size ?? 0);
+  const left = MAX_SESSION_BYTES - kept.reduce((sum, { bytes }) => sum + bytes, 0);
+  return Math.max(0, Math.min(count, room, Math.floor(left / Math.max(1, bufferBytes(wanted)))));
+}
+
+/** What REQBUFS makes buffers for: the format that the queue is set to. */
+async function currentFormat(session: Session, type: number): Promise<Buffer> {
+  const current = format.encode({ type, pad4: 0, fmt: NONE });
+  await session.ioctl(Ioctl.G_FMT, current);
+  return current;
+}
+
 /** One of the two ioctls, on a payload of its own for each attempt. */
 type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
 
@@ -37,8 +53,11 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
   const { type, memory, count, flags } = requestRecord.read(request.payload);
   if (isOverlay(type) || memory !== Memory.MMAP) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
+    const others = [...session.queues.values()].filter((queue) => queue.type !== type);
+    const granted = count > 0 ? affordable(others, await currentFormat(session, type), count) : 0;
+    if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
     const asked = {
-      count: Math.min(count, MAX_BUFFERS),
+      count: granted,
       type,
       memory: hostMemory(backing),
       capabilities: 0,
@@ -64,11 +83,11 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
   if (isOverlay(type) || memory !== Memory.MMAP) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const blank = createRecord.read(Buffer.alloc(createRecord.size));
-    const room = MAX_BUFFERS - (session.queues.get(type)?.buffers.size ?? 0);
-    if (count > 0 && room <= 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
+    const granted = affordable([...session.queues.values()], wanted, count);
+    if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
     createRecord.write(payload, {
       ...blank,
-      count: Math.min(count, room),
+      count: granted,
       memory: hostMemory(backing),
       format: wanted,
       flags,

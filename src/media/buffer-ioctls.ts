@@ -16,6 +16,8 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const queue = session.queues.get(type);
   const held = queue?.buffers.get(index);
   if (!queue || !held) return refuse(request, Errno.EINVAL);
+  // vb2 takes more plane records than it has planes, never fewer.
+  if (queue.isMultiplanar && length < held.planes.length) return refuse(request, Errno.EINVAL);
   // QUERYBUF does not look at the memory type; the others do. Requests do not cross.
   if (row.nr !== Ioctl.QUERYBUF && memory !== Memory.MMAP) return refuse(request, Errno.EINVAL);
   if (flags & BufferFlag.REQUEST_FD) return refuse(request, Errno.EINVAL);
@@ -27,5 +29,5 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const status = await session.call({ kind: 'buffer', nr: row.nr, ...host }, row.speed);
   if (status !== 0) return refuse(request, status);
   if (row.nr === Ioctl.QBUF) queue.queued.add(index);
-  return { status, payload: restore(held, host, payload) };
+  return { status, payload: restore(held, host, payload, guestPlanes) };
 }

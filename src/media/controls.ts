@@ -4,7 +4,15 @@
  */
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
-import { ControlFlag, extControl, extControls, MAX_CONTROLS, queryExtCtrl, Which } from '../v4l2/layout.js';
+import {
+  CONTROL_ID_MASK,
+  ControlFlag,
+  extControl,
+  extControls,
+  MAX_CONTROLS,
+  queryExtCtrl,
+  Which,
+} from '../v4l2/layout.js';
 import { GuestMemoryError } from '../virtio/guest-memory.js';
 import type { Answer } from './command.js';
 import { type IoctlRequest, refuse } from './ioctl.js';
@@ -102,9 +110,13 @@ function readLists(array: Buffer, lists: Buffer): (Piece[] | null)[] | number {
   return found;
 }
 
-/** Whether the kernel takes the union of this control as a pointer: only then may the host put one there. */
-async function hasPayload(session: Session, id: number): Promise<boolean> {
+/**
+ * Whether the kernel takes the union of this control as a pointer: only then may the host put one there. G/S/TRY_EXT_CTRLS
+ * mask the flags of an id, QUERY_EXT_CTRL would tell of another control.
+ */
+async function hasPayload(session: Session, givenId: number): Promise<boolean> {
   const { traits } = session.context.node;
+  const id = givenId & CONTROL_ID_MASK;
   const key = `payload:${id}`;
   const known = traits.get(key);
   if (known !== undefined) return known;

@@ -9,7 +9,7 @@ import { type Answer, Command as CommandChain } from './command.js';
 import { EventQueue } from './events.js';
 import { readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
-import { ANSWER_DEADLINE_MS, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
+import { ANSWER_DEADLINE_MS, COMMANDS_PER_TURN, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
 import {
   COMMANDQ,
   Command,
@@ -138,7 +138,8 @@ export class MediaDevice {
 
   open(command: CommandChain): void {
     const context = this.#context;
-    if (!context || this.#sessions.size >= MAX_SESSIONS) return command.answer({ status: Errno.EMFILE });
+    const files = this.#sessions.size + this.#closing.size;
+    if (!context || files >= MAX_SESSIONS) return command.answer({ status: Errno.EMFILE });
     const session = new Session(this.#nextSession++, context);
     this.#sessions.set(session.id, session);
     session.enqueue(async () => {
@@ -184,16 +185,19 @@ export class MediaDevice {
   #takeCommands(): void {
     const queue = this.#commandq;
     if (!queue || !this.#events.running) return;
+    const enough = queue.popped + COMMANDS_PER_TURN;
     do {
-      while (this.#pending.size < MAX_COMMANDS) {
+      while (this.#pending.size < MAX_COMMANDS && queue.popped < enough) {
         const chain = queue.pop();
         if (!chain) break;
         const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
         this.#pending.add(command);
         this.#dispatch(command);
       }
-    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS);
+    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS && queue.popped < enough);
     queue.notify();
+    // A guest that never stops must not keep the loop from others.
+    if (queue.popped >= enough) setImmediate(() => this.queueKicked(COMMANDQ));
     this.#watchDeadlines();
   }
 

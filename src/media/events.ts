@@ -119,12 +119,19 @@ export class EventQueue {
     if (this.#unsent.length > 0 || !this.#push(event)) this.#unsent.push(event);
   }
 
+  /** False: no descriptor holds the event. Those that are too small go back empty: a part of an event is a lost one. */
   #push(event: Buffer): boolean {
-    const chain = this.#queue?.pop();
-    if (!this.#queue || !chain) return false;
-    this.#queue.push(chain, chain.reply([event]));
-    this.#queue.notify();
-    return true;
+    const queue = this.#queue;
+    let sent = false;
+    // A driver that makes nothing but bad descriptors available has one ring of them a turn.
+    for (let looked = 0; queue && !sent && looked < queue.size; looked++) {
+      const chain = queue.pop();
+      if (!chain) break;
+      sent = chain.writableLength >= event.length && chain.reply([event]) === event.length;
+      queue.push(chain, sent ? event.length : 0);
+    }
+    queue?.notify();
+    return sent;
   }
 
   #sendUnsent(queue: Queue): void {

@@ -1,9 +1,11 @@
 /** What a guest may use up. Every bound that a guest can reach is a line here (docs/errors.md says what it then sees). */
 
-/** Open sessions of one device; v4l2-compliance opens 100 at once. */
+/** Files of one device that are open, or not closed yet; v4l2-compliance opens 100 at once. */
 export const MAX_SESSIONS = 128;
 /** Commands of one device that wait or run at the same time (the Linux driver has one); more stay in the ring. */
 export const MAX_COMMANDS = 64;
+/** Commands that are taken from the ring in one turn of the loop. */
+export const COMMANDS_PER_TURN = 256;
 /** Buffers of one queue (VIDEO_MAX_FRAME is 32, newer queues take 64). */
 export const MAX_BUFFERS = 64;
 /** Bytes of all buffers of one session. */

@@ -116,6 +116,8 @@ export const ControlFlag = {
   NEXT_CTRL: 0x80000000,
   NEXT_COMPOUND: 0x40000000,
 } as const;
+/** V4L2_CTRL_ID_MASK: an id without its flags. */
+export const CONTROL_ID_MASK = 0x0fffffff;
 export const MAX_CONTROLS = 1024;
 
 export const capability = struct({

@@ -1,6 +1,7 @@
 /** Guest physical memory: regions mapped from the VMM's descriptors, found by guest or by front-end address. */
 import { closeSync, fstatSync } from 'node:fs';
 import { native, type Region } from '../native.js';
+import { windowAt } from './window.js';
 
 /** One region as the VMM announces it. Addresses and sizes in bytes, all safe integers. */
 export interface MemoryRegion {
@@ -171,14 +172,6 @@ function isRange(address: number, length: number): boolean {
 
 function outside(address: number, length: number): GuestMemoryError {
   return new GuestMemoryError(`${length} bytes at 0x${address.toString(16)} are not in guest memory`);
-}
-
-/** As much of [offset, offset + wanted) as one window holds: everything up to WINDOW_OVERLAP bytes. */
-function windowAt(region: Region, offset: number, wanted: number): Uint8Array {
-  const index = Math.floor(offset / native.WINDOW_STRIDE);
-  const window = region.windows[index]!;
-  const start = offset - index * native.WINDOW_STRIDE;
-  return new Uint8Array(window, start, Math.min(wanted, window.byteLength - start));
 }
 
 function samePlace(a: MemoryRegion, b: MemoryRegion): boolean {

@@ -6,7 +6,7 @@
 
 import type { PlaneMemory } from '../../native.js';
 import { BufferFlag, buffer, Memory, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
-import { copyRegion } from '../../virtio/memory-file.js';
+import { copyRegion } from '../../virtio/window.js';
 import type { Backing, BufferQueue, HeldBuffer, HeldPlane } from '../buffers.js';
 import type { SharedMemory } from '../shared-memory.js';
 
@@ -49,7 +49,7 @@ export function attach(
     flags: from.flags & GUEST_FLAGS,
     memory: hostMemory(queue.backing),
     m: EMPTY,
-    length: queue.isMultiplanar ? from.length : (held.planes[0]?.length ?? 0),
+    length: queue.isMultiplanar ? held.planes.length : (held.planes[0]?.length ?? 0),
     reserved2: 0,
     requestFd: 0,
     pad20: 0,
@@ -62,17 +62,25 @@ export function attach(
 }
 
 function hostPlanes(held: HeldBuffer, guestPlanes: Buffer): Buffer {
-  const planes = Buffer.alloc(guestPlanes.length);
-  for (let at = 0; at < planes.length; at += plane.size) {
+  const planes = Buffer.alloc(held.planes.length * plane.size);
+  held.planes.forEach(({ length }, number) => {
+    const at = number * plane.size;
     const { bytesused, dataOffset } = plane.read(guestPlanes, at);
-    const length = held.planes[at / plane.size]?.length ?? 0;
     plane.write(planes, { bytesused, length, m: EMPTY, dataOffset, reserved: EMPTY }, at);
-  }
+  });
   return planes;
 }
 
-/** The guest's view of a record that the kernel has answered: cookies for offsets, its own pointer back. */
-export function restore(held: HeldBuffer, host: HostBuffer, guest: Buffer): Uint8Array[] {
+/**
+ * The guest's view of a record that the kernel has answered: cookies for offsets, its own pointer back. Plane records
+ * beyond the buffer's planes are the guest's own.
+ */
+export function restore(
+  held: HeldBuffer,
+  host: HostBuffer,
+  guest: Buffer,
+  guestPlanes: Buffer,
+): Uint8Array[] {
   const record = buffer.read(host.buffer);
   const isMultiplanar = host.planes !== undefined;
   const answer = buffer.encode({
@@ -83,10 +91,11 @@ export function restore(held: HeldBuffer, host: HostBuffer, guest: Buffer): Uint
     reserved2: 0,
     requestFd: 0,
   });
-  return host.planes ? [answer, guestPlanes(held, host.planes)] : [answer];
+  if (!host.planes) return [answer];
+  return [answer, planesWithCookies(held, host.planes), guestPlanes.subarray(host.planes.length)];
 }
 
-function guestPlanes(held: HeldBuffer, planes: Buffer): Buffer {
+function planesWithCookies(held: HeldBuffer, planes: Buffer): Buffer {
   const answer = Buffer.from(planes);
   for (let at = 0; at < answer.length; at += plane.size) {
     plane.write(answer, { ...plane.read(planes, at), m: offsetBytes(held.planes[at / plane.size]) }, at);
