@@ -1,0 +1,52 @@
+/** V4L2 records and a place to send them, written without the product's own tables. */
+import assert from 'node:assert/strict';
+import { type NodeFile, native } from '../../src/native.js';
+
+/** struct v4l2_buffer. */
+export function bufferRecord(fields: {
+  type: number;
+  memory: number;
+  flags?: number;
+  length?: number;
+  m?: bigint;
+}): Uint8Array {
+  const view = new DataView(new ArrayBuffer(88));
+  view.setUint32(4, fields.type, true);
+  view.setUint32(12, fields.flags ?? 0, true);
+  view.setUint32(60, fields.memory, true);
+  view.setBigUint64(64, fields.m ?? 0n, true);
+  view.setUint32(72, fields.length ?? 0, true);
+  view.setInt32(80, 1, true);
+  return new Uint8Array(view.buffer);
+}
+
+/** struct v4l2_ext_controls. */
+export function controlsRecord(count: number, which = 0): Uint8Array {
+  const view = new DataView(new ArrayBuffer(32));
+  view.setUint32(0, which, true);
+  view.setUint32(4, count, true);
+  view.setInt32(12, 1, true);
+  view.setBigUint64(24, 0x1122334455667788n, true);
+  return new Uint8Array(view.buffer);
+}
+
+/** struct v4l2_ext_control. */
+export function control(size: number, value = 0n): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(20));
+  view.setUint32(0, 0x00980900, true);
+  view.setUint32(4, size, true);
+  view.setBigUint64(12, value, true);
+  return new Uint8Array(view.buffer);
+}
+
+export const u32 = (bytes: Uint8Array, at: number): number =>
+  new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
+export const u64 = (bytes: Uint8Array, at: number): bigint =>
+  new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true);
+
+/** An open file that every ioctl of V4L2 reaches, and that knows none. */
+export async function openNull(): Promise<NodeFile> {
+  const file = new native.NodeFile(() => undefined);
+  assert.equal(await new Promise((resolve) => file.open('/dev/null', resolve)), 0);
+  return file;
+}
