@@ -18,7 +18,8 @@ export interface Received {
  * Shared memory mapped from a descriptor (mmap(2), MAP_SHARED, read and write).
  * JavaScript sees it as windows: window i starts at byte i * WINDOW_STRIDE and is
  * min(size - start, WINDOW_STRIDE + WINDOW_OVERLAP) bytes long, so that every range of up to
- * WINDOW_OVERLAP bytes lies whole in one window. (A Node 20 ArrayBuffer ends at 4 GiB.)
+ * WINDOW_OVERLAP bytes lies whole in one window. (A Node 20 ArrayBuffer ends at 4 GiB.) Never over the descriptor of a
+ * V4L2 node, whose unmapping may block: that is the `map` call's.
  */
 export interface Region {
   readonly size: number;
@@ -71,7 +72,7 @@ export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 
  * the watcher (a private, edge-triggered epoll; no V4L2 descriptor ever enters libuv).
  */
 export interface NodeFile {
-  /** Opens O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. A number: duplicates that descriptor. */
+  /** Opens O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. A number: duplicates that descriptor. EBUSY unless new; may be tried again after a failure. */
   open(path: string | number, done: (errno: number) => void): void;
   /** Runs the call on this thread, now. EBADF unless open. */
   run(call: NodeCall): number;
@@ -81,7 +82,10 @@ export interface NodeFile {
   close(done?: () => void): void;
 }
 
-/** libuv poll on an ordinary descriptor (through an epoll of its own: the descriptor's flags are not touched). */
+/**
+ * libuv poll on an ordinary descriptor (through an epoll of its own: the descriptor's flags are not touched).
+ * Close it before the descriptor: epoll keeps the file otherwise.
+ */
 export interface FdPoller {
   /** Bits of PollEvents to wait for; level-triggered. 0: none. */
   watch(events: number): void;

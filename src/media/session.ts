@@ -7,7 +7,8 @@
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
-import type { Speed } from '../v4l2/ioctls.js';
+import { Ioctl, type Speed } from '../v4l2/ioctls.js';
+import { Memory, requestBuffers } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { type BufferQueue, Cookies } from './buffers.js';
@@ -124,13 +125,25 @@ export class Session {
     this.context.events.forget(this.resume);
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
-    // A mapping of the node pins its open file: unmap before closing. Slots only afterwards: until then the
-    // hardware may still write to them.
-    const buffers = [...this.queues.values()].flatMap((queue) => [...queue.buffers.values()]);
-    for (const { host } of buffers.flatMap(({ planes }) => planes)) host?.close();
+    for (const queue of this.queues.values()) if (queue.backing === 'copy') void this.#giveUp(queue);
+    // Slots only afterwards: until then the hardware may still write to them.
     await this.#file.close();
     await this.#idle();
     for (const queue of [...this.queues.values()]) this.forget(queue);
+  }
+
+  /** A mapping of the node pins its open file: the queue is given up first, so that closing frees the node. */
+  async #giveUp({ type, buffers }: BufferQueue): Promise<void> {
+    const off = Buffer.alloc(4);
+    off.writeUInt32LE(type);
+    const none = requestBuffers.encode({
+      ...requestBuffers.read(Buffer.alloc(20)),
+      type,
+      memory: Memory.MMAP,
+    });
+    const done = [this.#file.ioctl(Ioctl.STREAMOFF, off), this.#file.ioctl(Ioctl.REQBUFS, none)];
+    for (const { host } of [...buffers.values()].flatMap(({ planes }) => planes)) host?.close();
+    await Promise.all(done);
   }
 
   #idle(): Promise<void> {
