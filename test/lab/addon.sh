@@ -63,7 +63,7 @@ build() {
 
 main() {
   need_root
-  lab_is_complete || die "there is no lab in $lab_dir: run test/lab/build.sh"
+  hold_lab 1
   if loads "$own"; then
     echo "$own"
     return

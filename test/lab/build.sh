@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the lab into the cache folder, once; see README.md. Usage: build.sh [--force]
+# Builds the lab into the cache folder, once; see README.md.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 
@@ -73,20 +73,26 @@ explain_failure() {
   printf 'build.sh: %s failed: see the lines above, or all of %s\n' "$current_step" "$log" >&2
 }
 
-# A machine that is running holds use.lock shared: its root file system is not pulled away under it.
-# An interrupted build can leave mounts behind, which rm must not follow.
-replace_lab() {
-  exec 7> "$lab_dir/use.lock"
-  flock --nonblock --exclusive 7 || { echo "waiting for running machines to end"; flock --exclusive 7; }
-  rm -rf --one-file-system -- "$lab_dir/old"
-  [ ! -e "$lab" ] || mv -- "$lab" "$lab_dir/old"
-  mv -- "$building" "$lab"
-  exec 7>&-
-  rm -rf --one-file-system -- "$lab_dir/old"
+# Removes what an interrupted build left, and labs that no machine uses or has used for a day.
+# --one-file-system: mounts that were left behind are not followed.
+remove_old() {
+  local old
+  rm -rf --one-file-system -- "$building"
+  for old in "$lab_dir"/lab-*; do
+    [ -d "$old" ] && [ -n "$(find "$old" -maxdepth 0 -mtime +0)" ] || continue
+    flock --exclusive --nonblock "$old" rm -rf --one-file-system -- "$old" || true
+  done
+}
+
+publish() {
+  sync --file-system "$building"
+  mv --no-target-directory -- "$building" "$lab"
+  ln -s --force --no-dereference -- "${lab##*/}" "$newest"
 }
 
 main() {
-  if [ "${1-}" != --force ] && lab_is_current; then
+  [ $# = 0 ] || die 'it takes no arguments'
+  if [ -d "$lab" ]; then
     echo "lab is up to date: $lab"
     return
   fi
@@ -94,16 +100,15 @@ main() {
   mkdir -p -- "$lab_dir"
   exec 8> "$lab_dir/build.lock"
   flock --nonblock 8 || { echo "waiting for another build"; flock 8; }
-  if [ "${1-}" != --force ] && lab_is_current; then return; fi
+  [ ! -d "$lab" ] || return 0
   : > "$log"
   trap explain_failure EXIT
-  rm -rf --one-file-system -- "$building"
+  step remove_old
   mkdir -- "$building"
-  inputs_hash > "$building/stamp"
   step install_host_packages
   step make_rootfs
   step make_boot_files
-  replace_lab
+  step publish
   echo "lab is ready: $lab ($(du -sh -- "$lab" | cut -f1))"
 }
 

@@ -1,11 +1,16 @@
-# Where the lab is kept and what it is made from; sourced by build.sh, run.sh and addon.sh.
+# Where the lab is kept and what it is made from; sourced by the scripts beside it.
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are for the scripts that source this file
 
 lab_scripts=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 checkout=$(cd -- "$lab_scripts/../.." && pwd -P)
 lab_dir=${VMB_LAB_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/virtio-media-bridge/lab}
-lab=$lab_dir/current # rootfs/ vmlinuz initrd stamp; only a complete lab is ever renamed to this name
+newest=$lab_dir/newest # a link to the lab that was built last
+
+# A lab is a folder of rootfs/, vmlinuz and initrd. It gets its name when it is complete, never changes afterwards, and
+# is named by what decides its contents: checkouts that differ have each their own, and no build waits for a machine.
+inputs=$(cd -- "$lab_scripts" && sha256sum build.sh rootfs/* guest/initrd | sha256sum | cut -c1-16)
+lab=$lab_dir/lab-$inputs
 
 die() {
   printf '%s: %s\n' "${0##*/}" "$1" >&2
@@ -16,15 +21,16 @@ need_root() {
   [ "$(id -u)" = 0 ] || die "the lab is made and run as root: use sudo -E $0"
 }
 
-# The hash of everything that decides what a built lab contains.
-inputs_hash() {
-  (cd -- "$lab_scripts" && sha256sum build.sh rootfs/* guest/initrd) | sha256sum | cut -d' ' -f1
-}
-
-lab_is_complete() {
-  [ -e "$lab/stamp" ]
-}
-
-lab_is_current() {
-  lab_is_complete && [ "$(cat -- "$lab/stamp")" = "$(inputs_hash)" ]
+# Sets $lab to a lab that exists and holds it until this process and its children end, as build.sh removes none in use.
+# $1 is the exit status when there is none.
+hold_lab() {
+  if [ ! -d "$lab" ] && [ -d "$newest" ]; then
+    echo "${0##*/}: using a lab that other scripts than these made: test/lab/build.sh makes the right one" >&2
+    lab=$(readlink -f -- "$newest")
+  fi
+  [ -d "$lab" ] || die "there is no lab in $lab_dir: run test/lab/build.sh" "$1"
+  exec 7< "$lab"
+  flock --shared 7
+  [ -d "$lab" ] || die 'a build has just replaced the lab: try again' "$1"
+  touch -- "$lab"
 }

@@ -64,6 +64,7 @@ check_devices() {
   echo 'ok: devices'
 }
 
+hold_lab 1
 check_status
 check_output
 check_two

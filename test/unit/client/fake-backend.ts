@@ -184,7 +184,9 @@ export class FakeBackend {
   }
 
   async #serve(): Promise<void> {
-    for (let chain = this.takeChain(0); chain; chain = this.takeChain(0)) {
+    while (!this.closed) {
+      const chain = this.takeChain(0);
+      if (!chain) return;
       const answer = await this.#options.device?.(Buffer.concat(chain.readable), this);
       if (answer && !this.closed) this.finish(0, chain, answer);
     }

@@ -104,6 +104,34 @@ describe('probe', () => {
     assert.equal(report.capture, null);
   });
 
+  it('describes a codec, which has no frames of its own', async () => {
+    const config = Buffer.from(cameraConfig);
+    config.writeUInt32LE(0x0420_8000);
+    options = { ...options, config };
+    const text = await run({});
+    assert.match(text, /capabilities +VIDEO_M2M EXT_PIX_FORMAT STREAMING/);
+    assert.match(text, /VIDEO_OUTPUT +memory: MMAP\n/);
+    assert.match(text, /frames +none: not asked for, or nothing that this device delivers/);
+    const output = join(directory, 'a.png');
+    await assert.rejects(run({ output }), (error: Error) => exitCodeOf(error) === 74);
+  });
+
+  it('says what the device takes when it refuses the format', async () => {
+    await assert.rejects(run({ format: 'NV12' }), (error: Error) => {
+      assert.equal(exitCodeOf(error), 74);
+      assert.match(error.message, /does not take NV12; it offers YUYV: choose another --format/);
+      return true;
+    });
+  });
+
+  it('says so when the file cannot be written', async () => {
+    await assert.rejects(run({ output: join(directory, 'none/a.png') }), (error: Error) => {
+      assert.equal(exitCodeOf(error), 73);
+      assert.match(error.message, /none\/a\.png cannot be written: /);
+      return true;
+    });
+  });
+
   it('names the cure when nobody serves the socket', async () => {
     await assert.rejects(run({ socket: join(directory, 'none.sock') }), (error: Error) => {
       assert.equal(exitCodeOf(error), 69);
@@ -130,6 +158,32 @@ describe('probe', () => {
     await assert.rejects(run({ timeout: '0.5' }), (error: Error) => {
       assert.equal(exitCodeOf(error), 76);
       assert.match(error.message, /GET_CONFIG: no answer in 0\.5 s/);
+      return true;
+    });
+  });
+
+  it('says so when the bridge has another VMM, and when it hangs up later', async () => {
+    poller.close();
+    const hangUp = (backend: FakeBackend) => backend.close();
+    poller = new native.FdPoller(listener, () => hangUp(new FakeBackend(native.accept(listener))));
+    poller.watch(1);
+    await assert.rejects(run({}), (error: Error) => {
+      assert.equal(exitCodeOf(error), 75);
+      assert.match(error.message, /hung up at once: a bridge serves one VMM at a time/);
+      return true;
+    });
+    poller.close();
+    const device = (_: Buffer, backend: FakeBackend) => {
+      backend.close();
+      return undefined;
+    };
+    poller = new native.FdPoller(listener, () => {
+      backends.push(new FakeBackend(native.accept(listener), { config: cameraConfig, device }));
+    });
+    poller.watch(1);
+    await assert.rejects(run({}), (error: Error) => {
+      assert.equal(exitCodeOf(error), 76);
+      assert.match(error.message, /the peer closed the connection: the log of the bridge says why/);
       return true;
     });
   });

@@ -1,0 +1,54 @@
+/** A fake: a VMM's end of SHM region 0 that keeps what it was asked, and answers when the test says so. */
+import type { SharedMemoryTransport } from '../../../src/media/transport.js';
+
+export interface Asked {
+  readonly what: 'map' | 'unmap';
+  /** Of `map`: the descriptor that was borrowed, and the place in its file. */
+  readonly fd?: number;
+  readonly fileOffset?: number;
+  readonly offset: number;
+  readonly length: number;
+}
+
+export class FakeTransport implements SharedMemoryTransport {
+  readonly asked: Asked[] = [];
+  readonly #waiting: ((errno: number) => void)[] = [];
+  /** The errno of every answer, given in the next turn; null: the test answers. */
+  errno: number | null = 0;
+
+  constructor(
+    readonly size = 1 << 24,
+    readonly prefers: 'arena' | 'direct' = 'arena',
+    public survivesReset = false,
+  ) {}
+
+  map(fd: number, fileOffset: number, offset: number, length: number, done: (errno: number) => void): void {
+    this.#take({ what: 'map', fd, fileOffset, offset, length }, done);
+  }
+
+  unmap(offset: number, length: number, done: (errno: number) => void): void {
+    this.#take({ what: 'unmap', offset, length }, done);
+  }
+
+  /** Requests without an answer. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
+  /** Answers the oldest request. */
+  answer(errno = 0): void {
+    this.#waiting.shift()!(errno);
+  }
+
+  /** Places of all requests of a kind. */
+  places(what: 'map' | 'unmap'): [number, number][] {
+    return this.asked.filter((each) => each.what === what).map(({ offset, length }) => [offset, length]);
+  }
+
+  #take(asked: Asked, done: (errno: number) => void): void {
+    this.asked.push(asked);
+    const { errno } = this;
+    if (errno === null) this.#waiting.push(done);
+    else setImmediate(() => done(errno));
+  }
+}
