@@ -12,7 +12,14 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   v4l2: [],
   'vhost-user': ['virtio'],
   media: ['virtio', 'v4l2'],
-  client: ['virtio/ring', 'vhost-user/protocol', 'media/protocol', 'v4l2/layout', 'v4l2/ioctls'],
+  client: [
+    'virtio/ring',
+    'vhost-user/protocol',
+    'media/protocol',
+    'v4l2/layout',
+    'v4l2/ioctls',
+    'v4l2/names',
+  ],
   cli: ['daemon', 'cli', 'client', 'v4l2', 'media/protocol', 'vhost-user/protocol', 'vhost-user/dialect'],
   daemon: ['media', 'virtio', 'vhost-user', 'v4l2'],
 };
@@ -91,7 +98,7 @@ describe('layers', () => {
     const long = files
       .filter((file) => !tables.includes(file.replace(/\.ts$/, '')))
       .map((file) => ({ file, lines: readFileSync(join(source, file), 'utf8').split('\n').length }))
-      .filter(({ lines }) => lines > 320);
+      .filter(({ lines }) => lines > 310);
     assert.deepEqual(long, []);
   });
 

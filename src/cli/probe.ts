@@ -2,30 +2,27 @@
 import type { Argv, CommandModule } from 'yargs';
 import { asking } from '../client/asking.js';
 import { CameraError, NoFrames } from '../client/camera.js';
-import { type Capture, capture, isCamera } from '../client/capture.js';
+import { capture, isCamera } from '../client/capture.js';
 import { CommandTimeout, Disconnected, DriverError, ProtocolError } from '../client/driver-error.js';
 import { FrontEnd } from '../client/front-end.js';
 import { GuestDriver } from '../client/guest-driver.js';
-import { fourccCode } from '../client/image-format.js';
 import { PictureError } from '../client/picture.js';
 import { ProgressLine } from '../client/progress-line.js';
 import { Recording, recordingSuffixes } from '../client/recording.js';
 import { Errno } from '../errno.js';
 import { controlsOf } from '../v4l2/controls.js';
-import { type Ask, type FrameSize, type QueueDescription, queuesOf } from '../v4l2/enumeration.js';
+import { type Ask, queuesOf } from '../v4l2/enumeration.js';
 import { Enumerate } from '../v4l2/enumeration-layout.js';
-import { capabilityWords } from '../v4l2/names.js';
+import { capabilityWords, fourccCode } from '../v4l2/names.js';
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
-import { columns } from './columns.js';
 import { OperatorError } from './exit.js';
+import { type ProbedCapture, type ProbeReport, reportText } from './probe-report.js';
 
 /** Guest memory: untouched pages cost nothing. */
 const RAM = [{ address: 0x4000_0000, length: 256 << 20 }];
 const DEFAULT_FRAMES = 30;
 const DEFAULT_TIMEOUT_S = 5;
 const MAX_TIMEOUT_S = 3600;
-/** Of a value in the report. */
-const WIDTH = 80;
 
 interface Arguments {
   readonly socket: string;
@@ -118,29 +115,6 @@ function checkFormat(format: string): void {
 }
 
 const usage = (sentence: string) => new OperatorError('ERR_USAGE', sentence);
-
-export interface ProbeReport {
-  readonly socket: string;
-  readonly card: string;
-  readonly deviceType: number;
-  readonly capabilities: readonly string[];
-  readonly virtioFeatures: readonly string[];
-  readonly protocolFeatures: readonly string[];
-  /** Bytes of the SHM window; 0: there is none. */
-  readonly sharedMemory: number;
-  readonly queues: readonly QueueDescription[];
-  readonly controls: number;
-  /** null: no frames were asked for, or the device delivers none by itself. */
-  readonly capture: ProbedCapture | null;
-}
-
-interface ProbedCapture extends Capture {
-  readonly memory: 'mmap' | 'userptr';
-  /** SHM mappings that the bridge had made. */
-  readonly mappings: number;
-  readonly output: string | null;
-  readonly outputBytes: number;
-}
 
 async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
   const { socket, timeout } = wishes;
@@ -255,79 +229,6 @@ const { PROTOCOL_FEATURES: _, ...guestFeatures } = Virtio;
 
 function bitNames(table: Readonly<Record<string, bigint>>, value: bigint): string[] {
   return Object.keys(table).filter((name) => (value & table[name]!) !== 0n);
-}
-
-type Fact = readonly [name: string, value: string];
-const fact = (name: string, value: string): Fact => [name, value];
-
-/** Facts, one a line. */
-export function reportText(report: ProbeReport): string {
-  const { sharedMemory, capture } = report;
-  const facts: Fact[] = [
-    ['card', report.card],
-    ['device', report.deviceType === 0 ? 'video' : `VFL type ${report.deviceType}`],
-    ['capabilities', report.capabilities.join(' ')],
-    ['virtio', report.virtioFeatures.join(' ')],
-    ['vhost-user', report.protocolFeatures.join(' ')],
-    ['shared memory', sharedMemory > 0 ? `a window of ${bytesText(sharedMemory)}` : 'none: no MMAP buffers'],
-    ['controls', `${report.controls}`],
-    ...report.queues.flatMap(queueFacts),
-    ...(capture
-      ? captureFacts(capture)
-      : [fact('frames', 'none: not asked for, or nothing that this device delivers')]),
-  ];
-  return [`${report.socket}: the bridge works`, ...columns(facts, '  ')].join('\n');
-}
-
-/** Formats that come in the same sizes are one entry. */
-function queueFacts({ name, memory, formats }: QueueDescription): Fact[] {
-  const bySizes = new Map<string, string[]>();
-  for (const { fourcc, sizes } of formats) {
-    const key = sizes.map(sizeText).join(' ');
-    bySizes.set(key, [...(bySizes.get(key) ?? []), fourcc]);
-  }
-  const lines = [...bySizes].flatMap(([sizes, fourccs]) => [
-    ...wrapped(fourccs),
-    ...wrapped(sizes.split(' ').filter(Boolean)).map((line) => `  ${line}`),
-  ]);
-  return [fact(name, `memory: ${memory?.join(' ') || 'unknown'}`), ...lines.map((line) => fact('', line))];
-}
-
-function wrapped(words: readonly string[]): string[] {
-  const lines: string[] = [];
-  for (const word of words) {
-    const longer = `${lines.at(-1) ?? ''} ${word}`;
-    if (lines.length > 0 && longer.length <= WIDTH) lines.splice(-1, 1, longer);
-    else lines.push(word);
-  }
-  return lines;
-}
-
-function sizeText({ width, height, range }: FrameSize): string {
-  return range ? `${range.minWidth}x${range.minHeight}…${width}x${height}` : `${width}x${height}`;
-}
-
-function captureFacts(capture: ProbedCapture): Fact[] {
-  const { format, width, height, frames, fps, arrivalFps, dropped, damaged, bytes, output, outputBytes } =
-    capture;
-  const rate = fps === null ? '' : `, ${fps.toFixed(2)} fps`;
-  const arrival = arrivalFps === null ? '' : ` (${arrivalFps.toFixed(2)} as they arrived)`;
-  const facts: Fact[] = [
-    ['capture', `${format} ${width}x${height}, ${capture.buffers} buffers, ${mappingText(capture)}`],
-    ['frames', `${frames}${rate}${arrival}, ${dropped} dropped, ${damaged} damaged, ${bytesText(bytes)}`],
-  ];
-  return output === null ? facts : [...facts, ['written', `${output}, ${bytesText(outputBytes)}`]];
-}
-
-function mappingText({ memory, mappings }: ProbedCapture): string {
-  if (memory === 'userptr') return 'in guest pages';
-  return mappings === 1 ? '1 SHM mapping for all of them' : `${mappings} SHM mappings`;
-}
-
-function bytesText(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const unit = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${Number((bytes / 1024 ** unit).toFixed(1))} ${units[unit]}`;
 }
 
 /** What may go wrong once the socket is open: the first class that fits, its code, the cure. */

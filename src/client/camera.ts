@@ -1,13 +1,14 @@
 /** A camera as an application uses it: a format, buffers, a stream of frames. */
 import { Ioctl } from '../v4l2/ioctls.js';
 import { BufferFlag, BufferType, Capability, fmtdesc, format as formatRecord } from '../v4l2/layout.js';
+import { fourcc, fourccCode } from '../v4l2/names.js';
 import { type BufferAnswer, bufferIoctl, isMultiplanar } from './buffer-ioctls.js';
 import { knownFormats } from './decoders.js';
 import { CommandTimeout, DriverError } from './driver-error.js';
 import type { MediaEvent } from './event-lane.js';
 import { type FrameMemory, mmapMemory, userMemory } from './frame-memory.js';
 import type { GuestDriver } from './guest-driver.js';
-import { fourccCode, fourccName, type ImageFormat, readImageFormat } from './image-format.js';
+import { type ImageFormat, readImageFormat } from './image-format.js';
 import { encoded } from './record.js';
 
 /** A device that never ends its list must not keep us. */
@@ -100,7 +101,7 @@ export class Camera {
       const wanted = { index: found.length, type: this.type };
       try {
         const answer = await this.#driver.call(this.sessionId, Ioctl.ENUM_FMT, fmtdesc, wanted);
-        found.push(fourccName(answer.pixelformat));
+        found.push(fourcc(answer.pixelformat));
       } catch (error) {
         if (!(error instanceof DriverError) || error instanceof CommandTimeout) throw error;
         break;

@@ -84,7 +84,6 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
   const issue: Issue = async (backing, payload) => {
     const blank = createRecord.read(Buffer.alloc(createRecord.size));
     const granted = affordable([...session.queues.values()], wanted, count);
-    if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
     createRecord.write(payload, {
       ...blank,
       count: granted,
@@ -92,7 +91,9 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
       format: wanted,
       flags,
     });
-    const status = await session.ioctl(Ioctl.CREATE_BUFS, payload);
+    const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
+    // With a count of 0 the kernel makes nothing and judges the rest all the same.
+    const status = judged === 0 && count > 0 && granted === 0 ? Errno.ENOMEM : judged;
     const made = createRecord.read(payload);
     return { status, first: made.index, count: status === 0 ? made.count : 0 };
   };

@@ -28,6 +28,8 @@ export interface Slot {
   references: number;
   /** Whether the buffer still exists. */
   owned: boolean;
+  /** Whether the guest was ever told of it. */
+  shown: boolean;
 }
 
 export class SharedMemory {
@@ -65,7 +67,15 @@ export class SharedMemory {
   allocate(length: number): Slot | null {
     const offset = this.#arenaRanges.allocate(length);
     if (offset === null) return null;
-    return this.#keep({ offset, length, backing: 'arena', mapped: 0, references: 0, owned: true });
+    return this.#keep({
+      offset,
+      length,
+      backing: 'arena',
+      mapped: 0,
+      references: 0,
+      owned: true,
+      shown: false,
+    });
   }
 
   /** Where the slot's bytes are in this process. */
@@ -79,9 +89,13 @@ export class SharedMemory {
     this.memory(slot);
     this.#arenaMapped ??= this.#mapArena();
     const errno = await this.#arenaMapped;
-    if (errno === 0) slot.references++;
-    else this.#arenaMapped = null;
-    return errno;
+    if (errno !== 0) {
+      this.#arenaMapped = null;
+      return errno;
+    }
+    slot.references++;
+    slot.shown = true;
+    return 0;
   }
 
   /** Maps a plane's DMABUF into the guest, with one reference. The descriptor is borrowed until this resolves. */
@@ -96,7 +110,7 @@ export class SharedMemory {
       this.#direct.release(offset, length);
       return errno;
     }
-    return this.#keep({ offset, length, backing: 'direct', mapped, references: 1, owned: true });
+    return this.#keep({ offset, length, backing: 'direct', mapped, references: 1, owned: true, shown: true });
   }
 
   /** MUNMAP: `address` may lie inside a slot (the tail of a split mapping), may come twice. EINVAL: never mapped. */
@@ -105,7 +119,7 @@ export class SharedMemory {
       ({ offset, length }) =>
         address >= offset && address < offset + Math.ceil(length / MAP_ALIGNMENT) * MAP_ALIGNMENT,
     );
-    if (!slot) return Errno.EINVAL;
+    if (!slot?.shown) return Errno.EINVAL;
     slot.references = Math.max(0, slot.references - 1);
     this.#collect(slot);
     return 0;

@@ -15,6 +15,14 @@ export function fourcc(code: number): string {
   return letters.trimEnd() + ((code & HIGH_BIT) !== 0 ? '-BE' : '');
 }
 
+/** RangeError unless it is four characters or fewer, with or without -BE. */
+export function fourccCode(name: string): number {
+  const match = /^([\x20-\x7e]{1,4}?)(-BE)?$/.exec(name);
+  if (!match) throw new RangeError(`${name} is no FOURCC: four characters, such as YUYV or MJPG`);
+  const code = Buffer.from(match[1]!.padEnd(4, ' '), 'latin1').readUInt32LE();
+  return match[2] ? code + HIGH_BIT : code;
+}
+
 /** The names of the bits of `value`, lowest first; bits without a name in hexadecimal. */
 function words(value: number, names: Readonly<Record<string, number>>): string[] {
   const found: string[] = [];

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { fourccCode, fourccName, readImageFormat } from '../../../src/client/image-format.js';
+import { readImageFormat } from '../../../src/client/image-format.js';
+import { fourcc, fourccCode } from '../../../src/v4l2/names.js';
 
 describe('image formats', () => {
   it('have names of four characters, or fewer, or big-endian', () => {
@@ -10,10 +11,10 @@ describe('image formats', () => {
       ['MJPG', 0x47504a4d],
     ];
     for (const [name, code] of names) {
-      assert.equal(fourccName(code), name);
+      assert.equal(fourcc(code), name);
       assert.equal(fourccCode(name), code);
     }
-    assert.equal(fourccName(0x01020304), '0x01020304');
+    assert.equal(fourcc(0x01020304), '0x01020304');
     for (const wrong of ['', 'FIVES', 'a\u00e9', 'Y16-LE'])
       assert.throws(() => fourccCode(wrong), RangeError);
   });
