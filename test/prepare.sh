@@ -33,7 +33,7 @@ prepare() {
   heading 'build'
   install_build_tools
   find_node_headers
-  export JOBS=max
+  export JOBS=max MAKEFLAGS=--silent
   if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
     npm ci --loglevel=error
   fi

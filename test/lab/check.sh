@@ -51,7 +51,7 @@ check_devices() {
   run -- bash -euxc '
     PATH=$PATH:/checkout/test/lab/guest
     v4l2-ctl -d "$(modules.sh vivid n_devs=1 node_types=0x1)" --stream-mmap=4 --stream-count=5 --stream-to=/tmp/frames
-    [ "$(stat -c %s /tmp/frames)" = $((5 * 320 * 180 * 2)) ] || stat /tmp/frames
+    [ "$(stat -c %s /tmp/frames)" = $((5 * 320 * 240 * 2)) ]
     modprobe -r vivid && modules.sh vivid n_devs=1 node_types=0x1 multiplanar=2
     modules.sh vim2m; modules.sh vicodec; modules.sh visl
     for node in /dev/video*; do v4l2-ctl -d "$node" --info | grep -E "Card type"; done
