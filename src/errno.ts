@@ -23,6 +23,7 @@ export const Errno = {
   EPROTO: 71,
   EMSGSIZE: 90,
   ECONNRESET: 104,
+  ENOBUFS: 105,
   ETIMEDOUT: 110,
 } as const;
 

@@ -91,9 +91,11 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
       format: wanted,
       flags,
     });
+    const isFull = (session.queues.get(type)?.buffers.size ?? 0) >= MAX_BUFFERS;
     const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
     // With a count of 0 the kernel makes nothing and judges the rest all the same.
-    const status = judged === 0 && count > 0 && granted === 0 ? Errno.ENOMEM : judged;
+    const refusal = isFull ? Errno.ENOBUFS : Errno.ENOMEM;
+    const status = judged === 0 && count > 0 && granted === 0 ? refusal : judged;
     const made = createRecord.read(payload);
     return { status, first: made.index, count: status === 0 ? made.count : 0 };
   };

@@ -56,6 +56,8 @@ export class BufferQueue {
   /** Indices the host has, in the order in which they were queued. */
   readonly queued = new Set<number>();
   streaming = false;
+  /** The v4l2_buffer of the last frame that came back. */
+  lastFrame: Buffer | null = null;
   /** A LAST buffer was dequeued: DQBUF says EPIPE until the stream is restarted. */
   ended = false;
   /** The driver gave up (EIO): what is queued goes back with V4L2_BUF_FLAG_ERROR. */
@@ -91,6 +93,7 @@ export class BufferQueue {
     this.streaming = false;
     this.ended = false;
     this.failed = false;
+    this.lastFrame = null;
     this.queued.clear();
   }
 }

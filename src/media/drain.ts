@@ -52,6 +52,7 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
     const held = queue.buffers.get(index);
     if (held) copyFrame(queue, held, host, session.context.shared);
     queue.queued.delete(index);
+    queue.lastFrame = host.buffer;
     const { buffer: record, planes } = received(held, host);
     events.sendBuffer(session.id, record, planes);
   }
@@ -88,27 +89,26 @@ async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer
   return session.gone || queue.failed ? returned(queue) : null;
 }
 
-/** A queued buffer of a queue that will never give it back: to the guest it is a damaged frame. */
+/** A queued buffer of a queue that will never give it back: to the guest it is one more frame, a damaged one. */
 function returned(queue: BufferQueue): HostBuffer | null {
   const [index] = queue.queued;
   const held = index === undefined ? undefined : queue.buffers.get(index);
   if (!held) return null;
   const host = emptyRecord(queue);
-  const length = queue.isMultiplanar ? held.planes.length : (held.planes[0]?.length ?? 0);
+  const { timestamp, sequence, field, flags } = buffer.read(queue.lastFrame ?? host.buffer);
   buffer.write(host.buffer, {
     ...buffer.read(host.buffer),
     index: held.index,
-    flags: BufferFlag.ERROR,
-    length,
+    timestamp,
+    sequence: queue.lastFrame ? (sequence + 1) >>> 0 : 0,
+    field,
+    flags: (flags & TIMESTAMP_FLAGS) | BufferFlag.ERROR,
+    length: queue.isMultiplanar ? held.planes.length : (held.planes[0]?.length ?? 0),
   });
-  held.planes.forEach(({ length }, number) => {
-    if (host.planes)
-      plane.write(
-        host.planes,
-        { bytesused: 0, length, m: NONE, dataOffset: 0, reserved: NONE },
-        number * plane.size,
-      );
-  });
+  for (const [number, { length }] of held.planes.entries()) {
+    const empty = { bytesused: 0, length, m: NONE, dataOffset: 0, reserved: NONE };
+    if (host.planes) plane.write(host.planes, empty, number * plane.size);
+  }
   return host;
 }
 
@@ -121,4 +121,6 @@ function emptyRecord(queue: BufferQueue): HostBuffer {
   return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
 }
 
+/** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: what kind of timestamp the driver gives. */
+const TIMESTAMP_FLAGS = 0x0007_e000;
 const NONE = new Uint8Array(0);

@@ -181,6 +181,7 @@ export class Backend implements VringOwner {
   }
 
   attachChannel(descriptors: number[]): void {
+    if (!fstatSync(descriptors[0]!).isSocket()) throw new Refusal('the back-end channel is no socket');
     this.#frontend.attach(descriptors.shift()!);
   }
 

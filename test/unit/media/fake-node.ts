@@ -19,6 +19,7 @@ interface FakeBuffer {
 
 /** What `open()` gives: as much of an OpenFile as a Session uses. */
 export class FakeFile {
+  /** As they came: what a payload became is not in here. */
   readonly calls: NodeCall[] = [];
   /** Masks that the watcher was set to, in order. */
   readonly watched: number[] = [];
@@ -45,7 +46,7 @@ export class FakeFile {
   }
 
   async call(call: NodeCall): Promise<number> {
-    this.calls.push(call);
+    this.calls.push(call.kind === 'ioctl' ? { ...call, payload: Buffer.from(call.payload) } : call);
     const held = this.node.held.shift();
     if (held) await held;
     return this.#run(call);

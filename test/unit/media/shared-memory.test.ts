@@ -69,8 +69,10 @@ describe('shared memory: arena', () => {
     assert.deepEqual(transport.places('unmap'), []);
   });
 
-  it('MUNMAP of what was never mapped is EINVAL', () => {
+  it('MUNMAP of what was never mapped is EINVAL', async () => {
     const slot = shared.allocate(10)!;
+    assert.equal(shared.unmap(slot.offset), EINVAL, 'a buffer that the guest was never told the address of');
+    assert.equal(await shared.mapSlot(slot), 0);
     for (const address of [UNIT, 15 * UNIT, 16 * UNIT, 2 ** 40, Number.MAX_SAFE_INTEGER, 2 ** 64])
       assert.equal(shared.unmap(address), EINVAL, `${address}`);
     assert.equal(shared.unmap(slot.offset + UNIT - 1), 0, 'its last byte, padding included');

@@ -1,0 +1,169 @@
+/**
+ * No address of the daemon ever reaches the guest: every byte that a guest can read after it has done everything that
+ * there is to do is compared with the address ranges of the daemon's process.
+ */
+import assert from 'node:assert/strict';
+import { join, u32, zeros } from './bytes.js';
+import type { Guest } from './guest.js';
+import { onVivid, rig } from './rig.js';
+import {
+  CAPTURE,
+  CAPTURE_MPLANE,
+  Control,
+  control,
+  controls,
+  createBuffers,
+  format,
+  Nr,
+  requestBuffers,
+  sg,
+  subscription,
+  v4l2Buffer,
+} from './v4l2.js';
+import { CROSVM, QEMU } from './vmm.js';
+
+interface Range {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly name: string;
+}
+
+/** Everything that looks like an address of one of the ranges, at any offset of 4 bytes. */
+function addressesIn(bytes: Buffer, ranges: readonly Range[]): string[] {
+  const found: string[] = [];
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+  // The upper halves that addresses have: nearly every word is ruled out by its neighbour alone.
+  const highs = new Set(
+    ranges.flatMap(({ start, end }) => [Number(start >> 32n), Number((end - 1n) >> 32n)]),
+  );
+  for (let at = 1; at < words.length; at++) {
+    if (words[at] === 0 || !highs.has(words[at]!)) continue;
+    const value = (BigInt(words[at]!) << 32n) | BigInt(words[at - 1]!);
+    const range = ranges.find(({ start, end }) => value >= start && value < end);
+    if (range) found.push(`0x${value.toString(16)} (${range.name || 'anonymous'}) at byte ${4 * (at - 1)}`);
+  }
+  return found;
+}
+
+onVivid('addresses of the host', () => {
+  let guest: Guest;
+  let session: number;
+  let type: number;
+  let planes: number;
+  let ranges: Range[];
+
+  /** What the daemon has mapped at any moment of the test. */
+  const learn = () => {
+    const known = new Set(ranges.map(({ start, end }) => `${start}-${end}`));
+    for (const range of rig.daemon.addresses())
+      if (range.end < 1n << 63n && !known.has(`${range.start}-${range.end}`)) ranges.push(range);
+  };
+
+  const buffer = (index: number) =>
+    join(
+      v4l2Buffer({ index, type, length: type === CAPTURE ? 0 : planes }),
+      zeros(type === CAPTURE ? 0 : 64 * planes),
+    );
+
+  /** Every ioctl of the table, as it is meant and as it is not. */
+  const everyIoctl = async () => {
+    for (let nr = 0; nr < 110; nr++)
+      for (const fill of [0, 1, 0xff]) {
+        const payload = Buffer.alloc(256, fill);
+        if (fill === 1) payload.fill(0, 4).writeUInt32LE(type, 0);
+        // Not these: they would undo what the test has set up.
+        if (nr === Nr.S_FMT || nr === Nr.STREAMOFF || nr === Nr.REQBUFS || nr === Nr.CREATE_BUFS) continue;
+        await guest.command(join(u32(3, 0, session, nr), payload), 600);
+      }
+  };
+
+  const everyControl = async () => {
+    const memory = guest.place(zeros(4096));
+    for (const id of Object.values(Control))
+      for (const flags of [0, 0x4000_0000, 0x8000_0000])
+        for (const size of [0, 4, 120, 300])
+          for (const nr of [Nr.G_EXT_CTRLS, Nr.TRY_EXT_CTRLS, Nr.S_EXT_CTRLS]) {
+            const one = control((id | flags) >>> 0, size, 0n);
+            await guest.ioctl(
+              session,
+              nr,
+              join(controls({ count: 1 }), one, size ? sg(memory, size) : zeros(0)),
+            );
+          }
+  };
+
+  const stream = async (frames: number) => {
+    const seen = guest.events.length;
+    assert.equal((await guest.tell(session, Nr.STREAMON, u32(type))).status, 0);
+    for (let frame = seen; frame < seen + frames; frame++) {
+      await guest.until(() => guest.events.length > frame, `frame ${frame}`);
+      learn();
+      const event = guest.events[frame]!;
+      if (event.readUInt32LE(0) === 1) await guest.ioctl(session, Nr.QBUF, buffer(event.readUInt32LE(8)));
+    }
+  };
+
+  const scan = () => {
+    learn();
+    assert.ok(ranges.length > 50, `${ranges.length} ranges`);
+    const { ram, window } = guest.vmm;
+    assert.deepEqual(addressesIn(ram.bytes, ranges), [], 'guest memory, with all answers in it');
+    for (const event of guest.events) assert.deepEqual(addressesIn(event, ranges), [], 'an event');
+    for (const { offset, length } of window!.mappings) {
+      // The arena is as long as the window, its buffers are at its start.
+      const bytes = window!.read(offset, Math.min(length, 4 << 20));
+      assert.deepEqual(addressesIn(bytes, ranges), [], 'the SHM window');
+    }
+  };
+
+  it('the scan finds an address where there is one', () => {
+    ranges = [];
+    learn();
+    const heap = ranges.find(({ name }) => name === '[heap]')!;
+    const bytes = Buffer.alloc(64, 0x7f);
+    bytes.writeBigUInt64LE(heap.start + 8n, 20);
+    assert.equal(addressesIn(bytes, ranges).length, 1);
+  });
+
+  for (const [mode, protocol] of [
+    ['arena', QEMU],
+    ['direct', CROSVM],
+  ] as const)
+    for (const kind of ['single-planar', 'multi-planar'] as const)
+      it(`none in anything that a guest can read: ${mode}, ${kind}`, async function () {
+        this.timeout(60_000);
+        const multiplanar = kind === 'multi-planar';
+        if (multiplanar && rig.multiplanar < 0) {
+          console.error('SKIPPED: test/device canary: vivid has no multi-planar node (multiplanar=2)');
+          this.skip();
+        }
+        ranges = [];
+        guest = await rig.guest({ protocol, node: multiplanar ? rig.multiplanar : 0 });
+        // As it is: whoever wrote it is not the daemon.
+        guest.vmm.ram.bytes.fill(0, 0x2_0000);
+        session = await guest.open();
+        type = multiplanar ? CAPTURE_MPLANE : CAPTURE;
+        const NM16 = 0x3631_4d4e;
+        const YUYV = 0x5659_5559;
+        const wanted = format(type, { 8: u32(320, 180, multiplanar ? NM16 : YUYV) });
+        const set = await guest.ioctl(session, Nr.S_FMT, wanted);
+        assert.equal(set.status, 0);
+        planes = multiplanar ? set.payload[188]! : 1;
+        assert.equal((await guest.ioctl(session, Nr.REQBUFS, requestBuffers(3, type))).status, 0);
+        assert.equal((await guest.ioctl(session, Nr.CREATE_BUFS, createBuffers(1, set.payload))).status, 0);
+        for (let index = 0; index < 4; index++) {
+          const { payload } = await guest.ioctl(session, Nr.QUERYBUF, buffer(index));
+          for (let plane = 0; plane < planes; plane++) {
+            const cookie = payload.readUInt32LE(multiplanar ? 88 + 64 * plane + 8 : 64);
+            assert.equal((await guest.mmap(session, cookie)).status, 0);
+          }
+          assert.equal((await guest.ioctl(session, Nr.PREPARE_BUF, buffer(index))).status, 0);
+          assert.equal((await guest.ioctl(session, Nr.QBUF, buffer(index))).status, 0);
+        }
+        await guest.tell(session, Nr.SUBSCRIBE_EVENT, subscription(3, Control.BRIGHTNESS, 3));
+        await stream(8);
+        await everyControl();
+        await everyIoctl();
+        scan();
+      });
+});

@@ -1,0 +1,11 @@
+/** The daemon in a process of its own, so that what it holds can be counted and its death can be seen. */
+import { Daemon, type ServeOptions } from '../../src/daemon.js';
+import { configureLog } from '../../src/log.js';
+
+configureLog('info', 'json');
+const daemon = new Daemon(JSON.parse(process.argv[2]!) as ServeOptions);
+await daemon.start();
+process.stdout.write('ready\n');
+// The end of the test, however it ends.
+process.stdin.resume();
+process.stdin.on('end', () => void daemon.stop().then(() => process.exit(0)));

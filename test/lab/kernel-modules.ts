@@ -1,0 +1,53 @@
+/** Kernel modules of the lab's machine, and the nodes that they make. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+
+const CLASS = '/sys/class/video4linux';
+/** run.sh shares this folder with the machine: nobody's own kernel gets test drivers loaded into it. */
+const LAB = '/run/lab';
+
+/**
+ * Loads modules with their parameters, each a line as modprobe takes it; whatever of them is loaded is unloaded first.
+ * Where this machine cannot do that, says so and skips the suite or test of `context`.
+ */
+export function provide(context: Mocha.Context, ...lines: string[]): void {
+  const reason = obstacle(lines);
+  if (reason) {
+    console.error(`SKIPPED: ${titleOf(context)}: ${reason}`);
+    context.skip();
+  }
+  unload(...lines);
+  for (const line of lines) execFileSync('modprobe', line.split(' '), { stdio: 'pipe' });
+}
+
+/** Fails while anything has one of their nodes open: that too is a test. */
+export function unload(...lines: string[]): void {
+  for (const line of lines) {
+    const module = line.split(' ')[0]!;
+    if (existsSync(`/sys/module/${module}`)) execFileSync('modprobe', ['-r', module], { stdio: 'pipe' });
+  }
+}
+
+/** /dev path of the node of this name in sysfs; of the n-th where several have it. */
+export function nodeNamed(name: string, n = 0): string {
+  const found = readdirSync(CLASS)
+    .filter((node) => readFileSync(`${CLASS}/${node}/name`, 'utf8').trim() === name)
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
+  const node = found[n];
+  if (!node) throw new Error(`there is no V4L2 node called ${name}`);
+  return `/dev/${node}`;
+}
+
+function obstacle(lines: readonly string[]): string | undefined {
+  if (!existsSync(LAB)) return 'this is not the lab (test/lab/run.sh)';
+  for (const line of lines) {
+    const module = line.split(' ')[0]!;
+    if (spawnSync('modprobe', ['--dry-run', '--quiet', module]).status !== 0)
+      return `the lab's kernel has no module ${module}`;
+  }
+  return undefined;
+}
+
+function titleOf({ test, currentTest }: Mocha.Context): string {
+  return test?.parent?.fullTitle() ?? currentTest?.fullTitle() ?? 'a suite';
+}

@@ -1,0 +1,115 @@
+/** vivid: its controls, and what its moving colour bars look like, computed from the standards' numbers. */
+import assert from 'node:assert/strict';
+import { NativeNode } from './native-node.js';
+
+export const VividControl = {
+  BRIGHTNESS: 0x00980900,
+  CONTRAST: 0x00980901,
+  VOLUME: 0x00980905,
+  MUTE: 0x00980909,
+  BUTTON: 0x0098f900,
+  BOOLEAN: 0x0098f901,
+  INTEGER: 0x0098f902,
+  INTEGER64: 0x0098f903,
+  MENU: 0x0098f904,
+  STRING: 0x0098f905,
+  INTEGER_MENU: 0x0098f907,
+  U32_ARRAY: 0x0098f908,
+  U16_MATRIX: 0x0098f909,
+  U8_ARRAY: 0x0098f90a,
+  AREA: 0x0098f90b,
+  READ_ONLY: 0x0098f90c,
+  DYNAMIC_ARRAY: 0x0098f90d,
+  PIXEL_ARRAY: 0x0098f90e,
+  TEST_PATTERN: 0x00f0f000,
+  OSD: 0x00f0f001,
+  HORIZONTAL_MOVEMENT: 0x00f0f002,
+  DROPPED: 0x00f0f040,
+  DISCONNECT: 0x00f0f041,
+} as const;
+
+const COLOUR_BARS_100 = 1;
+const OSD_NONE = 2;
+const MOVE_RIGHT = 5;
+
+/** Colour bars that move every frame, without text: each frame differs from its neighbours. */
+export function showMovingBars(path: string): Promise<void> {
+  return NativeNode.with(path, (node) => {
+    node.setControl(VividControl.TEST_PATTERN, COLOUR_BARS_100);
+    node.setControl(VividControl.OSD, OSD_NONE);
+    node.setControl(VividControl.HORIZONTAL_MOVEMENT, MOVE_RIGHT);
+  });
+}
+
+/** 100 % colour bars, R'G'B' of full range and Y'CbCr of BT.601, limited range, as vivid rounds it. */
+const bars = [
+  { rgb: [255, 255, 255], yuv: [234, 128, 128] },
+  { rgb: [255, 255, 0], yuv: [209, 16, 146] },
+  { rgb: [0, 255, 255], yuv: [168, 165, 16] },
+  { rgb: [0, 255, 0], yuv: [144, 54, 34] },
+  { rgb: [255, 0, 255], yuv: [106, 201, 221] },
+  { rgb: [255, 0, 0], yuv: [81, 90, 239] },
+  { rgb: [0, 0, 255], yuv: [40, 239, 109] },
+  { rgb: [0, 0, 0], yuv: [16, 128, 128] },
+] as const;
+type Bar = (typeof bars)[number];
+
+interface PlaneLayout {
+  /** Bytes of two neighbouring pixels of one bar. */
+  readonly pair: (bar: Bar) => readonly number[];
+  /** Lines of the picture to a line of the plane. */
+  readonly every: number;
+}
+
+const luma: PlaneLayout = { pair: ({ yuv: [y] }) => [y, y], every: 1 };
+const layouts: Readonly<Record<string, readonly PlaneLayout[]>> = {
+  RGB3: [{ pair: ({ rgb }) => [...rgb, ...rgb], every: 1 }],
+  BGR3: [{ pair: ({ rgb: [r, g, b] }) => [b, g, r, b, g, r], every: 1 }],
+  YUYV: [{ pair: ({ yuv: [y, u, v] }) => [y, u, y, v], every: 1 }],
+  NM16: [luma, { pair: ({ yuv: [, u, v] }) => [u, v], every: 1 }],
+  NM12: [luma, { pair: ({ yuv: [, u, v] }) => [u, v], every: 2 }],
+  YM24: [
+    luma,
+    { pair: ({ yuv: [, u] }) => [u, u], every: 1 },
+    { pair: ({ yuv: [, , v] }) => [v, v], every: 1 },
+  ],
+};
+
+export class MovingBars {
+  /** Of each plane two lines in a row, and the bytes that two pixels have there. */
+  readonly #planes: readonly { twice: Buffer; pair: number; lines: number }[];
+
+  /** `width`: a multiple of 16. */
+  constructor(
+    fourcc: string,
+    readonly width: number,
+    height: number,
+  ) {
+    this.#planes = layouts[fourcc]!.map(({ pair, every }) => {
+      const line = bars.map((bar) => Buffer.alloc((width / 16) * pair(bar).length, Buffer.from(pair(bar))));
+      return { twice: Buffer.concat([...line, ...line]), pair: pair(bars[0]).length, lines: height / every };
+    });
+  }
+
+  /** By how many pixels the bars of a frame are shifted. Every one of its bytes must be right. */
+  shiftOf(planes: readonly Uint8Array[], what: string): number {
+    const { twice, pair } = this.#planes[0]!;
+    const first = planes[0]!.subarray(0, twice.length / 2);
+    const at = twice.indexOf(first);
+    const start = Buffer.from(first).toString('hex', 0, 64);
+    assert.ok(at >= 0 && at % pair === 0, `${what} starts with no colour bars: ${start}`);
+    assert.equal(planes.length, this.#planes.length);
+    for (const [plane, bytes] of planes.entries()) this.#verify(plane, at / pair, bytes, what);
+    return (at / pair) * 2;
+  }
+
+  #verify(plane: number, pairs: number, bytes: Uint8Array, what: string): void {
+    const { twice, pair, lines } = this.#planes[plane]!;
+    const line = twice.subarray(pairs * pair, pairs * pair + twice.length / 2);
+    const wanted = Buffer.alloc(line.length * lines, line);
+    assert.equal(bytes.length, wanted.length, `${what}: bytes of plane ${plane}`);
+    if (wanted.equals(bytes)) return;
+    const wrong = wanted.findIndex((byte, i) => byte !== bytes[i]);
+    assert.fail(`${what}: byte ${wrong} of plane ${plane} is ${bytes[wrong]}, expected ${wanted[wrong]}`);
+  }
+}

@@ -1,0 +1,268 @@
+/** REQBUFS and CREATE_BUFS over a fake node: backings, limits, cookies, and what a guest may know. */
+import assert from 'node:assert/strict';
+import { log } from '../../../src/log.js';
+import { bufferBytes } from '../../../src/media/buffer-size.js';
+import { MemoryFile } from '../../../src/virtio/memory-file.js';
+import { DeviceBench, u32 } from './bench.js';
+import { FakeTransport } from './fake-transport.js';
+
+const EBUSY = 16;
+const EFAULT = 14;
+const EINVAL = 22;
+const ENOMEM = 12;
+const ENOTTY = 25;
+const MMAP = 1;
+const USERPTR = 2;
+const PREPARE_BUF = 93;
+
+const request = (count: number, type = 1, memory = 1, flags = 0) => u32(count, type, memory, 0, flags);
+const create = (count: number, sizeimage: number, memory = 1, type = 1) => {
+  const raw = Buffer.alloc(256);
+  raw.set(u32(0, count, memory, 0, type));
+  raw.writeUInt32LE(sizeimage, 16 + 8 + 20);
+  return raw;
+};
+const query = (index: number, length = 0, type = 1) => {
+  const raw = Buffer.alloc(88 + 64 * length);
+  raw.set(u32(index, type));
+  raw.writeUInt32LE(length, 72);
+  return raw;
+};
+
+describe('allocation', () => {
+  let bench: DeviceBench;
+  let session: number;
+
+  before(() => {
+    log.silent = true;
+  });
+  after(() => {
+    log.silent = false;
+  });
+  const boot = async (...setup: ConstructorParameters<typeof DeviceBench>) => {
+    bench?.close();
+    bench = new DeviceBench(...setup);
+    bench.start();
+    session = await bench.open();
+  };
+  beforeEach(() => boot());
+  after(() => bench.close());
+
+  /** (count, memory) of every REQBUFS that reached the node. */
+  const asked = () =>
+    bench.node.file.asked(8).map((call) => {
+      const raw = Buffer.from((call as { payload: Uint8Array }).payload);
+      return [raw.readUInt32LE(0), raw.readUInt32LE(8)];
+    });
+  const statusOf = async (nr: number, payload: Buffer) => (await bench.ioctl(session, nr, payload)).status;
+  const cookieOf = async (index: number) =>
+    (await bench.ioctl(session, 9, query(index))).payload.readUInt32LE(64);
+
+  it('tells the guest of MMAP, whatever is behind it, and of no capability that it cannot use', async () => {
+    const { status, payload } = await bench.ioctl(session, 8, request(4));
+    assert.equal(status, 0);
+    assert.deepEqual(
+      [payload.readUInt32LE(0), payload.readUInt32LE(4), payload.readUInt32LE(8)],
+      [4, 1, MMAP],
+    );
+    // All but USERPTR 2, DMABUF 4, REQUESTS 8, REMOVE_BUFS 0x100.
+    assert.equal(payload.readUInt32LE(12), 0xffff_fef1);
+  });
+
+  it('takes USERPTR where the driver does, after a trial, and remembers that for the next session', async () => {
+    assert.equal(await statusOf(8, request(4)), 0);
+    // Asked, tried with PREPARE_BUF, given back, asked again.
+    assert.deepEqual(asked(), [
+      [4, USERPTR],
+      [0, USERPTR],
+      [4, USERPTR],
+    ]);
+    assert.equal(bench.node.file.asked(PREPARE_BUF).length, 1);
+    session = await bench.open();
+    await bench.ioctl(session, 8, request(2));
+    assert.deepEqual(asked(), [[2, USERPTR]]);
+  });
+
+  it('copies where the driver takes USERPTR and then refuses the memory', async () => {
+    const { node } = bench;
+    const hostBuffer = new MemoryFile('a host buffer, say', 4096);
+    const run = node.file.call.bind(node.file);
+    node.file.call = async (call) => {
+      if (call.kind === 'map') call.region = hostBuffer.region;
+      if (call.kind === 'map') return 0;
+      return call.kind === 'buffer' && call.nr === PREPARE_BUF ? EFAULT : run(call);
+    };
+    assert.equal(await statusOf(8, request(2)), 0);
+    // Asked, tried, given back, asked in the other way.
+    assert.deepEqual(asked(), [
+      [2, USERPTR],
+      [0, USERPTR],
+      [2, MMAP],
+    ]);
+    assert.equal(node.traits.get('userptr:1'), false);
+    hostBuffer.close();
+  });
+
+  it('direct: MMAP of the host, if EXPBUF works', async () => {
+    await boot('direct', new FakeTransport(1 << 24, 'direct', true));
+    let exported = 0;
+    bench.node.ioctls.set(16, () => {
+      exported++;
+      return ENOTTY;
+    });
+    await bench.ioctl(session, 8, request(2));
+    assert.equal(exported, 1);
+    assert.deepEqual(
+      asked().map(([, memory]) => memory),
+      [MMAP, MMAP, USERPTR, USERPTR, USERPTR],
+      'it does not: given back, and the next backing is tried',
+    );
+    assert.equal(bench.node.traits.get('direct:1'), false);
+  });
+
+  it('memory types of others are EINVAL and never reach the node, with count 0 too', async () => {
+    for (const memory of [0, 2, 3, 4, 7, 0xffff_ffff])
+      for (const count of [0, 3]) {
+        assert.equal(await statusOf(8, request(count, 1, memory)), EINVAL);
+        assert.equal(await statusOf(92, create(count, 100, memory)), EINVAL);
+      }
+    assert.deepEqual(bench.node.file.calls, []);
+  });
+
+  it('64 buffers at most, however many are asked for', async () => {
+    bench.node.mostBuffers = 10_000;
+    const { payload } = await bench.ioctl(session, 8, request(0xffff_ffff));
+    assert.equal(payload.readUInt32LE(0), 64);
+    assert.equal(await statusOf(92, create(1, 100)), ENOMEM);
+    assert.equal(await statusOf(92, create(0, 100)), 0, 'a question makes nothing');
+  });
+
+  it('1 GiB at most, known before the node allocates anything', async () => {
+    const granted = async (payload: Buffer, nr = 92) => {
+      const before = bench.node.file.asked(nr).length;
+      const { status } = await bench.ioctl(session, nr, payload);
+      const calls = bench.node.file.asked(nr).slice(before) as { payload: Uint8Array }[];
+      return {
+        status,
+        counts: calls.map((call) => Buffer.from(call.payload).readUInt32LE(nr === 92 ? 4 : 0)),
+      };
+    };
+    for (const sizeimage of [0xffff_ffff, 0x4000_0001])
+      assert.deepEqual(await granted(create(1, sizeimage)), { status: ENOMEM, counts: [0] });
+    const many = await granted(create(64, 0x1000_0000));
+    assert.equal(many.counts[0], 4, 'as many as fit');
+    // The format that the queue is set to says what REQBUFS would make.
+    await boot();
+    bench.node.ioctls.set(4, (payload) => {
+      payload.writeUInt32LE(0x2000_0000, 8 + 20);
+      return 0;
+    });
+    assert.equal((await granted(request(30), 8)).counts[0], 2);
+    bench.node.ioctls.set(4, (payload) => {
+      payload.writeUInt32LE(0x4000_0001, 8 + 20);
+      return 0;
+    });
+    await boot();
+    bench.node.ioctls.set(4, (payload) => {
+      payload.writeUInt32LE(0x4000_0001, 8 + 20);
+      return 0;
+    });
+    assert.deepEqual(await granted(request(30), 8), { status: ENOMEM, counts: [] });
+  });
+
+  it('what does not fit the window is ENOMEM, and everything is given back', async () => {
+    await boot('auto', new FakeTransport(4 << 16));
+    for (let round = 0; round < 3; round++) {
+      assert.equal(await statusOf(8, request(5)), ENOMEM);
+      assert.equal(bench.node.file.buffers.length, 0, 'the node has no buffers of it');
+      assert.equal(await statusOf(8, request(4)), 0);
+      assert.equal(await statusOf(8, request(0)), 0);
+    }
+  });
+
+  it('cookies are multiples of 64 KiB, unique in a session, and die with their buffers', async () => {
+    await bench.ioctl(session, 8, request(4));
+    const cookies = [];
+    for (let index = 0; index < 4; index++) cookies.push(await cookieOf(index));
+    assert.equal(new Set(cookies).size, 4);
+    assert.ok(cookies.every((cookie) => cookie > 0 && cookie % 0x1_0000 === 0));
+    await bench.ioctl(session, 8, request(4));
+    assert.ok(!cookies.includes(await cookieOf(0)), 'new buffers, new cookies');
+    for (const cookie of cookies)
+      assert.equal((await bench.command(u32(4, 0, session, 1, cookie), 24)).status, EINVAL);
+  });
+
+  it('EBUSY and EINVAL of the node leave the old buffers alone', async () => {
+    await bench.ioctl(session, 8, request(3));
+    const cookie = await cookieOf(2);
+    for (const errno of [EBUSY, EINVAL]) {
+      bench.node.ioctls.set(8, () => errno);
+      assert.equal(await statusOf(8, request(4)), errno);
+      assert.equal(await cookieOf(2), cookie);
+    }
+    bench.node.ioctls.delete(8);
+  });
+
+  it('CREATE_BUFS continues the queue, and a failure half way takes the new ones back', async () => {
+    await boot('auto', new FakeTransport(4 << 16));
+    await bench.ioctl(session, 8, request(2));
+    const made = await bench.ioctl(session, 92, create(2, 100));
+    assert.deepEqual([made.status, made.payload.readUInt32LE(0), made.payload.readUInt32LE(4)], [0, 2, 2]);
+    assert.equal(await statusOf(92, create(1, 100)), ENOMEM, 'the window is full');
+    assert.equal(await statusOf(9, query(3)), 0);
+    assert.equal(await statusOf(9, query(4)), EINVAL, 'one that nobody was told of');
+  });
+
+  it('planes: each has a cookie and a slot of its own', async () => {
+    bench.node.planeLengths = [5000, 3000];
+    assert.equal(await statusOf(8, request(2, 9)), 0);
+    const { status, payload } = await bench.ioctl(session, 9, query(1, 2, 9));
+    assert.equal(status, 0);
+    const places = [88, 152].map(
+      (at) => [payload.readUInt32LE(at + 4), payload.readUInt32LE(at + 8)] as const,
+    );
+    assert.deepEqual(
+      places.map(([length]) => length),
+      [5000, 3000],
+    );
+    const addresses = [];
+    for (const [, cookie] of places) {
+      const mapped = await bench.command(u32(4, 0, session, 1, cookie), 24);
+      assert.equal(mapped.status, 0);
+      addresses.push(Number(mapped.payload.readBigUInt64LE(0)), Number(mapped.payload.readBigUInt64LE(8)));
+    }
+    assert.deepEqual([addresses[1], addresses[3]], [5000, 3000]);
+    assert.notEqual(addresses[0], addresses[2]);
+    assert.deepEqual(bench.transport.places('map'), [[0, 1 << 24]]);
+  });
+
+  it('without shared memory buffers exist, and MMAP is EINVAL', async () => {
+    await boot('auto', new FakeTransport(0));
+    assert.equal(await statusOf(8, request(2)), 0);
+    assert.equal((await bench.command(u32(4, 0, session, 1, await cookieOf(0)), 24)).status, EINVAL);
+  });
+
+  it('how large a buffer a format asks for, by type', () => {
+    const format = (type: number, fields: Record<number, number>) => {
+      const raw = Buffer.alloc(208);
+      raw.writeUInt32LE(type, 0);
+      for (const [at, value] of Object.entries(fields)) raw.writeUInt32LE(value, 8 + Number(at));
+      return raw;
+    };
+    const cases: [number, Record<number, number>, number][] = [
+      [1, { 20: 1000 }, 1000],
+      [2, { 20: 0xffff_ffff }, 0xffff_ffff],
+      [4, { 8: 1440, 24: 16, 28: 18 }, 1440 * 34],
+      [6, { 100: 77 }, 77],
+      [7, { 100: 78 }, 78],
+      [9, { 20: 100, 40: 200, 60: 400, 180: 2 }, 300],
+      [10, { 20: 100, 180: 0xff }, 100],
+      [11, { 4: 5 }, 5],
+      [13, { 4: 6 }, 6],
+      [3, { 20: 1000 }, 0],
+      [0xffff_ffff, { 20: 1000 }, 0],
+    ];
+    for (const [type, fields, expected] of cases)
+      assert.equal(bufferBytes(format(type, fields)), expected, `type ${type}`);
+  });
+});

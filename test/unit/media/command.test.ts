@@ -1,0 +1,117 @@
+/** A command from its arrival to its one answer: a real queue over test RAM. */
+import assert from 'node:assert/strict';
+import { Command } from '../../../src/media/command.js';
+import type { Queue } from '../../../src/virtio/queue.js';
+import { Bench } from '../virtio/bench.js';
+
+const ETIMEDOUT = 110;
+const EINTR = 4;
+
+describe('command', () => {
+  let bench: Bench;
+  let queue: Queue;
+  let answered: Command[];
+
+  beforeEach(() => {
+    bench = new Bench();
+    queue = bench.queue();
+    answered = [];
+  });
+  afterEach(() => bench.close());
+
+  /** A command of four bytes with `room` writable ones. */
+  const arrive = (room = 64): Command => {
+    const request = { address: bench.put(0, Buffer.from([1, 2, 3, 4])), length: 4 };
+    bench.put(512, Buffer.alloc(256, 0xa5));
+    bench.ring.chain(
+      0,
+      [request],
+      room > 0 ? [{ address: bench.put(512, Buffer.alloc(0)), length: room }] : [],
+    );
+    bench.ring.offer(0);
+    const chain = queue.pop();
+    assert.ok(chain);
+    return new Command(queue, chain, (command) => answered.push(command));
+  };
+  const written = (length: number) => bench.seen(512, length).toString('hex');
+
+  it('is answered with a header, what follows it, and the length of both', () => {
+    const command = arrive();
+    assert.equal(command.request.toString('hex'), '01020304');
+    assert.equal(command.answered, false);
+    command.answer({ status: 0, payload: [Buffer.from('aabb', 'hex'), Buffer.from('cc', 'hex')] });
+    assert.deepEqual(bench.ring.usedElement(0), { id: 0, length: 11 });
+    assert.equal(written(12), '0000000000000000aabbcca5');
+    assert.deepEqual([command.answered, answered, bench.notifications], [true, [command], 1]);
+  });
+
+  it('a status is a positive errno in four bytes', () => {
+    arrive().answer({ status: 25 });
+    assert.deepEqual([bench.ring.usedElement(0).length, written(9)], [8, '1900000000000000a5']);
+  });
+
+  it('is answered once: what comes later goes nowhere', () => {
+    const command = arrive();
+    command.answer({ status: 0 });
+    bench.put(512, Buffer.alloc(64, 0xee));
+    command.answer({ status: 5, payload: [Buffer.alloc(16, 1)] });
+    command.interrupt(EINTR);
+    assert.deepEqual([bench.ring.usedIndex, answered.length, bench.notifications], [1, 1, 1]);
+    assert.ok(bench.seen(512, 64).every((byte) => byte === 0xee));
+  });
+
+  it('nothing is written to a queue that has stopped', () => {
+    const command = arrive();
+    queue.stop();
+    command.answer({ status: 0, payload: [Buffer.alloc(8, 1)] });
+    assert.equal(bench.ring.usedIndex, 0);
+  });
+
+  it('a writable part that is too short gets the prefix', () => {
+    for (const room of [0, 1, 7, 8, 9]) {
+      bench.close();
+      bench = new Bench();
+      queue = bench.queue();
+      arrive(room).answer({ status: 22, payload: [Buffer.alloc(8, 0xff)] });
+      assert.equal(bench.ring.usedElement(0).length, room);
+      const whole = '1600000000000000ffffffffffffffff';
+      assert.equal(written(16), whole.slice(0, 2 * room) + 'a5'.repeat(16 - room));
+    }
+  });
+
+  it('interrupted, it answers the errno alone', () => {
+    arrive().interrupt(EINTR);
+    assert.deepEqual([bench.ring.usedElement(0).length, written(8)], [8, '0400000000000000']);
+  });
+
+  it('interrupted, it answers what its work left for that, and says so', () => {
+    const command = arrive();
+    let late = 0;
+    command.onLate([Buffer.from('beef', 'hex')], () => late++);
+    command.interrupt(ETIMEDOUT);
+    assert.deepEqual([bench.ring.usedElement(0).length, written(10), late], [10, '6e00000000000000beef', 1]);
+    command.interrupt(ETIMEDOUT);
+    assert.equal(late, 1);
+  });
+
+  it('answered in time, nobody hears of a deadline', () => {
+    const command = arrive();
+    command.onLate([], () => assert.fail('it was not late'));
+    command.answer({ status: 0 });
+    command.interrupt(ETIMEDOUT);
+    assert.equal(written(4), '00000000');
+  });
+
+  it('has four seconds from its arrival, and never less than none', () => {
+    const command = arrive();
+    assert.ok(command.remaining > 3900 && command.remaining <= 4000, `${command.remaining}`);
+    const now = performance.now;
+    const later = now.call(performance) + 5000;
+    performance.now = () => later;
+    try {
+      assert.equal(command.remaining, 0);
+    } finally {
+      performance.now = now;
+    }
+  });
+});

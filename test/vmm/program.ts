@@ -1,0 +1,81 @@
+/** A process that a test has started: what it says, and how it ends. */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+
+/** A crash is a finding of a test, not a core file; and nothing outlives the tests, not even when they are killed. */
+const LAUNCHER = ['-c', 'ulimit -c 0; exec setpriv --pdeathsig KILL -- "$@"', 'sh'];
+const EXIT_TIMEOUT_MS = 5000;
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export class Program {
+  readonly name: string;
+  readonly exited: Promise<Exit>;
+  stdout = '';
+  stderr = '';
+  readonly #child: ChildProcessByStdio<null, Readable, Readable>;
+
+  constructor(name: string, command: string, parameters: readonly string[]) {
+    this.name = name;
+    const child = spawn('sh', [...LAUNCHER, command, ...parameters], { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    child.stdout.on('data', (chunk: Buffer) => {
+      this.stdout += chunk.toString();
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      this.stderr += chunk.toString();
+    });
+    // `close`, not `exit`: all that it has said is there by then.
+    this.exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }));
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  get alive(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** Numbers of its open descriptors. */
+  get descriptors(): string[] {
+    return readdirSync(`/proc/${this.pid}/fd`);
+  }
+
+  /** `promise`, unless the program ends before it or the time is over. */
+  async during<T>(what: string, timeout: number, promise: Promise<T>): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`${this.name}: no ${what} in ${timeout} ms`)), timeout);
+    });
+    const ended = this.exited.then(({ code, signal }) => {
+      throw new Error(`${this.name} ended (${signal ?? code}) before its ${what}: ${this.stderr.trim()}`);
+    });
+    ended.catch(() => undefined);
+    return Promise.race([promise, late, ended]).finally(() => clearTimeout(timer));
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  /** How it ended; rejects if it does not. */
+  async end(timeout = EXIT_TIMEOUT_MS): Promise<Exit> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`${this.name} has not ended in ${timeout} ms`)), timeout);
+    });
+    return Promise.race([this.exited, late]).finally(() => clearTimeout(timer));
+  }
+
+  /** Ends it for good. Twice is harmless. */
+  async kill(): Promise<Exit> {
+    if (this.alive) this.signal('SIGKILL');
+    return this.end();
+  }
+}
