@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl, ioctls } from '../../src/v4l2/ioctls.js';
-import { BufferType, EventType, eventSubscription, format } from '../../src/v4l2/layout.js';
+import { BufferType, EventType, eventSubscription, format, streamparm } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { NativeNode } from './native-node.js';
