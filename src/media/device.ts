@@ -93,6 +93,8 @@ export class MediaDevice {
 
   connected(memory: GuestMemory, transport: SharedMemoryTransport): void {
     const shared = new SharedMemory(transport, this.options.mmap);
+    if (shared.usable && shared.prefers !== transport.prefers)
+      log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
     this.#context = { node: this.node, memory, shared, events: this.#events };
   }
 

@@ -191,6 +191,7 @@ export class Backend implements VringOwner {
   }
 
   resetDevice(): void {
+    this.status = 0;
     for (const vring of this.#vrings) vring.enable(false);
     this.#reset();
   }
