@@ -3,7 +3,7 @@
 set -uo pipefail
 cd /checkout || exit 1
 status=0
-for part in "${@:-addon device lab vmm}"; do
+for part in "${@:-device lab vmm}"; do
   for folder in $part; do
     printf '\n-- %s (in the lab)\n' "$folder"
     node node_modules/mocha/bin/mocha.js --reporter test/tally.cjs "dist/test/$folder/**/*.test.js" || status=1
