@@ -169,5 +169,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 const words = hideBin(process.argv);
 process.on('uncaughtException', (error) => process.exit(report(error, words)));
-// An explicit exit: a call that hangs in a driver must not keep the process.
-process.exit(await main(words).catch((error: unknown) => report(error, words)));
+const code = await main(words).catch((error: unknown) => report(error, words));
+// An explicit exit: a call that hangs in a driver must not keep the process. It drops what a pipe has not taken yet.
+for (const stream of [process.stdout, process.stderr])
+  await new Promise<void>((resolve) => stream.write('', () => resolve()));
+process.exit(code);

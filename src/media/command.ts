@@ -43,10 +43,13 @@ export class Command {
     this.#onLate = notify;
   }
 
-  /** Ends the command now, whatever the work behind it does: its result is thrown away when it comes. */
+  /**
+   * Ends the command now, whatever the work behind it does: its result is thrown away when it comes. Only ETIMEDOUT
+   * says something about that work: after a pause (EINTR) the guest tries again, and waits behind it.
+   */
   interrupt(errno: number): void {
     if (this.#answered) return;
-    this.#onLate?.();
+    if (errno === Errno.ETIMEDOUT) this.#onLate?.();
     this.answer({ ...this.#lateAnswer, status: errno });
   }
 

@@ -169,6 +169,7 @@ export class MediaDevice {
     const session = this.#sessions.get(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));
     if (session.degraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
+    command.onLate(refuse(request, 0).payload ?? [], () => undefined);
     session.enqueue(guard(command, () => runIoctl(session, request)));
   }
 

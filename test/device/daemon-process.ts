@@ -12,7 +12,8 @@ export interface Holdings {
   readonly descriptors: readonly string[];
   /** Mappings of files, by name, in order: guest memory, arenas, nodes, DMABUFs. */
   readonly mappings: readonly string[];
-  readonly threads: number;
+  /** Lanes and watchers, by name; Node's own come and go. */
+  readonly threads: readonly string[];
 }
 
 export class DaemonProcess {
@@ -63,7 +64,7 @@ export class DaemonProcess {
     return {
       descriptors: this.descriptors().sort(),
       mappings: this.#mappings(),
-      threads: readdirSync(`/proc/${this.pid}/task`).length,
+      threads: this.#threads(),
     };
   }
 
@@ -107,6 +108,21 @@ export class DaemonProcess {
         return [];
       }
     });
+  }
+
+  #threads(): string[] {
+    const folder = `/proc/${this.pid}/task`;
+    return readdirSync(folder)
+      .flatMap((thread) => {
+        try {
+          return [readFileSync(`${folder}/${thread}/comm`, 'latin1').trim()];
+        } catch {
+          // It ended between the two calls.
+          return [];
+        }
+      })
+      .filter((name) => name.startsWith('vmb-'))
+      .sort();
   }
 
   #mappings(): string[] {

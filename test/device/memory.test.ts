@@ -1,10 +1,8 @@
 /** Memory tables that cannot be, and memory that goes away: T12 and T13 of the interop vectors. */
 import assert from 'node:assert/strict';
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join as path } from 'node:path';
+import { closeSync, openSync } from 'node:fs';
 import { native } from '../../src/native.js';
-import { join, u32, u64, zeros } from './bytes.js';
+import { join, u32, u64 } from './bytes.js';
 import { type MemoryRegion, regionBytes } from './ram.js';
 import { onVivid, rig } from './rig.js';
 import { isSignalled } from './ring.js';
@@ -146,44 +144,5 @@ onVivid('memory', () => {
       assert.equal(await guest.vmm.setMemory(), 0n);
       assert.equal(await guest.answered(head), 216);
     }
-  });
-
-  it('a region of many GiB costs nothing until it is used', async () => {
-    const vmm = rig.own(new Vmm(rig.socket()));
-    await vmm.negotiate();
-    const before = rig.daemon.memory('VmHWM');
-    for (const size of [2 ** 32, 2 ** 34]) {
-      const fd = ownFile(size);
-      const started = performance.now();
-      await vmm.acknowledged(Ask.SET_MEM_TABLE, tableOf(region(MIB, size)), [fd]);
-      await vmm.config();
-      await vmm.acknowledged(Ask.SET_MEM_TABLE, tableOf(), []);
-      const waited = performance.now() - started;
-      assert.ok(waited < 2000, `${size} bytes: ${waited} ms`);
-    }
-    assert.ok(rig.daemon.memory('VmHWM') - before < 128 * 1024, `${rig.daemon.memory('VmHWM') - before} KiB`);
-  });
-
-  it('a memory file that is cut short under the daemon does not end it', async () => {
-    const folder = mkdtempSync(path(tmpdir(), 'vmb-memory-'));
-    rig.own({ close: () => rmSync(folder, { recursive: true }) });
-    const fd = openSync(path(folder, 'ram'), 'w+');
-    rig.own({ close: () => closeSync(fd) });
-    const guest = await rig.guest();
-    const { vmm } = guest;
-    const session = await guest.open();
-    ftruncateSync(fd, MIB);
-    const shared = region(0x2_0000_0000, MIB);
-    assert.equal(await vmm.acknowledged(Ask.ADD_MEM_REG, join(u64(0), regionBytes(shared)), [fd]), 0n);
-    ftruncateSync(fd, 0);
-    const head = guest.commandq.chain([
-      { address: shared.guest, length: 16 },
-      { address: guest.place(zeros(8)), length: 8, flags: 2 },
-    ]);
-    guest.commandq.offer(head);
-    guest.commandq.kick();
-    await guest.until(() => !rig.daemon.alive || guest.commandq.returned.length > 0, 'an answer, or the end');
-    assert.ok(rig.daemon.alive, rig.daemon.alive ? '' : rig.daemon.obituary);
-    assert.equal((await guest.ioctl(session, Nr.G_FMT, G_FMT)).status, 0);
   });
 });

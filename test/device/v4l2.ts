@@ -38,6 +38,7 @@ export const ENOTTY = 25;
 export const ENOSPC = 28;
 export const ERANGE = 34;
 export const ECONNRESET = 104;
+export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 
 export interface BufferFields {

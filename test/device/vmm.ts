@@ -76,7 +76,9 @@ export class Vmm {
   }
 
   tell(request: number, body: Uint8Array = Buffer.alloc(0), descriptors: readonly number[] = []): void {
-    this.wire.send(message(request, body), descriptors);
+    const bytes = message(request, body);
+    const sent = this.wire.send(bytes, descriptors);
+    if (sent !== bytes.length) throw new Error(`request ${request} was not sent: ${sent}`);
   }
 
   /** A request with a reply of its own. */

@@ -16,7 +16,7 @@ inside() {
     mount --bind "$3" "$1/mnt"
     mount -t proc proc "$1/proc"
     mount --bind /dev "$1/dev"
-    exec chroot "$1" env -i PATH=/usr/bin:/bin HOME=/tmp sh -euc "$4"
+    exec chroot "$1" env -i PATH=/usr/bin:/bin HOME=/tmp JOBS=max sh -euc "$4"
   ' bash "$lab/rootfs" "$checkout" "$1" "$2"
 }
 

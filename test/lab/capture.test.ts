@@ -1,12 +1,17 @@
 /** A camera's frames reach the guest: every byte, every way of backing the guest's buffers, on real drivers. */
 import assert from 'node:assert/strict';
 import { type DialectName, dialects } from '../../src/client/dialects.js';
+import { encoded } from '../../src/client/record.js';
 import type { MmapMode } from '../../src/media/shared-memory.js';
-import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
+import type { NodeCall } from '../../src/native.js';
+import { struct, u32 } from '../../src/struct.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferFlag, BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
 import { Protocol } from '../../src/vhost-user/protocol.js';
-import { mappingsOf } from '../addon/process.js';
+import { eventually, mappingsOf } from '../addon/process.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { NativeNode } from './native-node.js';
 import { type DqbufEvent, GuestQueue, seconds } from './queue.js';
 import { onStage, type Stage } from './stage.js';
 import { MovingBars, showMovingBars } from './vivid.js';
@@ -72,6 +77,24 @@ async function frames<T>(queue: GuestQueue, count: number, look: (frame: DqbufEv
     await queue.queue(frame.buffer.index);
   }
   return seen;
+}
+
+/** The first frame of a stream without the bridge; its buffer is mapped, as an ordinary program has it. */
+async function nativeFrame(node: NativeNode, type: number) {
+  assert.equal(node.request(2, type), 0);
+  const blank = (index: number) => encoded(bufferRecord, { index, type, memory: Memory.MMAP });
+  const first = blank(0);
+  assert.equal(node.run({ kind: 'buffer', nr: Ioctl.QUERYBUF, buffer: first }), 0);
+  const { length, m } = bufferRecord.read(first);
+  const map: NodeCall & { kind: 'map' } = { kind: 'map', offset: Buffer.from(m).readUInt32LE(), length };
+  assert.equal(node.run(map), 0);
+  for (const index of [0, 1])
+    assert.equal(node.run({ kind: 'buffer', nr: Ioctl.QBUF, buffer: blank(index) }), 0);
+  node.call(Ioctl.STREAMON, struct({ type: u32 }), { type });
+  const frame = blank(0);
+  assert.ok(await eventually(() => node.run({ kind: 'dequeueBuffer', buffer: frame }) === 0, 5000));
+  map.region?.close();
+  return bufferRecord.read(frame);
 }
 
 describe('lab: capture', function () {
@@ -145,6 +168,27 @@ describe('lab: capture', function () {
           `${skipped} frames are missing before frame ${sequence}`,
         );
       }
+    }));
+
+  it('a frame says of itself what a native DQBUF says', () =>
+    onWay(ways[0]!, async ({ driver }, path) => {
+      const queue = new GuestQueue(driver, await driver.open(), VIDEO_CAPTURE);
+      await queue.setFormat('RGB3', 320, 180);
+      const own = await NativeNode.with(path, (node) => nativeFrame(node, VIDEO_CAPTURE));
+      await queue.start(2);
+      const { buffer } = await queue.next();
+      for (const field of [
+        'bytesused',
+        'flags',
+        'field',
+        'memory',
+        'length',
+        'reserved2',
+        'requestFd',
+      ] as const)
+        assert.equal(buffer[field], own[field], field);
+      assert.deepEqual(buffer.timecode, own.timecode);
+      await queue.off();
     }));
 
   it('MAPPED in a frame says whether the guest has the buffer mapped', () =>

@@ -1,11 +1,16 @@
 /** Events of real drivers on the eventq: order, loss, starvation, and that nothing comes after it was called off. */
 import assert from 'node:assert/strict';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { MediaEvent } from '../../src/client/event-lane.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
+import { EVENT_BARRIER_MS } from '../../src/media/policy.js';
+import { dqbufEvent } from '../../src/media/protocol.js';
 import { control } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, EventType, eventSubscription, SubscriptionFlag } from '../../src/v4l2/layout.js';
+import { Queue } from '../../src/virtio/queue.js';
 import { eventually } from '../addon/process.js';
 import { HeldEvents } from './held-events.js';
 import { keepJournal, showJournal } from './journal.js';
@@ -20,6 +25,22 @@ const CAMERA = 'vivid-000-vid-cap';
 const { SEND_INITIAL, ALLOW_FEEDBACK } = SubscriptionFlag;
 /** v4l2_event_ctrl in v4l2_event.u. */
 const VALUE = 8;
+
+/** In which order the device gives chains back while something runs: told apart by an event buffer's size. */
+async function published(run: () => Promise<unknown>): Promise<string[]> {
+  const order: string[] = [];
+  const { push } = Queue.prototype;
+  Queue.prototype.push = function (chain, written) {
+    order.push(chain.writableLength === dqbufEvent.size ? 'event' : 'answer');
+    push.call(this, chain, written);
+  };
+  try {
+    await run();
+  } finally {
+    Queue.prototype.push = push;
+  }
+  return order;
+}
 
 describe('lab: events', function () {
   this.timeout(30_000);
@@ -62,7 +83,7 @@ describe('lab: events', function () {
   const set = (of: number, id: number, value: number) =>
     driver.call(of, Ioctl.S_CTRL, control, { id, value });
   /** The value that a control event carries. */
-  const valueOf = (event: MediaEvent, id: number) => {
+  const carried = (event: MediaEvent, id: number) => {
     assert.ok(event.kind === 'event', `a ${event.kind} event`);
     assert.deepEqual([event.event.type, event.event.id], [EventType.CTRL, id]);
     return Buffer.from(event.event.u).readInt32LE(VALUE);
@@ -77,9 +98,9 @@ describe('lab: events', function () {
     const other = await driver.open();
     await subscribe(V.BRIGHTNESS);
     await set(other, V.BRIGHTNESS, 17);
-    assert.equal(valueOf(await driver.nextEvent(session), V.BRIGHTNESS), 17);
+    assert.equal(carried(await driver.nextEvent(session), V.BRIGHTNESS), 17);
     node.setControl(V.BRIGHTNESS, 18);
-    assert.equal(valueOf(await driver.nextEvent(session), V.BRIGHTNESS), 18);
+    assert.equal(carried(await driver.nextEvent(session), V.BRIGHTNESS), 18);
     assert.equal(driver.waitingEvents(other), 0, 'it did not subscribe');
     await driver.close(other);
   });
@@ -91,7 +112,7 @@ describe('lab: events', function () {
     await unsubscribe(EventType.CTRL, V.BRIGHTNESS);
     await subscribe(V.BRIGHTNESS, ALLOW_FEEDBACK);
     await set(session, V.BRIGHTNESS, 22);
-    assert.equal(valueOf(await driver.nextEvent(session), V.BRIGHTNESS), 22);
+    assert.equal(carried(await driver.nextEvent(session), V.BRIGHTNESS), 22);
   });
 
   it('SEND_INITIAL: the event is there when the answer is, every time', async () => {
@@ -99,14 +120,15 @@ describe('lab: events', function () {
     for (let round = 0; round < 10; round++) {
       let seen = 0;
       driver.onEvent(session, (event) => {
-        seen = valueOf(event, V.BRIGHTNESS);
+        seen = carried(event, V.BRIGHTNESS);
       });
       await subscribe(V.BRIGHTNESS, SEND_INITIAL);
       assert.equal(seen, 33, 'the answer came first');
       await unsubscribe(EventType.CTRL, V.BRIGHTNESS);
     }
     driver.onEvent(session, undefined);
-    await subscribe(V.BRIGHTNESS, SEND_INITIAL);
+    const order = await published(() => subscribe(V.BRIGHTNESS, SEND_INITIAL));
+    assert.deepEqual(order, ['event', 'answer']);
     await subscribe(V.BRIGHTNESS, SEND_INITIAL);
     assert.equal(driver.waitingEvents(session), 1, 'subscribed already: no second one, as natively');
   });
@@ -117,14 +139,14 @@ describe('lab: events', function () {
     await unsubscribe(EventType.CTRL, V.BRIGHTNESS);
     node.setControl(V.BRIGHTNESS, 41);
     node.setControl(V.MUTE, 1);
-    assert.equal(valueOf(await driver.nextEvent(session), V.MUTE), 1);
+    assert.equal(carried(await driver.nextEvent(session), V.MUTE), 1);
     await unsubscribe(EventType.ALL);
     node.setControl(V.BRIGHTNESS, 42);
     node.setControl(V.MUTE, 0);
     await nothingCame();
     await subscribe(V.MUTE);
     node.setControl(V.MUTE, 1);
-    assert.equal(valueOf(await driver.nextEvent(session), V.MUTE), 1);
+    assert.equal(carried(await driver.nextEvent(session), V.MUTE), 1);
     node.setControl(V.MUTE, 0);
   });
 
@@ -169,7 +191,7 @@ describe('lab: events', function () {
     while (driver.waitingEvents(session) > 0) {
       const event = await driver.nextEvent(session);
       assert.ok(event.kind === 'event');
-      values.set(event.event.id, valueOf(event, event.event.id));
+      values.set(event.event.id, carried(event, event.event.id));
     }
     assert.deepEqual(Object.fromEntries(values), { [V.BRIGHTNESS]: 60, [V.CONTRAST]: 160 });
   });
@@ -230,6 +252,47 @@ describe('lab: events', function () {
     }
   });
 
+  for (const [name, command] of [
+    ['STREAMOFF', (queue: GuestQueue) => queue.off()],
+    ['REQBUFS', (queue: GuestQueue) => queue.request(2)],
+    ['CREATE_BUFS', (queue: GuestQueue) => queue.create(1)],
+    ['UNSUBSCRIBE_EVENT', () => unsubscribe(EventType.ALL)],
+    ['CLOSE', (queue: GuestQueue) => driver.close(queue.session)],
+  ] as const)
+    it(`${name} waits until the driver has given back the events before it, and not for ever`, async () => {
+      const other = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
+      await other.setFormat('RGB3', 320, 180);
+      await subscribe(V.MUTE);
+      held.giveBack(0);
+      const before = driver.postedEvents;
+      node.setControl(V.MUTE, 1);
+      await driver.nextEvent(session);
+      node.setControl(V.MUTE, 0);
+      await driver.nextEvent(session);
+      assert.equal(held.atDevice, before - 2);
+      if (name === 'STREAMOFF') await other.request(2);
+      const answered = command(other).then(() => performance.now());
+      const waited = await Promise.race([
+        answered.then(() => 'answered'),
+        sleep(EVENT_BARRIER_MS / 3, 'waits'),
+      ]);
+      assert.equal(waited, 'waits');
+      const given = performance.now();
+      held.giveBack();
+      assert.ok((await answered) - given < EVENT_BARRIER_MS / 2, 'it did not notice');
+      if (name === 'UNSUBSCRIBE_EVENT') await subscribe(V.MUTE);
+      held.giveBack(0);
+      node.setControl(V.MUTE, 1);
+      await driver.nextEvent(session);
+      const started = performance.now();
+      await (name === 'CLOSE' ? driver.close(await driver.open()) : command(other));
+      const took = performance.now() - started;
+      assert.ok(took > EVENT_BARRIER_MS - 50 && took < 2000, `${took.toFixed()} ms`);
+      held.giveBack();
+      node.setControl(V.MUTE, 0);
+      if (name !== 'CLOSE') await driver.close(other.session);
+    });
+
   it('frames and control events of two sessions arrive where they belong', async () => {
     const queue = new GuestQueue(driver, session, BufferType.VIDEO_CAPTURE);
     const other = await driver.open();
@@ -239,7 +302,7 @@ describe('lab: events', function () {
     await queue.start(4);
     for (let i = 1; i <= 8; i++) {
       node.setControl(V.BRIGHTNESS, i);
-      assert.equal(valueOf(await driver.nextEvent(other), V.BRIGHTNESS), i);
+      assert.equal(carried(await driver.nextEvent(other), V.BRIGHTNESS), i);
       await queue.queue((await queue.next()).buffer.index);
     }
     await queue.off();

@@ -169,6 +169,9 @@ for (const [mmap, dialect] of ways)
       for (let round = 0; round < 12; round++) {
         await queue.request(4);
         for (let index = 0; index < 4; index++) await queue.map(index);
+        const dirty = [0, 1, 2, 3].filter((index) => view(index).some((byte) => byte !== 0));
+        assert.deepEqual(dirty, [], 'a new buffer shows something of an older one');
+        for (let index = 0; index < 4; index++) view(index).fill(0xdd);
         await queue.release();
       }
       const { sharedMemory } = stage.frontEnd;

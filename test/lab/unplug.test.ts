@@ -82,6 +82,18 @@ describe('lab: a camera is unplugged', function () {
     stage.verify();
   });
 
+  it('ends the sessions that do nothing too, refuses new ones, and the daemon goes on', async () => {
+    const idle = await stage.driver.open();
+    await unplug();
+    for (let n = 0; n < BUFFERS - 1; n++) await queue.next(1000);
+    const asked = stage.driver.call(idle, Ioctl.G_FMT, format, { type: queue.type });
+    assert.equal(await errnoOf(asked), Errno.ENODEV);
+    assert.notEqual(await errnoOf(stage.driver.open()), 0);
+    await stage.driver.close(idle);
+    assert.equal((await stage.frontEnd.readConfig()).card, 'vivid');
+    stage.verify();
+  });
+
   it('does not spin', async () => {
     await unplug();
     for (let n = 0; n < BUFFERS - 1; n++) await queue.next(1000);

@@ -30,15 +30,21 @@ export const VividControl = {
 
 const COLOUR_BARS_100 = 1;
 const OSD_NONE = 2;
+const STAND_STILL = 3;
 const MOVE_RIGHT = 5;
 
-/** Colour bars that move every frame, without text: each frame differs from its neighbours. */
-export function showMovingBars(path: string): Promise<void> {
+/** 100 % colour bars without text. */
+export function showBars(path: string, movement: number = STAND_STILL): Promise<void> {
   return NativeNode.with(path, (node) => {
     node.setControl(VividControl.TEST_PATTERN, COLOUR_BARS_100);
     node.setControl(VividControl.OSD, OSD_NONE);
-    node.setControl(VividControl.HORIZONTAL_MOVEMENT, MOVE_RIGHT);
+    node.setControl(VividControl.HORIZONTAL_MOVEMENT, movement);
   });
+}
+
+/** The same, moving: each frame differs from its neighbours. */
+export function showMovingBars(path: string): Promise<void> {
+  return showBars(path, MOVE_RIGHT);
 }
 
 /** 100 % colour bars, R'G'B' of full range and Y'CbCr of BT.601, limited range, as vivid rounds it. */

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { bytes, i32, struct, text, u8, u16, u32, u64 } from '../../src/struct.js';
 
 const record = struct({ a: u8, b: u16, c: u32, d: i32, e: u64, f: bytes(3), g: text(4) });
-const hex =
-  '01' + '0302' + '07060504' + 'feffffff' + '0807060504030201'.slice(0, 12) + '0000' + 'aabb00' + '68690000';
+const hex = `01030207060504feffffff${'0807060504030201'.slice(0, 12)}0000aabb0068690000`;
 
 describe('struct', () => {
   it('sums sizes into offsets, without padding', () => {

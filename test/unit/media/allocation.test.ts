@@ -10,6 +10,7 @@ const EBUSY = 16;
 const EFAULT = 14;
 const EINVAL = 22;
 const ENOMEM = 12;
+const ENOBUFS = 105;
 const ENOTTY = 25;
 const MMAP = 1;
 const USERPTR = 2;
@@ -133,7 +134,7 @@ describe('allocation', () => {
     bench.node.mostBuffers = 10_000;
     const { payload } = await bench.ioctl(session, 8, request(0xffff_ffff));
     assert.equal(payload.readUInt32LE(0), 64);
-    assert.equal(await statusOf(92, create(1, 100)), ENOMEM);
+    assert.equal(await statusOf(92, create(1, 100)), ENOBUFS, 'as vb2 says it');
     assert.equal(await statusOf(92, create(0, 100)), 0, 'a question makes nothing');
   });
 
@@ -168,6 +169,77 @@ describe('allocation', () => {
       return 0;
     });
     assert.deepEqual(await granted(request(30), 8), { status: ENOMEM, counts: [] });
+  });
+
+  it('1 GiB is for the whole session: buffers of this queue and of others count', async () => {
+    await boot('auto', new FakeTransport(2 ** 32));
+    bench.node.planeLengths = [0x1000_0000];
+    const grantedBy = async (nr: number, payload: Buffer) => {
+      const before = bench.node.file.asked(nr).length;
+      await bench.ioctl(session, nr, payload);
+      const [first] = bench.node.file.asked(nr).slice(before) as { payload: Uint8Array }[];
+      return first && Buffer.from(first.payload).readUInt32LE(nr === 92 ? 4 : 0);
+    };
+    assert.equal(await statusOf(8, request(1)), 0);
+    assert.equal(await grantedBy(92, create(64, 0x1000_0000)), 3);
+    assert.equal(await statusOf(92, create(1, 0x1000_0000)), ENOMEM);
+    // Another queue of the same session.
+    assert.equal(await statusOf(8, request(2)), 0);
+    bench.node.ioctls.set(4, (payload) => {
+      payload.writeUInt32LE(0x1000_0000, 8 + 20);
+      payload.writeUInt8(1, 8 + 180);
+      return 0;
+    });
+    assert.equal(await grantedBy(8, request(64, 9)), 2);
+    assert.equal(await grantedBy(8, request(64)), 2, 'its own buffers go when it is made anew');
+  });
+
+  it('a driver without USERPTR gets MMAP at once', async () => {
+    bench.node.memories = [MMAP];
+    bench.node.ioctls.set(8, (payload) => (payload.readUInt32LE(8) === MMAP ? ENOMEM : EINVAL));
+    assert.equal(await statusOf(8, request(2)), ENOMEM);
+    assert.deepEqual(
+      asked().map(([, memory]) => memory),
+      [USERPTR, MMAP],
+    );
+  });
+
+  it('max_num_buffers is no more than a queue may have here, where the kernel says it', async () => {
+    bench.node.ioctls.set(92, (payload) => {
+      payload.writeUInt32LE(0x80, 224);
+      payload.writeUInt32LE(1024, 232);
+      return 0;
+    });
+    assert.equal((await bench.ioctl(session, 92, create(0, 100))).payload.readUInt32LE(232), 64);
+    bench.node.ioctls.set(92, (payload) => {
+      payload.writeUInt32LE(0x80, 224);
+      payload.writeUInt32LE(32, 232);
+      return 0;
+    });
+    assert.equal((await bench.ioctl(session, 92, create(0, 100))).payload.readUInt32LE(232), 32);
+    bench.node.ioctls.set(92, () => 0);
+    assert.equal(
+      (await bench.ioctl(session, 92, create(0, 100))).payload.readUInt32LE(232),
+      0,
+      'an older kernel',
+    );
+  });
+
+  it('QBUF, QUERYBUF and PREPARE_BUF: eight plane records at most, all of which came', async () => {
+    bench.node.planeLengths = [5000, 3000];
+    assert.equal(await statusOf(8, request(2, 9)), 0);
+    for (const nr of [9, 93, 15]) {
+      assert.equal(
+        await statusOf(nr, query(1, 8, 9)),
+        nr === 9 ? 0 : EINVAL,
+        'memory 0 is none for the others',
+      );
+      const nine = await bench.ioctl(session, nr, query(0, 9, 9));
+      assert.deepEqual([nine.status, nine.payload], [EINVAL, query(0, 9, 9)]);
+      const short = query(0, 2, 9).subarray(0, 88 + 127);
+      assert.deepEqual((await bench.ioctl(session, nr, short)).payload, short);
+      assert.equal((await bench.ioctl(session, nr, short)).status, EINVAL);
+    }
   });
 
   it('what does not fit the window is ENOMEM, and everything is given back', async () => {
@@ -211,6 +283,9 @@ describe('allocation', () => {
     assert.equal(await statusOf(92, create(1, 100)), ENOMEM, 'the window is full');
     assert.equal(await statusOf(9, query(3)), 0);
     assert.equal(await statusOf(9, query(4)), EINVAL, 'one that nobody was told of');
+    assert.equal(await statusOf(8, request(0)), 0);
+    assert.equal(await statusOf(9, query(0)), EINVAL);
+    assert.equal(await statusOf(8, request(4)), 0, 'the whole window is free again');
   });
 
   it('planes: each has a cookie and a slot of its own', async () => {

@@ -14,6 +14,7 @@ export interface Reply {
   readonly payload: Buffer;
 }
 
+const LONG = 0x30_0000;
 const description = {
   driver: 'fake',
   card: 'a fake card',
@@ -25,6 +26,17 @@ const description = {
 export function u32(...values: number[]): Buffer {
   const raw = Buffer.alloc(4 * values.length);
   for (const [at, value] of values.entries()) raw.writeUInt32LE(value >>> 0, 4 * at);
+  return raw;
+}
+
+/** struct v4l2_format of the capture type. */
+export const format = u32(1, ...Array(51).fill(0));
+
+/** struct v4l2_buffer of the capture type, MMAP. */
+export function buffer(index: number): Buffer {
+  const raw = Buffer.alloc(88);
+  raw.set(u32(index, 1));
+  raw.writeUInt32LE(1, 60);
   return raw;
 }
 
@@ -94,7 +106,9 @@ export class DeviceBench {
   offer(request: Uint8Array, room: number): number {
     const at = 8192 * (this.#slot % 128);
     const head = 2 * (this.#slot++ % 128);
-    const input = { address: this.commands.put(at, request), length: request.length };
+    // A request that is too long for its slot has a place of its own.
+    const place = request.length > 4096 ? LONG : at;
+    const input = { address: this.commands.put(place, request), length: request.length };
     const output = { address: this.commands.put(at + 4096, Buffer.alloc(4096, 0xa5)), length: room };
     this.commands.ring.chain(head, [input], room > 0 ? [output] : []);
     this.#since.set(head, this.commands.ring.usedIndex);

@@ -200,6 +200,20 @@ describe('extended controls', () => {
     assert.deepEqual(calls, []);
   });
 
+  it('1024 controls and 1 MiB are taken, and a control that nobody knows gets no pointer', async () => {
+    const many = Buffer.concat(Array(100).fill(control(INTEGER)));
+    assert.equal((await ask(many)).status, 0);
+    bench.node.traits.set(`payload:${INTEGER}`, false);
+    const most = Buffer.concat([u32(3, 0, session, 71), header(1024), ...Array(1024).fill(control(INTEGER))]);
+    assert.equal((await bench.command(most, 40)).status, 0);
+    assert.equal(calls.at(-1)!.payloads.length, 1024);
+    const pieces = Array.from({ length: 16 }, () => sg(GUEST, 0x1_0000));
+    assert.equal((await ask(control(ARRAY, 0x10_0000), Buffer.concat(pieces))).status, 0);
+    assert.equal(calls.at(-1)!.payloads[0]!.length, 0x10_0000);
+    assert.equal((await ask(control(INTEGER + 7, 8), sg(MEMORY, 8))).status, 0);
+    assert.deepEqual(calls.at(-1)!.payloads, [null]);
+  });
+
   it('count 0 is asked of the kernel', async () => {
     const { status, length } = await ask(Buffer.alloc(0));
     assert.deepEqual([status, length, calls[0]?.payloads], [0, 40, []]);

@@ -272,6 +272,26 @@ describe('events', () => {
       await barrier;
     });
 
+    it('counts anew for a queue that was started again, with fewer descriptors', async () => {
+      start(16);
+      reserveAndSend(1);
+      events.stop();
+      bench.close();
+      bench = new Bench({ size: 16 });
+      queue = bench.queue();
+      given = 0;
+      start(2);
+      reserveAndSend(2);
+      let passed = false;
+      const barrier = events.barrier(10_000).then(() => {
+        passed = true;
+      });
+      post(1);
+      await new Promise(setImmediate);
+      assert.equal(passed, true);
+      await barrier;
+    });
+
     it('several pass each at its own time', async () => {
       start(4);
       const order: number[] = [];

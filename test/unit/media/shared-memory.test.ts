@@ -1,6 +1,6 @@
 /** SHM region 0 over a fake transport; its memory is real. */
 import assert from 'node:assert/strict';
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync, fstatSync, ftruncateSync, readdirSync, readFileSync } from 'node:fs';
 import { SharedMemory, type Slot } from '../../../src/media/shared-memory.js';
 import { native } from '../../../src/native.js';
 import { FakeTransport } from './fake-transport.js';
@@ -131,8 +131,19 @@ describe('shared memory: arena', () => {
     await shared.mapSlot(shared.allocate(1)!);
     const { fd } = transport.asked[0]!;
     assert.equal(fstatSync(fd!).size, 16 * UNIT);
-    const { ftruncateSync } = await import('node:fs');
     assert.throws(() => ftruncateSync(fd!, 0), { code: 'EPERM' });
+  });
+
+  it('the arena goes with the VMM', async () => {
+    const arenas = () => readFileSync('/proc/self/maps', 'latin1').split('virtio-media-arena').length;
+    await turn();
+    const before = [arenas(), readdirSync('/proc/self/fd').length];
+    const other = new SharedMemory(transport, 'auto');
+    await other.mapSlot(other.allocate(1)!);
+    assert.deepEqual([arenas(), readdirSync('/proc/self/fd').length], [before[0]! + 1, before[1]! + 1]);
+    other.close();
+    await turn();
+    assert.deepEqual([arenas(), readdirSync('/proc/self/fd').length], before);
   });
 
   it('a VMM without shared memory has none', async () => {
@@ -187,6 +198,17 @@ describe('shared memory: direct', () => {
     );
     assert.equal(await shared.mapDescriptor(fd, 100), ENOMEM);
     assert.equal(transport.places('map').length, 8, 'nothing was asked that has no place');
+    const rest = Array.from({ length: 8 }, () => shared.allocate(UNIT));
+    assert.deepEqual(
+      rest.map((slot) => slot?.offset ?? null),
+      [9, 10, 11, 12, 13, 14, 15, null].map((n) => n && n * UNIT),
+    );
+    bytes(shared, rest[6]!).fill(0x77);
+    shared.release(rest[6]!);
+    assert.ok(
+      bytes(shared, shared.allocate(1)!).every((byte) => byte === 0),
+      'cleared for the next one',
+    );
     await shared.mapSlot(arena);
     assert.deepEqual(transport.places('map').at(-1), [8 * UNIT, 8 * UNIT]);
   });
@@ -210,6 +232,32 @@ describe('shared memory: direct', () => {
     }
     transport.errno = 0;
     for (let n = 0; n < 8; n++) await map(100);
+  });
+
+  it('an unmapping that fails otherwise is not tried again', async () => {
+    for (const [errno, survives] of [
+      [EIO, true],
+      [EIO, false],
+      [EBUSY, false],
+    ] as const) {
+      transport.survivesReset = survives;
+      transport.errno = 0;
+      const slot = await map(100);
+      shared.release(slot);
+      transport.errno = errno;
+      assert.equal(shared.unmap(slot.offset), 0);
+      await turn();
+      transport.errno = 0;
+      const asked = transport.asked.length;
+      const next = await map(100);
+      assert.deepEqual(
+        transport.asked.slice(asked).map(({ what }) => what),
+        ['map'],
+      );
+      shared.release(next);
+      shared.unmap(next.offset);
+      await turn();
+    }
   });
 
   it('what is not mapped any more after a reset is taken back before the next mapping, where the VMM keeps it', async () => {
@@ -238,6 +286,7 @@ describe('shared memory: direct', () => {
     for (let n = 0; n < 8; n++) await map(100);
     const asked = transport.asked.length;
     shared.reset();
+    assert.equal(shared.unmap(3 * UNIT), EINVAL, 'nobody has it any more');
     for (let n = 0; n < 8; n++) await map(100);
     assert.deepEqual(
       transport.asked.slice(asked).filter(({ what }) => what === 'unmap'),

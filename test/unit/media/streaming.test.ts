@@ -1,0 +1,275 @@
+/** Streams over a fake node: what is dequeued when, and in which order it reaches the guest. */
+import assert from 'node:assert/strict';
+import { log } from '../../../src/log.js';
+import { buffer, DeviceBench, format, turns, u32 } from './bench.js';
+import { pass, startClock, stopClock } from './clock.js';
+
+const ENODEV = 19;
+const EPIPE = 32;
+const LAST = 0x0010_0000;
+
+describe('streaming', () => {
+  let bench: DeviceBench;
+
+  before(() => {
+    log.silent = true;
+  });
+  after(() => {
+    log.silent = false;
+  });
+  beforeEach(() => {
+    stopClock();
+    bench = new DeviceBench();
+  });
+  afterEach(() => {
+    bench.close();
+    startClock();
+  });
+
+  const stream = async (session: number, count: number) => {
+    assert.equal((await bench.ioctl(session, 8, u32(count, 1, 1, 0, 0))).status, 0);
+    for (let index = 0; index < count; index++)
+      assert.equal((await bench.ioctl(session, 15, buffer(index))).status, 0);
+    assert.equal((await bench.tell(session, 18, u32(1))).status, 0);
+  };
+
+  it('the answers of QBUF and STREAMON come before the frame that they cause', async () => {
+    bench.start();
+    const session = await bench.open();
+    assert.equal((await bench.ioctl(session, 8, u32(1, 1, 1, 0, 0))).status, 0);
+    await bench.ioctl(session, 15, buffer(0));
+    bench.node.ioctls.set(18, () => {
+      // The frame is there before the ioctl returns.
+      bench.node.file.streaming = true;
+      bench.node.file.frame();
+      return 0;
+    });
+    const head = bench.offer(Buffer.concat([u32(3, 0, session, 18), u32(1)]), 8);
+    let answeredFirst: boolean | undefined;
+    for (let n = 0; n < 50 && answeredFirst === undefined; n++) {
+      await new Promise(setImmediate);
+      const [answer, events] = [bench.answered(head), bench.events.ring.usedIndex];
+      if (answer || events > 0) answeredFirst = answer !== null;
+    }
+    assert.equal(answeredFirst, true);
+    await turns();
+    const [event] = bench.takeEvents();
+    assert.deepEqual([event!.length, event!.readUInt32LE(0), event!.readUInt32LE(4)], [608, 1, session]);
+  });
+
+  it('an initial event comes before the answer of SUBSCRIBE_EVENT', async () => {
+    bench.start();
+    const session = await bench.open();
+    const event = Buffer.alloc(136, 0x44);
+    bench.node.ioctls.set(90, () => {
+      bench.node.file.events.push(event);
+      return 0;
+    });
+    const head = bench.offer(Buffer.concat([u32(3, 0, session, 90, 3, 7, 1), Buffer.alloc(20)]), 8);
+    while (!bench.answered(head)) {
+      await new Promise(setImmediate);
+      if (bench.events.ring.usedIndex > 0) break;
+    }
+    assert.equal(bench.events.ring.usedIndex, 1, 'before the answer, or with it');
+    const sent = bench.takeEvents()[0]!;
+    assert.equal(sent.length, 144);
+    assert.equal(sent.readUInt32LE(8 + 4), 0, 'padding of the kernel does not cross');
+  });
+
+  it('STREAMOFF is answered when the driver has given back the frames that were sent before', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 3);
+    bench.node.file.frame();
+    await turns();
+    assert.equal(bench.events.ring.usedIndex, 1);
+    const head = bench.offer(Buffer.concat([u32(3, 0, session, 19), u32(1)]), 8);
+    await turns(20);
+    assert.equal(bench.answered(head), null, 'the event is still with the driver');
+    bench.takeEvents();
+    await turns();
+    assert.equal(bench.answered(head)?.status, 0);
+  });
+
+  it('the watcher waits for buffers only while there are some and the stream is on', async () => {
+    bench.start();
+    const session = await bench.open();
+    const { file } = bench.node;
+    const IN = 1;
+    const isArmed = () => ((file.watched.at(-1) ?? 0) & IN) !== 0;
+    await stream(session, 2);
+    await turns();
+    assert.equal(isArmed(), true);
+    // Armed while buffers go, vb2 would start read() emulation in poll: not even for a moment.
+    const seen: boolean[] = [];
+    for (const nr of [8, 19, 92])
+      bench.node.ioctls.set(nr, () => {
+        seen.push(isArmed());
+        return 0;
+      });
+    await bench.ioctl(session, 92, Buffer.concat([u32(0, 1, 1, 0, 1), Buffer.alloc(236)]));
+    assert.equal(isArmed(), true, 'the stream goes on');
+    await bench.tell(session, 19, u32(1));
+    await bench.ioctl(session, 8, u32(0, 1, 1, 0, 0));
+    assert.deepEqual([seen, isArmed()], [[false, false, false], false]);
+  });
+
+  it('a frame for which the guest has no descriptor stays in the kernel until it has', async () => {
+    bench.start(0);
+    const session = await bench.open();
+    await stream(session, 2);
+    bench.node.file.frame();
+    bench.node.file.frame();
+    await turns();
+    assert.deepEqual(bench.node.file.done, [0, 1], 'DQBUF was not called');
+    bench.postEvents(1);
+    await turns();
+    assert.deepEqual(bench.node.file.done, [1]);
+    bench.postEvents(1);
+    await turns();
+    assert.deepEqual(
+      bench.takeEvents().map((event) => event.readUInt32LE(8)),
+      [0, 1],
+    );
+  });
+
+  it('a node that is unplugged: queued buffers come back with the ERROR flag, every command is ENODEV', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    bench.node.file.ready(0x10);
+    await turns();
+    const flags = bench.takeEvents().map((event) => [event.readUInt32LE(8), event.readUInt32LE(20) & 0x40]);
+    assert.deepEqual(flags, [
+      [0, 0x40],
+      [1, 0x40],
+    ]);
+    assert.equal((await bench.ioctl(session, 4, format)).status, ENODEV);
+    assert.equal((await bench.command(u32(2, 0, session, 0), 0)).length, 0);
+  });
+
+  it('a driver that gives up on a queue (EIO): its buffers come back with the ERROR flag', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    bench.node.dequeueErrno = 5;
+    bench.node.file.ready(1);
+    await turns();
+    assert.deepEqual(
+      bench.takeEvents().map((event) => event.readUInt32LE(20) & 0x40),
+      [0x40, 0x40],
+    );
+  });
+
+  it('what is ready without being there costs no descriptor of the eventq', async () => {
+    bench.start(1);
+    const session = await bench.open();
+    await stream(session, 2);
+    for (let n = 0; n < 20; n++) {
+      bench.node.file.ready(1);
+      await turns();
+    }
+    bench.node.file.frame();
+    await turns();
+    assert.equal(bench.takeEvents().length, 1);
+  });
+
+  it('events come before the buffer that says LAST', async () => {
+    bench.start();
+    const session = await bench.open();
+    await bench.tell(session, 90, Buffer.concat([u32(5, 0, 0), Buffer.alloc(20)]));
+    await stream(session, 2);
+    const { file } = bench.node;
+    const run = file.call.bind(file);
+    // SOURCE_CHANGE is queued by the driver together with the last buffer, after DQEVENT was asked.
+    file.call = async (call) => {
+      if (call.kind === 'dequeueBuffer' && file.done.length > 0) file.events.push(Buffer.alloc(136, 5));
+      return run(call);
+    };
+    file.frame(LAST);
+    await turns();
+    assert.deepEqual(
+      bench.takeEvents().map((event) => event.length),
+      [144, 608],
+    );
+  });
+
+  it('after EPIPE the queue is left alone until it is streamed anew', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    const { file } = bench.node;
+    await turns();
+    bench.node.dequeueErrno = EPIPE;
+    file.ready(1);
+    await turns();
+    const asked = () => file.asked('dequeueBuffer').length;
+    const before = asked();
+    for (let n = 0; n < 5; n++) {
+      file.ready(1);
+      await turns();
+    }
+    assert.equal(asked(), before, 'no busy loop on a queue that has ended');
+    assert.equal(file.watched.at(-1)! & 1, 0, 'nor does the watcher wait for it');
+    bench.node.dequeueErrno = 0;
+    await bench.tell(session, 19, u32(1));
+    assert.equal((await bench.ioctl(session, 15, buffer(0))).status, 0);
+    assert.equal((await bench.tell(session, 18, u32(1))).status, 0);
+    file.frame();
+    await turns();
+    assert.equal(bench.takeEvents().length, 1);
+  });
+
+  it('a session that is closing sends nothing more', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    bench.node.file.frame();
+    bench.offer(u32(2, 0, session, 0), 0);
+    bench.node.file.ready(1);
+    await turns(10);
+    bench.takeEvents();
+    bench.node.file.ready(1);
+    await turns();
+    assert.deepEqual(bench.takeEvents(), []);
+  });
+
+  it('REQBUFS, UNSUBSCRIBE_EVENT and CLOSE wait for the frames that were sent before, as STREAMOFF does', async () => {
+    bench.start();
+    const commands: ((session: number) => [Buffer, number])[] = [
+      (session) => [Buffer.concat([u32(3, 0, session, 91), u32(3, 7, 0), Buffer.alloc(20)]), 8],
+      (session) => [Buffer.concat([u32(3, 0, session, 92), u32(0, 1, 1, 0, 1), Buffer.alloc(236)]), 264],
+      (session) => [Buffer.concat([u32(3, 0, session, 8), u32(2, 1, 1, 0, 0)]), 28],
+      (session) => [u32(2, 0, session, 0), 0],
+    ];
+    for (const command of commands) {
+      const session = await bench.open();
+      await stream(session, 2);
+      bench.node.file.frame();
+      await turns();
+      assert.equal(bench.node.file.done.length, 0, 'the frame was sent');
+      const head = bench.offer(...command(session));
+      await turns(20);
+      assert.equal(bench.answered(head), null);
+      bench.takeEvents();
+      await turns();
+      assert.notEqual(bench.answered(head), null);
+    }
+  });
+
+  it('a driver that never gives frames back is answered after 300 ms', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    bench.node.file.frame();
+    await turns();
+    const head = bench.offer(Buffer.concat([u32(3, 0, session, 19), u32(1)]), 8);
+    await turns();
+    pass(299);
+    await turns();
+    assert.equal(bench.answered(head), null);
+    pass(1);
+    await turns();
+    assert.equal(bench.answered(head)?.status, 0);
+  });
+});
