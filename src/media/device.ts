@@ -4,12 +4,12 @@ import { log, warnLimited } from '../log.js';
 import { Capability } from '../v4l2/layout.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
-import type { Queue } from '../virtio/queue.js';
+import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { type Answer, Command as CommandChain } from './command.js';
 import { EventQueue } from './events.js';
 import { readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
-import { ANSWER_DEADLINE_MS, COMMANDS_PER_TURN, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
+import { ANSWER_DEADLINE_MS, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
 import {
   COMMANDQ,
   Command,
@@ -188,19 +188,19 @@ export class MediaDevice {
   #takeCommands(): void {
     const queue = this.#commandq;
     if (!queue || !this.#events.running) return;
-    const enough = queue.popped + COMMANDS_PER_TURN;
+    const enough = queue.effort + EFFORT_PER_TURN;
     do {
-      while (this.#pending.size < MAX_COMMANDS && queue.popped < enough) {
+      while (this.#pending.size < MAX_COMMANDS && queue.effort < enough) {
         const chain = queue.pop();
         if (!chain) break;
         const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
         this.#pending.add(command);
         this.#dispatch(command);
       }
-    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS && queue.popped < enough);
+    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS && queue.effort < enough);
     queue.notify();
     // A guest that never stops must not keep the loop from others.
-    if (queue.popped >= enough) setImmediate(() => this.queueKicked(COMMANDQ));
+    if (queue.effort >= enough) setImmediate(() => this.queueKicked(COMMANDQ));
     this.#watchDeadlines();
   }
 

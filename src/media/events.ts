@@ -2,7 +2,7 @@
  * The eventq: take the slot first, then dequeue. Nothing is ever dropped, because nothing is taken
  * from the kernel that has no descriptor to go to.
  */
-import type { Queue } from '../virtio/queue.js';
+import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { EVENT_BARRIER_MS } from './policy.js';
 import { dqbufEvent, Event, sessionEvent } from './protocol.js';
 
@@ -122,15 +122,18 @@ export class EventQueue {
   /** False: no descriptor holds the event. Those that are too small go back empty: a part of an event is a lost one. */
   #push(event: Buffer): boolean {
     const queue = this.#queue;
+    if (!queue) return false;
+    const enough = queue.effort + EFFORT_PER_TURN;
     let sent = false;
-    // A driver that makes nothing but bad descriptors available has one ring of them a turn.
-    for (let looked = 0; queue && !sent && looked < queue.size; looked++) {
+    while (!sent && queue.effort < enough) {
       const chain = queue.pop();
       if (!chain) break;
       sent = chain.writableLength >= event.length && chain.reply([event]) === event.length;
       queue.push(chain, sent ? event.length : 0);
     }
-    queue?.notify();
+    queue.notify();
+    // A driver that makes nothing but bad descriptors available must not keep the loop from others.
+    if (!sent && queue.effort >= enough) setImmediate(() => this.kicked());
     return sent;
   }
 

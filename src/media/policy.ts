@@ -4,8 +4,6 @@
 export const MAX_SESSIONS = 128;
 /** Commands of one device that wait or run at the same time (the Linux driver has one); more stay in the ring. */
 export const MAX_COMMANDS = 64;
-/** Commands that are taken from the ring in one turn of the loop. */
-export const COMMANDS_PER_TURN = 256;
 /** Buffers of one queue (VIDEO_MAX_FRAME is 32, newer queues take 64). */
 export const MAX_BUFFERS = 64;
 /** Bytes of all buffers of one session. */

@@ -1,7 +1,7 @@
 /** Our requests to the front-end: what is mapped in SHM region 0. Sent while the device runs, never waited for. */
 import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
-import { log } from '../log.js';
+import { warnLimited } from '../log.js';
 import { native } from '../native.js';
 import { fileIdentity } from '../virtio/guest-memory.js';
 import { Connection, type Message, ProtocolError } from './connection.js';
@@ -77,7 +77,8 @@ export class Frontend implements SharedMemoryTransport {
       carries: 'replies',
       onMessage: (message) => this.#answered(message),
       onEnd: (error) => {
-        if (error) log.warn('the back-end channel is closed', { why: error.message });
+        if (error)
+          warnLimited('vhost-user.channel', 'the back-end channel is closed', { why: error.message });
         if (this.#channel === channel) this.#detach();
       },
     });

@@ -75,6 +75,11 @@ export class Chain {
   }
 }
 
+/** Counts descriptors as they are read, those of malformed chains too. */
+export interface Meter {
+  descriptors: number;
+}
+
 /** What the walk of one chain collects. */
 class Walk {
   readonly readable: Uint8Array[] = [];
@@ -82,7 +87,10 @@ class Walk {
   #readableBytes = 0;
   #bytes = 0;
 
-  constructor(readonly memory: GuestMemory) {}
+  constructor(
+    readonly memory: GuestMemory,
+    readonly meter: Meter,
+  ) {}
 
   /** One buffer. Zero-length buffers are tolerated and their addresses mean nothing. */
   take(address: number, length: number, write: boolean): void {
@@ -104,8 +112,14 @@ class Walk {
  * Reads the chain that starts at descriptor `head` of a table. Every descriptor is read once, and the readable
  * part is copied before this returns. Throws ChainError.
  */
-export function readChain(memory: GuestMemory, table: Uint8Array, head: number, indirect: boolean): Chain {
-  const walk = new Walk(memory);
+export function readChain(
+  memory: GuestMemory,
+  table: Uint8Array,
+  head: number,
+  indirect: boolean,
+  meter: Meter = { descriptors: 0 },
+): Chain {
+  const walk = new Walk(memory, meter);
   try {
     walkTable(walk, table, head, indirect);
     return new Chain(memory, head, Buffer.concat(walk.readable), walk.writable);
@@ -122,6 +136,7 @@ function walkTable(walk: Walk, table: Uint8Array, first: number, indirect: boole
   let index = first;
   // VIRTIO 1.4, 2.7.5: a chain is no longer than its table; one that is has a loop.
   for (let left = entries; left > 0; left--) {
+    walk.meter.descriptors++;
     if (index >= entries) throw new ChainError(`descriptor ${index} of ${entries}`);
     const at = index * Descriptor.SIZE;
     const address = addressAt(view, at + Descriptor.ADDRESS);

@@ -1,6 +1,6 @@
 /** The device's side of one split virtqueue. Single-threaded; the driver works on the same memory at the same time. */
 import { warnLimited } from '../log.js';
-import { type Chain, ChainError, readChain } from './chain.js';
+import { type Chain, ChainError, type Meter, readChain } from './chain.js';
 import type { GuestMemory } from './guest-memory.js';
 import {
   Alignment,
@@ -15,6 +15,11 @@ import {
 
 /** Readable bytes of all chains that were popped and not yet pushed. Above: a chain comes back with length 0. */
 export const MAX_PARKED_BYTES = 64 * 1024 * 1024;
+
+/** Effort (see `Queue.effort`) of one turn of the loop: a few chains of a driver can be work for minutes. */
+export const EFFORT_PER_TURN = 64 * 1024;
+/** What a chain costs beside its descriptors, in descriptors. */
+const CHAIN_EFFORT = 64;
 
 /** The three parts of a ring as views of guest memory, each at least `ringBytes` long. */
 export interface Rings {
@@ -59,6 +64,7 @@ export class Queue {
   #nextAvailable: number;
   #usedIndex: number;
   #parkedBytes = 0;
+  readonly #meter: Meter = { descriptors: 0 };
   #popped = 0;
   #pushed = 0;
   /** `pushed` when notify() last looked. */
@@ -112,6 +118,11 @@ export class Queue {
     return this.#pushed;
   }
 
+  /** The work that the driver has caused since the start, in descriptors read: what a turn of the loop is measured by. */
+  get effort(): number {
+    return this.#meter.descriptors + CHAIN_EFFORT * this.#popped;
+  }
+
   /** Chains popped and not yet pushed. */
   get outstanding(): number {
     return this.#outstanding.size;
@@ -132,12 +143,16 @@ export class Queue {
     return 0;
   }
 
-  /** The next chain, or null. Malformed chains go back to the driver with length 0. */
+  /**
+   * The next chain. Malformed chains go back to the driver with length 0. Null: none waits, or malformed ones were
+   * work enough for this turn and the rest (`waiting`) is for another.
+   */
   pop(): Chain | null {
     const before = this.#pushed;
     let chain: Chain | null = null;
     // A whole ring of malformed chains and then more: the driver does nothing else.
-    for (let malformed = 0; !chain && this.waiting > 0; malformed++) {
+    const enough = this.effort + EFFORT_PER_TURN;
+    for (let malformed = 0; !chain && this.waiting > 0 && this.effort < enough; malformed++) {
       if (malformed > this.size) this.#break('malformed chains without end');
       else chain = this.#take();
     }
@@ -192,7 +207,8 @@ export class Queue {
     this.#nextAvailable = u16(this.#nextAvailable + 1);
     this.#popped++;
     try {
-      const chain = readChain(this.#options.memory, this.#descriptors, head, this.#options.indirect);
+      const { memory, indirect } = this.#options;
+      const chain = readChain(memory, this.#descriptors, head, indirect, this.#meter);
       if (this.#parkedBytes + chain.readable.length > MAX_PARKED_BYTES)
         throw new ChainError('too many readable bytes wait for an answer');
       this.#outstanding.add(chain);

@@ -17,6 +17,7 @@ import {
   requestBuffers,
   v4l2Buffer,
 } from './v4l2.js';
+import { CROSVM, QEMU } from './vmm.js';
 
 const REQUEST_FD = 0x0080_0000;
 
@@ -246,19 +247,27 @@ onVivid('buffers', () => {
     await goesOn();
   });
 
-  it('frames come without anything that is an address or a descriptor', async () => {
-    await allocate(2);
-    for (const index of [0, 1])
-      await guest.ioctl(session, Nr.QBUF, v4l2Buffer({ index, m: -1n, requestFd: 9 }));
-    await guest.tell(session, Nr.STREAMON, u32(CAPTURE));
-    await guest.until(() => guest.events.length === 2, 'two frames');
-    for (const event of guest.events) {
-      const buffer = event.subarray(8, 96);
-      assert.deepEqual(buffer.subarray(64, 72), u64(0), 'm');
-      assert.deepEqual(buffer.subarray(76, 84), u64(0), 'reserved2 and request_fd');
-      assert.ok(event.subarray(96).equals(zeros(512)), 'planes');
-      assert.equal(buffer.readUInt32LE(60), 1);
-    }
-    await goesOn();
-  });
+  for (const [mode, protocol] of [
+    ['arena', QEMU],
+    ['direct', CROSVM],
+  ] as const)
+    it(`frames come without anything that is an address, an offset or a descriptor (${mode})`, async () => {
+      guest.close();
+      await rig.released();
+      guest = await rig.guest({ protocol });
+      session = await guest.open();
+      await allocate(2);
+      for (const index of [0, 1])
+        await guest.ioctl(session, Nr.QBUF, v4l2Buffer({ index, m: -1n, requestFd: 9 }));
+      await guest.tell(session, Nr.STREAMON, u32(CAPTURE));
+      await guest.until(() => guest.events.length === 2, 'two frames');
+      for (const event of guest.events) {
+        const buffer = event.subarray(8, 96);
+        assert.deepEqual(buffer.subarray(64, 72), u64(0), 'm');
+        assert.deepEqual(buffer.subarray(76, 84), u64(0), 'reserved2 and request_fd');
+        assert.ok(event.subarray(96).equals(zeros(512)), 'planes');
+        assert.equal(buffer.readUInt32LE(60), 1);
+      }
+      await goesOn();
+    });
 });

@@ -68,7 +68,7 @@ onVivid('addresses of the host', () => {
   /** Every ioctl of the table, as it is meant and as it is not. */
   const everyIoctl = async () => {
     for (let nr = 0; nr < 110; nr++)
-      for (const fill of [0, 1, 0xff]) {
+      for (const fill of [1, 0xff]) {
         const payload = Buffer.alloc(256, fill);
         if (fill === 1) payload.fill(0, 4).writeUInt32LE(type, 0);
         // Not these: they would undo what the test has set up.
@@ -81,8 +81,8 @@ onVivid('addresses of the host', () => {
     const memory = guest.place(zeros(4096));
     for (const id of Object.values(Control))
       for (const flags of [0, 0x4000_0000, 0x8000_0000])
-        for (const size of [0, 4, 120, 300])
-          for (const nr of [Nr.G_EXT_CTRLS, Nr.TRY_EXT_CTRLS, Nr.S_EXT_CTRLS]) {
+        for (const size of [8, 120])
+          for (const nr of [Nr.S_EXT_CTRLS, Nr.G_EXT_CTRLS]) {
             const one = control((id | flags) >>> 0, size, 0n);
             await guest.ioctl(
               session,

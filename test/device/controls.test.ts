@@ -243,17 +243,17 @@ onVivid('extended controls', () => {
     'of empty entries': [EINVAL, () => Buffer.concat(Array(50).fill(sg(0x4003_0000, 0)))],
   };
 
-  for (const [what, [errno, list]] of Object.entries(badLists))
-    it(`an SG list ${what}: ${errno === EFAULT ? 'EFAULT' : 'EINVAL'}, with the echo`, async () => {
-      const one = control(Control.U8_ARRAY, 120, POINTER);
+  it('SG lists that lead nowhere are refused, with the echo', async () => {
+    const one = control(Control.U8_ARRAY, 120, POINTER);
+    for (const [what, [errno, list]] of Object.entries(badLists))
       for (const nr of [Nr.G_EXT_CTRLS, Nr.S_EXT_CTRLS, Nr.TRY_EXT_CTRLS]) {
         const reply = await askOne(nr, one, list());
-        assert.deepEqual([reply.status, reply.length], [errno, 8 + HEADER + ONE]);
-        assert.deepEqual(reply.one, one);
+        assert.deepEqual([reply.status, reply.length], [errno, 8 + HEADER + ONE], `a list ${what}`);
+        assert.deepEqual(reply.one, one, `a list ${what}`);
         assert.equal(reply.header.readBigUInt64LE(24), POINTER);
       }
-      await goesOn();
-    });
+    await goesOn();
+  });
 
   it('payloads of 1 MiB in all, and no more: refused before anything is allocated', async () => {
     const peak = () => rig.daemon.memory('VmHWM');

@@ -185,6 +185,19 @@ onVivid('vhost-user messages', () => {
       }
   });
 
+  it('a thousand kinds of nonsense are a few lines in the log', async () => {
+    const vmm = rig.own(new Vmm(rig.socket()));
+    await vmm.negotiate();
+    const before = rig.daemon.log.length;
+    for (let round = 0; round < 20; round++) {
+      for (let n = 0; n < 50; n++) vmm.tell(1000 + 50 * round + n, zeros(8));
+      await vmm.openChannel();
+      vmm.window!.send(filled(64, 0xff));
+      await rig.until(() => vmm.window!.closed, 'the channel to end');
+    }
+    assert.ok(rig.daemon.log.length - before <= 6, `${rig.daemon.log.length - before} lines`);
+  });
+
   it('requests of a feature that was not negotiated are unknown ones', async () => {
     const wire = rig.own(new Wire(native.connect(rig.socket())));
     const REPLY_ACK = 8n;

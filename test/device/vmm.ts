@@ -139,8 +139,8 @@ export class Vmm {
     this.tell(Ask.SET_VRING_NUM, u32(index, size));
     this.tell(Ask.SET_VRING_BASE, u32(index, base));
     this.tell(Ask.SET_VRING_ADDR, this.addressBody(index));
-    await this.acknowledged(Ask.SET_VRING_ERR, u64(index), [errorFd]);
-    await this.acknowledged(Ask.SET_VRING_CALL, u64(index), [callFd]);
+    this.tell(Ask.SET_VRING_ERR, u64(index), [errorFd]);
+    this.tell(Ask.SET_VRING_CALL, u64(index), [callFd]);
     await this.acknowledged(Ask.SET_VRING_KICK, u64(index), [kickFd]);
   }
 

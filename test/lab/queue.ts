@@ -158,10 +158,11 @@ export class GuestQueue {
 
   /** Live bytes of a frame's planes. */
   bytes({ buffer, planes }: DqbufEvent): Uint8Array[] {
-    const used = isMultiplanar(this.type) ? planes.slice(0, this.format.planes.length) : [buffer];
-    return used.map(({ bytesused }, plane) => {
-      const mapping = this.mappings.get(buffer.index)![plane]!;
-      return this.driver.window(mapping.driverAddress, bytesused);
+    const single = [{ bytesused: buffer.bytesused, dataOffset: 0 }];
+    const used = isMultiplanar(this.type) ? planes.slice(0, this.format.planes.length) : single;
+    return used.map(({ bytesused, dataOffset }, plane) => {
+      const { driverAddress } = this.mappings.get(buffer.index)![plane]!;
+      return this.driver.window(driverAddress + dataOffset, bytesused - dataOffset);
     });
   }
 

@@ -196,11 +196,12 @@ describe('lab: sessions', function () {
         const client = spawn(process.execPath, [CLIENT, stage.socket], {
           stdio: ['ignore', 'pipe', 'inherit'],
         });
+        const closed = once(client, 'close');
         await once(client.stdout, 'data');
         assert.equal(await isFree(path, type), false);
         client.kill('SIGKILL');
         await freeWithinASecond(path);
-        await once(client, 'close');
+        await closed;
         held.push([openDescriptors(), threads()]);
       }
       assert.deepEqual(held[2], held[1], `descriptors and threads: ${held.join(' ')}`);
