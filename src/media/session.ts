@@ -141,7 +141,12 @@ export class Session {
       type,
       memory: Memory.MMAP,
     });
-    const done = [this.#file.ioctl(Ioctl.STREAMOFF, off), this.#file.ioctl(Ioctl.REQBUFS, none)];
+    const done = [
+      // An armed queue without buffers starts read() emulation: the node would stay busy with the mapping.
+      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }, 'slow'),
+      this.#file.ioctl(Ioctl.STREAMOFF, off),
+      this.#file.ioctl(Ioctl.REQBUFS, none),
+    ];
     for (const { host } of [...buffers.values()].flatMap(({ planes }) => planes)) host?.close();
     await Promise.all(done);
   }
