@@ -14,10 +14,6 @@ import { CapabilityType } from './virtio-pci.js';
 /** vim2m's "Transaction Time (msec)": how long a job takes, and with it the STREAMOFF that waits for it. */
 const TRANSACTION_TIME = 0x0098_1900;
 const JOB_MS = 2500;
-/** What an access to the configuration space may take. */
-const ACCESS_MS = 50;
-/** Of this many, for the one that the test's own machine was busy at. */
-const OUTLIERS = 0.05;
 const streamType = struct({ type: u32 });
 
 describe('a real QEMU while an ioctl of the guest is slow', function () {
@@ -80,8 +76,11 @@ describe('a real QEMU while an ioctl of the guest is slow', function () {
     await off;
     assert.ok(performance.now() - start > JOB_MS / 2, 'the STREAMOFF was slow');
     const slowest = times.at(-1)!;
-    const usual = times[Math.floor(times.length * (1 - OUTLIERS))]!;
-    assert.ok(times.length > 20 && usual < ACCESS_MS && slowest < JOB_MS / 5, `${usual} ms, ${slowest} ms`);
+    console.error(
+      `      ${times.length} accesses during the job: median ${times[times.length >> 1]!.toFixed(1)} ms, slowest ${slowest.toFixed(1)} ms`,
+    );
+    // An access that waits for the ioctl takes most of the job; a busy machine alone takes tens of milliseconds.
+    assert.ok(times.length > 20 && slowest < JOB_MS / 5, `${times.length} accesses, slowest ${slowest} ms`);
   });
 
   it('and neither side has anything to complain about', async () => {
