@@ -10,7 +10,7 @@ main() {
   test/lab/build.sh
   heading 'demo'
   rm -f demo/frame.png
-  test/lab/run.sh --timeout 180 -- /checkout/demo/guest.sh
+  test/lab/run.sh --timeout 600 -- /checkout/demo/guest.sh
   [ -s demo/frame.png ] || { echo 'The demo wrote no picture.' >&2; exit 1; }
   printf '\nThe picture is demo/frame.png: look at it.\n'
   own_camera
