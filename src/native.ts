@@ -28,9 +28,26 @@ export interface Region {
   close(): void;
 }
 
-/** Where a plane of a USERPTR buffer lies: `length` bytes at `offset` of a mapped region. */
-export interface PlaneMemory {
+/** Bytes of a mapped region. */
+export interface RegionPiece {
   region: Region;
+  offset: number;
+  length: number;
+}
+
+/**
+ * Pieces of regions one after the other in this process's address space: the same pages mapped once more, nothing
+ * copied. Two that are alive at the same time never have the same address.
+ */
+export interface LinearMapping {
+  readonly size: number;
+  /** Unmaps. What a call still holds stays mapped until that call is over. Twice is harmless. */
+  close(): void;
+}
+
+/** Where a plane of a USERPTR buffer lies: `length` bytes at `offset` of mapped memory. */
+export interface PlaneMemory {
+  region: Region | LinearMapping;
   offset: number;
   length: number;
 }
@@ -44,9 +61,18 @@ export type NodeCall =
   /** A pointer-free ioctl of the compiled allow-list; `payload` is exactly _IOC_SIZE bytes. ENOTTY: not in the list. */
   | { kind: 'ioctl'; nr: number; payload: Uint8Array }
   /** QUERYBUF (9), QBUF (15), PREPARE_BUF (93). `buffer`: 88 bytes; `planes`: n * 64 bytes, multi-planar types only.
-   * `memory`: one entry a plane where the record says V4L2_MEMORY_USERPTR; the record's pointers come back as 0. */
-  | { kind: 'buffer'; nr: number; buffer: Uint8Array; planes?: Uint8Array; memory?: readonly PlaneMemory[] }
-  /** DQBUF of `buffer`'s type and memory; pointers come back as 0. */
+   * `memory`: one entry a plane where the record says V4L2_MEMORY_USERPTR. `descriptors`: one DMABUF a plane where it says
+   * V4L2_MEMORY_DMABUF; they are the caller's, and may be closed when the call was accepted. The record's pointers and
+   * descriptors come back as 0. */
+  | {
+      kind: 'buffer';
+      nr: number;
+      buffer: Uint8Array;
+      planes?: Uint8Array;
+      memory?: readonly PlaneMemory[];
+      descriptors?: readonly number[];
+    }
+  /** DQBUF of `buffer`'s type and memory; pointers and descriptors come back as 0. */
   | { kind: 'dequeueBuffer'; buffer: Uint8Array; planes?: Uint8Array }
   /** DQEVENT; `event`: 136 bytes. */
   | { kind: 'dequeueEvent'; event: Uint8Array }
@@ -59,6 +85,9 @@ export type NodeCall =
       array: Uint8Array;
       payloads: readonly (Uint8Array | null)[];
     }
+  /** G_EDID (40), S_EDID (41). `edid`: 40 bytes, its pointer keeps the caller's bytes; `blocks`: exactly 128 bytes for each of
+   * the record's blocks, at most 256 of them. Both come back on errors too. */
+  | { kind: 'edid'; nr: number; edid: Uint8Array; blocks: Uint8Array }
   /** Maps `length` bytes of the node at `offset` (mmap(2)); `region` is set when the errno is 0. */
   | { kind: 'map'; offset: number; length: number; region?: Region }
   /** Sets the watcher's epoll mask (EPOLLET is added). Bits: NodeEvents. */
@@ -133,6 +162,12 @@ export interface Native {
     offset: number,
     size: number,
   ) => Region;
+
+  /**
+   * Makes `pieces` contiguous. Every piece lies in a region that maps shared memory (not a node); each but the first starts, and each
+   * but the last ends, on a page boundary in memory. An errno: EINVAL also for pieces that cannot be joined; ENOMEM.
+   */
+  linearMapping(pieces: readonly RegionPiece[]): LinearMapping | number;
 
   FdPoller: new (fd: number, callback: (events: number) => void) => FdPoller;
   NodeFile: new (onReady: (events: number) => void) => NodeFile;

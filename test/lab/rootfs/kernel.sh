@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# mmdebstrap's customize hook: the kernel itself, and the codec drivers that Debian does not build.
+# mmdebstrap's customize hook: the kernel itself, and the drivers that Debian does not build: codecs and v4l2loopback.
 # $1 is the root file system; mmdebstrap has /proc and /dev mounted in it, which the kernel's objtool wants.
 set -euo pipefail
 
@@ -13,7 +13,7 @@ download() {
   mkdir -p "$work"
   local source
   source=$(chroot "$root" apt-cache depends linux-source | awk '/Depends:/ { print $2; exit }')
-  (cd "$work" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download "linux-binary-$version" "$source")
+  (cd "$work" && APT_CONFIG=$MMDEBSTRAP_APT_CONFIG apt-get -qq -o APT::Sandbox::User=root download "linux-binary-$version" "$source" v4l2loopback-dkms)
   dpkg-deb -x "$work"/linux-binary-*.deb "$root"
 }
 
@@ -24,6 +24,8 @@ unpack_drivers() {
       "$media/test-drivers/vim2m.c" "$media/test-drivers/vicodec/*" "$media/test-drivers/visl/*"
   mkdir -p "$work/include/trace" "$work/drivers/media/out"
   mv "$work"/drivers/media/v4l2-core/v4l2-mem2mem.c "$work"/drivers/media/test-drivers/vi* "$work/drivers/media/out"
+  dpkg-deb -x "$work"/v4l2loopback-dkms_*.deb "$work/loopback"
+  cp "$work"/loopback/usr/src/v4l2loopback-*/v4l2loopback*.[ch] "$work/drivers/media/out"
 }
 
 # visl's trace headers name themselves relative to include/trace of a whole kernel tree: that empty folder and a
@@ -31,7 +33,7 @@ unpack_drivers() {
 build_drivers() {
   local out=$work/drivers/media/out
   rmdir "$work/drivers/media/test-drivers" && ln -s out "$work/drivers/media/test-drivers"
-  echo 'obj-m += v4l2-mem2mem.o vim2m.o vicodec/ visl/' > "$out/Kbuild"
+  echo 'obj-m += v4l2-mem2mem.o vim2m.o vicodec/ visl/ v4l2loopback.o' > "$out/Kbuild"
   chroot "$root" make -s -j"$(nproc)" -C "/lib/modules/$version/build" M=/tmp/kernel/drivers/media/out \
     CONFIG_VIDEO_VICODEC=m CONFIG_VIDEO_VISL=m KCFLAGS=-I/tmp/kernel/include/trace modules
   mkdir -p "$root/usr/lib/modules/$version/updates"
