@@ -24,8 +24,15 @@ unpack_drivers() {
       "$media/test-drivers/vim2m.c" "$media/test-drivers/vicodec/*" "$media/test-drivers/visl/*"
   mkdir -p "$work/include/trace" "$work/drivers/media/out"
   mv "$work"/drivers/media/v4l2-core/v4l2-mem2mem.c "$work"/drivers/media/test-drivers/vi* "$work/drivers/media/out"
+}
+
+# Debian's v4l2loopback is older than this kernel: open files moved (Linux 6.18), and from_timer has another name (6.16).
+unpack_loopback() {
+  local out=$work/drivers/media/out
   dpkg-deb -x "$work"/v4l2loopback-dkms_*.deb "$work/loopback"
-  cp "$work"/loopback/usr/src/v4l2loopback-*/v4l2loopback*.[ch] "$work/drivers/media/out"
+  cp "$work"/loopback/usr/src/v4l2loopback-*/v4l2loopback*.[ch] "$out"
+  sed -i -e 's/v4l2_fh_\(add\|del\)(&opener->fh)/v4l2_fh_\1(\&opener->fh, file)/' \
+    -e '/define fh_to_opener/s/(ptr), struct/file_to_v4l2_fh(file), struct/' "$out/v4l2loopback.c"
 }
 
 # visl's trace headers name themselves relative to include/trace of a whole kernel tree: that empty folder and a
@@ -35,7 +42,7 @@ build_drivers() {
   rmdir "$work/drivers/media/test-drivers" && ln -s out "$work/drivers/media/test-drivers"
   echo 'obj-m += v4l2-mem2mem.o vim2m.o vicodec/ visl/ v4l2loopback.o' > "$out/Kbuild"
   chroot "$root" make -s -j"$(nproc)" -C "/lib/modules/$version/build" M=/tmp/kernel/drivers/media/out \
-    CONFIG_VIDEO_VICODEC=m CONFIG_VIDEO_VISL=m KCFLAGS=-I/tmp/kernel/include/trace modules
+    CONFIG_VIDEO_VICODEC=m CONFIG_VIDEO_VISL=m KCFLAGS="-I/tmp/kernel/include/trace -Dfrom_timer=timer_container_of" modules
   mkdir -p "$root/usr/lib/modules/$version/updates"
   find "$out" -name '*.ko' -exec install -m 644 -t "$root/usr/lib/modules/$version/updates" {} +
   chroot "$root" depmod "$version"
@@ -43,5 +50,6 @@ build_drivers() {
 
 download
 unpack_drivers
+unpack_loopback
 build_drivers
 rm -rf "$work"
