@@ -11,12 +11,15 @@ namespace preload {
 
 struct Row;
 
+// The largest payload: G_ENC_INDEX.
+constexpr size_t kMaxPayload = sizeof(v4l2_enc_idx);
+
 struct Call {
   Session& session;
   const Row& row;
   bool non_blocking;
   // The payload. A pointer to an array in it is the program's own.
-  alignas(8) uint8_t payload[256];
+  alignas(8) uint8_t payload[kMaxPayload];
   // What that pointer points to: planes, controls, EDID blocks.
   std::vector<uint8_t> array;
 

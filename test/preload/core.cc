@@ -112,7 +112,7 @@ int query_capabilities(Call& call) {
   unsigned a = 0, b = 0, c = 0;
   uname(&name);
   sscanf(name.release, "%u.%u.%u", &a, &b, &c);
-  strcpy(reinterpret_cast<char*>(capability.driver), "virtio-media");
+  strcpy(reinterpret_cast<char*>(capability.driver), Settings::get().driver.c_str());
   strcpy(reinterpret_cast<char*>(capability.bus_info), "platform:virtio-media");
   // virtio_cread_bytes reads byte for byte.
   for (uint32_t i = 0; i < sizeof capability.card; i++)

@@ -94,6 +94,8 @@ constexpr Row kRows[] = {
 };
 // clang-format on
 
+static_assert(std::ranges::all_of(kRows, [](const Row& row) { return row.size() <= kMaxPayload; }));
+
 // include/media/v4l2-dev.h: enum vfl_devnode_type.
 enum VflType : uint32_t { kVflVideo, kVflVbi, kVflRadio, kVflSubdevice, kVflSdr, kVflTouch };
 

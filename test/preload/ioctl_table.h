@@ -36,8 +36,8 @@ struct Row {
   uint16_t nodes;
   Handler handler;
 
-  unsigned nr() const { return _IOC_NR(request); }
-  unsigned size() const { return _IOC_SIZE(request); }
+  constexpr unsigned nr() const { return _IOC_NR(request); }
+  constexpr unsigned size() const { return _IOC_SIZE(request); }
   bool reads() const { return _IOC_DIR(request) & _IOC_READ; }
   bool writes() const { return _IOC_DIR(request) & _IOC_WRITE; }
 };

@@ -35,6 +35,7 @@ Settings read_settings() {
   settings.nodes = nodes_of(variable("VMB_PRELOAD"));
   settings.crosvm = variable("VMB_PRELOAD_DIALECT") == "crosvm";
   settings.objects = variable("VMB_PRELOAD_OBJECTS") == "1";
+  if (const std::string name = variable("VMB_PRELOAD_DRIVER"); !name.empty()) settings.driver = name.substr(0, 15);
   settings.trace = variable("VMB_PRELOAD_TRACE");
   return settings;
 }

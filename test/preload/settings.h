@@ -13,6 +13,8 @@ struct Settings {
   std::vector<Node> nodes;
   bool crosvm = false;
   bool objects = false;
+  // What QUERYCAP calls the driver.
+  std::string driver = "virtio-media";
   std::string trace;
 
   static const Settings& get();
