@@ -26,6 +26,12 @@ export interface ServeOptions {
   readonly mmap: MmapMode;
   readonly frontend: DialectOption;
   readonly memSlots: boolean;
+  /** Buffers are objects that others of the VM may use: EXPBUF and the OBJECT memory type. */
+  readonly objects: boolean;
+  /** The guest may use pages of its own as buffers. */
+  readonly sharedPages: boolean;
+  /** A lost device is an error event too. */
+  readonly errorEvents: boolean;
   /** Called when a connected socket that was handed over has ended. */
   readonly onEnd?: () => void;
 }
