@@ -12,6 +12,7 @@
         "addon/memory_file.cc",
         "addon/mapping.cc",
         "addon/region.cc",
+        "addon/linear_mapping.cc",
         "addon/callback.cc",
         "addon/fd_poller.cc",
         "addon/thread.cc",

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "call_reader.h"
+#include "linear_mapping.h"
 #include "mapping.h"
 #include "node_call.h"
 #include "region.h"
@@ -77,6 +78,7 @@ class BufferCall : public NodeCall {
     const Napi::Value region = place.Get("region");
     if (!place.ok()) return false;
     memory_[index] = Region::MappingOf(place.env(), region);
+    if (memory_[index] == nullptr) memory_[index] = LinearMappingOf(place.env(), region);
     const uint64_t offset = place.Integer("offset");
     const uint64_t size = place.Integer("length", UINT32_MAX);
     if (!place.ok() || memory_[index] == nullptr || !memory_[index]->Contains(offset, size)) return false;
