@@ -18,3 +18,9 @@ export interface SharedMemoryTransport {
   /** Takes back exactly one earlier mapping; same rules. */
   unmap(offset: number, length: number, done: (errno: number) => void): void;
 }
+
+/** What the VMM knows of objects that others in the VM may ask for. Nothing is waited for. */
+export interface ObjectTransport {
+  addObject(uuid: Uint8Array): void;
+  removeObject(uuid: Uint8Array): void;
+}
