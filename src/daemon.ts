@@ -133,11 +133,11 @@ class Service {
     }
     log.info('a front-end connected', { device: this.node.path });
     const device = new MediaDevice(this.node, this.description, this.options);
-    const { frontend, memSlots } = this.options;
+    const { frontend, memSlots, objects } = this.options;
     this.#backend = new Backend({
       fd,
       device,
-      options: { frontend, memSlots },
+      options: { frontend, memSlots, objects },
       onEnd: (error) => this.#left(error),
     });
     this.#device = device;
