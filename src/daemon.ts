@@ -138,7 +138,7 @@ class Service {
       return;
     }
     log.info('a front-end connected', { device: this.node.path });
-    const { frontend, memSlots, objects: _, ...options } = this.options;
+    const { frontend, memSlots, objects, ...options } = this.options;
     const device = new MediaDevice(this.node, this.description, {
       ...options,
       ...(this.objects && { objects: this.objects }),
@@ -146,7 +146,7 @@ class Service {
     this.#backend = new Backend({
       fd,
       device,
-      options: { frontend, memSlots },
+      options: { frontend, memSlots, objects },
       onEnd: (error) => this.#left(error),
     });
     this.#device = device;

@@ -19,8 +19,14 @@ export interface SharedMemoryTransport {
   unmap(offset: number, length: number, done: (errno: number) => void): void;
 }
 
-/** What the VMM knows of objects that others in the VM may ask for. Nothing is waited for. */
+/**
+ * Shared objects: memory that other devices of the VM may ask for by its UUID (16 bytes). Nothing is waited for, and
+ * nothing fails: the VMM is told when the device runs and the VMM is one that shares objects. It keeps what it was
+ * told over a stop and a reset, until the connection ends.
+ */
 export interface ObjectTransport {
+  /** Tells the VMM of an object that others may ask for. Twice is harmless. */
   addObject(uuid: Uint8Array): void;
+  /** The object is gone. One that was never added is ignored. */
   removeObject(uuid: Uint8Array): void;
 }
