@@ -26,6 +26,7 @@
         "addon/v4l2_request.cc",
         "addon/v4l2_buffer.cc",
         "addon/v4l2_control.cc",
+        "addon/v4l2_edid.cc",
         "addon/v4l2_event.cc",
         "addon/v4l2_layout.cc"
       ],

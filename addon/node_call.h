@@ -48,6 +48,7 @@ std::unique_ptr<NodeCall> ParseBuffer(CallReader& reader);
 std::unique_ptr<NodeCall> ParseDequeueBuffer(CallReader& reader);
 std::unique_ptr<NodeCall> ParseDequeueEvent(CallReader& reader);
 std::unique_ptr<NodeCall> ParseControls(CallReader& reader);
+std::unique_ptr<NodeCall> ParseEdid(CallReader& reader);
 std::unique_ptr<NodeCall> ParseMap(CallReader& reader);
 std::unique_ptr<NodeCall> ParseWatch(CallReader& reader);
 

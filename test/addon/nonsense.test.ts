@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { type LinearMapping, type NodeFile, native } from '../../src/native.js';
 import { eventually, mappingsOf, openDescriptors, threads } from './process.js';
+import { edidRecord } from './records.js';
 
 const SEED = Number(process.env.VMB_SEED ?? Date.now() % 1_000_000);
 const NODE = process.env.VMB_TEST_NODE ?? '/dev/null';
@@ -34,7 +35,17 @@ closedLinear.close();
 const detached = new Uint8Array(88);
 structuredClone(detached.buffer, { transfer: [detached.buffer] });
 
-const kinds = ['ioctl', 'buffer', 'dequeueBuffer', 'dequeueEvent', 'controls', 'map', 'watch', 'nonsense'];
+const kinds = [
+  'ioctl',
+  'buffer',
+  'dequeueBuffer',
+  'dequeueEvent',
+  'controls',
+  'edid',
+  'map',
+  'watch',
+  'nonsense',
+];
 const sizes = [0, 1, 4, 8, 20, 32, 40, 64, 88, 104, 128, 136, 204, 208, 256, 512, 2072, 20480];
 
 function bytes(): Uint8Array {
@@ -115,7 +126,7 @@ function anything(depth = 0): unknown {
 function call(): object {
   const count = random(4);
   const fields: Record<string, () => unknown> = {
-    nr: () => pick([9, 15, 93, 71, 72, 73, random(110)]),
+    nr: () => pick([9, 15, 93, 71, 72, 73, 40, 41, random(110)]),
     payload: () => bytes(),
     buffer: () => record(),
     planes: () => pick([undefined, new Uint8Array(64 * random(10))]),
@@ -125,6 +136,9 @@ function call(): object {
         offset: random(1 << 20),
         length: random(1 << 16),
       })),
+    descriptors: () => Array.from({ length: random(4) }, () => pick([memory, memory, -1, 1_000_000])),
+    edid: () => edidRecord(pick([count, random(300), 2 ** 32 - 1]), random(3)),
+    blocks: () => new Uint8Array(128 * count),
     event: () => new Uint8Array(136),
     controls: () => controls(count),
     array: () => new Uint8Array(20 * count),
