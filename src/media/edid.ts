@@ -11,5 +11,5 @@ export async function edidIoctl(session: Session, { row, payload, rest }: IoctlR
   const blocks = Buffer.alloc(count * EDID_BLOCK);
   rest.copy(blocks);
   const status = await session.call({ kind: 'edid', nr: row.nr, edid: payload, blocks }, row.speed);
-  return status === Errno.ENOTTY ? { status } : { status, payload: [payload, blocks] };
+  return { status, payload: status === Errno.ENOTTY ? [] : [payload, blocks] };
 }

@@ -111,5 +111,5 @@ async function parm(session: Session, request: IoctlRequest): Promise<Answer> {
 /** QUERY_DV_TIMINGS: what was measured comes back on errors too (ENOLINK, ENOLCK, ERANGE). */
 async function timings(session: Session, { row, payload }: IoctlRequest): Promise<Answer> {
   const status = await session.ioctl(row.nr, payload, row.speed);
-  return status === Errno.ENOTTY ? { status } : { status, payload: [payload] };
+  return { status, payload: status === Errno.ENOTTY ? [] : [payload] };
 }
