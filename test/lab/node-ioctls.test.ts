@@ -147,7 +147,7 @@ describe('lab: ioctls of other nodes', function () {
       const at = async () =>
         (await driver.ioctl(session, G_FREQUENCY, Buffer.from([0, 0, 0, 0]))).readUInt32LE(8);
       const before = await at();
-      const seek = payloadOf(['S_HW_FREQ_SEEK', 0, RADIO, 1, 1]);
+      const seek = payloadOf(['S_HW_FREQ_SEEK', 0, RADIO, 1, 0]);
       await driver.ioctl(session, S_HW_FREQ_SEEK, seek);
       assert.notEqual(await at(), before);
       assert.equal(await at(), host.ioctl(G_FREQUENCY, Buffer.alloc(44)).payload.readUInt32LE(8));
@@ -158,7 +158,8 @@ describe('lab: ioctls of other nodes', function () {
       );
     }));
 
-  const edid = (startBlock: number, blocks: number, pad = 0) =>
+  /** On a video node the pad is the number of the input. */
+  const edid = (startBlock: number, blocks: number, pad = HDMI) =>
     encoded(edidRecord, { pad, startBlock, blocks, edid: Buffer.from('0102030405060708', 'hex') });
 
   it('EDID: read, written and read again, as natively, with the same refusals', () =>
@@ -188,7 +189,7 @@ describe('lab: ioctls of other nodes', function () {
       assert.equal(blocks.toString('hex', 0, 8), '00ffffffffffff00', 'no EDID');
       await both(Ioctl.G_EDID, edid(1, 1), Buffer.alloc(128));
       await both(Ioctl.G_EDID, edid(9, 1), Buffer.alloc(128));
-      await both(Ioctl.G_EDID, edid(0, 2, 99), Buffer.alloc(256));
+      for (const pad of [0, 99]) await both(Ioctl.G_EDID, edid(0, 2, pad), Buffer.alloc(256));
       await both(Ioctl.S_EDID, edid(0, 2), blocks);
       await both(Ioctl.S_EDID, edid(1, 1), blocks.subarray(128));
       await both(Ioctl.S_EDID, edid(0, 3), Buffer.alloc(3 * 128));
