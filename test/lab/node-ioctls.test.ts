@@ -1,6 +1,7 @@
 /** The ioctls that a webcam does not have, on the nodes that do: through the bridge and natively the same errno and bytes. */
 import assert from 'node:assert/strict';
 import { encoded } from '../../src/client/record.js';
+import { Errno } from '../../src/errno.js';
 import { Ioctl, ioctls } from '../../src/v4l2/ioctls.js';
 import { edid as edidRecord } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './journal.js';
@@ -11,7 +12,7 @@ import { errnoOf, onStage, type Stage } from './stage.js';
 /** Inputs: webcam, TV, S-Video, HDMI; outputs: S-Video, HDMI. */
 const MODULES = ['vivid n_devs=1', 'vicodec'];
 const [TV, HDMI] = [1, 3];
-const [S_INPUT, S_OUTPUT, G_FREQUENCY, S_HW_FREQ_SEEK] = [39, 47, 56, 82];
+const [S_INPUT, S_OUTPUT, S_HW_FREQ_SEEK] = [39, 47, 82];
 const [RADIO, ANALOG_TV] = [1, 2];
 const [PAL_B, NTSC_M] = [1, 0x1000];
 const [VBI_CAPTURE, SLICED_CAPTURE, VIDEO_CAPTURE, VIDEO_OUTPUT] = [4, 6, 1, 2];
@@ -142,20 +143,12 @@ describe('lab: ioctls of other nodes', function () {
         assert.ok(succeeded > 1, 'everything was refused: the test says nothing');
       }));
 
+  // vivid answers a seek and stays where it is: the errno tells. On a non-blocking file it would be EAGAIN.
   it('a radio seeks, though the bridge has its file non-blocking', () =>
-    onBoth('vivid-000-rad-rx', async ({ driver }, session, host) => {
-      const at = async () =>
-        (await driver.ioctl(session, G_FREQUENCY, Buffer.from([0, 0, 0, 0]))).readUInt32LE(8);
-      const before = await at();
-      const seek = payloadOf(['S_HW_FREQ_SEEK', 0, RADIO, 1, 0]);
-      await driver.ioctl(session, S_HW_FREQ_SEEK, seek);
-      assert.notEqual(await at(), before);
-      assert.equal(await at(), host.ioctl(G_FREQUENCY, Buffer.alloc(44)).payload.readUInt32LE(8));
-      // The file is non-blocking again: no frame would ever be waited for.
-      assert.equal(
-        await errnoOf(driver.ioctl(session, S_HW_FREQ_SEEK, payloadOf(['S_HW_FREQ_SEEK', 9]))),
-        22,
-      );
+    onBoth('vivid-000-rad-rx', async ({ driver }, session) => {
+      const seek = (tuner: number) =>
+        errnoOf(driver.ioctl(session, S_HW_FREQ_SEEK, payloadOf(['S_HW_FREQ_SEEK', tuner, RADIO, 1, 0])));
+      assert.deepEqual([await seek(0), await seek(9)], [0, Errno.EINVAL]);
     }));
 
   /** On a video node the pad is the number of the input. */
