@@ -1,0 +1,57 @@
+/** The whole device: its pipes, its plug, and the orders that it takes. */
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "command_socket.h"
+#include "control_pipe.h"
+#include "controls.h"
+#include "faults.h"
+#include "link.h"
+#include "port.h"
+#include "status_pipe.h"
+#include "video_pipe.h"
+
+namespace usb_camera {
+
+struct Options {
+  std::string socket;
+  std::string name = "USB/IP camera";
+  unsigned port = 0;
+};
+
+class Camera {
+ public:
+  explicit Camera(const Options& options);
+
+  /** Plugs the camera in, prints its nodes, and serves it until the process is ended. Throws
+   * std::system_error. */
+  [[noreturn]] void Run();
+
+ private:
+  using Answer = CommandSocket::Answer;
+  enum class Awaited { kNothing, kNodes, kFreePort };
+
+  void Obey(const std::string& line, Answer answer);
+  void Plug(Answer answer);
+  void Unplug(Answer answer);
+  /** Answers whoever plugged or unplugged once the kernel is done with it. */
+  void Settle();
+  void Receive();
+  int Timeout(Clock::time_point now) const;
+
+  const Port port_;
+  Faults faults_;
+  Controls controls_;
+  VideoPipe video_{faults_};
+  StatusPipe status_;
+  ControlPipe control_;
+  CommandSocket commands_;
+  std::optional<Link> link_;
+  Awaited awaited_ = Awaited::kNothing;
+  Answer settled_;
+};
+
+}  // namespace usb_camera

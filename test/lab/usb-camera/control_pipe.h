@@ -1,0 +1,51 @@
+/** Endpoint 0: standard and class requests. */
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <string>
+
+#include "controls.h"
+#include "faults.h"
+#include "link.h"
+#include "negotiation.h"
+#include "video_pipe.h"
+
+namespace usb_camera {
+
+class ControlPipe {
+ public:
+  ControlPipe(std::string product, const Faults& faults, Controls& controls, VideoPipe& video)
+      : product_(std::move(product)), faults_(faults), controls_(controls), video_(video) {}
+
+  void Take(Link& link, Transfer transfer);
+  /** Whether the transfer was waiting. */
+  bool Drop(uint32_t sequence);
+  /** A new host knows nothing of what the old one asked. */
+  void Reset() { waiting_.clear(); }
+  /** Sends answers whose time has come. */
+  void Run(Link& link, Clock::time_point now);
+  std::optional<Clock::time_point> next() const;
+
+ private:
+  struct Waiting {
+    Transfer transfer;
+    std::optional<Bytes> answer;
+    /** None: never. */
+    std::optional<Clock::time_point> due;
+  };
+
+  std::optional<Bytes> Answer(const Transfer& transfer);
+  std::optional<Bytes> AnswerStandard(const Transfer& transfer);
+  std::optional<Bytes> AnswerClass(const Transfer& transfer);
+
+  const std::string product_;
+  const Faults& faults_;
+  Controls& controls_;
+  VideoPipe& video_;
+  Negotiation negotiation_;
+  std::list<Waiting> waiting_;
+};
+
+}  // namespace usb_camera

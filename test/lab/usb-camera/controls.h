@@ -1,0 +1,52 @@
+/** Controls of the camera terminal and of the processing unit. */
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "little_endian.h"
+#include "uvc.h"
+
+namespace usb_camera {
+
+struct Control {
+  std::string_view name;
+  Entity entity;
+  /** CT_*_CONTROL or PU_*_CONTROL. */
+  uint8_t selector;
+  /** Of bmControls. */
+  uint8_t bit;
+  /** Bytes. */
+  uint8_t size;
+  int32_t minimum, maximum;
+  /** For CT_AE_MODE, whose values are bits, the values that there are. */
+  int32_t resolution;
+  int32_t standard;
+};
+
+/** bmControls of a terminal or unit. */
+Bytes ControlBits(Entity entity, size_t bytes);
+
+class Controls {
+ public:
+  Controls();
+
+  /** Answers a class request for a terminal or unit, or for the interface itself. Nothing: a stall. */
+  std::optional<Bytes> Handle(uint8_t entity, uint8_t selector, uint8_t request,
+                              std::span<const uint8_t> data);
+  /** As if the camera had a knob: sets the control of this name and says what a status packet says of it. */
+  std::optional<Bytes> Turn(std::string_view name, int32_t value);
+
+ private:
+  std::optional<Bytes> Refuse(uvc::ErrorCode code);
+  std::optional<Bytes> Set(size_t control, std::span<const uint8_t> data);
+
+  /** In the order of the table. */
+  std::vector<int32_t> values_;
+  uvc::ErrorCode last_error_ = uvc::kNoError;
+};
+
+}  // namespace usb_camera

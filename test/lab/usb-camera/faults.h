@@ -1,0 +1,28 @@
+/** What is wrong with the camera at present. */
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+namespace usb_camera {
+
+using Clock = std::chrono::steady_clock;
+
+enum class Answers { kAtOnce, kNever, kStalls, kLate };
+enum class Frames { kWhole, kNone, kShort, kDamaged };
+
+struct Faults {
+  /** kNever and kLate: every control transfer; kStalls: every class request. */
+  Answers answers = Answers::kAtOnce;
+  std::chrono::milliseconds delay{};
+  Frames frames = Frames::kWhole;
+};
+
+/** The earlier of two points in time that may be none. */
+inline std::optional<Clock::time_point> Earlier(std::optional<Clock::time_point> a,
+                                                std::optional<Clock::time_point> b) {
+  if (!a || !b) return a ? a : b;
+  return *a < *b ? a : b;
+}
+
+}  // namespace usb_camera

@@ -1,0 +1,13 @@
+/** Frame n as a baseline JPEG, 4:2:2 as webcams have it: pattern.h. */
+#pragma once
+
+#include <cstdint>
+
+#include "little_endian.h"
+#include "modes.h"
+
+namespace usb_camera {
+
+Bytes JpegFrame(uint32_t frame, const Size& size);
+
+}  // namespace usb_camera

@@ -1,0 +1,48 @@
+/** The device's end of a USB/IP connection. */
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "little_endian.h"
+#include "unique_fd.h"
+
+namespace usb_camera {
+
+using Setup = std::array<uint8_t, 8>;
+
+/** A transfer that the host asks for, or, with `unlink`, no longer asks for. */
+struct Transfer {
+  uint32_t sequence = 0;
+  bool unlink = false;
+  uint32_t endpoint = 0;
+  bool in = false;
+  /** Bytes that the host has room for (in) or sends (out). */
+  uint32_t length = 0;
+  Setup setup{};
+  /** What the host sends. */
+  Bytes data;
+};
+
+class Link {
+ public:
+  explicit Link(vmb::UniqueFd socket) : socket_(std::move(socket)) {}
+
+  int fd() const { return socket_.get(); }
+  /** The next message; nothing when the host has closed the connection. Waits for the rest of a message. */
+  std::optional<Transfer> Receive();
+  /** `status`: 0 or a negative errno. Bytes go along for transfers to the host only. */
+  void Complete(const Transfer& transfer, int status, std::span<const uint8_t> bytes = {});
+  /** The answer to an unlink. `was_pending`: the transfer will get no other answer. */
+  void Unlinked(uint32_t sequence, bool was_pending);
+
+ private:
+  bool Read(void* bytes, size_t length);
+  void Send(std::span<const uint32_t> words, std::span<const uint8_t> bytes);
+
+  vmb::UniqueFd socket_;
+};
+
+}  // namespace usb_camera

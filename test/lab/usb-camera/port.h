@@ -1,0 +1,26 @@
+/** A port of vhci-hcd, the kernel's virtual host controller, and the V4L2 nodes of what is plugged into it.
+ */
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "unique_fd.h"
+
+namespace usb_camera {
+
+class Port {
+ public:
+  explicit Port(unsigned number) : number_(number) {}
+
+  /** Plugs a high-speed device in: the device's end of its connection. Throws std::system_error. */
+  vmb::UniqueFd Plug() const;
+  bool is_free() const;
+  /** /dev paths: the camera, then its metadata. */
+  std::vector<std::string> Nodes() const;
+
+ private:
+  unsigned number_;
+};
+
+}  // namespace usb_camera
