@@ -26,12 +26,17 @@ build() {
     mv $name.new $name" >&2
 }
 
+# Keeps a few: a machine may be using one.
+remove_old() {
+  (cd -- "$output" && ls -t | tail -n +4 | xargs -r rm -r --)
+}
+
 main() {
   need_root
   hold_lab 1
   local folder
   folder=$output/$(sources_hash)
-  [ -e "$folder/$name" ] || build "$folder"
+  [ -e "$folder/$name" ] || { build "$folder"; remove_old; }
   echo "$folder/$name"
 }
 
