@@ -35,7 +35,7 @@ export interface Queue {
 }
 
 /** FOURCCs of parsed bitstreams, which only the request API can feed: V4L2_PIX_FMT_*_SLICE, *_FRAME, *_STATELESS. */
-const statelessFormats: ReadonlySet<string> = new Set([
+export const statelessFormats: ReadonlySet<string> = new Set([
   'S264',
   'S265',
   'MG2S',
