@@ -7,9 +7,13 @@ import { ObjectTable } from './media/objects.js';
 import type { MmapMode } from './media/shared-memory.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
+import { questioned } from './v4l2/questioned.js';
+import { needsRequests, openMedia } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener } from './vhost-user/listener.js';
+
+export type RequestMode = 'auto' | 'off';
 
 /** Where a VMM comes from: a path to listen at, a socket that listens already, or one that is connected. */
 export type SocketSource = { path: string } | { listeningFd: number } | { connectedFd: number };
@@ -33,6 +37,8 @@ export interface ServeOptions {
   readonly sharedPages: boolean;
   /** A lost device is an error event too. */
   readonly errorEvents: boolean;
+  /** Who makes the media requests that a stateless codec needs: the bridge, or nobody. */
+  readonly requests: RequestMode;
   /** Called when a connected socket that was handed over has ended. */
   readonly onEnd?: () => void;
 }
@@ -95,6 +101,8 @@ class Service {
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
+    /** The media device of a node that needs requests. */
+    private readonly media: number | undefined,
   ) {}
 
   static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
@@ -107,7 +115,8 @@ class Service {
         `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
       );
     }
-    return new Service(pair, options, objects, node, description);
+    const media = options.requests === 'auto' ? await mediaOf(path, description) : undefined;
+    return new Service(pair, options, objects, node, description, media);
   }
 
   start(): void {
@@ -127,6 +136,7 @@ class Service {
     this.#backend?.close();
     this.#ended();
     await this.#closing;
+    if (this.media !== undefined) closeSync(this.media);
   }
 
   #connected(fd: number): void {
@@ -142,6 +152,7 @@ class Service {
     const device = new MediaDevice(this.node, this.description, {
       ...options,
       ...(this.objects && { objects: this.objects }),
+      ...(this.media !== undefined && { media: this.media }),
     });
     this.#backend = new Backend({
       fd,
@@ -165,6 +176,22 @@ class Service {
     this.#device = null;
     this.#backend = null;
   }
+}
+
+/** A stateless codec's media device, open; undefined where the node needs none. */
+async function mediaOf(path: string, { card, deviceCaps }: NodeDescription): Promise<number | undefined> {
+  const file = questioned(path);
+  try {
+    if ((await file.open()) !== 0 || !(await needsRequests(file.ioctl, deviceCaps))) return undefined;
+  } finally {
+    file.close();
+  }
+  const media = await openMedia(path);
+  if (typeof media !== 'number') return media.fd;
+  throw new StartError(
+    'ERR_NODE_MEDIA',
+    `${path} (${card}) is a stateless codec, and its media device cannot be opened: ${errnoName(media)}: this user needs read and write permission on its /dev/mediaN.`,
+  );
 }
 
 async function describe(node: HostNode): Promise<NodeDescription> {

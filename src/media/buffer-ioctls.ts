@@ -1,6 +1,7 @@
 /** QUERYBUF, QBUF and PREPARE_BUF: the record, its planes, what its memory type adds, and back. */
 import { Errno } from '../errno.js';
-import { Ioctl } from '../v4l2/ioctls.js';
+import type { NodeCall } from '../native.js';
+import { Ioctl, type Speed } from '../v4l2/ioctls.js';
 import { BufferFlag, buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
 import { type BufferQueue, isMultiplanar } from './buffers.js';
 import type { Answer } from './command.js';
@@ -28,11 +29,22 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const { host, settle } = attached;
   // A program that tries again after EINTR: the first QBUF was done, only nobody heard of it.
   const nr = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index) ? Ioctl.QUERYBUF : row.nr;
-  const status = await session.call({ kind: 'buffer', nr, ...host }, row.speed);
+  const status = await issue(call, { kind: 'buffer', nr, ...host }, row.speed);
   settle?.(status);
   if (status !== 0) return refuse(request, status);
   if (row.nr === Ioctl.QBUF) await queued(call, command.answered);
   return { status, payload: command.answered ? [] : memoryType.restore(call, host) };
+}
+
+/** Runs the ioctl; an OUTPUT buffer in a request, where the node wants one. */
+function issue(
+  { session, queue, held }: BufferCall,
+  ioctl: NodeCall & { kind: 'buffer' },
+  speed: Speed,
+): Promise<number> {
+  const { requests } = session;
+  if (!requests || queue.isCapture || ioctl.nr !== Ioctl.QBUF) return session.call(ioctl, speed);
+  return requests.queue(held.index, ioctl);
 }
 
 /** The driver has the buffer. `late`: the guest was told that it has not. */

@@ -15,8 +15,9 @@ import {
 } from '../v4l2/layout.js';
 import { GuestMemoryError } from '../virtio/guest-memory.js';
 import type { Answer } from './command.js';
-import { type IoctlRequest, refuse } from './ioctl.js';
+import { type IoctlRequest, refuse, reply } from './ioctl.js';
 import { MAX_CONTROL_PAYLOAD } from './policy.js';
+import type { SetControl } from './requests.js';
 import type { Session } from './session.js';
 import { type Piece, SgLists } from './sg-list.js';
 
@@ -71,7 +72,29 @@ async function transfer(
       if (each && !write(session, each, size)) return refuse({ ...request, rest: before }, Errno.EFAULT);
     }
   }
+  if (status === 0 && nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
   return { status, payload: [guestControls(payload, controls), array] };
+}
+
+/** What was set, each value with a copy of its payload. */
+function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetControl[] {
+  return pointed.map((each, index) => ({
+    record: Buffer.from(array.subarray(index * extControl.size, (index + 1) * extControl.size)),
+    payload: each && Buffer.from(each.bytes),
+  }));
+}
+
+/** S_CTRL: one value, in the old form. */
+export async function setControl(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { row, payload } = request;
+  const status = await session.ioctl(row.nr, payload, row.speed);
+  if (status === 0) {
+    const value = Buffer.alloc(8);
+    value.set(payload.subarray(4, 8));
+    const record = extControl.encode({ id: payload.readUInt32LE(0), size: 0, reserved2: 0, value });
+    session.requests?.remember([{ record, payload: null }]);
+  }
+  return reply(request, status);
 }
 
 /** The kernel's answer with the guest's own pointer and descriptor fields: only what the kernel decides changes. */

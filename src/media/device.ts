@@ -38,6 +38,8 @@ export interface MediaDeviceOptions {
   readonly objects?: ObjectTable;
   /** Whether a lost session is told by an event of its own. */
   readonly errorEvents?: boolean;
+  /** A descriptor of the node's media device, where its OUTPUT buffers need requests that the guest does not make. */
+  readonly media?: number;
 }
 
 /** Capabilities of the node that the guest's driver has no calls for. */
@@ -100,7 +102,7 @@ export class MediaDevice {
   // What the transport calls.
 
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
-    const { sharedPages = false, errorEvents = false, objects: table } = this.options;
+    const { sharedPages = false, errorEvents = false, media = null, objects: table } = this.options;
     const shared = new SharedMemory(transport, this.options.mmap);
     if (shared.usable && shared.prefers !== transport.prefers)
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
@@ -113,6 +115,7 @@ export class MediaDevice {
       stitches: new Stitches(),
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
+      media,
     };
   }
 

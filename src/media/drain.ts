@@ -57,6 +57,7 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
       break;
     }
     const { index, flags } = buffer.read(host.buffer);
+    if (!queue.isCapture) session.requests?.returned(index);
     if (queue.unwanted.delete(index)) {
       events.release();
       continue;

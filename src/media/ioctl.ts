@@ -7,7 +7,7 @@ import { bufferIoctl } from './buffer-ioctls.js';
 import { isOverlay } from './buffers.js';
 import { codecIoctl } from './codec.js';
 import type { Answer, Command } from './command.js';
-import { extendedControls } from './controls.js';
+import { extendedControls, setControl } from './controls.js';
 import { edidIoctl } from './edid.js';
 import { exportIoctl } from './export.js';
 import { removeBuffers } from './removal.js';
@@ -38,6 +38,7 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   export: exportIoctl,
   stream,
   codec: codecIoctl,
+  control: setControl,
   controls: extendedControls,
   edid: edidIoctl,
   timings,

@@ -15,6 +15,7 @@ import { type BufferQueue, backings, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
 import type { DeviceObjects } from './objects.js';
+import { ImplicitRequests } from './requests.js';
 import type { SharedMemory } from './shared-memory.js';
 import type { Stitches } from './stitches.js';
 
@@ -31,6 +32,8 @@ export interface SessionContext {
   readonly objects: DeviceObjects | null;
   /** Whether a lost session is told by an event of its own. */
   readonly errorEvents: boolean;
+  /** The media device of a node whose OUTPUT buffers need requests that the guest does not make; null: they do not. */
+  readonly media: number | null;
 }
 
 export class Session {
@@ -44,6 +47,9 @@ export class Session {
   degraded = false;
   /** The guest was told that the session is lost. */
   mourned = false;
+
+  /** Requests that the guest does not know of; null: the node needs none. */
+  readonly requests: ImplicitRequests | null;
 
   readonly #file: OpenFile;
   readonly #tasks: (() => Promise<void>)[] = [];
@@ -60,6 +66,8 @@ export class Session {
     readonly context: SessionContext,
   ) {
     this.#file = context.node.open((events) => this.#ready(events));
+    const caller = { call: (call: NodeCall, speed: Speed) => this.call(call, speed) };
+    this.requests = context.media === null ? null : new ImplicitRequests(caller, context.media);
   }
 
   open(): Promise<number> {
@@ -123,6 +131,7 @@ export class Session {
   forget(queue: BufferQueue): void {
     for (const index of [...queue.buffers.keys()]) this.forgetBuffer(queue, index);
     queue.stopped();
+    if (!queue.isCapture) this.requests?.stopped();
     if (this.queues.get(queue.type) === queue) this.queues.delete(queue.type);
   }
 
@@ -137,6 +146,7 @@ export class Session {
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
     for (const queue of this.queues.values()) if (backings[queue.backing].mapped) void this.#giveUp(queue);
+    this.requests?.close();
     // Slots only afterwards: until then the hardware may still write to them.
     await this.#file.close();
     await this.#idle();

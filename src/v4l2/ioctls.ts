@@ -20,6 +20,7 @@ export type Payload =
   | 'export'
   | 'stream'
   | 'codec'
+  | 'control'
   | 'controls'
   | 'edid'
   | 'timings'
@@ -64,7 +65,7 @@ const rows: readonly Row[] = [
   [25, 'ENUMSTD', 'wr', 72, 'plain', 'fast'],
   [26, 'ENUMINPUT', 'wr', 80, 'plain', 'slow'],
   [27, 'G_CTRL', 'wr', 8, 'plain', 'slow'],
-  [28, 'S_CTRL', 'wr', 8, 'plain', 'slow'],
+  [28, 'S_CTRL', 'wr', 8, 'control', 'slow'],
   [29, 'G_TUNER', 'wr', 84, 'plain', 'slow'],
   [30, 'S_TUNER', 'w', 84, 'plain', 'slow'],
   [33, 'G_AUDIO', 'r', 52, 'plain', 'slow'],

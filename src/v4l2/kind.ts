@@ -93,7 +93,7 @@ export function isUsable(caps: number): boolean {
 }
 
 /** Why no guest can be given the node, in a sentence; undefined: it can. */
-export function refusalOf(nodeClass: NodeClass, caps: number, kind: Kind): string | undefined {
+export function refusalOf(nodeClass: NodeClass, caps: number): string | undefined {
   if (nodeClass === 'v4l-subdev')
     return 'a sub-device has no buffers: give the guest the video node of the same pipeline';
   if (!isUsable(caps)) {
@@ -101,8 +101,6 @@ export function refusalOf(nodeClass: NodeClass, caps: number, kind: Kind): strin
       ? 'the driver only offers read() and write(): virtio-media needs streaming I/O'
       : 'the driver offers no streaming I/O, which is all that virtio-media carries';
   }
-  if (kind === 'stateless decoder')
-    return 'a stateless decoder is driven with media requests, which virtio-media does not carry';
   return undefined;
 }
 

@@ -9,9 +9,10 @@ import { promisify } from 'node:util';
 import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
 import { deviceFolder, hostRoots, type Roots } from './discovery.js';
-import type { Speed } from './ioctls.js';
+import { type Ask, bufferTypesOf, formatsOf } from './enumeration.js';
+import { Ioctl, type Speed } from './ioctls.js';
 import { statelessFormats } from './kind.js';
-import { BufferCapability } from './layout.js';
+import { BufferCapability, BufferType, Capability, Memory, requestBuffers } from './layout.js';
 
 /** Requests of one open file, taken and given back together. */
 export const MAX_REQUESTS = 32;
@@ -29,6 +30,28 @@ export function requiresRequests(formats: readonly string[], capabilities: numbe
   const supported = (capabilities & BufferCapability.REQUESTS) !== 0;
   return supported && formats.some((fourcc) => statelessFormats.has(fourcc));
 }
+
+/** Asks a node whether its OUTPUT queue takes buffers only in requests. */
+export async function needsRequests(ask: Ask, deviceCaps: number): Promise<boolean> {
+  if ((deviceCaps & (Capability.VIDEO_M2M | Capability.VIDEO_M2M_MPLANE)) === 0) return false;
+  for (const type of bufferTypesOf(deviceCaps).filter((each) => outputTypes.has(each))) {
+    const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
+    if ((await ask(Ioctl.REQBUFS, none)) !== 0) continue;
+    const formats = await formatsOf(ask, type, false);
+    const { capabilities } = requestBuffers.read(none);
+    if (
+      requiresRequests(
+        formats.map(({ fourcc }) => fourcc),
+        capabilities,
+      )
+    )
+      return true;
+  }
+  return false;
+}
+
+const outputTypes: ReadonlySet<number> = new Set([BufferType.VIDEO_OUTPUT, BufferType.VIDEO_OUTPUT_MPLANE]);
+const NO_BUFFERS = requestBuffers.read(Buffer.alloc(requestBuffers.size));
 
 /**
  * The media devices beside a node (a path, or a link to it), as files in /dev, by number. sysfs does not say which
