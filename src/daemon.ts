@@ -4,16 +4,17 @@ import { errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/objects.js';
+import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
-import { needsRequests, openMedia } from './v4l2/request.js';
+import { openMedia, requestNeed } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener } from './vhost-user/listener.js';
 
-export type RequestMode = 'auto' | 'off';
+export type RequestMode = 'auto' | 'handles' | 'off';
 
 /** Where a VMM comes from: a path to listen at, a socket that listens already, or one that is connected. */
 export type SocketSource = { path: string } | { listeningFd: number } | { connectedFd: number };
@@ -101,8 +102,7 @@ class Service {
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
-    /** The media device of a node that needs requests. */
-    private readonly media: number | undefined,
+    private readonly requests: RequestSupport | undefined,
   ) {}
 
   static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
@@ -115,8 +115,8 @@ class Service {
         `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
       );
     }
-    const media = options.requests === 'auto' ? await mediaOf(path, description) : undefined;
-    return new Service(pair, options, objects, node, description, media);
+    const requests = await requestsOf(path, description, options.requests);
+    return new Service(pair, options, objects, node, description, requests);
   }
 
   start(): void {
@@ -136,7 +136,7 @@ class Service {
     this.#backend?.close();
     this.#ended();
     await this.#closing;
-    if (this.media !== undefined) closeSync(this.media);
+    if (this.requests) closeSync(this.requests.media);
   }
 
   #connected(fd: number): void {
@@ -148,11 +148,11 @@ class Service {
       return;
     }
     log.info('a front-end connected', { device: this.node.path });
-    const { frontend, memSlots, objects, ...options } = this.options;
+    const { frontend, memSlots, objects, requests: _, ...options } = this.options;
     const device = new MediaDevice(this.node, this.description, {
       ...options,
       ...(this.objects && { objects: this.objects }),
-      ...(this.media !== undefined && { media: this.media }),
+      ...(this.requests && { requests: this.requests }),
     });
     this.#backend = new Backend({
       fd,
@@ -178,19 +178,25 @@ class Service {
   }
 }
 
-/** A stateless codec's media device, open; undefined where the node needs none. */
-async function mediaOf(path: string, { card, deviceCaps }: NodeDescription): Promise<number | undefined> {
+/** Media requests of the node, with its media device open; undefined where it takes none, or the operator wants none. */
+async function requestsOf(
+  path: string,
+  { card, deviceCaps }: NodeDescription,
+  mode: RequestMode,
+): Promise<RequestSupport | undefined> {
+  if (mode === 'off') return undefined;
   const file = questioned(path);
   try {
-    if ((await file.open()) !== 0 || !(await needsRequests(file.ioctl, deviceCaps))) return undefined;
+    const need = (await file.open()) === 0 ? await requestNeed(file.ioctl, deviceCaps) : 'none';
+    if (need === 'none' || (need === 'optional' && mode === 'auto')) return undefined;
   } finally {
     file.close();
   }
   const media = await openMedia(path);
-  if (typeof media !== 'number') return media.fd;
+  if (typeof media !== 'number') return { mode, media: media.fd };
   throw new StartError(
     'ERR_NODE_MEDIA',
-    `${path} (${card}) is a stateless codec, and its media device cannot be opened: ${errnoName(media)}: this user needs read and write permission on its /dev/mediaN.`,
+    `${path} (${card}) takes buffers in media requests, and its media device cannot be opened (${errnoName(media)}): this user needs read and write permission on its /dev/mediaN.`,
   );
 }
 

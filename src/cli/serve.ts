@@ -12,7 +12,7 @@ import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 /** SIGTERM promises an end within a second; what is not closed by then is the kernel's to close. */
 const STOP_TIMEOUT_MS = 800;
 
-const requestModes: readonly ServeOptions['requests'][] = ['auto', 'off'];
+const requestModes: readonly ServeOptions['requests'][] = ['auto', 'handles', 'off'];
 const mmapModes: readonly ServeOptions['mmap'][] = ['auto', 'arena', 'direct'];
 
 const several = { type: 'string', array: true, nargs: 1 } as const;
@@ -75,7 +75,7 @@ const flags = {
     ...one,
     choices: requestModes,
     default: 'auto',
-    describe: 'media requests that a stateless codec needs: auto makes them for the guest',
+    describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
   'log-level': {
     ...one,

@@ -38,17 +38,21 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
 
 /** Runs the ioctl; an OUTPUT buffer in a request, where the node wants one. */
 function issue(
-  { session, queue, held }: BufferCall,
+  { session, queue, held, request: handle }: BufferCall,
   ioctl: NodeCall & { kind: 'buffer' },
   speed: Speed,
 ): Promise<number> {
-  const { requests } = session;
-  if (!requests || queue.isCapture || ioctl.nr !== Ioctl.QBUF) return session.call(ioctl, speed);
-  return requests.queue(held.index, ioctl);
+  const { requests, handles } = session;
+  if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl, speed);
+  const request = handles?.find(handle);
+  if (request !== undefined) return session.call({ ...ioctl, request }, 'slow');
+  return !requests || queue.isCapture ? session.call(ioctl, speed) : requests.queue(held.index, ioctl);
 }
 
 /** The driver has the buffer. `late`: the guest was told that it has not. */
-async function queued({ session, queue, held: { index } }: BufferCall, late: boolean): Promise<void> {
+async function queued({ session, queue, held, request }: BufferCall, late: boolean): Promise<void> {
+  const { index } = held;
+  held.request = request;
   queue.unwanted.delete(index);
   if (!late) queue.queued.add(index);
   else if (queue.memory === Memory.MMAP) queue.unwanted.add(index);
@@ -67,7 +71,7 @@ async function giveUp(session: Session, queue: BufferQueue): Promise<void> {
 
 /** Null: not a request that the kernel would take. */
 function readCall(session: Session, { row, payload, rest }: IoctlRequest): BufferCall | null {
-  const { type, index, memory, length, flags } = buffer.read(payload);
+  const { type, index, memory, length, flags, requestFd } = buffer.read(payload);
   const planes = isMultiplanar(type) ? length : 0;
   if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return null;
   const queue = session.queues.get(type);
@@ -75,13 +79,14 @@ function readCall(session: Session, { row, payload, rest }: IoctlRequest): Buffe
   if (!queue || !held) return null;
   // vb2 takes more plane records than it has planes, never fewer.
   if (queue.isMultiplanar && length < held.planes.length) return null;
-  // QUERYBUF does not look at the memory type; the others do. Requests do not cross.
+  // QUERYBUF looks at neither memory type nor flags; the others do.
   if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return null;
-  if (flags & BufferFlag.REQUEST_FD) return null;
+  const request = row.nr !== Ioctl.QUERYBUF && flags & BufferFlag.REQUEST_FD ? requestFd : 0;
+  if (request !== 0 && (row.nr !== Ioctl.QBUF || session.handles?.find(request) === undefined)) return null;
   const guest = {
     record: payload,
     planes: Buffer.from(rest.subarray(0, planes * plane.size)),
     rest: rest.subarray(planes * plane.size),
   };
-  return { session, queue, held, guest, nr: row.nr };
+  return { session, queue, held, guest, nr: row.nr, request };
 }

@@ -28,13 +28,14 @@ interface Pointed {
 }
 
 export async function extendedControls(session: Session, request: IoctlRequest): Promise<Answer> {
-  const { row, payload, rest, command } = request;
-  const { which, count } = extControls.read(payload);
+  const { payload, rest, command } = request;
+  const { which, count, requestFd } = extControls.read(payload);
   const arrayBytes = count * extControl.size;
   if (count > MAX_CONTROLS || rest.length < arrayBytes) return { status: Errno.EINVAL, payload: [payload] };
   const array = Buffer.from(rest.subarray(0, arrayBytes));
   const refused = (status: number): Answer => ({ status, payload: [payload, array] });
-  if (which === Which.REQUEST) return refused(Errno.EINVAL);
+  const own = which === Which.REQUEST ? session.handles?.find(requestFd) : undefined;
+  if (which === Which.REQUEST && own === undefined) return refused(Errno.EINVAL);
   command.onLate([payload, array], () => {
     session.degraded = true;
   });
@@ -48,7 +49,7 @@ export async function extendedControls(session: Session, request: IoctlRequest):
     if (typeof found === 'number') return refused(found);
     pointed.push(found);
   }
-  return transfer(session, request, array, pointed, row.nr);
+  return transfer(session, request, array, pointed, own);
 }
 
 async function transfer(
@@ -56,14 +57,21 @@ async function transfer(
   request: IoctlRequest,
   array: Buffer,
   pointed: readonly (Pointed | null)[],
-  nr: number,
+  own: number | undefined,
 ): Promise<Answer> {
-  const { payload, command } = request;
+  const { payload, command, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const before = Buffer.from(array);
   const status = await session.call(
-    { kind: 'controls', nr, controls, array, payloads: pointed.map((each) => each?.bytes ?? null) },
-    request.row.speed,
+    {
+      kind: 'controls',
+      nr: row.nr,
+      controls,
+      array,
+      payloads: pointed.map((each) => each?.bytes ?? null),
+      ...(own !== undefined && { request: own }),
+    },
+    row.speed,
   );
   // Past the deadline the guest's pages are not the command's any more.
   if (status === 0 && !command.answered) {
@@ -72,7 +80,7 @@ async function transfer(
       if (each && !write(session, each, size)) return refuse({ ...request, rest: before }, Errno.EFAULT);
     }
   }
-  if (status === 0 && nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
+  if (status === 0 && row.nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
   return { status, payload: [guestControls(payload, controls), array] };
 }
 

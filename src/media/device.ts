@@ -7,7 +7,7 @@ import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { type Answer, Command as CommandChain } from './command.js';
 import { EventQueue } from './events.js';
-import { readIoctl, refuse, runIoctl } from './ioctl.js';
+import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
 import { ANSWER_DEADLINE_MS, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
@@ -23,7 +23,7 @@ import {
   openResponse,
   responseHeader,
 } from './protocol.js';
-import { Session, type SessionContext } from './session.js';
+import { type RequestSupport, Session, type SessionContext } from './session.js';
 import { type MmapMode, SharedMemory } from './shared-memory.js';
 import { Stitches } from './stitches.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
@@ -38,8 +38,8 @@ export interface MediaDeviceOptions {
   readonly objects?: ObjectTable;
   /** Whether a lost session is told by an event of its own. */
   readonly errorEvents?: boolean;
-  /** A descriptor of the node's media device, where its OUTPUT buffers need requests that the guest does not make. */
-  readonly media?: number;
+  /** Media requests, where the node takes them. */
+  readonly requests?: RequestSupport;
 }
 
 /** Capabilities of the node that the guest's driver has no calls for. */
@@ -70,6 +70,7 @@ export class MediaDevice {
   readonly config: Uint8Array;
   readonly sharedMemorySize: number;
 
+  readonly #offers: Offers;
   readonly #sessions = new Map<number, Session>();
   readonly #closing = new Set<Promise<void>>();
   readonly #events = new EventQueue();
@@ -92,6 +93,10 @@ export class MediaDevice {
       card: cardName(description.card),
     });
     this.sharedMemorySize = options.sharedMemorySize;
+    this.#offers = {
+      objects: options.objects !== undefined,
+      handles: options.requests?.mode === 'handles',
+    };
   }
 
   /** Open sessions. */
@@ -102,7 +107,7 @@ export class MediaDevice {
   // What the transport calls.
 
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
-    const { sharedPages = false, errorEvents = false, media = null, objects: table } = this.options;
+    const { sharedPages = false, errorEvents = false, requests = null, objects: table } = this.options;
     const shared = new SharedMemory(transport, this.options.mmap);
     if (shared.usable && shared.prefers !== transport.prefers)
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
@@ -115,7 +120,7 @@ export class MediaDevice {
       stitches: new Stitches(),
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
-      media,
+      requests,
     };
   }
 
@@ -191,7 +196,7 @@ export class MediaDevice {
   ioctl(command: CommandChain): void {
     const { sessionId, code } = ioctlCommand.read(command.request);
     const body = command.request.subarray(ioctlCommand.size);
-    const request = readIoctl(command, code, body, this.options.objects !== undefined);
+    const request = readIoctl(command, code, body, this.#offers);
     if (typeof request === 'number') return command.answer({ status: request });
     const session = this.#sessions.get(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));

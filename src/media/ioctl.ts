@@ -10,7 +10,9 @@ import type { Answer, Command } from './command.js';
 import { extendedControls, setControl } from './controls.js';
 import { edidIoctl } from './edid.js';
 import { exportIoctl } from './export.js';
+import { RequestCode } from './protocol.js';
 import { removeBuffers } from './removal.js';
+import { requestIoctl } from './request-handles.js';
 import type { Session } from './session.js';
 import { stream } from './stream.js';
 import { subscription } from './subscription.js';
@@ -43,7 +45,31 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   edid: edidIoctl,
   timings,
   subscription,
+  request: requestIoctl,
 };
+
+/** Rows that are not V4L2's: media requests by handles. */
+const requestRows: ReadonlyMap<number, IoctlRow> = new Map(
+  (
+    [
+      [RequestCode.ALLOC, 'REQUEST_ALLOC', 'r'],
+      [RequestCode.QUEUE, 'REQUEST_QUEUE', 'w'],
+      [RequestCode.REINIT, 'REQUEST_REINIT', 'w'],
+      [RequestCode.CLOSE, 'REQUEST_CLOSE', 'w'],
+    ] as const
+  ).map(([nr, name, direction]) => [nr, { nr, name, direction, size: 4, payload: 'request', speed: 'slow' }]),
+);
+
+/** What a device has only where the operator says so. */
+export interface Offers {
+  readonly objects: boolean;
+  readonly handles: boolean;
+}
+
+function rowOf(code: number, { objects, handles }: Offers): IoctlRow | undefined {
+  const row = ioctls.get(code) ?? (handles ? requestRows.get(code) : undefined);
+  return row?.payload === 'export' && !objects ? undefined : row;
+}
 
 /** Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. */
 const echoed: ReadonlySet<Payload> = new Set<Payload>(['buffer', 'controls', 'edid']);
@@ -56,10 +82,10 @@ export function readIoctl(
   command: Command,
   code: number,
   body: Buffer,
-  hasObjects: boolean,
+  offers: Offers,
 ): IoctlRequest | number {
-  const row = ioctls.get(code);
-  if (!row || (row.payload === 'export' && !hasObjects)) return Errno.ENOTTY;
+  const row = rowOf(code, offers);
+  if (!row) return Errno.ENOTTY;
   if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: Buffer.alloc(0), command };
   if (body.length < row.size) return Errno.EINVAL;
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };

@@ -15,6 +15,7 @@ import { type BufferQueue, backings, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
 import type { DeviceObjects } from './objects.js';
+import { RequestHandles } from './request-handles.js';
 import { ImplicitRequests } from './requests.js';
 import type { SharedMemory } from './shared-memory.js';
 import type { Stitches } from './stitches.js';
@@ -32,8 +33,14 @@ export interface SessionContext {
   readonly objects: DeviceObjects | null;
   /** Whether a lost session is told by an event of its own. */
   readonly errorEvents: boolean;
-  /** The media device of a node whose OUTPUT buffers need requests that the guest does not make; null: they do not. */
-  readonly media: number | null;
+  /** Media requests, where the node takes them; null: none. */
+  readonly requests: RequestSupport | null;
+}
+
+/** Who makes the requests, and a descriptor of the media device that they come from. */
+export interface RequestSupport {
+  readonly mode: 'auto' | 'handles';
+  readonly media: number;
 }
 
 export class Session {
@@ -48,8 +55,10 @@ export class Session {
   /** The guest was told that the session is lost. */
   mourned = false;
 
-  /** Requests that the guest does not know of; null: the node needs none. */
+  /** Requests that the guest does not know of; null: the node needs none, or the guest makes its own. */
   readonly requests: ImplicitRequests | null;
+  /** Requests that the guest makes; null: it cannot. */
+  readonly handles: RequestHandles | null;
 
   readonly #file: OpenFile;
   readonly #tasks: (() => Promise<void>)[] = [];
@@ -67,7 +76,9 @@ export class Session {
   ) {
     this.#file = context.node.open((events) => this.#ready(events));
     const caller = { call: (call: NodeCall, speed: Speed) => this.call(call, speed) };
-    this.requests = context.media === null ? null : new ImplicitRequests(caller, context.media);
+    const { mode, media = -1 } = context.requests ?? {};
+    this.requests = mode === 'auto' ? new ImplicitRequests(caller, media) : null;
+    this.handles = mode === 'handles' ? new RequestHandles(caller, media) : null;
   }
 
   open(): Promise<number> {
@@ -147,6 +158,7 @@ export class Session {
     this.gone = true;
     for (const queue of this.queues.values()) if (backings[queue.backing].mapped) void this.#giveUp(queue);
     this.requests?.close();
+    this.handles?.closeAll();
     // Slots only afterwards: until then the hardware may still write to them.
     await this.#file.close();
     await this.#idle();

@@ -24,7 +24,8 @@ export type Payload =
   | 'controls'
   | 'edid'
   | 'timings'
-  | 'subscription';
+  | 'subscription'
+  | 'request';
 
 /** `fast`: may run on the loop while the node is quiet. `slow`: may wait for hardware, always on the lane. */
 export type Speed = 'fast' | 'slow';

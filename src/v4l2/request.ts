@@ -12,7 +12,7 @@ import { deviceFolder, hostRoots, type Roots } from './discovery.js';
 import { type Ask, bufferTypesOf, formatsOf } from './enumeration.js';
 import { Ioctl, type Speed } from './ioctls.js';
 import { statelessFormats } from './kind.js';
-import { BufferCapability, BufferType, Capability, Memory, requestBuffers } from './layout.js';
+import { BufferCapability, BufferType, Memory, requestBuffers } from './layout.js';
 
 /** Requests of one open file, taken and given back together. */
 export const MAX_REQUESTS = 32;
@@ -31,23 +31,25 @@ export function requiresRequests(formats: readonly string[], capabilities: numbe
   return supported && formats.some((fourcc) => statelessFormats.has(fourcc));
 }
 
-/** Asks a node whether its OUTPUT queue takes buffers only in requests. */
-export async function needsRequests(ask: Ask, deviceCaps: number): Promise<boolean> {
-  if ((deviceCaps & (Capability.VIDEO_M2M | Capability.VIDEO_M2M_MPLANE)) === 0) return false;
+/** Whether an OUTPUT queue takes buffers in requests: not, where the guest likes, or in no other way. */
+export type RequestNeed = 'none' | 'optional' | 'required';
+
+/** Asks a node. */
+export async function requestNeed(ask: Ask, deviceCaps: number): Promise<RequestNeed> {
   for (const type of bufferTypesOf(deviceCaps).filter((each) => outputTypes.has(each))) {
     const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
     if ((await ask(Ioctl.REQBUFS, none)) !== 0) continue;
-    const formats = await formatsOf(ask, type, false);
     const { capabilities } = requestBuffers.read(none);
-    if (
-      requiresRequests(
-        formats.map(({ fourcc }) => fourcc),
-        capabilities,
-      )
+    if ((capabilities & BufferCapability.REQUESTS) === 0) continue;
+    const formats = await formatsOf(ask, type, false);
+    return requiresRequests(
+      formats.map(({ fourcc }) => fourcc),
+      capabilities,
     )
-      return true;
+      ? 'required'
+      : 'optional';
   }
-  return false;
+  return 'none';
 }
 
 const outputTypes: ReadonlySet<number> = new Set([BufferType.VIDEO_OUTPUT, BufferType.VIDEO_OUTPUT_MPLANE]);
