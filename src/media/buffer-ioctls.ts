@@ -2,7 +2,7 @@
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { BufferFlag, buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
-import { isMultiplanar } from './buffers.js';
+import { type BufferQueue, isMultiplanar } from './buffers.js';
 import type { Answer } from './command.js';
 import { type IoctlRequest, refuse } from './ioctl.js';
 import { mmap } from './memory/mmap.js';
@@ -26,11 +26,31 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const attached = memoryType.attach(call);
   if (typeof attached === 'number') return refuse(request, attached);
   const { host, settle } = attached;
-  const status = await session.call({ kind: 'buffer', nr: row.nr, ...host }, row.speed);
+  // A program that tries again after EINTR: the first QBUF was done, only nobody heard of it.
+  const nr = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index) ? Ioctl.QUERYBUF : row.nr;
+  const status = await session.call({ kind: 'buffer', nr, ...host }, row.speed);
   settle?.(status);
   if (status !== 0) return refuse(request, status);
-  if (row.nr === Ioctl.QBUF) call.queue.queued.add(call.held.index);
+  if (row.nr === Ioctl.QBUF) await queued(call, command.answered);
   return { status, payload: command.answered ? [] : memoryType.restore(call, host) };
+}
+
+/** The driver has the buffer. `late`: the guest was told that it has not. */
+async function queued({ session, queue, held: { index } }: BufferCall, late: boolean): Promise<void> {
+  queue.unwanted.delete(index);
+  if (!late) queue.queued.add(index);
+  else if (queue.memory === Memory.MMAP) queue.unwanted.add(index);
+  else await giveUp(session, queue);
+}
+
+/** Takes back pages that the guest believes to be its own: the hardware must not write there. What else was queued comes back damaged. */
+async function giveUp(session: Session, queue: BufferQueue): Promise<void> {
+  await session.arm(queue);
+  const type = Buffer.alloc(4);
+  type.writeUInt32LE(queue.type);
+  await session.ioctl(Ioctl.STREAMOFF, type);
+  queue.failed = true;
+  session.wantDrain();
 }
 
 /** Null: not a request that the kernel would take. */

@@ -98,6 +98,8 @@ export class BufferQueue {
   readonly buffers = new Map<number, HeldBuffer>();
   /** Indices the host has, in the order in which they were queued. */
   readonly queued = new Set<number>();
+  /** Indices the host has though their QBUF was answered with an error, too late: nobody is told when they come back. */
+  readonly unwanted = new Set<number>();
   streaming = false;
   /** The v4l2_buffer of the last frame that came back. */
   lastFrame: Buffer | null = null;
@@ -143,6 +145,7 @@ export class BufferQueue {
     this.failed = false;
     this.lastFrame = null;
     this.queued.clear();
+    this.unwanted.clear();
     for (const buffer of this.buffers.values()) buffer.prepared = false;
   }
 }

@@ -49,7 +49,7 @@ export async function drainEvents(session: Session): Promise<Outcome> {
 
 async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome> {
   const { events } = session.context;
-  while (queue.queued.size > 0 && !session.closing && (queue.streaming || session.gone)) {
+  while (isExpecting(queue) && !session.closing && (queue.streaming || session.gone)) {
     if (!events.reserve(session.resume)) return 'starved';
     const host = await dequeue(session, queue);
     if (!host || session.closing) {
@@ -57,6 +57,10 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
       break;
     }
     const { index, flags } = buffer.read(host.buffer);
+    if (queue.unwanted.delete(index)) {
+      events.release();
+      continue;
+    }
     // SOURCE_CHANGE and EOS reach the guest before the buffer that says LAST.
     if (flags & BufferFlag.LAST) await drainEvents(session);
     const held = queue.buffers.get(index);
@@ -67,6 +71,10 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
     events.sendBuffer(session.id, record, planes);
   }
   return 'empty';
+}
+
+function isExpecting({ queued, unwanted }: BufferQueue): boolean {
+  return queued.size > 0 || unwanted.size > 0;
 }
 
 /** What each errno of DQBUF says about the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: nothing is done yet. */

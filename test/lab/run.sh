@@ -39,6 +39,11 @@ choose_addon() {
   variables=(VMB_ADDON=/run/lab/addon.node "${variables[@]}")
 }
 
+# Tests want the camera of usb-camera/, and say so where it is missing.
+make_camera() {
+  "$lab_scripts/usb-camera/build.sh" > /dev/null || echo 'run.sh: the USB camera could not be built: the lines above say why' >&2
+}
+
 # What the machine's guest/init reads, in a folder that it shares with this run alone.
 make_run_folder() {
   run=$(mktemp -d "${TMPDIR:-/tmp}/vmb-lab.XXXXXXXX")
@@ -140,6 +145,7 @@ main() {
   parse "$@"
   need_root
   hold_lab "$failed"
+  make_camera
   make_run_folder
   qemu_command
   start

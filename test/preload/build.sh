@@ -19,7 +19,7 @@ build() {
   inside "$folder" "
     cd /mnt
     ls /checkout/test/preload/*.cc | xargs -P 2 -I{} sh -c '
-      g++ -std=c++20 -O2 -g -fPIC -fvisibility=hidden -fno-exceptions -U_FORTIFY_SOURCE -Wall -Wextra -Werror -c {} -o \$(basename {} .cc).o'
+      g++ -std=c++20 -O2 -g -fPIC -fvisibility=hidden -U_FORTIFY_SOURCE -Wall -Wextra -Werror -c {} -o \$(basename {} .cc).o'
     test \$(ls /checkout/test/preload/*.cc | wc -l) = \$(ls *.o | wc -l)
     g++ -shared -o $name.new *.o -ldl -lpthread
     rm -- *.o

@@ -3,10 +3,9 @@
  * docs/protocol.md with its cause; one difference more fails, and so does a row of the list that no node shows any more.
  */
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
-import { Daemon, type ServeOptions } from '../../src/daemon.js';
 import { keepJournal, showJournal } from '../lab/journal.js';
 import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
+import { Bridge } from './bridge.js';
 import { compliance, type Difference, differences, type Outcome } from './compliance.js';
 import { type Expected, expectedDifferences, isExpected } from './expected.js';
 
@@ -46,29 +45,13 @@ const machines: readonly Machine[] = [
   },
 ];
 
-/** The path of the library. */
-const preload = (): string =>
-  execFileSync('test/preload/build.sh', { encoding: 'utf8' }).trim().split('\n').at(-1)!;
-
 /** The tool on a node that the bridge serves. */
-async function bridged(device: string, options: Partial<ServeOptions>): Promise<Outcome> {
-  const socket = `/tmp/vmb-compliance-${process.pid}.sock`;
-  const daemon = new Daemon({
-    pairs: [{ device, socket: { path: socket } }],
-    sharedMemorySize: 256 << 20,
-    mmap: 'auto',
-    frontend: 'auto',
-    memSlots: false,
-    objects: false,
-    sharedPages: true,
-    errorEvents: false,
-    ...options,
-  });
-  await daemon.start();
+async function bridged(device: string): Promise<Outcome> {
+  const bridge = await Bridge.open(device);
   try {
-    return await compliance(device, { LD_PRELOAD: preload(), VMB_PRELOAD: `${device}=${socket}` });
+    return await compliance(device, bridge.environment());
   } finally {
-    await daemon.stop();
+    await bridge.close();
   }
 }
 
@@ -101,7 +84,7 @@ describe('preload: v4l2-compliance', function () {
         it(`${kind}: as natively`, async () => {
           const device = nodeNamed(name);
           const own = await compliance(device);
-          const other = await bridged(device, {});
+          const other = await bridged(device);
           assert.ok(own.verdicts.size > 30, own.output);
           const more = differences(own, other).filter((found) => unexpected(found, kind));
           if (more.length > 0) console.error(`${own.output}\n--- through the bridge:\n${other.output}`);

@@ -63,9 +63,30 @@ bool put_back(const std::vector<Pointed>& pointed) {
   return true;
 }
 
+// QUERY_EXT_CTRL.
+int query(const Call& call, uint32_t id, v4l2_query_ext_ctrl* found) {
+  Call extended = {call.session, *find_row(VIDIOC_QUERY_EXT_CTRL), call.non_blocking, {}, {}};
+  extended.as<v4l2_query_ext_ctrl>().id = id;
+  const int result = forward(extended);
+  if (result == 0) *found = extended.as<v4l2_query_ext_ctrl>();
+  return result;
+}
+
+// The old pair is for controls of one 32-bit number: an extended ioctl would not mind the others. (A guest's core that
+// has no more than the driver's extended ioctls lets them pass.)
+int require_number(const Call& call, uint32_t id) {
+  v4l2_query_ext_ctrl found;
+  const int result = query(call, id & V4L2_CTRL_ID_MASK, &found);
+  if (result != 0) return result;
+  const bool number = found.type != V4L2_CTRL_TYPE_INTEGER64 && found.type != V4L2_CTRL_TYPE_STRING &&
+                      found.type != V4L2_CTRL_TYPE_CTRL_CLASS && !(found.flags & V4L2_CTRL_FLAG_HAS_PAYLOAD);
+  return number ? 0 : -EINVAL;
+}
+
 // One control, as the old pair has it, by an extended ioctl.
 int one_control(Call& call, unsigned request) {
   auto& control = call.as<v4l2_control>();
+  if (const int refusal = require_number(call, control.id); refusal != 0) return refusal;
   Call extended = {call.session, *find_row(request), call.non_blocking, {}, {}};
   extended.array.resize(sizeof(v4l2_ext_control));
   auto& element = *extended.array_of<v4l2_ext_control>();
@@ -104,17 +125,15 @@ int get_control(Call& call) { return one_control(call, VIDIOC_G_EXT_CTRLS); }
 int set_control(Call& call) { return one_control(call, VIDIOC_S_EXT_CTRLS); }
 
 int query_control(Call& call) {
-  auto& query = call.as<v4l2_queryctrl>();
-  Call extended = {call.session, *find_row(VIDIOC_QUERY_EXT_CTRL), call.non_blocking, {}, {}};
-  auto& found = extended.as<v4l2_query_ext_ctrl>();
-  found.id = query.id;
-  const int result = forward(extended);
+  auto& control = call.as<v4l2_queryctrl>();
+  v4l2_query_ext_ctrl found;
+  const int result = query(call, control.id, &found);
   if (result != 0) return result;
-  query = {};
-  query.id = found.id;
-  query.type = found.type;
-  query.flags = found.flags;
-  memcpy(query.name, found.name, sizeof query.name - 1);
+  control = {};
+  control.id = found.id;
+  control.type = found.type;
+  control.flags = found.flags;
+  memcpy(control.name, found.name, sizeof control.name - 1);
   switch (found.type) {
     case V4L2_CTRL_TYPE_INTEGER:
     case V4L2_CTRL_TYPE_BOOLEAN:
@@ -122,10 +141,10 @@ int query_control(Call& call) {
     case V4L2_CTRL_TYPE_INTEGER_MENU:
     case V4L2_CTRL_TYPE_STRING:
     case V4L2_CTRL_TYPE_BITMASK:
-      query.minimum = static_cast<int32_t>(found.minimum);
-      query.maximum = static_cast<int32_t>(found.maximum);
-      query.step = static_cast<int32_t>(found.step);
-      query.default_value = static_cast<int32_t>(found.default_value);
+      control.minimum = static_cast<int32_t>(found.minimum);
+      control.maximum = static_cast<int32_t>(found.maximum);
+      control.step = static_cast<int32_t>(found.step);
+      control.default_value = static_cast<int32_t>(found.default_value);
       break;
     default: break;
   }

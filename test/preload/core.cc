@@ -100,7 +100,7 @@ int forward(Call& call, std::span<const Part> rest, Judgement judgement) {
   const int direction = (row.writes() ? Part::kToDevice : 0) | (row.reads() ? Part::kFromDevice : 0);
   if (direction) parts.push_back({call.payload, row.size(), static_cast<Part::Direction>(direction)});
   if (!call.array.empty()) parts.push_back({call.array.data(), call.array.size(), Part::kBoth});
-  parts.insert(parts.end(), rest.begin(), rest.end());
+  for (const Part& part : rest) parts.push_back(part);
   call.session.last_code = row.nr();
   return call.session.device().driver().ioctl(call.session.id(), row.nr(), parts, judgement);
 }

@@ -138,7 +138,8 @@ EXPORT int dup3(int fd, int to, int flags) noexcept {
 FCNTL(fcntl)
 FCNTL(fcntl64)
 
-EXPORT int ioctl(int fd, unsigned long request, ...) noexcept {
+// Not noexcept: a thread that is cancelled while it waits in DQBUF unwinds through here.
+EXPORT int ioctl(int fd, unsigned long request, ...) {
   va_list arguments;
   va_start(arguments, request);
   void* const argument = va_arg(arguments, void*);

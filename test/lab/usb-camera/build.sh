@@ -8,7 +8,7 @@ folder=$checkout/build/usb-camera
 program=$folder/usb-camera
 
 sources_hash() {
-  (cd -- "$checkout" && find "$sources" addon/unique_fd.h -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) |
+  (cd -- "$checkout" && find "$sources" addon/unique_fd.h -type f -not -name README.md -print0 | LC_ALL=C sort -z | xargs -0 sha256sum) |
     sha256sum | cut -c1-16
 }
 

@@ -91,9 +91,7 @@ void Camera::Obey(const std::string& line, Answer answer) {
     std::string name;
     int32_t value = 0;
     words >> name >> value;
-    std::optional<Bytes> packet = controls_.Turn(name, value);
-    if (packet) status_.Say(std::move(*packet));
-    answer(packet ? "ok" : "there is no control " + name);
+    answer(controls_.Turn(name, value) ? "ok" : "there is no knob " + name);
   } else {
     answer("unknown command " + word);
   }

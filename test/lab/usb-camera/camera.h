@@ -44,9 +44,9 @@ class Camera {
 
   const Port port_;
   Faults faults_;
-  Controls controls_;
-  VideoPipe video_{faults_};
   StatusPipe status_;
+  Controls controls_{status_};
+  VideoPipe video_{faults_};
   ControlPipe control_;
   CommandSocket commands_;
   std::optional<Link> link_;

@@ -7,19 +7,19 @@ namespace usb_camera {
 namespace {
 
 constexpr Control kControls[] = {
-    // name                        entity       cs   bit size   min     max  res  default
-    {"brightness", kProcessing, 0x02, 0, 2, -64, 64, 1, 0},
-    {"contrast", kProcessing, 0x03, 1, 2, 0, 100, 1, 50},
-    {"hue", kProcessing, 0x06, 2, 2, -180, 180, 10, 0},
-    {"saturation", kProcessing, 0x07, 3, 2, 0, 100, 1, 60},
-    {"sharpness", kProcessing, 0x08, 4, 2, 0, 7, 1, 2},
-    {"white-balance", kProcessing, 0x0a, 6, 2, 2800, 6500, 10, 4600},
-    {"gain", kProcessing, 0x04, 9, 2, 0, 255, 1, 16},
-    {"power-line", kProcessing, 0x05, 10, 1, 0, 2, 1, 1},
-    {"white-balance-auto", kProcessing, 0x0b, 12, 1, 0, 1, 1, 1},
-    {"exposure-mode", kCamera, 0x02, 1, 1, 1, 8, 0x09, 8},
-    {"exposure", kCamera, 0x04, 3, 4, 1, 10'000, 1, 166},
-    {"zoom", kCamera, 0x0b, 9, 2, 100, 400, 1, 100},
+    // name, entity, selector, bit, size, minimum, maximum, resolution, default, asynchronous
+    {"brightness", kProcessing, 0x02, 0, 2, -64, 64, 1, 0, false},
+    {"contrast", kProcessing, 0x03, 1, 2, 0, 100, 1, 50, false},
+    {"hue", kProcessing, 0x06, 2, 2, -180, 180, 10, 0, false},
+    {"saturation", kProcessing, 0x07, 3, 2, 0, 100, 1, 60, false},
+    {"sharpness", kProcessing, 0x08, 4, 2, 0, 7, 1, 2, false},
+    {"white-balance", kProcessing, 0x0a, 6, 2, 2800, 6500, 10, 4600, true},
+    {"gain", kProcessing, 0x04, 9, 2, 0, 255, 1, 16, true},
+    {"power-line", kProcessing, 0x05, 10, 1, 0, 2, 1, 1, false},
+    {"white-balance-auto", kProcessing, 0x0b, 12, 1, 0, 1, 1, 1, false},
+    {"exposure-mode", kCamera, 0x02, 1, 1, 1, 8, 0x09, 8, false},
+    {"exposure", kCamera, 0x04, 3, 4, 1, 10'000, 1, 166, true},
+    {"zoom", kCamera, 0x0b, 9, 2, 100, 400, 1, 100, true},
 };
 
 const Control* Find(auto matches) {
@@ -31,6 +31,12 @@ Bytes Sized(int32_t value, size_t size) {
   Bytes bytes;
   Append(bytes, static_cast<uint32_t>(value), size);
   return bytes;
+}
+
+/** A status packet. */
+Bytes Changed(const Control& control, int32_t value) {
+  return Record(uvc::kFromVideoControl, control.entity, uvc::kControlChange, control.selector,
+                uvc::kValueChange, Sized(value, control.size));
 }
 
 int32_t Signed(std::span<const uint8_t> data, size_t size) {
@@ -47,7 +53,7 @@ Bytes ControlBits(Entity entity, size_t bytes) {
   return Sized(static_cast<int32_t>(bits), bytes);
 }
 
-Controls::Controls() {
+Controls::Controls(StatusPipe& status) : status_(status) {
   for (const Control& control : kControls) values_.push_back(control.standard);
 }
 
@@ -76,18 +82,18 @@ std::optional<Bytes> Controls::Handle(uint8_t entity, uint8_t selector, uint8_t 
     case uvc::kGetLen:
       return Sized(control->size, 2);
     case uvc::kGetInfo:
-      return Bytes{uvc::kGet | uvc::kSet | uvc::kAsynchronous};
+      return Record(uvc::kGet | uvc::kSet | (control->asynchronous ? uvc::kAsynchronous : 0));
     default:
       return Refuse(uvc::kInvalidRequest);
   }
 }
 
-std::optional<Bytes> Controls::Turn(std::string_view name, int32_t value) {
-  const Control* control = Find([&](const Control& each) { return each.name == name; });
-  if (control == nullptr) return {};
+bool Controls::Turn(std::string_view name, int32_t value) {
+  const Control* control = Find([&](const Control& each) { return each.name == name && each.asynchronous; });
+  if (control == nullptr) return false;
   values_[static_cast<size_t>(control - kControls)] = value;
-  return Record(uvc::kFromVideoControl, control->entity, uvc::kControlChange, control->selector,
-                uvc::kValueChange, Sized(value, control->size));
+  status_.Say(Changed(*control, value));
+  return true;
 }
 
 std::optional<Bytes> Controls::Set(size_t index, std::span<const uint8_t> data) {
@@ -96,6 +102,7 @@ std::optional<Bytes> Controls::Set(size_t index, std::span<const uint8_t> data) 
   const int32_t value = Signed(data, control.size);
   if (value < control.minimum || value > control.maximum) return Refuse(uvc::kOutOfRange);
   values_[index] = value;
+  if (control.asynchronous) status_.Say(Changed(control, value));
   return Bytes();
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "little_endian.h"
+#include "status_pipe.h"
 #include "uvc.h"
 
 namespace usb_camera {
@@ -25,6 +26,8 @@ struct Control {
   /** For CT_AE_MODE, whose values are bits, the values that there are. */
   int32_t resolution;
   int32_t standard;
+  /** The camera can change it by itself, and says of every change when it is done. */
+  bool asynchronous;
 };
 
 /** bmControls of a terminal or unit. */
@@ -32,18 +35,19 @@ Bytes ControlBits(Entity entity, size_t bytes);
 
 class Controls {
  public:
-  Controls();
+  explicit Controls(StatusPipe& status);
 
   /** Answers a class request for a terminal or unit, or for the interface itself. Nothing: a stall. */
   std::optional<Bytes> Handle(uint8_t entity, uint8_t selector, uint8_t request,
                               std::span<const uint8_t> data);
-  /** As if the camera had a knob: sets the control of this name and says what a status packet says of it. */
-  std::optional<Bytes> Turn(std::string_view name, int32_t value);
+  /** As if the camera had a knob for the control. False: it has none. */
+  bool Turn(std::string_view name, int32_t value);
 
  private:
   std::optional<Bytes> Refuse(uvc::ErrorCode code);
   std::optional<Bytes> Set(size_t control, std::span<const uint8_t> data);
 
+  StatusPipe& status_;
   /** In the order of the table. */
   std::vector<int32_t> values_;
   uvc::ErrorCode last_error_ = uvc::kNoError;

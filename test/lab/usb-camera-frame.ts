@@ -1,0 +1,54 @@
+/** What a frame of the USB camera must look like, computed from the definition in usb-camera/pattern.h. */
+import assert from 'node:assert/strict';
+import { decode } from 'jpeg-js';
+
+const PERIOD = 65_521;
+const STEP = 257;
+const BLOCK = 8;
+/** 4:2:2 in YUY2: two bytes a pixel. */
+const LARGEST = 640 * 360 * 2;
+
+const noise = Buffer.alloc(PERIOD);
+let state = 1;
+for (let i = 0; i < PERIOD; i++) {
+  state ^= state << 13;
+  state ^= state >>> 17;
+  state ^= state << 5;
+  noise[i] = state & 0xff;
+}
+const endless = Buffer.alloc(PERIOD + LARGEST, noise);
+
+function start(frame: number): number {
+  return (STEP * frame) % PERIOD;
+}
+
+/** The number of a frame. Every one of its bytes must be right. */
+export function verifyYuy2(bytes: Uint8Array, length: number): number {
+  const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32LE();
+  const what = `frame ${frame}`;
+  assert.equal(bytes.length, length, `${what}: bytes`);
+  const wanted = endless.subarray(start(frame) + 4, start(frame) + length);
+  if (wanted.equals(bytes.subarray(4))) return frame;
+  const wrong = wanted.findIndex((byte, i) => byte !== bytes[i + 4]);
+  assert.fail(`${what}: byte ${wrong + 4} is ${bytes[wrong + 4]}, expected ${wanted[wrong]}`);
+}
+
+/** The number of an MJPEG frame. It must be one whole picture, and every pixel right. */
+export function verifyMjpeg(bytes: Uint8Array, width: number, height: number): number {
+  assert.deepEqual([...bytes.subarray(0, 2), ...bytes.subarray(-2)], [0xff, 0xd8, 0xff, 0xd9]);
+  const picture = decode(bytes, { useTArray: true });
+  assert.deepEqual([picture.width, picture.height], [width, height]);
+  const { comments } = picture as unknown as { comments: string[] };
+  const frame = Number(comments[0]);
+  const columns = Math.ceil(width / BLOCK);
+  for (let y = 0; y < height; y++)
+    for (let x = 0; x < width; x++) {
+      const block = Math.floor(y / BLOCK) * columns + Math.floor(x / BLOCK);
+      const shown = picture.data[(y * width + x) * 4];
+      if (shown !== endless[start(frame) + block])
+        assert.fail(
+          `frame ${frame}: pixel ${x}, ${y} is ${shown}, expected ${endless[start(frame) + block]}`,
+        );
+    }
+  return frame;
+}
