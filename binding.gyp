@@ -12,6 +12,7 @@
         "addon/memory_file.cc",
         "addon/mapping.cc",
         "addon/region.cc",
+        "addon/linear_mapping.cc",
         "addon/callback.cc",
         "addon/fd_poller.cc",
         "addon/thread.cc",
@@ -25,6 +26,7 @@
         "addon/v4l2_request.cc",
         "addon/v4l2_buffer.cc",
         "addon/v4l2_control.cc",
+        "addon/v4l2_edid.cc",
         "addon/v4l2_event.cc",
         "addon/v4l2_layout.cc"
       ],

@@ -30,6 +30,15 @@ bool ToBytes(napi_env env, napi_value value, std::span<uint8_t>& into) {
   return true;
 }
 
+void* UnwrapTagged(napi_env env, napi_value value, const napi_type_tag& tag) {
+  bool tagged = false;
+  void* wrapped = nullptr;
+  // Asked about undefined or null, the type tag would throw.
+  if (!Napi::Value(env, value).IsObject()) return nullptr;
+  if (napi_check_object_type_tag(env, value, &tag, &tagged) != napi_ok || !tagged) return nullptr;
+  return napi_unwrap(env, value, &wrapped) == napi_ok ? wrapped : nullptr;
+}
+
 void Arguments::Refuse(size_t index, const char* what) {
   if (!ok_) return;
   ok_ = false;

@@ -14,6 +14,9 @@ bool ToInteger(napi_env env, napi_value value, uint64_t maximum, uint64_t& into)
 /** The bytes of a Uint8Array. They are valid until JavaScript runs again: it may detach or resize them. */
 bool ToBytes(napi_env env, napi_value value, std::span<uint8_t>& into);
 
+/** What an object with this tag wraps, else null. The tag says what it is: prototypes can be exchanged. */
+void* UnwrapTagged(napi_env env, napi_value value, const napi_type_tag& tag);
+
 /**
  * The arguments of a function that JavaScript called. The first one of the wrong kind throws a TypeError;
  * that one and all later ones read as empty. Nothing here runs JavaScript.

@@ -7,7 +7,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <new>
+#include <vector>
 
 #include "thread.h"
 
@@ -50,6 +52,56 @@ void UnmapNode(void* base, size_t length) {
   munmap(base, length);
 }
 
+/** Pages that follow each other in memory, within one mapping. */
+struct Run {
+  const Mapping* of;
+  uint64_t start;
+  uint64_t length;
+};
+
+/** What Join is going to map: `size` bytes, the first of them `skip` bytes into its page. */
+struct Plan {
+  uint64_t page;
+  uint64_t skip = 0;
+  uint64_t size = 0;
+  std::vector<Run> runs = {};
+};
+
+/** False: it cannot follow what is there. */
+bool Append(Plan& plan, const Mapping::Piece& piece) {
+  const bool usable = piece.of->source() == Mapping::Source::kMemory && piece.length > 0;
+  if (!usable || !piece.of->Contains(piece.offset, piece.length)) return false;
+  auto start = reinterpret_cast<uint64_t>(piece.of->data() + piece.offset);
+  uint64_t length = piece.length;
+  plan.size += length;
+  if (plan.runs.empty()) {
+    plan.skip = start % plan.page;
+    start -= plan.skip;
+    length += plan.skip;
+  }
+  Run* last = plan.runs.empty() ? nullptr : &plan.runs.back();
+  if (start % plan.page != 0 || (last != nullptr && last->length % plan.page != 0)) return false;
+  // Neighbours of two mappings may be pages of two files.
+  if (last != nullptr && last->of == piece.of.get() && last->start + last->length == start) {
+    last->length += length;
+  } else {
+    plan.runs.push_back({piece.of.get(), start, length});
+  }
+  return true;
+}
+
+/** Puts the runs' pages at `target`, one after the other. Returns an errno. */
+int Duplicate(std::span<const Run> runs, uint8_t* target) {
+  for (const Run& run : runs) {
+    // mremap(2): an old size of 0 maps the pages of a shared mapping once more.
+    void* moved =
+        mremap(reinterpret_cast<void*>(run.start), 0, run.length, MREMAP_MAYMOVE | MREMAP_FIXED, target);
+    if (moved == MAP_FAILED) return errno;
+    target += run.length;
+  }
+  return 0;
+}
+
 }  // namespace
 
 std::shared_ptr<Mapping> Mapping::Map(int fd, uint64_t offset, uint64_t size, Source source) {
@@ -67,6 +119,29 @@ std::shared_ptr<Mapping> Mapping::Map(int fd, uint64_t offset, uint64_t size, So
       mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(offset - skip));
   if (base == MAP_FAILED) return nullptr;
   return std::shared_ptr<Mapping>(new Mapping(base, length, skip, size, source));
+}
+
+std::shared_ptr<Mapping> Mapping::Join(std::span<const Piece> pieces) {
+  Plan plan{static_cast<uint64_t>(sysconf(_SC_PAGESIZE))};
+  const bool joined =
+      !pieces.empty() && std::ranges::all_of(pieces, [&](const Piece& piece) { return Append(plan, piece); });
+  if (!joined) {
+    errno = EINVAL;
+    return nullptr;
+  }
+  Run& last = plan.runs.back();
+  last.length = (last.length + plan.page - 1) / plan.page * plan.page;
+  const uint64_t length = (plan.skip + plan.size + plan.page - 1) / plan.page * plan.page;
+  void* base = mmap(nullptr, length, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (base == MAP_FAILED) return nullptr;
+  const int error = Duplicate(plan.runs, static_cast<uint8_t*>(base));
+  if (error == 0)
+    return std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces));
+  // It has no hole where somebody else's memory could be by now: the limits are checked before mremap unmaps
+  // its target.
+  munmap(base, length);
+  errno = error;
+  return nullptr;
 }
 
 Mapping::~Mapping() {

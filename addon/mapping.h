@@ -3,13 +3,21 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 
 namespace vmb {
 
-/** Memory mapped from a descriptor, shared, readable and writable; unmapped when nobody holds it any more. */
+/** Shared memory, mapped readable and writable; unmapped when nobody holds it any more. */
 class Mapping {
  public:
-  enum class Source { kMemory, kNode };
+  enum class Source { kMemory, kNode, kPieces };
+
+  /** Bytes of a mapping. */
+  struct Piece {
+    std::shared_ptr<Mapping> of;
+    uint64_t offset;
+    uint64_t length;
+  };
 
   /**
    * `size` bytes at `offset`, which need not be page-aligned for kMemory. Null: errno says why. EINVAL also
@@ -17,12 +25,20 @@ class Mapping {
    */
   static std::shared_ptr<Mapping> Map(int fd, uint64_t offset, uint64_t size, Source source);
 
+  /**
+   * The same pages once more, one piece after the other. Null: errno says why. EINVAL: a piece is empty, out
+   * of its mapping or not in kMemory; does not start (the first may) or end (the last may) on a page
+   * boundary; or lies in huge pages, which the kernel does not map twice so.
+   */
+  static std::shared_ptr<Mapping> Join(std::span<const Piece> pieces);
+
   Mapping(const Mapping&) = delete;
   Mapping& operator=(const Mapping&) = delete;
   ~Mapping();
 
   uint8_t* data() const { return data_; }
   uint64_t size() const { return size_; }
+  Source source() const { return source_; }
   bool Contains(uint64_t offset, uint64_t length) const {
     return offset <= size_ && length <= size_ - offset;
   }

@@ -2,6 +2,7 @@
 
 #include "event_fd.h"
 #include "fd_poller.h"
+#include "linear_mapping.h"
 #include "memory_file.h"
 #include "node_file.h"
 #include "region.h"
@@ -17,6 +18,7 @@ Napi::Object Export(Napi::Env env, Napi::Object exports) {
   ExportEventFd(env, exports);
   ExportMemoryFile(env, exports);
   Region::Export(env, exports);
+  ExportLinearMapping(env, exports);
   FdPoller::Export(env, exports);
   NodeFile::Export(env, exports);
   ExportLayout(env, exports);

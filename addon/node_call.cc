@@ -56,6 +56,7 @@ constexpr Kind kKinds[] = {
     {"dequeueBuffer", ParseDequeueBuffer},
     {"dequeueEvent", ParseDequeueEvent},
     {"controls", ParseControls},
+    {"edid", ParseEdid},
     {"map", ParseMap},
     {"watch", ParseWatch},
 };

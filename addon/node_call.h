@@ -25,6 +25,8 @@ class NodeCall {
 
   /** Returns an errno. */
   virtual int Run(OpenNode& node) = 0;
+  /** It waits for the hardware whatever O_NONBLOCK says: never run on the loop. */
+  virtual bool NeedsLane() const { return false; }
   /** After Run returned 0. `delivered`: its bytes are back in the arrays of `call`. */
   virtual void Finish([[maybe_unused]] Napi::Object call, [[maybe_unused]] bool delivered) {}
 };
@@ -48,6 +50,7 @@ std::unique_ptr<NodeCall> ParseBuffer(CallReader& reader);
 std::unique_ptr<NodeCall> ParseDequeueBuffer(CallReader& reader);
 std::unique_ptr<NodeCall> ParseDequeueEvent(CallReader& reader);
 std::unique_ptr<NodeCall> ParseControls(CallReader& reader);
+std::unique_ptr<NodeCall> ParseEdid(CallReader& reader);
 std::unique_ptr<NodeCall> ParseMap(CallReader& reader);
 std::unique_ptr<NodeCall> ParseWatch(CallReader& reader);
 

@@ -107,7 +107,7 @@ Napi::Value NodeFile::Run(const Napi::CallbackInfo& info) {
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
   // After the parsing: an accessor may have closed the file.
   if (state_ != State::kOpen) return Napi::Number::New(info.Env(), EBADF);
-  const int error = call->Run(lane_->node());
+  const int error = call->NeedsLane() ? EAGAIN : call->Run(lane_->node());
   Deliver(object, *call, reader.copied(), error);
   return Napi::Number::New(info.Env(), error);
 }

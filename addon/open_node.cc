@@ -7,17 +7,6 @@
 
 namespace vmb {
 
-namespace {
-
-/** O_NONBLOCK belongs to the open file: DQBUF would wait on a descriptor that was opened without. */
-int MakeNonBlocking(int fd) {
-  const int flags = fcntl(fd, F_GETFL);
-  if (flags < 0) return errno;
-  return (flags & O_NONBLOCK) != 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) == 0 ? 0 : errno;
-}
-
-}  // namespace
-
 int OpenNode::Open(const std::string& path, UniqueFd inherited, std::shared_ptr<LoopWake> wake) {
   if (is_open()) return EBUSY;
   UniqueFd fd = std::move(inherited);
@@ -27,11 +16,19 @@ int OpenNode::Open(const std::string& path, UniqueFd inherited, std::shared_ptr<
     } while (!fd && errno == EINTR);
   }
   if (!fd) return errno;
-  int error = MakeNonBlocking(fd.get());
-  if (error == 0) error = watcher_.Start(fd.get(), std::move(wake));
   fd_ = std::move(fd);
+  // It belongs to the open file: DQBUF would wait on a descriptor that was opened without.
+  int error = SetNonBlocking(true);
+  if (error == 0) error = watcher_.Start(fd_.get(), std::move(wake));
   if (error != 0) Close();
   return error;
+}
+
+int OpenNode::SetNonBlocking(bool on) {
+  const int flags = fcntl(fd_.get(), F_GETFL);
+  if (flags < 0) return errno;
+  const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+  return wanted == flags || fcntl(fd_.get(), F_SETFL, wanted) == 0 ? 0 : errno;
 }
 
 void OpenNode::Close() {

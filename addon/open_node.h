@@ -28,6 +28,8 @@ class OpenNode {
 
   bool is_open() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
+  /** O_NONBLOCK of the open file, which is set by Open. Returns an errno. */
+  int SetNonBlocking(bool on);
   int Watch(uint32_t events) { return watcher_.Watch(fd_.get(), events); }
 
  private:

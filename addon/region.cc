@@ -59,15 +59,8 @@ Napi::Value Region::Create(Napi::Env env, std::shared_ptr<Mapping> mapping) {
 }
 
 std::shared_ptr<Mapping> Region::MappingOf(Napi::Env env, napi_value value) {
-  bool is_region = false;
-  // Asked about undefined or null, the type tag would throw.
-  if (!Napi::Value(env, value).IsObject()) return nullptr;
-  // The tag, not the prototype, says what an object wraps: prototypes can be exchanged.
-  if (napi_check_object_type_tag(env, value, &kRegionTag, &is_region) != napi_ok || !is_region)
-    return nullptr;
-  void* wrapped = nullptr;
-  if (napi_unwrap(env, value, &wrapped) != napi_ok || wrapped == nullptr) return nullptr;
-  return static_cast<Region*>(wrapped)->mapping_;
+  const auto* region = static_cast<Region*>(UnwrapTagged(env, value, kRegionTag));
+  return region == nullptr ? nullptr : region->mapping_;
 }
 
 Region::Region(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Region>(info) {

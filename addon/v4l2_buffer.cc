@@ -1,10 +1,15 @@
+#include <fcntl.h>
+
 #include <array>
 #include <memory>
 
+#include "arguments.h"
 #include "call_reader.h"
+#include "linear_mapping.h"
 #include "mapping.h"
 #include "node_call.h"
 #include "region.h"
+#include "unique_fd.h"
 #include "v4l2_uapi.h"
 
 namespace vmb {
@@ -40,9 +45,8 @@ class BufferCall : public NodeCall {
   bool ParseMemory(CallReader& reader) {
     if (buffer_.memory != V4L2_MEMORY_USERPTR) return true;
     const Napi::Value list = reader.Get("memory");
-    const size_t count = IsPlanar() ? plane_count_ : 1;
-    if (reader.LengthOf(list) != count) return false;
-    for (uint32_t i = 0; i < count; i++) {
+    if (reader.LengthOf(list) != PlaceCount()) return false;
+    for (uint32_t i = 0; i < PlaceCount(); i++) {
       CallReader place(reader.At(list, i));
       const bool placed = IsPlanar() ? Place(place, i, planes_[i].m.userptr, planes_[i].length)
                                      : Place(place, i, buffer_.m.userptr, buffer_.length);
@@ -51,9 +55,27 @@ class BufferCall : public NodeCall {
     return true;
   }
 
+  /** Gives each plane the DMABUF that `descriptors` names, where the record says DMABUF. */
+  bool ParseDescriptors(CallReader& reader) {
+    if (buffer_.memory != V4L2_MEMORY_DMABUF) return true;
+    const Napi::Value list = reader.Get("descriptors");
+    std::array<uint64_t, VIDEO_MAX_PLANES> numbers{};
+    if (reader.LengthOf(list) != PlaceCount()) return false;
+    for (uint32_t i = 0; i < PlaceCount(); i++) {
+      if (!ToInteger(reader.env(), reader.At(list, i), INT32_MAX, numbers[i])) return false;
+    }
+    error_ = Duplicate(std::span(numbers).first(PlaceCount()));
+    return true;
+  }
+
   int Run(OpenNode& node) override {
+    for (uint32_t i = 0; i < PlaceCount(); i++) {
+      if (dmabufs_[i]) (IsPlanar() ? planes_[i].m.fd : buffer_.m.fd) = dmabufs_[i].get();
+    }
     if (IsPlanar()) buffer_.m.planes = planes_.data();
-    const int error = Ioctl(node.fd(), request_, &buffer_);
+    const int error = error_ != 0 ? error_ : Ioctl(node.fd(), request_, &buffer_);
+    // Where the kernel refused it, ours may be the last one: closed on this thread.
+    for (UniqueFd& dmabuf : dmabufs_) dmabuf.Reset();
     HidePointers();
     return error;
   }
@@ -61,9 +83,13 @@ class BufferCall : public NodeCall {
  private:
   bool IsPlanar() const { return V4L2_TYPE_IS_MULTIPLANAR(buffer_.type); }
 
-  /** DMABUF and requests would name descriptors. */
+  /** How many places of memory it has. */
+  size_t PlaceCount() const { return IsPlanar() ? plane_count_ : 1; }
+
+  /** A request would name a descriptor. */
   bool IsCarried() const {
-    const bool memory = buffer_.memory == V4L2_MEMORY_MMAP || buffer_.memory == V4L2_MEMORY_USERPTR;
+    const bool memory = buffer_.memory == V4L2_MEMORY_MMAP || buffer_.memory == V4L2_MEMORY_USERPTR ||
+                        buffer_.memory == V4L2_MEMORY_DMABUF;
     return memory && (buffer_.flags & V4L2_BUF_FLAG_REQUEST_FD) == 0;
   }
 
@@ -73,10 +99,24 @@ class BufferCall : public NodeCall {
     buffer_.request_fd = 0;
   }
 
+  /** Returns an errno. */
+  int Duplicate(std::span<const uint64_t> numbers) {
+    // All before the first: a number that is free now may be what the first one gets.
+    for (const uint64_t fd : numbers) {
+      if (fcntl(static_cast<int>(fd), F_GETFD) < 0) return errno;
+    }
+    for (size_t i = 0; i < numbers.size(); i++) {
+      dmabufs_[i].Reset(fcntl(static_cast<int>(numbers[i]), F_DUPFD_CLOEXEC, 0));
+      if (!dmabufs_[i]) return errno;
+    }
+    return 0;
+  }
+
   bool Place(CallReader& place, uint32_t index, unsigned long& address, uint32_t& length) {
     const Napi::Value region = place.Get("region");
     if (!place.ok()) return false;
     memory_[index] = Region::MappingOf(place.env(), region);
+    if (memory_[index] == nullptr) memory_[index] = LinearMappingOf(place.env(), region);
     const uint64_t offset = place.Integer("offset");
     const uint64_t size = place.Integer("length", UINT32_MAX);
     if (!place.ok() || memory_[index] == nullptr || !memory_[index]->Contains(offset, size)) return false;
@@ -89,8 +129,11 @@ class BufferCall : public NodeCall {
   v4l2_buffer buffer_{};
   std::array<v4l2_plane, VIDEO_MAX_PLANES> planes_{};
   size_t plane_count_ = 0;
+  /** Of a descriptor that could not be duplicated. */
+  int error_ = 0;
   /** Held until the kernel has pinned the pages. */
   std::array<std::shared_ptr<Mapping>, VIDEO_MAX_PLANES> memory_;
+  std::array<UniqueFd, VIDEO_MAX_PLANES> dmabufs_;
 };
 
 struct Row {
@@ -107,7 +150,8 @@ std::unique_ptr<NodeCall> ParseBuffer(CallReader& reader) {
   for (const Row& row : kRows) {
     if (!reader.ok() || _IOC_NR(row.request) != number) continue;
     auto call = std::make_unique<BufferCall>(row.request);
-    const bool parsed = call->Parse(reader) && (!row.takes_memory || call->ParseMemory(reader));
+    const bool parsed = call->Parse(reader) &&
+                        (!row.takes_memory || (call->ParseMemory(reader) && call->ParseDescriptors(reader)));
     return parsed ? std::move(call) : nullptr;
   }
   return nullptr;

@@ -123,6 +123,25 @@ class RequestCall : public NodeCall {
   alignas(8) std::array<uint8_t, sizeof(v4l2_enc_idx)> payload_;
 };
 
+/**
+ * S_HW_FREQ_SEEK: drivers refuse it on a non-blocking file (EAGAIN), so the file blocks while it runs. No
+ * DQBUF or DQEVENT can meet that: the lane runs one call at a time, and the loop runs none while one is in
+ * flight.
+ */
+class SeekCall : public RequestCall {
+ public:
+  using RequestCall::RequestCall;
+
+  bool NeedsLane() const override { return true; }
+
+  int Run(OpenNode& node) override {
+    if (const int error = node.SetNonBlocking(false)) return error;
+    const int error = RequestCall::Run(node);
+    node.SetNonBlocking(true);
+    return error;
+  }
+};
+
 /** The descriptor that EXPBUF made must not be lost where its number cannot be told. */
 class ExportCall : public RequestCall {
  public:
@@ -144,6 +163,17 @@ class ExportCall : public RequestCall {
   UniqueFd fd_;
 };
 
+std::unique_ptr<RequestCall> CreateCall(const Request& request) {
+  switch (request.code) {
+    case VIDIOC_EXPBUF:
+      return std::make_unique<ExportCall>(request);
+    case VIDIOC_S_HW_FREQ_SEEK:
+      return std::make_unique<SeekCall>(request);
+    default:
+      return std::make_unique<RequestCall>(request);
+  }
+}
+
 }  // namespace
 
 std::unique_ptr<NodeCall> ParseRequest(CallReader& reader) {
@@ -151,8 +181,7 @@ std::unique_ptr<NodeCall> ParseRequest(CallReader& reader) {
   if (!reader.ok()) return nullptr;
   if (number >= kByNumber.size() || kByNumber[number].code == 0) return std::make_unique<SettledCall>(ENOTTY);
   const Request& request = kByNumber[number];
-  std::unique_ptr<RequestCall> call = request.code == VIDIOC_EXPBUF ? std::make_unique<ExportCall>(request)
-                                                                    : std::make_unique<RequestCall>(request);
+  std::unique_ptr<RequestCall> call = CreateCall(request);
   return call->Parse(reader) ? std::move(call) : nullptr;
 }
 

@@ -3,8 +3,9 @@ import { closeSync } from 'node:fs';
 import { errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
+import { ObjectTable } from './media/objects.js';
 import type { MmapMode } from './media/shared-memory.js';
-import { Capability } from './v4l2/layout.js';
+import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
@@ -26,6 +27,12 @@ export interface ServeOptions {
   readonly mmap: MmapMode;
   readonly frontend: DialectOption;
   readonly memSlots: boolean;
+  /** Buffers are objects that others of the VM may use: EXPBUF and the OBJECT memory type. */
+  readonly objects: boolean;
+  /** The guest may use pages of its own as buffers. */
+  readonly sharedPages: boolean;
+  /** A lost device is an error event too. */
+  readonly errorEvents: boolean;
   /** Called when a connected socket that was handed over has ended. */
   readonly onEnd?: () => void;
 }
@@ -46,14 +53,18 @@ const STOP_GRACE_MS = 500;
 
 export class Daemon {
   readonly #services: Service[] = [];
+  /** Of all nodes: a buffer of one may be queued to another. */
+  readonly #objects: ObjectTable | undefined;
 
-  constructor(private readonly options: ServeOptions) {}
+  constructor(private readonly options: ServeOptions) {
+    if (options.objects) this.#objects = new ObjectTable();
+  }
 
   /** Opens every node and socket. Rejects with StartError, with nothing left open. */
   async start(): Promise<void> {
     try {
       for (const pair of this.options.pairs) {
-        const service = await Service.open(pair, this.options);
+        const service = await Service.open(pair, this.options, this.#objects);
         this.#services.push(service);
         service.start();
       }
@@ -81,21 +92,22 @@ class Service {
   private constructor(
     private readonly pair: ServePair,
     private readonly options: ServeOptions,
+    private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
   ) {}
 
-  static async open(pair: ServePair, options: ServeOptions): Promise<Service> {
+  static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
     const path = typeof pair.device === 'number' ? `/proc/self/fd/${pair.device}` : pair.device;
     const node = new HostNode(path);
     const description = await describe(node);
-    if (!(description.deviceCaps & Capability.STREAMING)) {
+    if (!isUsable(description.deviceCaps)) {
       throw new StartError(
         'ERR_NODE_NOT_STREAMING',
         `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
       );
     }
-    return new Service(pair, options, node, description);
+    return new Service(pair, options, objects, node, description);
   }
 
   start(): void {
@@ -126,12 +138,15 @@ class Service {
       return;
     }
     log.info('a front-end connected', { device: this.node.path });
-    const device = new MediaDevice(this.node, this.description, this.options);
-    const { frontend, memSlots } = this.options;
+    const { frontend, memSlots, objects, ...options } = this.options;
+    const device = new MediaDevice(this.node, this.description, {
+      ...options,
+      ...(this.objects && { objects: this.objects }),
+    });
     this.#backend = new Backend({
       fd,
       device,
-      options: { frontend, memSlots },
+      options: { frontend, memSlots, objects },
       onEnd: (error) => this.#left(error),
     });
     this.#device = device;

@@ -103,7 +103,7 @@ export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 
 export interface NodeFile {
   /** Opens O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. A number: duplicates that descriptor. EBUSY unless new; may be tried again after a failure. */
   open(path: string | number, done: (errno: number) => void): void;
-  /** Runs the call on this thread, now. EBADF unless open. */
+  /** Runs the call on this thread, now. EBADF unless open. EAGAIN for S_HW_FREQ_SEEK, which waits for the tuner. */
   run(call: NodeCall): number;
   /** Runs the call on the lane after everything submitted before; `done` is called on the loop, in order. */
   submit(call: NodeCall, done: (errno: number) => void): void;

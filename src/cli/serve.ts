@@ -54,6 +54,22 @@ const flags = {
     default: false,
     describe: 'offer CONFIGURE_MEM_SLOTS (QEMU 11.1 dies of it at a guest reset)',
   },
+  objects: {
+    type: 'boolean',
+    default: false,
+    describe: 'offer buffers as virtio objects (EXPBUF and the OBJECT memory type)',
+  },
+  'shared-pages': {
+    type: 'boolean',
+    default: false,
+    describe: 'let the guest use its own pages as buffers (SHARED_PAGES, V4L2 USERPTR)',
+  },
+  'error-events': {
+    type: 'boolean',
+    default: false,
+    describe:
+      'tell the guest of a lost device by an error event too (the Linux driver of today does not survive it)',
+  },
   'log-level': {
     ...one,
     choices: logLevels,
@@ -118,6 +134,9 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
     mmap: given.mmap as ServeOptions['mmap'],
     frontend: given.frontend as ServeOptions['frontend'],
     memSlots: given['mem-slots'] === true,
+    objects: given.objects === true,
+    sharedPages: given['shared-pages'] === true,
+    errorEvents: given['error-events'] === true,
   };
 }
 

@@ -1,5 +1,6 @@
 /** The back-end's requests to the VMM, served one after the other as the VMM would. */
 import { closeSync } from 'node:fs';
+import { UUID_BYTES } from '../media/protocol.js';
 import { BackendRequest, features, HeaderFlags, sharedMemoryMap } from '../vhost-user/protocol.js';
 import { type Message, MessageStream } from './message-stream.js';
 import type { MapRequest, ShmWindow } from './shm-window.js';
@@ -12,6 +13,8 @@ export interface ChannelOwner {
   readonly window: ShmWindow;
   readonly acknowledges: boolean;
   readonly judge: Judge;
+  /** What the back-end has announced: UUIDs in hexadecimal. */
+  readonly objects: Set<string>;
   /** Resolves when the VMM has time for the back-end. */
   turn(): Promise<void>;
   /** A request has been carried out, and acknowledged if that was due; `refusal`: why it was not. */
@@ -80,17 +83,30 @@ export class BackendChannel {
   }
 
   async #carryOut(request: number, body: Buffer, descriptors: number[]): Promise<string | undefined> {
-    const { window, judge } = this.#owner;
+    const { window, judge, objects } = this.#owner;
     const isMap = request === BackendRequest.SHMEM_MAP || request === BackendRequest.SHMEM_UNMAP;
     if (isMap && body.length !== sharedMemoryMap.size) return `a body of ${body.length} bytes`;
     const map = isMap ? sharedMemoryMap.read(body) : undefined;
     if ((await judge(request, map)) === 'refuse') return 'refused on request';
     if (!this.#open) return 'closed';
-    if (!map) return request === BackendRequest.CONFIG_CHANGE ? undefined : `unknown request ${request}`;
+    if (!map) return announced(objects, request, body);
     if (request === BackendRequest.SHMEM_UNMAP) return window.unmap(map);
     const fd = descriptors.shift();
     return fd === undefined ? 'no descriptor' : window.map(map, fd);
   }
+}
+
+/** Requests without memory. Why it is refused; undefined: it is not. */
+function announced(objects: Set<string>, request: number, body: Buffer): string | undefined {
+  const { CONFIG_CHANGE, SHARED_OBJECT_ADD, SHARED_OBJECT_REMOVE } = BackendRequest;
+  if (request === CONFIG_CHANGE) return undefined;
+  if (request !== SHARED_OBJECT_ADD && request !== SHARED_OBJECT_REMOVE) return `unknown request ${request}`;
+  if (body.length !== UUID_BYTES) return `a UUID of ${body.length} bytes`;
+  const uuid = body.toString('hex');
+  if (request === SHARED_OBJECT_REMOVE) return objects.delete(uuid) ? undefined : 'an unknown object';
+  if (objects.has(uuid)) return 'an object that is known';
+  objects.add(uuid);
+  return undefined;
 }
 
 function acknowledgement(refusal: string | undefined): Buffer {

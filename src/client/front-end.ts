@@ -55,6 +55,8 @@ export class FrontEnd implements Machine {
   readonly control: ControlChannel;
   readonly rings: readonly RingLink[];
   sharedMemory = new ShmWindow(0, 'refuse');
+  /** The objects that the back-end has announced: UUIDs in hexadecimal. */
+  readonly objects = new Set<string>();
   /** How often the back-end has said that the configuration has changed. */
   configChanges = 0;
   /** Why a real VMM would be dead by now; undefined: it lives. */
@@ -215,6 +217,7 @@ export class FrontEnd implements Machine {
         return frontEnd.sharedMemory;
       },
       acknowledges,
+      objects: this.objects,
       judge: (request, map) => this.#judge(request, map),
       turn: () => (bigLock ? this.#turn() : Promise.resolve()),
       served: (request, refusal) => this.#served(request, refusal),

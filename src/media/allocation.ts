@@ -1,28 +1,15 @@
 /** REQBUFS and CREATE_BUFS: the host's queue behind the guest's, and what the guest may know of it. */
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
-import {
-  BufferCapability,
-  createBuffers as createRecord,
-  format,
-  Memory,
-  requestBuffers as requestRecord,
-} from '../v4l2/layout.js';
-import { backings, hold, isSound, ruleOut } from './backing.js';
+import { createBuffers as createRecord, format, requestBuffers as requestRecord } from '../v4l2/layout.js';
+import { hold, isSound, ruleOut, usableBackings } from './backing.js';
 import { bufferBytes } from './buffer-size.js';
-import { type Backing, BufferQueue, isOverlay } from './buffers.js';
+import { type Backing, BufferQueue, backings, isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
 import type { IoctlRequest } from './ioctl.js';
-import { hostMemory } from './memory/mmap.js';
+import { conceal, isOffered } from './offer.js';
 import { MAX_BUFFERS, MAX_SESSION_BYTES } from './policy.js';
 import type { Session } from './session.js';
-
-/** What the guest cannot have: its own memory and objects (not offered), requests (no media device), REMOVE_BUFS. */
-const HIDDEN_CAPABILITIES =
-  BufferCapability.USERPTR |
-  BufferCapability.DMABUF |
-  BufferCapability.REQUESTS |
-  BufferCapability.REMOVE_BUFS;
 
 /** What the kernel granted: `count` buffers from index `first` on. */
 interface Grant {
@@ -51,7 +38,7 @@ type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
 
 export async function requestBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { type, memory, count, flags } = requestRecord.read(request.payload);
-  if (isOverlay(type) || memory !== Memory.MMAP) return { status: Errno.EINVAL };
+  if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const others = [...session.queues.values()].filter((queue) => queue.type !== type);
     const granted = count > 0 ? affordable(others, await currentFormat(session, type), count) : 0;
@@ -59,7 +46,7 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
     const asked = {
       count: granted,
       type,
-      memory: hostMemory(backing),
+      memory: backings[backing].host,
       capabilities: 0,
       flags,
       reserved: NONE,
@@ -68,9 +55,9 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
     const status = await session.ioctl(Ioctl.REQBUFS, payload);
     return { status, first: 0, count: status === 0 ? requestRecord.read(payload).count : 0 };
   };
-  return guarded(session, request, type, async () => {
+  return guarded(session, request, { type, memory }, async () => {
     const old = session.queues.get(type);
-    if (count > 0) return allocate(session, request, type, backings(session, type), issue);
+    if (count > 0) return allocate(session, request, type, memory, issue);
     const { status } = await issue(old?.backing ?? 'unmapped', request.payload);
     if (status === 0 && old) session.forget(old);
     return status;
@@ -80,14 +67,14 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
 export async function createBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { count, memory, format: wanted, flags } = createRecord.read(request.payload);
   const { type } = format.read(wanted);
-  if (isOverlay(type) || memory !== Memory.MMAP) return { status: Errno.EINVAL };
+  if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const blank = createRecord.read(Buffer.alloc(createRecord.size));
     const granted = affordable([...session.queues.values()], wanted, count);
     createRecord.write(payload, {
       ...blank,
       count: granted,
-      memory: hostMemory(backing),
+      memory: backings[backing].host,
       format: wanted,
       flags,
     });
@@ -99,12 +86,13 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
     const made = createRecord.read(payload);
     return { status, first: made.index, count: status === 0 ? made.count : 0 };
   };
-  return guarded(session, request, type, async () => {
+  return guarded(session, request, { type, memory }, async () => {
     const queue = session.queues.get(type);
-    const usable = queue ? [queue.backing] : backings(session, type);
-    if (count > 0)
-      return queue ? extend(session, request, queue, issue) : allocate(session, request, type, usable, issue);
-    return (await issue(usable.at(-1)!, request.payload)).status;
+    if (queue && queue.memory !== memory) return Errno.EINVAL;
+    if (count > 0 && queue) return extend(session, request, queue, issue);
+    if (count > 0) return allocate(session, request, type, memory, issue);
+    const backing = queue?.backing ?? usableBackings(session, type, memory).at(-1);
+    return backing ? (await issue(backing, request.payload)).status : Errno.EINVAL;
   });
 }
 
@@ -115,7 +103,7 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
 async function guarded(
   session: Session,
   request: IoctlRequest,
-  type: number,
+  { type, memory }: { type: number; memory: number },
   run: () => Promise<number>,
 ): Promise<Answer> {
   await session.arm(session.queues.get(type));
@@ -124,7 +112,7 @@ async function guarded(
   if (request.command.answered && status === 0) await undo(session, type);
   if (status !== 0) return { status };
   await session.context.events.barrier(request.command.remaining);
-  conceal(request);
+  conceal(session, request, memory);
   return { status, payload: [request.payload] };
 }
 
@@ -133,9 +121,10 @@ async function allocate(
   session: Session,
   request: IoctlRequest,
   type: number,
-  usable: Backing[],
+  memory: number,
   issue: Issue,
 ): Promise<number> {
+  const usable = usableBackings(session, type, memory);
   for (const backing of usable) {
     const { status, count, first } = await issue(backing, request.payload);
     if (status === Errno.EINVAL && backing !== usable.at(-1)) continue;
@@ -151,7 +140,7 @@ async function allocate(
     if (sound && !dirty) return 0;
     await undo(session, type);
     if (!sound) ruleOut(session, backing, type);
-    return allocate(session, request, type, backings(session, type), issue);
+    return allocate(session, request, type, memory, issue);
   }
   return Errno.EINVAL;
 }
@@ -184,24 +173,13 @@ async function undo(session: Session, type: number): Promise<void> {
   const asked = {
     count: 0,
     type,
-    memory: hostMemory(queue.backing),
+    memory: backings[queue.backing].host,
     capabilities: 0,
     flags: 0,
     reserved: NONE,
   };
   await session.ioctl(Ioctl.REQBUFS, requestRecord.encode(asked));
   session.forget(queue);
-}
-
-/** The guest's memory type back, and only the capabilities that it has. */
-function conceal({ row, payload }: IoctlRequest): void {
-  const record = row.nr === Ioctl.REQBUFS ? requestRecord : createRecord;
-  payload.writeUInt32LE(Memory.MMAP, record.offset.memory);
-  const capabilities = payload.readUInt32LE(record.offset.capabilities);
-  payload.writeUInt32LE((capabilities & ~HIDDEN_CAPABILITIES) >>> 0, record.offset.capabilities);
-  if (row.nr !== Ioctl.CREATE_BUFS || !(capabilities & BufferCapability.MAX_NUM_BUFFERS)) return;
-  const most = payload.readUInt32LE(createRecord.offset.maxNumBuffers);
-  payload.writeUInt32LE(Math.min(most, MAX_BUFFERS), createRecord.offset.maxNumBuffers);
 }
 
 const NONE = new Uint8Array(0);

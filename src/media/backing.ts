@@ -2,24 +2,37 @@
 import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
-import type { NodeCall } from '../native.js';
+import type { NodeCall, PlaneMemory } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
-import { buffer, exportBuffer, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
-import type { Backing, BufferQueue, HeldBuffer, HeldPlane } from './buffers.js';
-import { attach, hostMemory } from './memory/mmap.js';
+import { buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
+import { MemoryFile } from '../virtio/memory-file.js';
+import { hostRecord } from './buffer-record.js';
+import { type Backing, type BufferQueue, backings, type HeldBuffer, type HeldPlane } from './buffers.js';
+import { exportPlane } from './export.js';
 import { MAX_SESSION_BYTES } from './policy.js';
 import type { Session } from './session.js';
 
-/** The backings to try, best first. */
-export function backings(session: Session, type: number): Backing[] {
-  const { shared, node } = session.context;
-  if (!shared.usable) return ['unmapped'];
-  const wanted: Backing[] = shared.prefers === 'direct' ? ['direct', 'userptr', 'copy'] : ['userptr', 'copy'];
-  return wanted.filter((backing) => node.traits.get(trait(backing, type)) !== false);
+/** The ways to back a guest's queue of this memory type, best first; none: the guest cannot have it. */
+export function usableBackings(session: Session, type: number, memory: number): Backing[] {
+  const wanted = wishes[memory]?.(session) ?? [];
+  return wanted.filter((backing) => session.context.node.traits.get(trait(backing, type)) !== false);
 }
 
+/** By the guest's V4L2_MEMORY_*. What is exported as an object must be a buffer of the host's driver. */
+const wishes: Readonly<Record<number, (session: Session) => Backing[]>> = {
+  [Memory.MMAP]: ({ context: { shared, objects } }) => {
+    if (!shared.usable) return ['unmapped'];
+    const direct: Backing[] = shared.prefers === 'direct' ? ['direct'] : [];
+    return [...direct, ...(objects ? [] : (['userptr'] as const)), 'copy'];
+  },
+  [Memory.USERPTR]: ({ context }) => (context.sharedPages ? ['stitched', 'carried'] : []),
+  [Memory.DMABUF]: ({ context }) => (context.objects ? ['imported'] : []),
+};
+
+/** What is remembered of a driver: whether it takes scattered memory, and whether it exports. */
 function trait(backing: Backing, type: number): string {
-  return `${backing}:${type}`;
+  const way = backings[backing].host === Memory.USERPTR ? 'userptr' : backing;
+  return `${way}:${type}`;
 }
 
 /** Remembers for all sessions that this driver cannot back a queue of this type so. */
@@ -45,28 +58,27 @@ export async function isSound(
   if (!probe || !held || node.traits.has(key)) return { sound: true, dirty: false };
   const errno = await probe(session, queue, held);
   if (errno === 0) node.traits.set(key, true);
-  return { sound: errno === 0, dirty: queue.backing === 'userptr' };
+  return { sound: errno === 0, dirty: backings[queue.backing].host === Memory.USERPTR };
 }
 
-const probes: Readonly<
-  Partial<Record<Backing, (s: Session, q: BufferQueue, h: HeldBuffer) => Promise<number>>>
-> = {
-  userptr: async (session, queue, held) => {
-    const record = buffer.encode({
-      ...blank(queue, held.index),
-      bytesused: held.planes[0]?.length ?? 0,
-      length: held.planes.length,
-    });
-    const planes = Buffer.alloc(held.planes.length * plane.size);
-    held.planes.forEach(({ length }, number) => {
-      plane.write(
-        planes,
-        { bytesused: length, length, m: NONE, dataOffset: 0, reserved: NONE },
-        number * plane.size,
-      );
-    });
-    const host = attach(queue, held, record, planes, session.context.shared);
-    return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host }, 'slow');
+type Probe = (session: Session, queue: BufferQueue, held: HeldBuffer) => Promise<number>;
+
+const probes: Readonly<Partial<Record<Backing, Probe>>> = {
+  userptr: (session, queue, held) => {
+    const { shared } = session.context;
+    return prepare(
+      session,
+      queue,
+      held,
+      held.planes.map(({ slot }) => shared.memory(slot!)),
+    );
+  },
+  stitched: async (session, queue, held) => {
+    const memory = held.planes.map(({ length }) => new MemoryFile('virtio-media-probe', length));
+    const places = memory.map(({ region, size }) => ({ region, offset: 0, length: size }));
+    const errno = await prepare(session, queue, held, places);
+    for (const file of memory) file.close();
+    return errno;
   },
   direct: async (session, queue) => {
     const fd = await exportPlane(session, queue.type, 0, 0);
@@ -76,24 +88,22 @@ const probes: Readonly<
   },
 };
 
-/** EXPBUF: a DMABUF of one plane, or -errno. Never cached: the kernel's answer is the permission check. */
-export async function exportPlane(
+/** PREPARE_BUF on scattered pages, with each plane full. */
+function prepare(
   session: Session,
-  type: number,
-  index: number,
-  number: number,
+  queue: BufferQueue,
+  held: HeldBuffer,
+  memory: readonly PlaneMemory[],
 ): Promise<number> {
-  const O_RDWR_CLOEXEC = 0o2000002;
-  const record = exportBuffer.encode({
-    type,
-    index,
-    plane: number,
-    flags: O_RDWR_CLOEXEC,
-    fd: 0,
-    reserved: NONE,
+  const record = buffer.encode({ ...blank(queue, held.index), bytesused: held.planes[0]?.length ?? 0 });
+  const planes = Buffer.alloc(held.planes.length * plane.size);
+  held.planes.forEach(({ length }, number) => {
+    const full = { bytesused: length, length, m: NONE, dataOffset: 0, reserved: NONE };
+    plane.write(planes, full, number * plane.size);
   });
-  const errno = await session.ioctl(Ioctl.EXPBUF, record);
-  return errno === 0 ? exportBuffer.read(record).fd : -errno;
+  const lengths = held.planes.map(({ length }) => length);
+  const host = hostRecord(queue, held, { record, planes, rest: NO_REST }, lengths);
+  return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory }, 'slow');
 }
 
 /** Takes buffers `from` to `from + count - 1`, which the kernel has just made, into the queue. Resolves to an errno. */
@@ -111,7 +121,7 @@ export async function hold(
       'fast',
     );
     if (errno !== 0) return errno;
-    const held: HeldBuffer = { index, planes: [] };
+    const held: HeldBuffer = { index, planes: [], prepared: false };
     queue.buffers.set(index, held);
     for (const { length, offset } of hostPlanes(record, planes)) {
       const made = await makePlane(session, queue, length, offset);
@@ -130,16 +140,19 @@ async function makePlane(
   length: number,
   offset: number,
 ): Promise<HeldPlane | number> {
-  const cookie = session.cookies.take();
-  if (queue.backing === 'direct' || queue.backing === 'unmapped')
-    return { length, cookie, slot: null, host: null };
-  const slot = session.context.shared.allocate(length);
-  if (!slot) return Errno.ENOMEM;
-  if (queue.backing === 'userptr') return { length, cookie, slot, host: null };
+  const { slot: hasSlot, mapped } = backings[queue.backing];
+  const none = { slot: null, host: null, pages: null, object: null, exported: null };
+  const held: HeldPlane = { length, cookie: session.cookies.take(), ...none };
+  if (hasSlot) {
+    held.slot = session.context.shared.allocate(length);
+    if (!held.slot) return Errno.ENOMEM;
+  }
+  if (!mapped) return held;
   const map: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
   const errno = await session.call(map, 'slow');
-  if (errno === 0 && map.region) return { length, cookie, slot, host: map.region };
-  session.context.shared.release(slot);
+  held.host = map.region ?? null;
+  if (errno === 0 && held.host) return held;
+  if (held.slot) session.context.shared.release(held.slot);
   return errno;
 }
 
@@ -157,9 +170,10 @@ function blank(queue: BufferQueue, index: number) {
     ...buffer.read(Buffer.alloc(buffer.size)),
     index,
     type: queue.type,
-    memory: hostMemory(queue.backing),
+    memory: backings[queue.backing].host,
     length: queue.isMultiplanar ? VIDEO_MAX_PLANES : 0,
   };
 }
 
 const NONE = new Uint8Array(0);
+const NO_REST = Buffer.alloc(0);

@@ -1,33 +1,75 @@
-/** QUERYBUF, QBUF and PREPARE_BUF: the record, its planes, and back. */
+/** QUERYBUF, QBUF and PREPARE_BUF: the record, its planes, what its memory type adds, and back. */
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { BufferFlag, buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
-import { isMultiplanar } from './buffers.js';
+import { type BufferQueue, isMultiplanar } from './buffers.js';
 import type { Answer } from './command.js';
 import { type IoctlRequest, refuse } from './ioctl.js';
-import { attach, copyFrame, restore } from './memory/mmap.js';
+import { mmap } from './memory/mmap.js';
+import { object } from './memory/object.js';
+import { sharedPages } from './memory/shared-pages.js';
+import type { BufferCall, MemoryType } from './memory-type.js';
 import type { Session } from './session.js';
 
+/** By the guest's V4L2_MEMORY_*. */
+export const memoryTypes: Readonly<Record<number, MemoryType>> = {
+  [Memory.MMAP]: mmap,
+  [Memory.USERPTR]: sharedPages,
+  [Memory.DMABUF]: object,
+};
+
 export async function bufferIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
-  const { row, payload, rest } = request;
+  const { row, command } = request;
+  const call = readCall(session, request);
+  if (!call) return refuse(request, Errno.EINVAL);
+  const memoryType = memoryTypes[call.queue.memory]!;
+  const attached = memoryType.attach(call);
+  if (typeof attached === 'number') return refuse(request, attached);
+  const { host, settle } = attached;
+  // A program that tries again after EINTR: the first QBUF was done, only nobody heard of it.
+  const nr = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index) ? Ioctl.QUERYBUF : row.nr;
+  const status = await session.call({ kind: 'buffer', nr, ...host }, row.speed);
+  settle?.(status);
+  if (status !== 0) return refuse(request, status);
+  if (row.nr === Ioctl.QBUF) await queued(call, command.answered);
+  return { status, payload: command.answered ? [] : memoryType.restore(call, host) };
+}
+
+/** The driver has the buffer. `late`: the guest was told that it has not. */
+async function queued({ session, queue, held: { index } }: BufferCall, late: boolean): Promise<void> {
+  queue.unwanted.delete(index);
+  if (!late) queue.queued.add(index);
+  else if (queue.memory === Memory.MMAP) queue.unwanted.add(index);
+  else await giveUp(session, queue);
+}
+
+/** Takes back pages that the guest believes to be its own: the hardware must not write there. What else was queued comes back damaged. */
+async function giveUp(session: Session, queue: BufferQueue): Promise<void> {
+  await session.arm(queue);
+  const type = Buffer.alloc(4);
+  type.writeUInt32LE(queue.type);
+  await session.ioctl(Ioctl.STREAMOFF, type);
+  queue.failed = true;
+  session.wantDrain();
+}
+
+/** Null: not a request that the kernel would take. */
+function readCall(session: Session, { row, payload, rest }: IoctlRequest): BufferCall | null {
   const { type, index, memory, length, flags } = buffer.read(payload);
   const planes = isMultiplanar(type) ? length : 0;
-  if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return refuse(request, Errno.EINVAL);
+  if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return null;
   const queue = session.queues.get(type);
   const held = queue?.buffers.get(index);
-  if (!queue || !held) return refuse(request, Errno.EINVAL);
+  if (!queue || !held) return null;
   // vb2 takes more plane records than it has planes, never fewer.
-  if (queue.isMultiplanar && length < held.planes.length) return refuse(request, Errno.EINVAL);
+  if (queue.isMultiplanar && length < held.planes.length) return null;
   // QUERYBUF does not look at the memory type; the others do. Requests do not cross.
-  if (row.nr !== Ioctl.QUERYBUF && memory !== Memory.MMAP) return refuse(request, Errno.EINVAL);
-  if (flags & BufferFlag.REQUEST_FD) return refuse(request, Errno.EINVAL);
-
-  const guestPlanes = Buffer.from(rest.subarray(0, planes * plane.size));
-  const { shared } = session.context;
-  const host = attach(queue, held, payload, guestPlanes, shared);
-  if (row.nr === Ioctl.QBUF && !queue.isCapture) copyFrame(queue, held, host, shared);
-  const status = await session.call({ kind: 'buffer', nr: row.nr, ...host }, row.speed);
-  if (status !== 0) return refuse(request, status);
-  if (row.nr === Ioctl.QBUF) queue.queued.add(index);
-  return { status, payload: restore(held, host, payload, guestPlanes) };
+  if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return null;
+  if (flags & BufferFlag.REQUEST_FD) return null;
+  const guest = {
+    record: payload,
+    planes: Buffer.from(rest.subarray(0, planes * plane.size)),
+    rest: rest.subarray(planes * plane.size),
+  };
+  return { session, queue, held, guest, nr: row.nr };
 }

@@ -1,31 +1,74 @@
 /** What the guest believes about its buffers and what the host holds for them, per queue (buffer type) and index. */
 import type { Region } from '../native.js';
-import { BufferType } from '../v4l2/layout.js';
+import { BufferType, Memory } from '../v4l2/layout.js';
+import type { Piece } from './sg-list.js';
 import type { Slot } from './shared-memory.js';
+import type { Stitched } from './stitches.js';
 
 /**
- * How the host backs a guest's MMAP queue.
- * userptr: the host's queue is USERPTR on arena slots: zero copy.
- * copy: the host's queue is MMAP, mapped here, and a frame is copied to or from its arena slot.
- * direct: the host's queue is MMAP, and the guest maps the DMABUFs: zero copy.
- * unmapped: the VMM has no shared memory; buffers exist, MMAP is refused.
+ * What stands behind a guest's queue.
+ * For MMAP: userptr: the host's queue is USERPTR on arena slots, zero copy; copy: the host's queue is MMAP, mapped here,
+ * and a frame is copied to or from its arena slot; direct: the host's queue is MMAP, and the guest maps the DMABUFs, zero
+ * copy; unmapped: the VMM has no shared memory: buffers exist, MMAP is refused.
+ * For SHARED_PAGES: stitched: the host's queue is USERPTR on the guest's pages, zero copy; carried: the host's queue is
+ * MMAP, mapped here, and a frame is copied to or from the guest's pages.
+ * For OBJECT: imported: the host's queue is DMABUF.
  */
-export type Backing = 'userptr' | 'copy' | 'direct' | 'unmapped';
+export type Backing = 'userptr' | 'copy' | 'direct' | 'unmapped' | 'stitched' | 'carried' | 'imported';
+
+interface BackingRow {
+  /** V4L2_MEMORY_* of the guest's queue and of the host's. */
+  readonly guest: number;
+  readonly host: number;
+  /** A plane has a slot of the arena; it is mapped into this process. */
+  readonly slot: boolean;
+  readonly mapped: boolean;
+}
+
+const { MMAP, USERPTR, DMABUF } = Memory;
+
+// biome-ignore format: a table
+export const backings: Readonly<Record<Backing, BackingRow>> = {
+  userptr:  { guest: MMAP,    host: USERPTR, slot: true,  mapped: false },
+  copy:     { guest: MMAP,    host: MMAP,    slot: true,  mapped: true },
+  direct:   { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
+  unmapped: { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
+  stitched: { guest: USERPTR, host: USERPTR, slot: false, mapped: false },
+  carried:  { guest: USERPTR, host: MMAP,    slot: false, mapped: true },
+  imported: { guest: DMABUF,  host: DMABUF,  slot: false, mapped: false },
+};
 
 export interface HeldPlane {
-  /** Bytes. */
+  /** Bytes of the host's plane. */
   readonly length: number;
   /** The offset that the guest passes to mmap: ours, never the host's. */
   readonly cookie: number;
   /** Where the plane is in SHM region 0; null until it is mapped in direct mode. */
   slot: Slot | null;
-  /** The host's buffer mapped here (copy only). */
-  readonly host: Region | null;
+  /** The host's buffer mapped here (copy, carried), or what stands in for pages that cannot be stitched. */
+  host: Region | null;
+  /** The guest's pages that were last given to this plane (SHARED_PAGES). */
+  pages: HeldPages | null;
+  /** The object that was last given to this plane (OBJECT), and the one that EXPBUF made of it. */
+  object: Uint8Array | null;
+  exported: Uint8Array | null;
+}
+
+/** The guest's own memory behind a plane. */
+export interface HeldPages {
+  /** v4l2_plane.m.userptr as the guest gave it. */
+  readonly m: Uint8Array;
+  readonly length: number;
+  readonly pieces: readonly Piece[];
+  /** Contiguous here; null: a frame is copied. */
+  readonly stitched: Stitched | null;
 }
 
 export interface HeldBuffer {
   readonly index: number;
   readonly planes: HeldPlane[];
+  /** PREPARE_BUF has fixed its memory: QBUF takes no other. */
+  prepared: boolean;
 }
 
 const captureTypes: ReadonlySet<number> = new Set([
@@ -55,6 +98,8 @@ export class BufferQueue {
   readonly buffers = new Map<number, HeldBuffer>();
   /** Indices the host has, in the order in which they were queued. */
   readonly queued = new Set<number>();
+  /** Indices the host has though their QBUF was answered with an error, too late: nobody is told when they come back. */
+  readonly unwanted = new Set<number>();
   streaming = false;
   /** The v4l2_buffer of the last frame that came back. */
   lastFrame: Buffer | null = null;
@@ -67,6 +112,11 @@ export class BufferQueue {
     readonly type: number,
     readonly backing: Backing,
   ) {}
+
+  /** V4L2_MEMORY_* of the guest. */
+  get memory(): number {
+    return backings[this.backing].guest;
+  }
 
   get isCapture(): boolean {
     return isCapture(this.type);
@@ -95,6 +145,8 @@ export class BufferQueue {
     this.failed = false;
     this.lastFrame = null;
     this.queued.clear();
+    this.unwanted.clear();
+    for (const buffer of this.buffers.values()) buffer.prepared = false;
   }
 }
 

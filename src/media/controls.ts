@@ -17,14 +17,8 @@ import { GuestMemoryError } from '../virtio/guest-memory.js';
 import type { Answer } from './command.js';
 import { type IoctlRequest, refuse } from './ioctl.js';
 import { MAX_CONTROL_PAYLOAD } from './policy.js';
-import { sgEntry } from './protocol.js';
 import type { Session } from './session.js';
-
-/** A piece of guest memory. */
-interface Piece {
-  readonly start: number;
-  readonly length: number;
-}
+import { type Piece, SgLists } from './sg-list.js';
 
 /** A control whose union points to guest memory: where that is, and the host's copy. */
 interface Pointed {
@@ -87,24 +81,16 @@ function guestControls(guest: Buffer, host: Buffer): Buffer {
 }
 
 /** The SG list of each control with size > 0, whatever its type: the driver sends one for each. An errno when they do not add up. */
-function readLists(array: Buffer, lists: Buffer): (Piece[] | null)[] | number {
+function readLists(array: Buffer, rest: Buffer): (Piece[] | null)[] | number {
+  const lists = new SgLists(rest);
   const found: (Piece[] | null)[] = [];
-  let at = 0;
   let total = 0;
-  for (let index = 0; index < array.length / extControl.size; index++) {
-    const { size } = extControl.read(array, index * extControl.size);
+  for (let at = 0; at < array.length; at += extControl.size) {
+    const { size } = extControl.read(array, at);
     total += size;
     if (total > MAX_CONTROL_PAYLOAD) return Errno.ENOMEM;
-    const pieces: Piece[] = [];
-    for (let covered = 0; covered < size; ) {
-      if (at + sgEntry.size > lists.length) return Errno.EINVAL;
-      const { start, length } = sgEntry.read(lists, at);
-      at += sgEntry.size;
-      const piece = Math.min(length, size - covered);
-      if (piece === 0 || !Number.isSafeInteger(start + piece)) return Errno.EINVAL;
-      pieces.push({ start, length: piece });
-      covered += piece;
-    }
+    const pieces = lists.next(size);
+    if (typeof pieces === 'number') return pieces;
     found.push(size > 0 ? pieces : null);
   }
   return found;

@@ -9,6 +9,7 @@ import { type Answer, Command as CommandChain } from './command.js';
 import { EventQueue } from './events.js';
 import { readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
+import { DeviceObjects, type ObjectTable } from './objects.js';
 import { ANSWER_DEADLINE_MS, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
 import {
   COMMANDQ,
@@ -24,12 +25,19 @@ import {
 } from './protocol.js';
 import { Session, type SessionContext } from './session.js';
 import { type MmapMode, SharedMemory } from './shared-memory.js';
-import type { SharedMemoryTransport } from './transport.js';
+import { Stitches } from './stitches.js';
+import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 
 export interface MediaDeviceOptions {
   /** Bytes of SHM region 0; 0: none is offered. */
   readonly sharedMemorySize: number;
   readonly mmap: MmapMode;
+  /** Whether buffers may be the guest's own pages. */
+  readonly sharedPages?: boolean;
+  /** The objects of all nodes that are served together; absent: none are offered. */
+  readonly objects?: ObjectTable;
+  /** Whether a lost session is told by an event of its own. */
+  readonly errorEvents?: boolean;
 }
 
 /** Capabilities of the node that the guest's driver has no calls for. */
@@ -91,11 +99,26 @@ export class MediaDevice {
 
   // What the transport calls.
 
-  connected(memory: GuestMemory, transport: SharedMemoryTransport): void {
+  connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
+    const { sharedPages = false, errorEvents = false, objects: table } = this.options;
     const shared = new SharedMemory(transport, this.options.mmap);
     if (shared.usable && shared.prefers !== transport.prefers)
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
-    this.#context = { node: this.node, memory, shared, events: this.#events };
+    this.#context = {
+      node: this.node,
+      memory,
+      shared,
+      events: this.#events,
+      sharedPages,
+      stitches: new Stitches(),
+      objects: table ? new DeviceObjects(table, transport) : null,
+      errorEvents,
+    };
+  }
+
+  /** What another device of the VM asks for; the descriptor is borrowed. Null: unknown. */
+  object(uuid: Uint8Array): number | null {
+    return this.#context?.objects?.find(uuid) ?? null;
   }
 
   queueStarted(index: number, queue: Queue): void {
@@ -164,7 +187,8 @@ export class MediaDevice {
 
   ioctl(command: CommandChain): void {
     const { sessionId, code } = ioctlCommand.read(command.request);
-    const request = readIoctl(command, code, command.request.subarray(ioctlCommand.size));
+    const body = command.request.subarray(ioctlCommand.size);
+    const request = readIoctl(command, code, body, this.options.objects !== undefined);
     if (typeof request === 'number') return command.answer({ status: request });
     const session = this.#sessions.get(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));

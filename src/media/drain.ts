@@ -6,8 +6,9 @@
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
-import type { BufferQueue } from './buffers.js';
-import { copyFrame, type HostBuffer, hostMemory, received } from './memory/mmap.js';
+import { memoryTypes } from './buffer-ioctls.js';
+import { type HostBuffer, received } from './buffer-record.js';
+import { type BufferQueue, backings } from './buffers.js';
 import type { Session } from './session.js';
 
 /** `starved`: there may be more, but the guest has no descriptor for it. */
@@ -19,6 +20,15 @@ export async function drain(session: Session): Promise<void> {
   for (const queue of [...queues.filter((q) => q.isCapture), ...queues.filter((q) => !q.isCapture)]) {
     if ((await drainQueue(session, queue)) === 'starved') return;
   }
+  if (session.gone && session.context.errorEvents) mourn(session);
+}
+
+/** VIRTIO 1.4, Media Device, "Device-side error": after the last buffer, once; the session stays until CLOSE. */
+function mourn(session: Session): void {
+  const { events } = session.context;
+  if (session.mourned || session.closing || !events.reserve(session.resume)) return;
+  session.mourned = true;
+  events.sendError(session.id, Errno.ENODEV);
 }
 
 /** Everything that DQEVENT has, to the guest. Also before the answer of SUBSCRIBE_EVENT with SEND_INITIAL. */
@@ -39,7 +49,7 @@ export async function drainEvents(session: Session): Promise<Outcome> {
 
 async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome> {
   const { events } = session.context;
-  while (queue.queued.size > 0 && !session.closing && (queue.streaming || session.gone)) {
+  while (isExpecting(queue) && !session.closing && (queue.streaming || session.gone)) {
     if (!events.reserve(session.resume)) return 'starved';
     const host = await dequeue(session, queue);
     if (!host || session.closing) {
@@ -47,16 +57,24 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
       break;
     }
     const { index, flags } = buffer.read(host.buffer);
+    if (queue.unwanted.delete(index)) {
+      events.release();
+      continue;
+    }
     // SOURCE_CHANGE and EOS reach the guest before the buffer that says LAST.
     if (flags & BufferFlag.LAST) await drainEvents(session);
     const held = queue.buffers.get(index);
-    if (held) copyFrame(queue, held, host, session.context.shared);
+    if (held) memoryTypes[queue.memory]!.release(session, queue, held, host);
     queue.queued.delete(index);
     queue.lastFrame = host.buffer;
-    const { buffer: record, planes } = received(held, host);
+    const { buffer: record, planes } = received(queue, held, host);
     events.sendBuffer(session.id, record, planes);
   }
   return 'empty';
+}
+
+function isExpecting({ queued, unwanted }: BufferQueue): boolean {
+  return queued.size > 0 || unwanted.size > 0;
 }
 
 /** What each errno of DQBUF says about the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: nothing is done yet. */
@@ -115,7 +133,7 @@ function returned(queue: BufferQueue): HostBuffer | null {
 function emptyRecord(queue: BufferQueue): HostBuffer {
   const record = Buffer.alloc(buffer.size);
   record.writeUInt32LE(queue.type, buffer.offset.type);
-  record.writeUInt32LE(hostMemory(queue.backing), buffer.offset.memory);
+  record.writeUInt32LE(backings[queue.backing].host, buffer.offset.memory);
   if (!queue.isMultiplanar) return { buffer: record };
   record.writeUInt32LE(VIDEO_MAX_PLANES, buffer.offset.length);
   return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };

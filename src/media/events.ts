@@ -4,7 +4,7 @@
  */
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { EVENT_BARRIER_MS } from './policy.js';
-import { dqbufEvent, Event, sessionEvent } from './protocol.js';
+import { dqbufEvent, Event, errorEvent, sessionEvent } from './protocol.js';
 
 interface Barrier {
   /** Events that were pushed before the barrier; passed when the driver has given as many back. */
@@ -86,6 +86,11 @@ export class EventQueue {
   /** EVENT of a reserved slot. */
   sendEvent(sessionId: number, v4l2Event: Uint8Array): void {
     this.#send(sessionEvent.encode({ event: Event.EVENT, sessionId, v4l2Event }));
+  }
+
+  /** ERROR of a reserved slot. */
+  sendError(sessionId: number, errno: number): void {
+    this.#send(errorEvent.encode({ event: Event.ERROR, sessionId, errno, reserved: 0 }));
   }
 
   /**

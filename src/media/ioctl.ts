@@ -5,8 +5,12 @@ import { format, streamparm } from '../v4l2/layout.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
 import { isOverlay } from './buffers.js';
+import { codecIoctl } from './codec.js';
 import type { Answer, Command } from './command.js';
 import { extendedControls } from './controls.js';
+import { edidIoctl } from './edid.js';
+import { exportIoctl } from './export.js';
+import { removeBuffers } from './removal.js';
 import type { Session } from './session.js';
 import { stream } from './stream.js';
 import { subscription } from './subscription.js';
@@ -29,22 +33,32 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   parm,
   allocate: requestBuffers,
   create: createBuffers,
+  remove: removeBuffers,
   buffer: bufferIoctl,
+  export: exportIoctl,
   stream,
+  codec: codecIoctl,
   controls: extendedControls,
+  edid: edidIoctl,
+  timings,
   subscription,
 };
 
 /** Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. */
-const echoed: ReadonlySet<Payload> = new Set<Payload>(['buffer', 'controls']);
+const echoed: ReadonlySet<Payload> = new Set<Payload>(['buffer', 'controls', 'edid']);
 
 /**
  * Reads the request of an ioctl, or the errno that refuses it. Both forms of an `r` ioctl are taken: the Linux
  * driver sends a payload with G_INPUT and G_OUTPUT.
  */
-export function readIoctl(command: Command, code: number, body: Buffer): IoctlRequest | number {
+export function readIoctl(
+  command: Command,
+  code: number,
+  body: Buffer,
+  hasObjects: boolean,
+): IoctlRequest | number {
   const row = ioctls.get(code);
-  if (!row) return Errno.ENOTTY;
+  if (!row || (row.payload === 'export' && !hasObjects)) return Errno.ENOTTY;
   if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: Buffer.alloc(0), command };
   if (body.length < row.size) return Errno.EINVAL;
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
@@ -92,4 +106,10 @@ async function parm(session: Session, request: IoctlRequest): Promise<Answer> {
   const answer = await plain(session, request);
   payload.writeUInt32LE(0, at);
   return answer;
+}
+
+/** QUERY_DV_TIMINGS: what was measured comes back on errors too (ENOLINK, ENOLCK, ERANGE). */
+async function timings(session: Session, { row, payload }: IoctlRequest): Promise<Answer> {
+  const status = await session.ioctl(row.nr, payload, row.speed);
+  return { status, payload: status === Errno.ENOTTY ? [] : [payload] };
 }

@@ -1,9 +1,10 @@
 /** CMD_MMAP and CMD_MUNMAP. */
 import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
-import { exportPlane } from './backing.js';
+import { Memory } from '../v4l2/layout.js';
 import type { BufferQueue, HeldBuffer, HeldPlane } from './buffers.js';
 import type { Answer, Command } from './command.js';
+import { exportPlane } from './export.js';
 import { mmapCommand, mmapResponse, munmapCommand, responseHeader } from './protocol.js';
 import type { Session } from './session.js';
 import type { SharedMemory, Slot } from './shared-memory.js';
@@ -15,7 +16,7 @@ export async function mmap(session: Session, command: Command): Promise<Answer> 
   const found = session.cookies.find(offset);
   const { shared } = session.context;
   // Without region 0 the Linux driver would map the guest's physical page 0 on success.
-  if (!found || !shared.usable || found.queue.backing === 'unmapped' || hasUpperHalf(command.request)) {
+  if (!found || !shared.usable || !isMappable(found.queue) || hasUpperHalf(command.request)) {
     return { status: Errno.EINVAL };
   }
   const { plane } = found;
@@ -64,4 +65,9 @@ function mapped({ offset, length }: Slot): Uint8Array {
 /** The draft's 24-byte form carries a 64-bit offset. */
 function hasUpperHalf(request: Buffer): boolean {
   return request.length >= mmapCommand.size + 4 && request.readUInt32LE(mmapCommand.size) !== 0;
+}
+
+/** Buffers that the host provides, where the VMM has a window to show them in. */
+function isMappable({ backing, memory }: BufferQueue): boolean {
+  return memory === Memory.MMAP && backing !== 'unmapped';
 }

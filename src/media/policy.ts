@@ -10,6 +10,8 @@ export const MAX_BUFFERS = 64;
 export const MAX_SESSION_BYTES = 0x4000_0000;
 /** Bytes of all control payloads of one command. */
 export const MAX_CONTROL_PAYLOAD = 0x10_0000;
+/** Pieces of guest memory that one device may have stitched together: the kernel keeps a mapping for each (vm.max_map_count). */
+export const MAX_STITCHED_PIECES = 8192;
 /** Subscriptions that one session may hold. */
 export const MAX_SUBSCRIPTIONS = 256;
 

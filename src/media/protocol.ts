@@ -32,6 +32,9 @@ export const munmapCommand = struct({ command: u32, reserved: u32, driverAddress
 /** One piece of guest memory behind a pointer of a payload. */
 export const sgEntry = struct({ start: u64, length: u32, reserved: u32 });
 
+/** Names an object: in place of a descriptor, behind the structure that would hold it. */
+export const UUID_BYTES = 16;
+
 export const eventHeader = struct({ event: u32, sessionId: u32 });
 export const errorEvent = struct({ event: u32, sessionId: u32, errno: u32, reserved: u32 });
 /** Always whole: the Linux driver drops a shorter one, and with it the buffer. */

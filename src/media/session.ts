@@ -11,10 +11,12 @@ import { Ioctl, type Speed } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
-import { type BufferQueue, Cookies } from './buffers.js';
+import { type BufferQueue, backings, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
+import type { DeviceObjects } from './objects.js';
 import type { SharedMemory } from './shared-memory.js';
+import type { Stitches } from './stitches.js';
 
 /** What all sessions of one connection share. */
 export interface SessionContext {
@@ -22,6 +24,13 @@ export interface SessionContext {
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
   readonly events: EventQueue;
+  /** Whether buffers may be the guest's own pages. */
+  readonly sharedPages: boolean;
+  readonly stitches: Stitches;
+  /** Buffers as objects; null: not offered. */
+  readonly objects: DeviceObjects | null;
+  /** Whether a lost session is told by an event of its own. */
+  readonly errorEvents: boolean;
 }
 
 export class Session {
@@ -33,6 +42,8 @@ export class Session {
   gone = false;
   /** A command was answered before its ioctl ended: until it does, commands are answered ETIMEDOUT at once. */
   degraded = false;
+  /** The guest was told that the session is lost. */
+  mourned = false;
 
   readonly #file: OpenFile;
   readonly #tasks: (() => Promise<void>)[] = [];
@@ -125,7 +136,7 @@ export class Session {
     this.context.events.forget(this.resume);
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
-    for (const queue of this.queues.values()) if (queue.backing === 'copy') void this.#giveUp(queue);
+    for (const queue of this.queues.values()) if (backings[queue.backing].mapped) void this.#giveUp(queue);
     // Slots only afterwards: until then the hardware may still write to them.
     await this.#file.close();
     await this.#idle();
@@ -168,8 +179,10 @@ export class Session {
     if (!buffer) return;
     queue.buffers.delete(index);
     this.cookies.remove(buffer);
-    for (const { slot, host } of buffer.planes) {
+    for (const { slot, host, pages, exported } of buffer.planes) {
       host?.close();
+      pages?.stitched?.close();
+      if (exported) this.context.objects?.withdraw(exported);
       if (slot) this.context.shared.release(slot);
     }
   }

@@ -18,3 +18,15 @@ export interface SharedMemoryTransport {
   /** Takes back exactly one earlier mapping; same rules. */
   unmap(offset: number, length: number, done: (errno: number) => void): void;
 }
+
+/**
+ * Shared objects: memory that other devices of the VM may ask for by its UUID (16 bytes). Nothing is waited for, and
+ * nothing fails: the VMM is told when the device runs and the VMM is one that shares objects. It keeps what it was
+ * told over a stop and a reset, until the connection ends.
+ */
+export interface ObjectTransport {
+  /** Tells the VMM of an object that others may ask for. Twice is harmless. */
+  addObject(uuid: Uint8Array): void;
+  /** The object is gone. One that was never added is ignored. */
+  removeObject(uuid: Uint8Array): void;
+}

@@ -15,9 +15,14 @@ export type Payload =
   | 'parm'
   | 'allocate'
   | 'create'
+  | 'remove'
   | 'buffer'
+  | 'export'
   | 'stream'
+  | 'codec'
   | 'controls'
+  | 'edid'
+  | 'timings'
   | 'subscription';
 
 /** `fast`: may run on the loop while the node is quiet. `slow`: may wait for hardware, always on the lane. */
@@ -49,30 +54,69 @@ const rows: readonly Row[] = [
   [8, 'REQBUFS', 'wr', 20, 'allocate', 'slow'],
   [9, 'QUERYBUF', 'wr', 88, 'buffer', 'fast'],
   [15, 'QBUF', 'wr', 88, 'buffer', 'fast'],
+  [16, 'EXPBUF', 'wr', 64, 'export', 'slow'],
   [18, 'STREAMON', 'w', 4, 'stream', 'slow'],
   [19, 'STREAMOFF', 'w', 4, 'stream', 'slow'],
   [21, 'G_PARM', 'wr', 204, 'parm', 'slow'],
   [22, 'S_PARM', 'wr', 204, 'parm', 'slow'],
+  [23, 'G_STD', 'r', 8, 'plain', 'slow'],
+  [24, 'S_STD', 'w', 8, 'plain', 'slow'],
+  [25, 'ENUMSTD', 'wr', 72, 'plain', 'fast'],
   [26, 'ENUMINPUT', 'wr', 80, 'plain', 'slow'],
   [27, 'G_CTRL', 'wr', 8, 'plain', 'slow'],
   [28, 'S_CTRL', 'wr', 8, 'plain', 'slow'],
+  [29, 'G_TUNER', 'wr', 84, 'plain', 'slow'],
+  [30, 'S_TUNER', 'w', 84, 'plain', 'slow'],
+  [33, 'G_AUDIO', 'r', 52, 'plain', 'slow'],
+  [34, 'S_AUDIO', 'w', 52, 'plain', 'slow'],
   [36, 'QUERYCTRL', 'wr', 68, 'plain', 'slow'],
   [37, 'QUERYMENU', 'wr', 44, 'plain', 'slow'],
   [38, 'G_INPUT', 'r', 4, 'plain', 'slow'],
   [39, 'S_INPUT', 'wr', 4, 'plain', 'slow'],
+  [40, 'G_EDID', 'wr', 40, 'edid', 'slow'],
+  [41, 'S_EDID', 'wr', 40, 'edid', 'slow'],
+  [46, 'G_OUTPUT', 'r', 4, 'plain', 'slow'],
+  [47, 'S_OUTPUT', 'wr', 4, 'plain', 'slow'],
+  [48, 'ENUMOUTPUT', 'wr', 72, 'plain', 'slow'],
+  [49, 'G_AUDOUT', 'r', 52, 'plain', 'slow'],
+  [50, 'S_AUDOUT', 'w', 52, 'plain', 'slow'],
+  [54, 'G_MODULATOR', 'wr', 68, 'plain', 'slow'],
+  [55, 'S_MODULATOR', 'w', 68, 'plain', 'slow'],
+  [56, 'G_FREQUENCY', 'wr', 44, 'plain', 'slow'],
+  [57, 'S_FREQUENCY', 'w', 44, 'plain', 'slow'],
+  [58, 'CROPCAP', 'wr', 44, 'plain', 'slow'],
+  [59, 'G_CROP', 'wr', 20, 'plain', 'slow'],
+  [60, 'S_CROP', 'w', 20, 'plain', 'slow'],
+  [63, 'QUERYSTD', 'r', 8, 'plain', 'slow'],
   [64, 'TRY_FMT', 'wr', 208, 'format', 'slow'],
+  [65, 'ENUMAUDIO', 'wr', 52, 'plain', 'slow'],
+  [66, 'ENUMAUDOUT', 'wr', 52, 'plain', 'slow'],
+  [69, 'G_SLICED_VBI_CAP', 'wr', 116, 'plain', 'slow'],
   [71, 'G_EXT_CTRLS', 'wr', 32, 'controls', 'slow'],
   [72, 'S_EXT_CTRLS', 'wr', 32, 'controls', 'slow'],
   [73, 'TRY_EXT_CTRLS', 'wr', 32, 'controls', 'slow'],
   [74, 'ENUM_FRAMESIZES', 'wr', 44, 'plain', 'fast'],
   [75, 'ENUM_FRAMEINTERVALS', 'wr', 52, 'plain', 'fast'],
+  [76, 'G_ENC_INDEX', 'r', 2072, 'plain', 'slow'],
+  [77, 'ENCODER_CMD', 'wr', 40, 'codec', 'slow'],
+  [78, 'TRY_ENCODER_CMD', 'wr', 40, 'plain', 'slow'],
+  [82, 'S_HW_FREQ_SEEK', 'w', 48, 'plain', 'slow'],
+  [87, 'S_DV_TIMINGS', 'wr', 132, 'plain', 'slow'],
+  [88, 'G_DV_TIMINGS', 'wr', 132, 'plain', 'slow'],
   [90, 'SUBSCRIBE_EVENT', 'w', 32, 'subscription', 'slow'],
   [91, 'UNSUBSCRIBE_EVENT', 'w', 32, 'subscription', 'slow'],
   [92, 'CREATE_BUFS', 'wr', 256, 'create', 'slow'],
   [93, 'PREPARE_BUF', 'wr', 88, 'buffer', 'slow'],
   [94, 'G_SELECTION', 'wr', 64, 'plain', 'slow'],
   [95, 'S_SELECTION', 'wr', 64, 'plain', 'slow'],
+  [96, 'DECODER_CMD', 'wr', 72, 'codec', 'slow'],
+  [97, 'TRY_DECODER_CMD', 'wr', 72, 'plain', 'slow'],
+  [98, 'ENUM_DV_TIMINGS', 'wr', 148, 'plain', 'slow'],
+  [99, 'QUERY_DV_TIMINGS', 'r', 132, 'timings', 'slow'],
+  [100, 'DV_TIMINGS_CAP', 'wr', 144, 'plain', 'slow'],
+  [101, 'ENUM_FREQ_BANDS', 'wr', 64, 'plain', 'slow'],
   [103, 'QUERY_EXT_CTRL', 'wr', 232, 'plain', 'slow'],
+  [104, 'REMOVE_BUFS', 'wr', 64, 'remove', 'slow'],
 ];
 
 /** The rows by ioctl number. */
@@ -100,15 +144,20 @@ export const Ioctl = {
   G_CTRL: 27,
   S_CTRL: 28,
   QUERYMENU: 37,
+  G_EDID: 40,
+  S_EDID: 41,
   TRY_FMT: 64,
   G_EXT_CTRLS: 71,
   S_EXT_CTRLS: 72,
   TRY_EXT_CTRLS: 73,
   ENUM_FRAMESIZES: 74,
   ENUM_FRAMEINTERVALS: 75,
+  ENCODER_CMD: 77,
   SUBSCRIBE_EVENT: 90,
   UNSUBSCRIBE_EVENT: 91,
   CREATE_BUFS: 92,
   PREPARE_BUF: 93,
+  DECODER_CMD: 96,
   QUERY_EXT_CTRL: 103,
+  REMOVE_BUFS: 104,
 } as const;

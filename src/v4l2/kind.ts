@@ -1,6 +1,5 @@
 /** What a node is, in one word, and whether the bridge can give it to a guest. Pure: works on what others have read. */
 import type { NodeClass } from './discovery.js';
-import { ioctls } from './ioctls.js';
 import { BufferType, Capability } from './layout.js';
 
 export type Kind =
@@ -88,11 +87,16 @@ function memoryToMemoryKind(queues: readonly Queue[]): Kind {
 const formatsOf = (queues: readonly Queue[], ...types: number[]): readonly CodedFormat[] =>
   queues.filter(({ type }) => types.includes(type)).flatMap(({ formats }) => formats);
 
+/** Whether a guest's driver has a use for it: buffers, or a tuner or modulator (a radio is all controls). */
+export function isUsable(caps: number): boolean {
+  return (caps & (Capability.STREAMING | Capability.TUNER | Capability.MODULATOR)) !== 0;
+}
+
 /** Why no guest can be given the node, in a sentence; undefined: it can. */
 export function refusalOf(nodeClass: NodeClass, caps: number, kind: Kind): string | undefined {
   if (nodeClass === 'v4l-subdev')
     return 'a sub-device has no buffers: give the guest the video node of the same pipeline';
-  if ((caps & Capability.STREAMING) === 0) {
+  if (!isUsable(caps)) {
     return (caps & Capability.READWRITE) !== 0
       ? 'the driver only offers read() and write(): virtio-media needs streaming I/O'
       : 'the driver offers no streaming I/O, which is all that virtio-media carries';
@@ -101,13 +105,6 @@ export function refusalOf(nodeClass: NodeClass, caps: number, kind: Kind): strin
     return 'a stateless decoder is driven with media requests, which virtio-media does not carry';
   return undefined;
 }
-
-/** V4L2_CTRL ioctls that a codec needs besides those of a camera: ENCODER_CMD, DECODER_CMD. */
-const commandOf: ReadonlyMap<Kind, number> = new Map<Kind, number>([
-  ['stateful encoder', 77],
-  ['stateful decoder', 96],
-  ['codec', 96],
-]);
 
 const unpolled: ReadonlySet<Kind> = new Set<Kind>([
   'vbi',
@@ -121,11 +118,8 @@ const unpolled: ReadonlySet<Kind> = new Set<Kind>([
 /** What works less well in a guest than on the host, in sentences. */
 export function cautionsOf(caps: number, kind: Kind): string[] {
   const cautions: string[] = [];
-  const command = commandOf.get(kind);
-  if (command !== undefined && !ioctls.has(command))
-    cautions.push(
-      'the codec commands (drain, stop) are not passed on: the last frames of a stream may stay inside',
-    );
+  if ((caps & (Capability.STREAMING | Capability.READWRITE)) === Capability.READWRITE)
+    cautions.push('what the node gives to read() and takes from write() (RDS data) is not passed on');
   if (unpolled.has(kind))
     cautions.push(
       "the Linux guest driver's poll() never reports these buffers: use blocking DQBUF in the guest",

@@ -187,6 +187,8 @@ export const exportBuffer = struct({
   reserved: bytes(44),
 });
 
+export const removeBuffers = struct({ index: u32, count: u32, type: u32, reserved: bytes(52) });
+
 export const format = struct({ type: u32, pad4: u32, fmt: bytes(200) });
 /** `fmt` of single-planar video types (struct v4l2_pix_format). */
 export const pixFormat = struct({
@@ -271,6 +273,14 @@ export const event = struct({
   reserved: bytes(32),
   pad132: u32,
 });
+
+/** `edid`: a pointer to `blocks` times EDID_BLOCK bytes. */
+export const edid = struct({ pad: u32, startBlock: u32, blocks: u32, reserved: bytes(20), edid: bytes(8) });
+export const EDID_BLOCK = 128;
+export const MAX_EDID_BLOCKS = 256;
+
+/** V4L2_ENC_CMD_START and V4L2_DEC_CMD_START, in the first word of struct v4l2_encoder_cmd and v4l2_decoder_cmd. */
+export const CODEC_CMD_START = 0;
 
 export const frmsizeenum = struct({
   index: u32,

@@ -1,11 +1,13 @@
 /** The back-end of one connection: what was negotiated, guest memory, the rings, and what they mean to the device. */
 import { fstatSync } from 'node:fs';
+import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
 import { Connection, closeAll } from './connection.js';
+import type { Device } from './device.js';
 import { type DialectOption, dialectOf } from './dialect.js';
-import { Frontend, type SharedMemoryTransport } from './frontend.js';
+import { Frontend } from './frontend.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
 import { Refusal } from './refusal.js';
 import { handle } from './requests.js';
@@ -13,32 +15,6 @@ import { Vring, type VringOwner } from './vring.js';
 
 /** commandq and eventq. */
 export const QUEUE_COUNT = 2;
-
-/** What the back-end carries. Calls come on the loop, none from within another except as said here. */
-export interface Device {
-  /** The configuration space. Read at each GET_CONFIG; zeros follow. */
-  readonly config: Uint8Array;
-  /** Bytes of SHM region 0; 0: none. */
-  readonly sharedMemorySize: number;
-  /**
-   * Once per connection, immediately before its first queueStarted: features are negotiated and memory is there.
-   * A connection that never starts a ring never calls it, nor `disconnected`. The transport is refused (EBUSY)
-   * unless all rings run, and is already open in the queueStarted of the last one.
-   */
-  connected(memory: GuestMemory, sharedMemory: SharedMemoryTransport): void;
-  /** The ring runs: scan it now, no kick may come. The queue is a new one at every start. */
-  queueStarted(index: number, queue: Queue): void;
-  queueKicked(index: number): void;
-  /**
-   * Once for each queueStarted, also when the ring has broken in the meantime. Every popped chain must be pushed
-   * before this returns; the queue is dead afterwards. A VM that is paused stops its rings too: sessions stay.
-   */
-  queueStopped(index: number): void;
-  /** The guest reset the device: close all sessions. Before the queueStarted that follows the reset. */
-  reset(): void;
-  /** Release everything. Every queueStopped and every `done` of the transport came before. */
-  disconnected(): void;
-}
 
 export interface BackendOptions {
   /** Which VMM it is; `auto`: told by what it negotiates. */
@@ -48,6 +24,8 @@ export interface BackendOptions {
    * the device with something mapped in the SHM region.
    */
   readonly memSlots?: boolean;
+  /** Offers SHARED_OBJECT: the device's objects may be asked for by other devices of the VM. */
+  readonly objects?: boolean;
 }
 
 export interface BackendSetup {
@@ -108,18 +86,22 @@ export class Backend implements VringOwner {
   }
 
   get offeredProtocolFeatures(): Features {
-    const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, SHMEM, CONFIGURE_MEM_SLOTS } = Protocol;
+    const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, SHMEM } = Protocol;
     const always = MQ | REPLY_ACK | BACKEND_REQ | CONFIG | BACKEND_SEND_FD;
     const sharedMemory = this.sharedMemorySize > 0 ? SHMEM : 0n;
-    return always | sharedMemory | (this.#options.memSlots ? CONFIGURE_MEM_SLOTS : 0n);
+    const memorySlots = this.#options.memSlots ? Protocol.CONFIGURE_MEM_SLOTS : 0n;
+    const objects = this.#options.objects ? Protocol.SHARED_OBJECT : 0n;
+    return always | sharedMemory | memorySlots | objects;
   }
 
   hasNegotiated(protocolFeatures: Features): boolean {
     return (this.#protocolFeatures & protocolFeatures) === protocolFeatures;
   }
 
-  reply(request: number, body: Uint8Array): void {
-    this.#connection.send(request, HeaderFlags.REPLY, body);
+  /** The descriptors are borrowed. A front-end that does not read its replies gets them without. */
+  reply(request: number, body: Uint8Array, descriptors: readonly number[] = []): void {
+    const errno = this.#connection.send(request, HeaderFlags.REPLY, body, descriptors);
+    if (errno === Errno.EAGAIN) this.#connection.send(request, HeaderFlags.REPLY, body);
   }
 
   setFeatures(bits: Features): void {
@@ -158,6 +140,12 @@ export class Backend implements VringOwner {
     const read = Buffer.alloc(size);
     read.set(this.#device.config.subarray(offset, offset + size));
     return read;
+  }
+
+  /** Borrowed; none: there is no such object. */
+  sharedObject(uuid: Uint8Array | null): readonly number[] {
+    const fd = uuid && this.#connected ? (this.#device.object?.(uuid) ?? null) : null;
+    return fd === null ? [] : [fd];
   }
 
   setMemoryTable(regions: readonly MemoryRegion[], descriptors: number[]): void {
@@ -212,7 +200,7 @@ export class Backend implements VringOwner {
   started(vring: Vring, queue: Queue): void {
     this.#connect();
     if (this.#renegotiated || this.#vrings.some(({ remade }) => remade)) this.#reset();
-    this.#frontend.running = this.#vrings.every(({ running }) => running);
+    if (this.#vrings.every(({ running }) => running)) this.#frontend.start();
     this.#device.queueStarted(vring.index, queue);
   }
 
@@ -221,12 +209,12 @@ export class Backend implements VringOwner {
   }
 
   stopping(vring: Vring): void {
-    this.#frontend.running = false;
+    this.#frontend.stop();
     this.#device.queueStopped(vring.index);
   }
 
   broke(_vring: Vring): void {
-    this.#frontend.running = false;
+    this.#frontend.stop();
   }
 
   failed(error: unknown): void {
@@ -240,8 +228,10 @@ export class Backend implements VringOwner {
     if (this.#connected) return;
     this.#connected = true;
     const dialect = dialectOf(this.#protocolFeatures, this.#options.frontend);
-    const maps = this.hasNegotiated(Protocol.SHMEM | Protocol.BACKEND_REQ);
-    this.#frontend.configure(dialect, maps ? this.sharedMemorySize : 0);
+    const { SHMEM, SHARED_OBJECT, BACKEND_REQ } = Protocol;
+    const maps = this.hasNegotiated(SHMEM | BACKEND_REQ);
+    const objects = this.hasNegotiated(SHARED_OBJECT | BACKEND_REQ);
+    this.#frontend.configure(dialect, maps ? this.sharedMemorySize : 0, objects);
     log.info('the front-end starts the device', {
       frontend: dialect.name,
       features: `0x${(this.#features ?? 0n).toString(16)}`,

@@ -1,12 +1,14 @@
-/** Our requests to the front-end: what is mapped in SHM region 0. Sent while the device runs, never waited for. */
+/** Our requests to the front-end: what is mapped in SHM region 0, and shared objects. Sent while the device runs, never waited for. */
 import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { warnLimited } from '../log.js';
 import { native } from '../native.js';
 import { fileIdentity } from '../virtio/guest-memory.js';
 import { Connection, type Message, ProtocolError } from './connection.js';
+import type { ObjectTransport, SharedMemoryTransport } from './device.js';
 import { type Dialect, dialectOf } from './dialect.js';
-import { BackendRequest, HeaderFlags, SharedMemoryFlags, sharedMemoryMap } from './protocol.js';
+import { BackendRequest, HeaderFlags, SharedMemoryFlags, sharedMemoryMap, sharedObject } from './protocol.js';
+import { SharedObjects } from './shared-objects.js';
 
 /** Requests that the front-end may leave unanswered. */
 export const MAX_UNANSWERED = 512;
@@ -16,15 +18,6 @@ const BARRIER_POLL_MS = 1;
 /** The only region. */
 const REGION = 0;
 
-/** What a device sees of SHM region 0: the shape of SharedMemoryTransport in src/media/transport.ts. */
-export interface SharedMemoryTransport {
-  readonly size: number;
-  readonly survivesReset: boolean;
-  readonly prefers: 'arena' | 'direct';
-  map(fd: number, fileOffset: number, offset: number, length: number, done: (errno: number) => void): void;
-  unmap(offset: number, length: number, done: (errno: number) => void): void;
-}
-
 type Done = (errno: number) => void;
 
 interface Unanswered {
@@ -33,12 +26,14 @@ interface Unanswered {
   readonly done: Done;
 }
 
-export class Frontend implements SharedMemoryTransport {
-  /** Whether all rings run. A request at any other time ends QEMU: it is refused with EBUSY. */
-  running = false;
+export class Frontend implements SharedMemoryTransport, ObjectTransport {
+  /** A request at any other time ends QEMU: it is refused with EBUSY. */
+  #running = false;
   #size = 0;
   #dialect: Dialect = dialectOf(0n);
   #channel: Connection | null = null;
+  /** null: the VMM does not share objects. */
+  #objects: SharedObjects | null = null;
   /** In the order in which they were sent: replies come in that order and name nothing else. */
   #unanswered: Unanswered[] = [];
   #barrier: NodeJS.Timeout | undefined;
@@ -63,10 +58,22 @@ export class Frontend implements SharedMemoryTransport {
     return this.#dialect.prefers;
   }
 
-  /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. */
-  configure(dialect: Dialect, size: number): void {
+  /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. `objects`: whether it shares objects. */
+  configure(dialect: Dialect, size: number, objects: boolean): void {
     this.#dialect = dialect;
     this.#size = size;
+    this.#objects = objects ? new SharedObjects((...request) => this.#sendObject(...request)) : null;
+  }
+
+  /** All rings run. */
+  start(): void {
+    this.#running = true;
+    this.#objects?.flush();
+  }
+
+  /** Not all of them run any more. */
+  stop(): void {
+    this.#running = false;
   }
 
   /** SET_BACKEND_REQ_FD: takes the descriptor. An earlier channel is closed. */
@@ -83,20 +90,29 @@ export class Frontend implements SharedMemoryTransport {
       },
     });
     this.#channel = channel;
+    this.#objects?.flush();
   }
 
   map(fd: number, fileOffset: number, offset: number, length: number, done: Done): void {
     const { READ_WRITE } = SharedMemoryFlags;
-    this.#send(BackendRequest.SHMEM_MAP, { fileOffset, offset, length, flags: READ_WRITE }, [fd], done);
+    this.#place(BackendRequest.SHMEM_MAP, { fileOffset, offset, length, flags: READ_WRITE }, [fd], done);
   }
 
   unmap(offset: number, length: number, done: Done): void {
     if (this.#dialect.parks) this.#park(offset, length, done);
     else
-      this.#send(BackendRequest.SHMEM_UNMAP, { fileOffset: 0, offset, length, flags: 0 }, [], (errno) => {
+      this.#place(BackendRequest.SHMEM_UNMAP, { fileOffset: 0, offset, length, flags: 0 }, [], (errno) => {
         if (errno === 0) this.#mapped.delete(offset);
         done(errno);
       });
+  }
+
+  addObject(uuid: Uint8Array): void {
+    this.#objects?.add(uuid);
+  }
+
+  removeObject(uuid: Uint8Array): void {
+    this.#objects?.remove(uuid);
   }
 
   /** Whether this file is mapped in the region: guest memory that is an echo of ours, never to be mapped here. */
@@ -112,7 +128,7 @@ export class Frontend implements SharedMemoryTransport {
 
   /** Everything unanswered ends with ECONNRESET. */
   close(): void {
-    this.running = false;
+    this.stop();
     this.#detach();
   }
 
@@ -125,26 +141,33 @@ export class Frontend implements SharedMemoryTransport {
     for (const { done } of this.#unanswered.splice(0)) this.#call(done, Errno.ECONNRESET);
   }
 
-  #send(
+  #place(
     request: number,
     place: { fileOffset: number; offset: number; length: number; flags: number },
     descriptors: readonly number[],
     done: Done,
   ): void {
-    const errno =
-      this.#refusal() ||
-      this.#sendNow(request, sharedMemoryMap.encode({ id: REGION, pad1: NO_PAD, ...place }), descriptors);
-    if (errno !== 0) {
-      setImmediate(() => this.#call(done, errno));
-      return;
-    }
-    if (descriptors.length > 0) this.#mapped.set(place.offset, fileIdentity(descriptors[0]!));
+    const body = sharedMemoryMap.encode({ id: REGION, pad1: NO_PAD, ...place });
+    const errno = this.#size === 0 ? Errno.EBUSY : this.#send(request, body, descriptors, done);
+    if (errno !== 0) setImmediate(() => this.#call(done, errno));
+    else if (descriptors.length > 0) this.#mapped.set(place.offset, fileIdentity(descriptors[0]!));
+  }
+
+  #sendObject(request: number, uuid: Uint8Array, done: Done): number {
+    return this.#send(request, sharedObject.encode({ uuid }), [], done);
+  }
+
+  /** 0, or why nothing was sent: then `done` is not called. */
+  #send(request: number, body: Buffer, descriptors: readonly number[], done: Done): number {
+    const errno = this.#refusal() || this.#sendNow(request, body, descriptors);
+    if (errno !== 0) return errno;
     this.#unanswered.push({ request, deadline: Date.now() + BARRIER_TIMEOUT_MS, done });
     if (!this.#dialect.acks) this.#watchBarrier();
+    return 0;
   }
 
   #refusal(): number {
-    if (!this.running || this.#size === 0 || this.#unanswered.length >= MAX_UNANSWERED) return Errno.EBUSY;
+    if (!this.#running || this.#unanswered.length >= MAX_UNANSWERED) return Errno.EBUSY;
     return this.#channel ? 0 : Errno.ECONNRESET;
   }
 
@@ -179,6 +202,7 @@ export class Frontend implements SharedMemoryTransport {
       throw new ProtocolError('ERR_VHOST_REPLY', `an unexpected reply to request ${request}`);
     this.#unanswered.shift();
     this.#call(first.done, body.every((byte) => byte === 0) ? 0 : Errno.EIO);
+    this.#objects?.flush();
   }
 
   /** A front-end that never answers (libkrun): a request is done when what followed it has been read. */
@@ -200,6 +224,7 @@ export class Frontend implements SharedMemoryTransport {
     const now = Date.now();
     while (this.#unanswered[0] && (unread <= 0 || this.#unanswered[0].deadline <= now))
       this.#call(this.#unanswered.shift()!.done, errno);
+    this.#objects?.flush();
   }
 
   #call(done: Done, errno: number): void {

@@ -40,11 +40,18 @@ export const Protocol = {
   CONFIG: bit(9),
   BACKEND_SEND_FD: bit(10),
   CONFIGURE_MEM_SLOTS: bit(15),
+  SHARED_OBJECT: bit(18),
   SHMEM: bit(22),
 } as const;
 
 /** Requests of the back-end, on the channel of SET_BACKEND_REQ_FD. */
-export const BackendRequest = { CONFIG_CHANGE: 2, SHMEM_MAP: 9, SHMEM_UNMAP: 10 } as const;
+export const BackendRequest = {
+  CONFIG_CHANGE: 2,
+  SHARED_OBJECT_ADD: 6,
+  SHARED_OBJECT_REMOVE: 7,
+  SHMEM_MAP: 9,
+  SHMEM_UNMAP: 10,
+} as const;
 
 export const vringState = struct({ index: u32, num: u32 });
 
@@ -70,6 +77,9 @@ export const singleMemoryRegion = struct({ pad0: u64, region: memoryRegion });
 export const configHeader = struct({ offset: u32, size: u32, flags: u32 });
 /** VHOST_USER_MAX_CONFIG_SIZE. */
 export const MAX_CONFIG = 256;
+
+/** SHARED_OBJECT_ADD, SHARED_OBJECT_REMOVE and GET_SHARED_OBJECT. */
+export const sharedObject = struct({ uuid: bytes(16) });
 
 /** SHMEM_MAP and SHMEM_UNMAP. */
 export const sharedMemoryMap = struct({

@@ -17,6 +17,7 @@ import {
   Protocol,
   SHARED_MEMORY_REGIONS,
   sharedMemoryConfig,
+  sharedObject,
   singleMemoryRegion,
   VringFd,
   vringAddress,
@@ -36,6 +37,8 @@ interface Request<T> {
   readonly descriptors?: (body: T) => readonly [number, number];
   /** The reply's body. Such a request is never acknowledged. */
   readonly answer?: (backend: Backend, body: T) => Uint8Array;
+  /** Borrowed descriptors that go with the reply. */
+  readonly lends?: (backend: Backend, body: T) => readonly number[];
   /** Takes from `descriptors` what it keeps; the rest is closed. Throws Refusal or GuestMemoryError: a non-zero acknowledgement. */
   readonly run?: (backend: Backend, body: T, descriptors: number[]) => void;
 }
@@ -43,6 +46,9 @@ interface Request<T> {
 const none: Body<true> = (raw) => (raw.length === 0 ? true : undefined);
 const number: Body<number> = (raw) => (raw.length === 8 ? u64.get(viewOf(raw), 0) : undefined);
 const set: Body<Features> = (raw) => (raw.length === 8 ? features.get(viewOf(raw), 0) : undefined);
+/** QEMU says that its request has 0 bytes and so sends no UUID: that is no object rather than an error. */
+const uuid: Body<Uint8Array | null> = (raw) =>
+  raw.length === 0 ? null : raw.length === sharedObject.size ? sharedObject.read(raw).uuid : undefined;
 const record =
   <F extends Fields>(layout: Struct<F>): Body<ReturnType<Struct<F>['read']>> =>
   (raw) =>
@@ -68,6 +74,8 @@ const config =
     const fits = room === header.size || (follows === 'perhaps' && room === 0);
     return fits && header.size <= MAX_CONFIG ? header : undefined;
   };
+
+const EMPTY = new Uint8Array(0);
 
 const one = () => [1, 1] as const;
 const perhapsOne = () => [0, 1] as const;
@@ -109,6 +117,8 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
   row(38, 'REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.removeMemory(region) }),
   row(39, 'SET_STATUS',            number, { run: (b, status) => b.setStatus(status) }),
   row(40, 'GET_STATUS',            none,   { answer: (b) => encode(u64, b.status) }),
+  // The descriptor is the whole answer, its absence the refusal.
+  row(41, 'GET_SHARED_OBJECT',     uuid,   { needs: Protocol.SHARED_OBJECT, answer: () => EMPTY, lends: (b, id) => b.sharedObject(id) }),
   row(44, 'GET_SHMEM_CONFIG',      none,   { needs: Protocol.SHMEM, answer: (b) => sharedMemoryConfigOf(b.sharedMemorySize) }),
 ]);
 
@@ -134,7 +144,8 @@ function serve(backend: Backend, request: Request<unknown>, message: Message): v
       'ERR_VHOST_DESCRIPTORS',
       `${request.name} with ${descriptors.length} descriptors`,
     );
-  if (request.answer) backend.reply(message.request, request.answer(backend, body));
+  if (request.answer)
+    backend.reply(message.request, request.answer(backend, body), request.lends?.(backend, body));
   else
     acknowledge(
       backend,

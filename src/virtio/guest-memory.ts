@@ -1,7 +1,7 @@
 /** Guest physical memory: regions mapped from the VMM's descriptors, found by guest or by front-end address. */
 import { closeSync, fstatSync } from 'node:fs';
-import { native, type Region } from '../native.js';
-import { windowAt } from './window.js';
+import { native, type Region, type RegionPiece } from '../native.js';
+import { regionSlices, windowAt } from './window.js';
 
 /** One region as the VMM announces it. Addresses and sizes in bytes, all safe integers. */
 export interface MemoryRegion {
@@ -109,21 +109,23 @@ export class GuestMemory {
     for (const entry of before) entry.mapped?.close();
   }
 
+  /** Where `length` bytes at a guest address lie, in order. Throws GuestMemoryError when any byte is outside. */
+  pieces(guestAddress: number, length: number): RegionPiece[] {
+    if (!isRange(guestAddress, length)) throw outside(guestAddress, length);
+    const pieces: RegionPiece[] = [];
+    for (let done = 0; done < length; done += pieces.at(-1)!.length) {
+      const entry = this.#find(guestAddress + done);
+      if (!entry?.mapped) throw outside(guestAddress, length);
+      const offset = guestAddress + done - entry.guestAddress;
+      pieces.push({ region: entry.mapped, offset, length: Math.min(length - done, entry.size - offset) });
+    }
+    return pieces;
+  }
+
   /** Views of `length` bytes at a guest address, in order. Throws GuestMemoryError when any byte is outside. */
   slices(guestAddress: number, length: number): Uint8Array[] {
-    if (!isRange(guestAddress, length)) throw outside(guestAddress, length);
-    const slices: Uint8Array[] = [];
-    let address = guestAddress;
-    let left = length;
-    while (left > 0) {
-      const entry = this.#find(address);
-      if (!entry?.mapped) throw outside(guestAddress, length);
-      const slice = windowAt(entry.mapped, address - entry.guestAddress, left);
-      slices.push(slice);
-      address += slice.length;
-      left -= slice.length;
-    }
-    return slices;
+    const pieces = this.pieces(guestAddress, length);
+    return pieces.flatMap((piece) => regionSlices(piece.region, piece.offset, piece.length));
   }
 
   /** A copy of `length` bytes. The caller bounds the length. Throws GuestMemoryError. */

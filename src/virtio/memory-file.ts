@@ -33,3 +33,13 @@ export class MemoryFile {
     closeSync(this.fd);
   }
 }
+
+/** Memory that nobody else sees, as a region. Throws. */
+export function privateRegion(name: string, size: number): Region {
+  const fd = native.memoryFile(name, size);
+  try {
+    return new native.Region(fd, 0, size);
+  } finally {
+    closeSync(fd);
+  }
+}

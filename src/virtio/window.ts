@@ -1,5 +1,5 @@
 /** Bytes of a mapped region through its windows. */
-import { native, type Region } from '../native.js';
+import { type LinearMapping, native, type Region, type RegionPiece } from '../native.js';
 
 /** As much of [offset, offset + wanted) as one window holds: everything up to WINDOW_OVERLAP bytes. */
 export function windowAt(region: Region, offset: number, wanted: number): Uint8Array {
@@ -19,6 +19,25 @@ export function regionSlices(region: Region, offset: number, length: number): Ui
     slices.push(windowAt(region, at, offset + length - at));
   }
   return slices;
+}
+
+/** The same pages once more, one after the other. An errno where they cannot be joined: a piece ends inside a page. */
+export function join(pieces: readonly RegionPiece[]): LinearMapping | number {
+  return native.linearMapping(pieces);
+}
+
+/** Copies the first `length` bytes of `from` to the first of `to`, each a list of pieces at least that long. */
+export function copyPieces(from: readonly RegionPiece[], to: readonly RegionPiece[], length: number): void {
+  const sources = from.flatMap((piece) => regionSlices(piece.region, piece.offset, piece.length));
+  const targets = to.flatMap((piece) => regionSlices(piece.region, piece.offset, piece.length));
+  let [source, target] = [sources.shift(), targets.shift()];
+  for (let left = length; left > 0 && source && target; ) {
+    const bytes = Math.min(source.length, target.length, left);
+    target.set(source.subarray(0, bytes));
+    left -= bytes;
+    source = source.length > bytes ? source.subarray(bytes) : sources.shift();
+    target = target.length > bytes ? target.subarray(bytes) : targets.shift();
+  }
 }
 
 /** Copies `length` bytes between two regions. */

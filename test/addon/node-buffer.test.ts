@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { type NodeFile, native, type Region } from '../../src/native.js';
+import { openDescriptors } from './process.js';
 import { bufferRecord, openNull, u32, u64 } from './records.js';
 
+const EBADF = 9;
 const EINVAL = 22;
 const ENOTTY = 25;
 
@@ -60,13 +62,67 @@ describe('addon: node calls on buffers', () => {
     assert.equal(buffer({ type: CAPTURE_MPLANE, memory: MMAP, length: 1 }, { planes: null }), EINVAL);
   });
 
-  it('carries no descriptor', () => {
+  it('carries no descriptor of its own', () => {
     for (const nr of [15, 93]) {
       assert.equal(buffer({ type: CAPTURE, memory: DMABUF }, {}, nr), EINVAL);
       assert.equal(buffer({ type: CAPTURE, memory: 0 }, {}, nr), EINVAL);
       assert.equal(buffer({ type: CAPTURE, memory: MMAP, flags: 0x00800000 }, {}, nr), EINVAL);
+      const descriptors = [fd];
+      assert.equal(buffer({ type: CAPTURE, memory: DMABUF, flags: 0x00800000 }, { descriptors }, nr), EINVAL);
     }
     assert.equal(buffer({ type: CAPTURE, memory: DMABUF }, {}, 9), ENOTTY);
+  });
+
+  it('has one DMABUF a plane', () => {
+    const before = openDescriptors();
+    const closed = native.eventFd();
+    closeSync(closed);
+    const planes = new Uint8Array(3 * 64);
+    for (const nr of [15, 93]) {
+      const single = (descriptors: unknown): number =>
+        buffer({ type: CAPTURE, memory: DMABUF }, { descriptors }, nr);
+      const planar = (descriptors: unknown): number =>
+        buffer({ type: CAPTURE_MPLANE, memory: DMABUF, length: 3 }, { planes, descriptors }, nr);
+      assert.equal(single([fd]), ENOTTY);
+      assert.equal(planar([fd, fd, 0]), ENOTTY);
+      assert.equal(buffer({ type: CAPTURE, memory: MMAP }, { descriptors: 'unread' }, nr), ENOTTY);
+      for (const wrong of [
+        undefined,
+        null,
+        'fd',
+        fd,
+        {},
+        [],
+        [fd, fd],
+        [null],
+        [-1],
+        [0.5],
+        [2 ** 31],
+        [{}],
+      ]) {
+        assert.equal(single(wrong), EINVAL);
+      }
+      for (const wrong of [[fd], [fd, fd], [fd, fd, -1], [-1, fd, fd], [fd, fd, fd, fd], [closed, fd, 'x']]) {
+        assert.equal(planar(wrong), EINVAL);
+      }
+      assert.equal(single([closed]), EBADF);
+      assert.equal(planar([fd, closed, fd]), EBADF);
+      assert.equal(single([2 ** 31 - 1]), EBADF);
+    }
+    assert.equal(openDescriptors(), before);
+  });
+
+  it('may have its DMABUF closed while it is on the lane', async () => {
+    const before = openDescriptors();
+    const own = native.memoryFile('dmabuf', 4096);
+    const record = bufferRecord({ type: CAPTURE, memory: DMABUF, m: 0x1234n });
+    const done = new Promise((resolve) =>
+      file.submit({ kind: 'buffer', nr: 15, buffer: record, descriptors: [own] }, resolve),
+    );
+    closeSync(own);
+    assert.equal(await done, ENOTTY);
+    assert.equal(u64(record, 64), 0n);
+    assert.equal(openDescriptors(), before);
   });
 
   it('lies in open regions', () => {
@@ -129,6 +185,20 @@ describe('addon: node calls on buffers', () => {
     assert.deepEqual([u64(planes, 8), u32(planes, 4)], [0n, 4096]);
     assert.deepEqual([u64(planes, 72), u32(planes, 68)], [0n, 100]);
     assert.equal(u32(planes, 64), 0xaaaaaaaa);
+
+    for (const descriptors of [[fd], [1_000_000]]) {
+      const dmabuf = bufferRecord({ type: CAPTURE, memory: DMABUF, length: 4242, m: 0x1234n });
+      assert.notEqual(run({ kind: 'buffer', nr: 15, buffer: dmabuf, descriptors }), 0);
+      assert.deepEqual([u64(dmabuf, 64), u32(dmabuf, 72), u32(dmabuf, 80)], [0n, 4242, 0]);
+    }
+    const shared = bufferRecord({ type: CAPTURE_MPLANE, memory: DMABUF, length: 2, m: 0x1234n });
+    planes.fill(0xaa);
+    assert.equal(run({ kind: 'buffer', nr: 93, buffer: shared, planes, descriptors: [fd, fd] }), ENOTTY);
+    assert.deepEqual([u64(shared, 64), u32(shared, 80)], [0n, 0]);
+    assert.deepEqual([u64(planes, 8), u64(planes, 72), u32(planes, 4)], [0n, 0n, 0xaaaaaaaa]);
+    const asked = bufferRecord({ type: CAPTURE, memory: DMABUF, m: 0x1234n });
+    assert.equal(run({ kind: 'buffer', nr: 9, buffer: asked }), ENOTTY);
+    assert.equal(u64(asked, 64), 0n);
   });
 
   it('keeps the offset of MMAP: that is data', () => {
@@ -145,7 +215,8 @@ describe('addon: node calls on buffers', () => {
       run({ kind: 'dequeueBuffer', buffer: bufferRecord(fields), ...rest });
     assert.equal(dequeue({ type: CAPTURE, memory: MMAP }), ENOTTY);
     assert.equal(dequeue({ type: CAPTURE, memory: USERPTR }), ENOTTY);
-    assert.equal(dequeue({ type: CAPTURE, memory: DMABUF }), EINVAL);
+    assert.equal(dequeue({ type: CAPTURE, memory: DMABUF }), ENOTTY);
+    assert.equal(dequeue({ type: CAPTURE, memory: 3 }), EINVAL);
     assert.equal(dequeue({ type: CAPTURE_MPLANE, memory: MMAP, length: 1 }), EINVAL);
     assert.equal(
       dequeue({ type: CAPTURE_MPLANE, memory: MMAP, length: 3 }, { planes: new Uint8Array(192) }),

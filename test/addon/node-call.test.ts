@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { closeSync } from 'node:fs';
+import { closeSync, readFileSync } from 'node:fs';
 import { type NodeFile, native, type Region } from '../../src/native.js';
 import { openNull } from './records.js';
 
 const EBADF = 9;
+const EAGAIN = 11;
 const EINVAL = 22;
 const ENOTTY = 25;
+const S_HW_FREQ_SEEK = 82;
 
 describe('addon: node calls', () => {
   let file: NodeFile;
@@ -126,7 +128,7 @@ describe('addon: node calls', () => {
         const size = name === undefined ? 8 : layout[`size ${name}`]!;
         // A size that is wrong is refused before the kernel is asked, a number that is not in the list before that.
         const listed = ioctl(nr, new Uint8Array(size + 1)) === EINVAL;
-        assert.equal(ioctl(nr, new Uint8Array(size)), ENOTTY, name);
+        assert.equal(ioctl(nr, new Uint8Array(size)), nr === S_HW_FREQ_SEEK ? EAGAIN : ENOTTY, name);
         if (listed) passed.push(nr);
       }
       // biome-ignore format: a list
@@ -135,6 +137,22 @@ describe('addon: node calls', () => {
         54, 55, 56, 57, 58, 59, 60, 63, 64, 65, 66, 69, 74, 75, 76, 77, 78, 82, 87, 88, 90, 91, 92, 94, 95, 96, 97, 98,
         99, 100, 101, 103, 104,
       ]);
+    });
+
+    it('seeks on the lane only, and leaves the file non-blocking', async () => {
+      const own = native.eventFd();
+      const seeker = new native.NodeFile(() => undefined);
+      const call = { kind: 'ioctl', nr: S_HW_FREQ_SEEK, payload: new Uint8Array(48) } as const;
+      const isNonBlocking = () =>
+        (Number.parseInt(/flags:\s+(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${own}`, 'latin1'))![1]!, 8) &
+          0o4000) !==
+        0;
+      assert.equal(await new Promise((resolve) => seeker.open(own, resolve)), 0);
+      assert.equal(seeker.run(call), EAGAIN);
+      assert.equal(await new Promise((resolve) => seeker.submit(call, resolve)), ENOTTY);
+      assert.ok(isNonBlocking());
+      await new Promise<void>((resolve) => seeker.close(resolve));
+      closeSync(own);
     });
 
     it('passes no overlay: that has pointers', () => {

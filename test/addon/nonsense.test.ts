@@ -4,8 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import { type NodeFile, native } from '../../src/native.js';
-import { eventually, openDescriptors, threads } from './process.js';
+import { type LinearMapping, type NodeFile, native } from '../../src/native.js';
+import { eventually, mappingsOf, openDescriptors, threads } from './process.js';
+import { edidRecord } from './records.js';
 
 const SEED = Number(process.env.VMB_SEED ?? Date.now() % 1_000_000);
 const NODE = process.env.VMB_TEST_NODE ?? '/dev/null';
@@ -28,10 +29,23 @@ const memory = native.memoryFile('nonsense', 1 << 20);
 const region = new native.Region(memory, 0, 1 << 20);
 const closedRegion = new native.Region(memory, 0, 4096);
 closedRegion.close();
+const linear = native.linearMapping([{ region, offset: 4096, length: 65536 }]) as LinearMapping;
+const closedLinear = native.linearMapping([{ region, offset: 0, length: 4096 }]) as LinearMapping;
+closedLinear.close();
 const detached = new Uint8Array(88);
 structuredClone(detached.buffer, { transfer: [detached.buffer] });
 
-const kinds = ['ioctl', 'buffer', 'dequeueBuffer', 'dequeueEvent', 'controls', 'map', 'watch', 'nonsense'];
+const kinds = [
+  'ioctl',
+  'buffer',
+  'dequeueBuffer',
+  'dequeueEvent',
+  'controls',
+  'edid',
+  'map',
+  'watch',
+  'nonsense',
+];
 const sizes = [0, 1, 4, 8, 20, 32, 40, 64, 88, 104, 128, 136, 204, 208, 256, 512, 2072, 20480];
 
 function bytes(): Uint8Array {
@@ -87,6 +101,8 @@ function anything(depth = 0): unknown {
       return pick([
         region,
         closedRegion,
+        linear,
+        closedLinear,
         detached,
         Symbol.iterator,
         new Float64Array(11),
@@ -110,12 +126,19 @@ function anything(depth = 0): unknown {
 function call(): object {
   const count = random(4);
   const fields: Record<string, () => unknown> = {
-    nr: () => pick([9, 15, 93, 71, 72, 73, random(110)]),
+    nr: () => pick([9, 15, 93, 71, 72, 73, 40, 41, random(110)]),
     payload: () => bytes(),
     buffer: () => record(),
     planes: () => pick([undefined, new Uint8Array(64 * random(10))]),
     memory: () =>
-      Array.from({ length: random(4) }, () => ({ region, offset: random(1 << 20), length: random(1 << 16) })),
+      Array.from({ length: random(4) }, () => ({
+        region: pick([region, region, linear, closedLinear]),
+        offset: random(1 << 20),
+        length: random(1 << 16),
+      })),
+    descriptors: () => Array.from({ length: random(4) }, () => pick([memory, memory, -1, 1_000_000])),
+    edid: () => edidRecord(pick([count, random(300), 2 ** 32 - 1]), random(3)),
+    blocks: () => new Uint8Array(128 * count),
     event: () => new Uint8Array(136),
     controls: () => controls(count),
     array: () => new Uint8Array(20 * count),
@@ -134,6 +157,7 @@ function call(): object {
 
 describe(`addon: nonsense (seed ${SEED})`, () => {
   after(() => {
+    linear.close();
     region.close();
     closeSync(memory);
   });
@@ -203,12 +227,36 @@ describe(`addon: nonsense (seed ${SEED})`, () => {
     assert.equal(openDescriptors(), before);
   });
 
+  it('in pieces', async () => {
+    const mappings = () => mappingsOf('memfd:nonsense');
+    const before = mappings();
+    const piece = (): unknown => {
+      if (random(10) === 0) return anything();
+      const length = pick([1, 100, 4096, 8192, random(1 << 16)]);
+      return { region, offset: random(256) * 4096 + pick([0, 0, 0, random(4096)]), length };
+    };
+    for (let round = 0; round < 20_000; round++) {
+      const pieces = random(10) === 0 ? anything() : Array.from({ length: random(6) }, piece);
+      let made: LinearMapping | number;
+      try {
+        made = native.linearMapping(pieces as never);
+      } catch (error) {
+        assert.ok(error instanceof TypeError && !Array.isArray(pieces), String(error));
+        continue;
+      }
+      if (typeof made === 'number') assert.equal(made, 22);
+      else made.close();
+    }
+    assert.ok(await eventually(() => mappings() === before));
+  });
+
   it('in receivers', () => {
     const methods = [native.Region, native.FdPoller, native.NodeFile].flatMap((type) =>
       Object.getOwnPropertyNames(type.prototype)
         .filter((name) => name !== 'constructor')
         .map((name) => (type.prototype as unknown as Record<string, (...rest: unknown[]) => unknown>)[name]!),
     );
+    methods.push(linear.close as (typeof methods)[number]);
     const objects = [
       native.NodeFile.prototype,
       {},

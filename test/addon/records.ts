@@ -39,6 +39,15 @@ export function control(size: number, value = 0n): Uint8Array<ArrayBuffer> {
   return new Uint8Array(view.buffer);
 }
 
+/** struct v4l2_edid. */
+export function edidRecord(blocks: number, startBlock = 0): Uint8Array<ArrayBuffer> {
+  const view = new DataView(new ArrayBuffer(40));
+  view.setUint32(4, startBlock, true);
+  view.setUint32(8, blocks, true);
+  view.setBigUint64(32, 0x1122334455667788n, true);
+  return new Uint8Array(view.buffer);
+}
+
 export const u32 = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 export const u64 = (bytes: Uint8Array, at: number): bigint =>

@@ -72,7 +72,9 @@ class Rig {
     const neighbour = join(this.#folder, 'neighbour.sock');
     const pairs = this.nodes.map((device, node) => ({ device, socket: { path: this.socket(node) } }));
     pairs.push({ device: this.nodes[0]!, socket: { path: neighbour } });
-    const options = { pairs, sharedMemorySize: SHM_SIZE, mmap: 'auto', frontend: 'auto', memSlots: true };
+    const off = { objects: false, sharedPages: false, errorEvents: false };
+    const vmm = { sharedMemorySize: SHM_SIZE, mmap: 'auto', frontend: 'auto', memSlots: true };
+    const options = { pairs, ...vmm, ...off };
     this.#decoys = await this.#openDecoys();
     this.daemon = await DaemonProcess.start(options, this.#decoys);
     const frontEnd = await FrontEnd.connect(neighbour);

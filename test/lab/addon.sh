@@ -4,21 +4,9 @@
 # gives the second kind to the machine's programs in VMB_ADDON.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
+. "$lab_scripts/inside.sh"
 
 own=$checkout/build/Release/virtio_media_bridge.node
-
-# Runs a script in the lab's root file system: /checkout is the checkout and /mnt the folder $1. The mount namespace
-# is its own, so that nothing stays mounted however it ends.
-inside() {
-  # shellcheck disable=SC2016
-  unshare --mount -- bash -euc '
-    mount --bind "$2" "$1/checkout"
-    mount --bind "$3" "$1/mnt"
-    mount -t proc proc "$1/proc"
-    mount --bind /dev "$1/dev"
-    exec chroot "$1" env -i PATH=/usr/bin:/bin HOME=/tmp JOBS=max sh -euc "$4"
-  ' bash "$lab/rootfs" "$checkout" "$1" "$2"
-}
 
 loads() {
   [ -e "$1" ] || return

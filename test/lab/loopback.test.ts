@@ -7,10 +7,10 @@ import type { MmapMode } from '../../src/media/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
 import { eventually, mappingsOf } from '../addon/process.js';
+import { type AnyQueue, HostQueue, start } from './host-queue.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { NativeNode } from './native-node.js';
-import { type AnyQueue, NativeQueue, start } from './native-queue.js';
 import { GuestQueue } from './queue.js';
 import { errnoOf, onStage, type Stage } from './stage.js';
 
@@ -51,7 +51,7 @@ class Writer {
   static async open(path: string): Promise<Writer> {
     const fd = openSync(path, constants.O_RDWR);
     const node = await NativeNode.open(fd);
-    await new NativeQueue(node, VIDEO_OUTPUT).setFormat('YUYV', WIDTH, HEIGHT);
+    await new HostQueue(node, VIDEO_OUTPUT).setFormat('YUYV', WIDTH, HEIGHT);
     return new Writer(fd, node);
   }
 
@@ -114,7 +114,7 @@ describe('lab: v4l2loopback', function () {
   };
   /** Buffers cannot be had by anybody else while they are mapped, and a mapping goes some time after its region. */
   const natively = async <T>(type: number, play: (queue: AnyQueue) => Promise<T>): Promise<T> => {
-    const result = await NativeNode.with(path, (node) => play(new NativeQueue(node, type)));
+    const result = await NativeNode.with(path, (node) => play(new HostQueue(node, type)));
     assert.ok(await eventually(() => mappingsOf(path) === 0));
     return result;
   };
@@ -162,7 +162,7 @@ describe('lab: v4l2loopback', function () {
     await output.setFormat('YUYV', WIDTH, HEIGHT);
     await output.request(BUFFERS);
     await NativeNode.with(path, async (node) => {
-      const input = new NativeQueue(node, VIDEO_CAPTURE);
+      const input = new HostQueue(node, VIDEO_CAPTURE);
       await input.request(BUFFERS);
       for (const queue of [output, input])
         for (let index = 0; index < BUFFERS; index++) await queue.map(index);

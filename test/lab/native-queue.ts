@@ -1,130 +1,134 @@
-/** A buffer queue as a host's program has it, without the bridge, with the same verbs as a guest's: queue.ts. */
+/** A buffer queue used as a host's program uses it, without the bridge, its memory brought along: USERPTR or DMABUF. */
 import assert from 'node:assert/strict';
-import { type BufferAnswer, isMultiplanar, readBuffer } from '../../src/client/buffer-ioctls.js';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isMultiplanar } from '../../src/client/buffer-ioctls.js';
 import { type ImageFormat, readImageFormat } from '../../src/client/image-format.js';
 import { encoded } from '../../src/client/record.js';
-import type { NodeCall, Region } from '../../src/native.js';
+import type { PlaneMemory } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import {
   buffer as bufferRecord,
+  exportBuffer,
   Memory,
   plane as planeRecord,
-  requestBuffers,
   VIDEO_MAX_PLANES,
 } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { u64 } from '../addon/records.js';
 import type { NativeNode } from './native-node.js';
-import { formatRequest, type GuestQueue } from './queue.js';
+import { formatRequest } from './queue.js';
 
-/** What a test can do to either. */
-export type AnyQueue = Pick<
-  GuestQueue,
-  'type' | 'setFormat' | 'ioctl' | 'format' | 'map' | 'view' | 'on' | 'off' | 'release'
-> & {
-  request(count: number): Promise<{ count: number }>;
-  queue(index: number, more?: Partial<BufferAnswer['buffer']>): Promise<BufferAnswer>;
-  next(): Promise<BufferAnswer>;
-};
+const EAGAIN = 11;
 
-export class NativeQueue implements AnyQueue {
+/** What the planes of a buffer lie in. */
+export interface Brought {
+  readonly memory?: readonly PlaneMemory[];
+  readonly descriptors?: readonly number[];
+}
+
+export interface Answer {
+  readonly errno: number;
+  readonly buffer: Buffer;
+  readonly planes: Buffer | undefined;
+}
+
+export interface Frame {
+  readonly index: number;
+  /** Where the picture is in each plane. */
+  readonly spans: readonly { start: number; end: number }[];
+}
+
+export class NativeQueue {
   format!: ImageFormat;
-  readonly #regions = new Map<number, Region[]>();
 
   constructor(
     readonly node: NativeNode,
     readonly type: number,
+    readonly memory: number,
   ) {}
 
-  async setFormat(fourcc: string, width: number, height: number): Promise<void> {
-    const payload = await this.ioctl(Ioctl.S_FMT, formatRequest(this.type, fourcc, width, height));
+  setFormat(fourcc: string, width: number, height: number): void {
+    const { errno, payload } = this.node.ioctl(Ioctl.S_FMT, formatRequest(this.type, fourcc, width, height));
+    assert.equal(errno, 0, 'S_FMT');
     this.format = readImageFormat(payload, isMultiplanar(this.type));
+    assert.equal(this.format.fourcc, fourcc);
   }
 
-  async ioctl(nr: number, request: Uint8Array): Promise<Buffer> {
-    const { errno, payload } = this.node.ioctl(nr, request);
-    assert.equal(errno, 0, `ioctl ${nr}`);
-    return payload;
+  get sizes(): number[] {
+    return this.format.planes.map(({ sizeimage }) => sizeimage);
   }
 
-  async request(count: number): Promise<{ count: number }> {
-    return this.node.call(Ioctl.REQBUFS, requestBuffers, { count, type: this.type, memory: Memory.MMAP });
+  request(count: number): void {
+    assert.equal(this.node.request(count, this.type, this.memory), 0, 'REQBUFS');
   }
 
-  async map(index: number): Promise<void> {
-    const { buffer, planes } = this.#run(Ioctl.QUERYBUF, { index });
-    const parts = isMultiplanar(this.type) ? planes.slice(0, buffer.length) : [buffer];
-    const regions = parts.map(({ m, length }) => {
-      const call: NodeCall & { kind: 'map' } = {
-        kind: 'map',
-        offset: Buffer.from(m).readUInt32LE(),
-        length,
-      };
-      assert.equal(this.node.run(call), 0, 'mmap');
-      return call.region!;
-    });
-    this.#regions.set(index, regions);
+  /** QBUF, PREPARE_BUF or QUERYBUF. */
+  ask(nr: number, index: number, brought: Brought = {}): Answer {
+    const planar = isMultiplanar(this.type);
+    const planes = planar ? Buffer.concat(this.sizes.map(() => encoded(planeRecord, {}))) : undefined;
+    const length = planar ? this.sizes.length : 0;
+    const m = Buffer.alloc(8, 0xee);
+    const record = encoded(bufferRecord, { index, type: this.type, memory: this.memory, length, m });
+    const call = { kind: 'buffer', nr, buffer: record, ...(planes && { planes }), ...brought } as const;
+    return { errno: this.node.run(call), buffer: record, planes };
   }
 
-  view(index: number): Uint8Array[] {
-    return this.#regions.get(index)!.map(({ windows }) => new Uint8Array(windows[0]!));
+  queue(index: number, brought: Brought): void {
+    const answer = this.ask(Ioctl.QBUF, index, brought);
+    assert.equal(answer.errno, 0, 'QBUF');
+    assertScrubbed(answer);
   }
 
-  async queue(index: number, more: Partial<BufferAnswer['buffer']> = {}): Promise<BufferAnswer> {
-    return this.#run(Ioctl.QBUF, { index, ...more });
+  on(): void {
+    this.stream(Ioctl.STREAMON);
   }
 
-  async next(): Promise<BufferAnswer> {
-    const answer = this.#record({});
-    const came = () => this.node.run({ kind: 'dequeueBuffer', ...answer }) === 0;
-    assert.ok(await eventually(came, 5000), 'no frame came natively');
-    return readBuffer(Buffer.concat([answer.buffer, answer.planes ?? Buffer.alloc(0)]));
+  off(): void {
+    this.stream(Ioctl.STREAMOFF);
   }
 
-  async on(): Promise<void> {
-    this.#stream(Ioctl.STREAMON);
+  private stream(nr: number): void {
+    const payload = Buffer.alloc(4);
+    payload.writeUInt32LE(this.type);
+    assert.equal(this.node.ioctl(nr, payload).errno, 0);
   }
 
-  async off(): Promise<void> {
-    this.#stream(Ioctl.STREAMOFF);
+  /** DQBUF, as soon as there is a frame. */
+  async next(): Promise<Frame> {
+    for (let tries = 0; tries < 600; tries++) {
+      const planes = isMultiplanar(this.type) ? Buffer.alloc(64 * VIDEO_MAX_PLANES) : undefined;
+      const length = planes ? VIDEO_MAX_PLANES : 0;
+      const record = encoded(bufferRecord, { type: this.type, memory: this.memory, length });
+      const call = { kind: 'dequeueBuffer', buffer: record, ...(planes && { planes }) } as const;
+      const errno = this.node.run(call);
+      if (errno === 0) {
+        assertScrubbed({ errno, buffer: record, planes });
+        const { index, bytesused } = bufferRecord.read(record);
+        const spans = this.sizes.map((_, i) => {
+          if (!planes) return { start: 0, end: bytesused };
+          const plane = planeRecord.read(planes, 64 * i);
+          return { start: plane.dataOffset, end: plane.bytesused };
+        });
+        return { index, spans };
+      }
+      assert.equal(errno, EAGAIN, 'DQBUF');
+      await sleep(10);
+    }
+    assert.fail('no frame came');
   }
 
-  /** A mapping pins the open file, and goes some time after its region. */
-  async release(): Promise<void> {
-    for (const region of [...this.#regions.values()].flat()) region.close();
-    this.#regions.clear();
-    assert.equal(this.node.request(0, this.type), 0);
-  }
-
-  #stream(nr: number): void {
-    const type = Buffer.alloc(4);
-    type.writeUInt32LE(this.type);
-    assert.equal(this.node.ioctl(nr, type).errno, 0, `ioctl ${nr}`);
-  }
-
-  #run(nr: number, fields: Partial<BufferAnswer['buffer']>): BufferAnswer {
-    const record = this.#record(fields);
-    assert.equal(this.node.run({ kind: 'buffer', nr, ...record }), 0, `ioctl ${nr}`);
-    return readBuffer(Buffer.concat([record.buffer, record.planes ?? Buffer.alloc(0)]));
-  }
-
-  #record(fields: Partial<BufferAnswer['buffer']>): { buffer: Buffer; planes?: Buffer } {
-    const { type } = this;
-    const known = this.format?.planes.length ?? VIDEO_MAX_PLANES;
-    const length = isMultiplanar(type) ? known : 0;
-    const buffer = encoded(bufferRecord, { type, memory: Memory.MMAP, length, ...fields });
-    return isMultiplanar(type) ? { buffer, planes: Buffer.alloc(length * planeRecord.size) } : { buffer };
+  /** EXPBUF: a descriptor a plane, the caller's. */
+  export(index: number): number[] {
+    return this.sizes.map(
+      (_, plane) =>
+        this.node.call(Ioctl.EXPBUF, exportBuffer, { type: this.type, index, plane, flags: 2 }).fd,
+    );
   }
 }
 
-/** REQBUFS, map and queue all that was granted, each as `fill` says, STREAMON; how many there are. */
-export async function start(
-  queue: AnyQueue,
-  count: number,
-  fill: (index: number) => Partial<BufferAnswer['buffer']> = () => ({}),
-): Promise<number> {
-  const granted = (await queue.request(count)).count;
-  for (let index = 0; index < granted; index++) await queue.map(index);
-  for (let index = 0; index < granted; index++) await queue.queue(index, fill(index));
-  await queue.on();
-  return granted;
+/** Neither a pointer nor a descriptor of ours came out. */
+export function assertScrubbed({ buffer, planes }: Answer): void {
+  const { memory } = bufferRecord.read(buffer);
+  assert.ok(memory === Memory.USERPTR || memory === Memory.DMABUF);
+  assert.equal(u64(buffer, 64), 0n);
+  for (let at = 0; at < (planes?.length ?? 0); at += 64) assert.equal(u64(planes!, at + 8), 0n);
 }

@@ -7,10 +7,10 @@ import type { MmapMode } from '../../src/media/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';
 import { mappingsOf } from '../addon/process.js';
+import { type AnyQueue, HostQueue, start } from './host-queue.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { NativeNode } from './native-node.js';
-import { type AnyQueue, NativeQueue, start } from './native-queue.js';
 import { GuestQueue } from './queue.js';
 import { onStage } from './stage.js';
 import { VividControl } from './vivid.js';
@@ -246,7 +246,7 @@ describe('lab: node kinds', function () {
     for (const { name, mmap, dialect } of ways)
       it(`${kind.name}, ${name}: as natively, in order`, async () => {
         const path = nodeNamed(kind.node);
-        const own = await NativeNode.with(path, (node) => play(kind, new NativeQueue(node, kind.type)));
+        const own = await NativeNode.with(path, (node) => play(kind, new HostQueue(node, kind.type)));
         await kind.judge?.(own.frames);
         await onStage(path, { frontEnd: { dialect }, serve: { mmap } }, async ({ driver, frontEnd }) => {
           const { frames, told, buffers } = await play(

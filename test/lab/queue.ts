@@ -46,6 +46,8 @@ export class GuestQueue {
   readonly mappings = new Map<number, Mapping[]>();
   /** Events of other kinds and queues that off() met. */
   readonly kept: MediaEvent[] = [];
+  /** V4L2_MEMORY_*. */
+  readonly memory: number = Memory.MMAP;
   #last: { sequence: number; time: number } | undefined;
 
   constructor(
@@ -72,12 +74,12 @@ export class GuestQueue {
     return this.driver.ioctl(this.session, nr, payload);
   }
 
-  request(count: number, memory: number = Memory.MMAP) {
+  request(count: number, memory: number = this.memory) {
     const { type } = this;
     return this.driver.call(this.session, Ioctl.REQBUFS, requestBuffers, { count, type, memory });
   }
 
-  create(count: number, format = this.formatBytes, memory: number = Memory.MMAP) {
+  create(count: number, format = this.formatBytes, memory: number = this.memory) {
     return this.driver.call(this.session, Ioctl.CREATE_BUFS, createBuffers, { count, memory, format });
   }
 
@@ -94,7 +96,7 @@ export class GuestQueue {
   }
 
   buffer(nr: number, index: number, more: Partial<BufferRequest['buffer']> = {}): Promise<BufferAnswer> {
-    const buffer = { index, type: this.type, memory: Memory.MMAP, ...more };
+    const buffer = { index, type: this.type, memory: this.memory, ...more };
     const planes = isMultiplanar(this.type) ? { planes: this.format.planes.map(() => ({})) } : {};
     return bufferIoctl(this.driver, this.session, nr, { buffer, ...planes });
   }
@@ -179,7 +181,7 @@ export class GuestQueue {
   /** What must be true of every frame. */
   verify({ buffer, planes }: DqbufEvent): void {
     assert.equal(buffer.type, this.type);
-    assert.equal(buffer.memory, Memory.MMAP);
+    assert.equal(buffer.memory, this.memory);
     assert.equal(Buffer.from(buffer.m).readBigUInt64LE(), 0n, 'a pointer or offset in an event');
     assert.equal(buffer.requestFd, 0);
     assert.equal(buffer.reserved2, 0);

@@ -31,6 +31,9 @@ export class Stage {
       mmap: 'auto',
       frontend: 'auto',
       memSlots: false,
+      objects: false,
+      sharedPages: false,
+      errorEvents: false,
       ...options.serve,
     });
   }

@@ -3,7 +3,7 @@
 set -uo pipefail
 cd /checkout || exit 1
 status=0
-for part in "${@:-device lab vmm}"; do
+for part in "${@:-device lab vmm preload}"; do
   for folder in $part; do
     printf '\n-- %s (in the lab)\n' "$folder"
     # A camera of one plane and one of several; test/lab and test/vmm load what they want themselves.

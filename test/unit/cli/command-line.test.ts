@@ -65,7 +65,8 @@ describe('command line', function () {
     assert.equal(status, 0);
     const options = [
       ...['device', 'socket-path', 'device-fd', 'fd', 'shm-size', 'no-shm', 'mmap', 'frontend'],
-      ...['mem-slots', 'log-level', 'log-format', 'print-capabilities'],
+      ...['mem-slots', 'objects', 'shared-pages', 'error-events'],
+      ...['log-level', 'log-format', 'print-capabilities'],
     ];
     for (const option of options) assert.match(stdout, new RegExp(`^ +--${option} `, 'm'));
     assert.doesNotMatch(stdout, /verbosity/);

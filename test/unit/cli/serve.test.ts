@@ -13,7 +13,14 @@ import type { ServeOptions } from '../../../src/daemon.js';
 import { log } from '../../../src/log.js';
 
 /** What yargs makes of no option at all. */
-const defaults: ServeArguments = { mmap: 'auto', frontend: 'auto', 'mem-slots': false };
+const defaults: ServeArguments = {
+  mmap: 'auto',
+  frontend: 'auto',
+  'mem-slots': false,
+  objects: false,
+  'shared-pages': false,
+  'error-events': false,
+};
 const one = { device: ['/dev/video0'], 'socket-path': ['/run/a.sock'] };
 
 const usage = (message: RegExp) => ({ code: 'ERR_USAGE', message });
@@ -26,6 +33,9 @@ describe('cli/serve options', () => {
       mmap: 'auto',
       frontend: 'auto',
       memSlots: false,
+      objects: false,
+      sharedPages: false,
+      errorEvents: false,
     });
   });
 
@@ -34,6 +44,25 @@ describe('cli/serve options', () => {
     const { sharedMemorySize: size, mmap, frontend, memSlots } = serveOptions(given, []);
     assert.deepEqual([size, mmap, frontend, memSlots], [256 * 2 ** 20, 'direct', 'qemu', true]);
     assert.equal(serveOptions({ ...defaults, ...one, 'no-shm': true }, []).sharedMemorySize, 0);
+  });
+
+  for (const [flag, name] of [
+    ['objects', 'objects'],
+    ['shared-pages', 'sharedPages'],
+    ['error-events', 'errorEvents'],
+  ] as const)
+    it(`turns on what --${flag} names, and nothing else`, () => {
+      const { objects, sharedPages, errorEvents } = serveOptions({ ...defaults, ...one, [flag]: true }, []);
+      const off = { objects: false, sharedPages: false, errorEvents: false };
+      assert.deepEqual({ objects, sharedPages, errorEvents }, { ...off, [name]: true });
+    });
+
+  it('refuses a switch that is given twice', () => {
+    for (const flag of ['objects', 'shared-pages', 'error-events'])
+      assert.throws(
+        () => serveOptions({ ...defaults, ...one, [flag]: [true, true] }, []),
+        usage(new RegExp(`--${flag} is given twice`)),
+      );
   });
 
   it('pairs devices and sockets in order', () => {

@@ -1,6 +1,6 @@
 /** A media device over a fake node and a fake VMM; its rings and its guest memory are real. */
 import assert from 'node:assert/strict';
-import { MediaDevice } from '../../../src/media/device.js';
+import { MediaDevice, type MediaDeviceOptions } from '../../../src/media/device.js';
 import type { GuestMemory } from '../../../src/virtio/guest-memory.js';
 import type { Queue } from '../../../src/virtio/queue.js';
 import { Bench as Ring } from '../virtio/bench.js';
@@ -60,9 +60,13 @@ export class DeviceBench {
   #seen = 0;
   #connected = false;
 
-  constructor(mmap: 'auto' | 'arena' | 'direct' = 'auto', transport = new FakeTransport()) {
+  constructor(
+    mmap: 'auto' | 'arena' | 'direct' = 'auto',
+    transport = new FakeTransport(),
+    more: Partial<MediaDeviceOptions> = {},
+  ) {
     this.transport = transport;
-    const options = { sharedMemorySize: transport.size, mmap };
+    const options = { sharedMemorySize: transport.size, mmap, ...more };
     this.device = new MediaDevice(this.node.host, description, options);
   }
 

@@ -136,4 +136,73 @@ describe('deadline', () => {
     await late(90, Buffer.concat([u32(3, 7, 0), Buffer.alloc(20)]), 8);
     assert.equal(file.asked(91).length, 1, 'UNSUBSCRIBE_EVENT');
   });
+
+  describe('a QBUF that ends too late', () => {
+    let session: number;
+    const start = async () => {
+      bench.start();
+      session = await bench.open();
+      assert.equal((await bench.ioctl(session, 8, u32(3, 1, 1, 0, 0))).status, 0);
+      assert.equal((await bench.ioctl(session, 15, buffer(0))).status, 0);
+      assert.equal((await bench.tell(session, 18, u32(1))).status, 0);
+      const release = bench.node.hold();
+      const head = bench.offer(Buffer.concat([u32(3, 0, session, 15), buffer(1)]), 96);
+      pass(4000);
+      await turns();
+      assert.equal(bench.answered(head)?.status, ETIMEDOUT);
+      release();
+      await turns();
+      bench.takeEvents();
+    };
+    const frames = async (count: number) => {
+      for (let n = 0; n < count; n++) bench.node.file.frame();
+      await turns();
+      return bench.takeEvents().map((event) => event.readUInt32LE(8));
+    };
+
+    it('is no frame for a guest that believes it has the buffer; the next QBUF is one again', async () => {
+      await start();
+      assert.deepEqual(await frames(2), [0]);
+      assert.equal((await bench.ioctl(session, 15, buffer(1))).status, 0);
+      assert.deepEqual(await frames(1), [1]);
+    });
+
+    it('and is tried again: it was done', async () => {
+      await start();
+      assert.equal((await bench.ioctl(session, 15, buffer(1))).status, 0);
+      assert.deepEqual(await frames(2), [0, 1]);
+    });
+
+    it('with pages of the guest: the driver gives everything back, for the pages are the guest’s again', async () => {
+      bench.close();
+      bench = new DeviceBench('auto', undefined, { sharedPages: true });
+      bench.start();
+      session = await bench.open();
+      const [USERPTR, PAGES] = [2, 0x10_0000];
+      assert.equal((await bench.ioctl(session, 8, u32(3, 1, USERPTR, 0, 0))).status, 0);
+      const given = (index: number) => {
+        const record = buffer(index);
+        record.writeUInt32LE(USERPTR, 60);
+        record.writeUInt32LE(1000, 72);
+        const entry = u32(bench.commands.put(PAGES + 4096 * index, Buffer.alloc(1000)), 0, 1000, 0);
+        return Buffer.concat([u32(3, 0, session, 15), record, entry]);
+      };
+      assert.equal((await bench.command(given(0), 96)).status, 0);
+      assert.equal((await bench.tell(session, 18, u32(1))).status, 0);
+      const release = bench.node.hold();
+      const head = bench.offer(given(1), 96);
+      pass(4000);
+      await turns();
+      assert.equal(bench.answered(head)?.status, ETIMEDOUT);
+      assert.equal(bench.node.file.asked(19).length, 0);
+      release();
+      await turns(20);
+      assert.equal(bench.node.file.asked(19).length, 1, 'STREAMOFF');
+      const ERROR = 0x40;
+      const events = bench
+        .takeEvents()
+        .map((event) => [event.readUInt32LE(8), event.readUInt32LE(20) & ERROR]);
+      assert.deepEqual(events, [[0, ERROR]]);
+    });
+  });
 });

@@ -1,5 +1,5 @@
 /** A fake: a VMM's end of SHM region 0 that keeps what it was asked, and answers when the test says so. */
-import type { SharedMemoryTransport } from '../../../src/media/transport.js';
+import type { ObjectTransport, SharedMemoryTransport } from '../../../src/media/transport.js';
 
 export interface Asked {
   readonly what: 'map' | 'unmap';
@@ -10,8 +10,10 @@ export interface Asked {
   readonly length: number;
 }
 
-export class FakeTransport implements SharedMemoryTransport {
+export class FakeTransport implements SharedMemoryTransport, ObjectTransport {
   readonly asked: Asked[] = [];
+  /** Objects that the VMM knows, in hexadecimal. */
+  readonly objects: string[] = [];
   readonly #waiting: ((errno: number) => void)[] = [];
   /** The errno of every answer, given in the next turn; null: the test answers. */
   errno: number | null = 0;
@@ -28,6 +30,15 @@ export class FakeTransport implements SharedMemoryTransport {
 
   unmap(offset: number, length: number, done: (errno: number) => void): void {
     this.#take({ what: 'unmap', offset, length }, done);
+  }
+
+  addObject(uuid: Uint8Array): void {
+    this.objects.push(Buffer.from(uuid).toString('hex'));
+  }
+
+  removeObject(uuid: Uint8Array): void {
+    const at = this.objects.indexOf(Buffer.from(uuid).toString('hex'));
+    if (at >= 0) this.objects.splice(at, 1);
   }
 
   /** Requests without an answer. */

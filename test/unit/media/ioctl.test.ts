@@ -28,9 +28,9 @@ const offered: readonly (readonly [number, number, 'r' | 'w' | 'wr'])[] = [
   [95, 64, 'wr'],
   [103, 232, 'wr'],
 ];
-/** QUERYCAP, EXPBUF, DQBUF, G/S_JPEGCOMP, priorities, LOG_STATUS, DBG, FBUF, OVERLAY, DQEVENT, REMOVE_BUFS, private. */
+/** QUERYCAP, EXPBUF (no objects are offered), DQBUF, G/S_JPEGCOMP, priorities, LOG_STATUS, DBG, FBUF, OVERLAY, DQEVENT, private. */
 const unsupported = [
-  0, 1, 3, 6, 7, 10, 11, 14, 16, 17, 61, 62, 67, 68, 70, 79, 80, 81, 89, 102, 104, 192, 255,
+  0, 1, 3, 6, 7, 10, 11, 14, 16, 17, 61, 62, 67, 68, 70, 79, 80, 81, 89, 102, 105, 192, 255,
 ];
 
 describe('ioctl', () => {

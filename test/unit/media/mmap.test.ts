@@ -1,7 +1,10 @@
 /** V4L2_MEMORY_MMAP: what crosses between a guest's record and the host's, field by field, as bytes. */
 import assert from 'node:assert/strict';
-import { BufferQueue, type HeldBuffer } from '../../../src/media/buffers.js';
-import { attach, copyFrame, hostMemory, received, restore } from '../../../src/media/memory/mmap.js';
+import { type HostBuffer, received as receivedIn } from '../../../src/media/buffer-record.js';
+import { BufferQueue, backings, type HeldBuffer, type HeldPlane } from '../../../src/media/buffers.js';
+import { mmap } from '../../../src/media/memory/mmap.js';
+import type { BufferCall } from '../../../src/media/memory-type.js';
+import type { Session } from '../../../src/media/session.js';
 import { SharedMemory } from '../../../src/media/shared-memory.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { FakeTransport } from './fake-transport.js';
@@ -66,6 +69,43 @@ const GREEDY = record({
   requestFd: '03000000',
   pad84: ff(4),
 });
+const QBUF = 15;
+const NOTHING = Buffer.alloc(0);
+/** Of a session the memory type looks only at the shared memory. */
+const sessionOf = (shared: SharedMemory) => ({ context: { shared } }) as unknown as Session;
+
+function call(
+  queue: BufferQueue,
+  held: HeldBuffer,
+  guest: Buffer,
+  planes: Buffer,
+  shared: SharedMemory,
+): BufferCall {
+  return {
+    session: sessionOf(shared),
+    queue,
+    held,
+    guest: { record: guest, planes, rest: NOTHING },
+    nr: QBUF,
+  };
+}
+
+function attach(...given: Parameters<typeof call>): HostBuffer {
+  const attached = mmap.attach(call(...given));
+  assert.ok(typeof attached !== 'number');
+  return attached.host;
+}
+
+const plane = (length: number, cookie: number): HeldPlane => ({
+  length,
+  cookie,
+  slot: null,
+  host: null,
+  pages: null,
+  object: null,
+  exported: null,
+});
+
 /** KEYFRAME PFRAME BFRAME TIMECODE M2M_HOLD NO_CACHE_* LAST: 0x08 0x10 0x20 0x100 0x200 0x800 0x1000 0x100000. */
 const GUEST_FLAGS = '381b1000';
 
@@ -80,13 +120,19 @@ describe('memory type MMAP', () => {
 
   const held = (...lengths: number[]): HeldBuffer => ({
     index: 3,
+    prepared: false,
     planes: lengths.map((length, n) => ({
-      length,
-      cookie: 0x0102_0000 + 0x1_0000 * n,
+      ...plane(length, 0x0102_0000 + 0x1_0000 * n),
       slot: shared.allocate(length),
-      host: null,
     })),
   });
+
+  const restore = (buffer: HeldBuffer, host: HostBuffer, guest: Buffer, planes: Buffer) => {
+    const queue = new BufferQueue(host.planes ? CAPTURE_MPLANE : CAPTURE, 'userptr');
+    return mmap.restore(call(queue, buffer, guest, planes, shared), host);
+  };
+  const received = (buffer: HeldBuffer | undefined, host: HostBuffer) =>
+    receivedIn(new BufferQueue(host.planes ? CAPTURE_MPLANE : CAPTURE, 'userptr'), buffer, host);
 
   it('what a guest gives to the host: listed flags and fields, nothing that is an address or a descriptor', () => {
     const queue = new BufferQueue(CAPTURE, 'copy');
@@ -116,10 +162,8 @@ describe('memory type MMAP', () => {
       host.memory!.map(({ offset, length }) => ({ offset, length })),
       [{ offset: buffer.planes[0]!.slot!.offset, length: 0x1000 }],
     );
-    assert.deepEqual(
-      [hostMemory('userptr'), hostMemory('copy'), hostMemory('direct'), hostMemory('unmapped')],
-      [2, 1, 1, 1],
-    );
+    const hosts = (['userptr', 'copy', 'direct', 'unmapped'] as const).map((each) => backings[each].host);
+    assert.deepEqual(hosts, [2, 1, 1, 1]);
   });
 
   it('planes: sizes of use are the guest’s, lengths are the host’s, and there are as many as the buffer has', () => {
@@ -272,7 +316,8 @@ describe('memory type MMAP', () => {
       const host = new MemoryFile('a host buffer, say', LENGTH);
       const slot = shared.allocate(LENGTH)!;
       const queue = new BufferQueue(type, 'copy');
-      const buffer = { index: 0, planes: [{ length: LENGTH, cookie: 1, slot, host: host.region }] };
+      const planes = [{ ...plane(LENGTH, 1), slot, host: host.region }];
+      const buffer = { index: 0, prepared: false, planes };
       const place = shared.memory(slot);
       const inGuest = Buffer.from(place.region.windows[0]!, place.offset, LENGTH);
       return { host, inHost: Buffer.from(host.region.windows[0]!), inGuest, queue, buffer };
@@ -289,7 +334,7 @@ describe('memory type MMAP', () => {
         inHost.fill(0x5a);
         const answered = record({});
         answered.writeUInt32LE(bytesused, 8);
-        copyFrame(queue, buffer, { buffer: answered }, shared);
+        mmap.release(sessionOf(shared), queue, buffer, { buffer: answered });
         assert.ok(inGuest.equals(Buffer.concat([Buffer.alloc(copied, 0x5a), Buffer.alloc(LENGTH - copied)])));
         host.close();
       }
@@ -299,7 +344,7 @@ describe('memory type MMAP', () => {
       const { host, inHost, inGuest, queue, buffer } = copying(OUTPUT);
       inGuest.fill(0xa7);
       const given = record({ bytesused: '00100000' });
-      copyFrame(queue, buffer, { buffer: given }, shared);
+      attach(queue, buffer, given, NOTHING, shared);
       assert.ok(inHost.equals(Buffer.concat([Buffer.alloc(0x1000, 0xa7), Buffer.alloc(LENGTH - 0x1000)])));
       host.close();
     });
@@ -308,9 +353,9 @@ describe('memory type MMAP', () => {
       const { host, inHost, inGuest, buffer } = copying(CAPTURE);
       inHost.fill(0x5a);
       for (const backing of ['userptr', 'direct', 'unmapped'] as const)
-        copyFrame(new BufferQueue(CAPTURE, backing), buffer, { buffer: record({}) }, shared);
-      const bare = { index: 0, planes: [{ length: LENGTH, cookie: 1, slot: null, host: null }] };
-      copyFrame(new BufferQueue(CAPTURE, 'copy'), bare, { buffer: record({}) }, shared);
+        mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, backing), buffer, { buffer: record({}) });
+      const bare = { index: 0, prepared: false, planes: [plane(LENGTH, 1)] };
+      mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, 'copy'), bare, { buffer: record({}) });
       assert.ok(inGuest.every((byte) => byte === 0));
       host.close();
     });

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import type { BackendOptions } from '../../../src/vhost-user/backend.js';
 import * as say from './transcripts.js';
 import { Vm } from './vm.js';
 import { Ask, message, openDescriptors, PLAIN, settle, state, u64, until, withoutLog } from './vmm.js';
@@ -30,8 +31,8 @@ describe('a hostile front-end', () => {
     assert.equal(openDescriptors(), before, 'descriptors leaked');
   });
 
-  const withVm = async (run: (vm: Vm) => Promise<void>) => {
-    const vm = new Vm();
+  const withVm = async (run: (vm: Vm) => Promise<void>, options: BackendOptions = {}) => {
+    const vm = new Vm(options);
     try {
       await run(vm);
     } finally {
@@ -139,6 +140,53 @@ describe('a hostile front-end', () => {
       await until(() => vm.ends.length === 1);
       assert.equal((vm.ends[0] as { code?: string }).code, 'ERR_VHOST_UNREAD');
     }));
+
+  it('asks for objects and reads late: the answers that found no room come without a descriptor', () =>
+    withVm(
+      async (vm) => {
+        await say.qemuRealize(vm, false, say.OBJECTS);
+        await say.qemuStart(vm);
+        const file = native.memoryFile('test', 4096);
+        vm.device.objects.set('07'.repeat(16), file);
+        const asked = message(Ask.GET_SHARED_OBJECT, PLAIN, Buffer.alloc(16, 7));
+        for (let count = 0; count < 500; count++) {
+          vm.control.raw(asked);
+          if (count % 20 === 0) await settle(1);
+        }
+        const came: number[] = [];
+        for (let count = 0; count < 500; count++) {
+          const { request, body, descriptors } = await vm.control.next();
+          for (const fd of descriptors) closeSync(fd);
+          assert.deepEqual([request, body.length], [Ask.GET_SHARED_OBJECT, 0]);
+          came.push(descriptors.length);
+        }
+        closeSync(file);
+        assert.ok(came.includes(0) && came.includes(1), 'the socket was never full');
+        assert.deepEqual(vm.ends, []);
+      },
+      { objects: true },
+    ));
+
+  it('asks for objects and never reads', () =>
+    withVm(
+      async (vm) => {
+        await say.qemuRealize(vm, false, say.OBJECTS);
+        await say.qemuStart(vm);
+        const file = native.memoryFile('test', 4096);
+        vm.device.objects.set('07'.repeat(16), file);
+        const asked = Buffer.concat(
+          Array.from({ length: 500 }, () => message(Ask.GET_SHARED_OBJECT, PLAIN, Buffer.alloc(16, 7))),
+        );
+        for (let count = 0; count < 100 && vm.ends.length === 0; count++) {
+          native.send(vm.control.fd, asked, []);
+          await settle(10);
+        }
+        closeSync(file);
+        await until(() => vm.ends.length === 1);
+        assert.equal((vm.ends[0] as { code?: string }).code, 'ERR_VHOST_UNREAD');
+      },
+      { objects: true },
+    ));
 
   it('leaves in the middle of everything', async () => {
     for (const steps of [1, 2, 3])

@@ -1,6 +1,5 @@
 /** A FAKE device: it records what the back-end tells it, and answers every command with `echo:` and the command. */
-import type { Device } from '../../../src/vhost-user/backend.js';
-import type { SharedMemoryTransport } from '../../../src/vhost-user/frontend.js';
+import type { Device, ObjectTransport, SharedMemoryTransport } from '../../../src/vhost-user/device.js';
 import type { Chain } from '../../../src/virtio/chain.js';
 import type { GuestMemory } from '../../../src/virtio/guest-memory.js';
 import type { Queue } from '../../../src/virtio/queue.js';
@@ -10,7 +9,9 @@ export class RecordingDevice implements Device {
   readonly calls: string[] = [];
   readonly queues: (Queue | null)[] = [null, null];
   memory: GuestMemory | null = null;
-  transport: SharedMemoryTransport | null = null;
+  transport: (SharedMemoryTransport & ObjectTransport) | null = null;
+  /** Descriptors by UUID in hexadecimal. */
+  readonly objects = new Map<string, number>();
   /** Keep commands instead of answering them; they are answered when the queue stops. */
   parks = false;
   readonly parked: Chain[] = [];
@@ -21,7 +22,7 @@ export class RecordingDevice implements Device {
 
   constructor(readonly sharedMemorySize = 0x1_0000_0000) {}
 
-  connected(memory: GuestMemory, transport: SharedMemoryTransport): void {
+  connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
     this.#record('connected');
     this.memory = memory;
     this.transport = transport;
@@ -49,6 +50,11 @@ export class RecordingDevice implements Device {
 
   reset(): void {
     this.#record('reset');
+  }
+
+  object(uuid: Uint8Array): number | null {
+    this.#record(`asked for ${Buffer.from(uuid).toString('hex')}`);
+    return this.objects.get(Buffer.from(uuid).toString('hex')) ?? null;
   }
 
   disconnected(): void {

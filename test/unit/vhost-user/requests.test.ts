@@ -21,13 +21,13 @@ import {
 } from './vmm.js';
 
 const PAGE = 4096;
-const EVERYTHING = 0x40_8629n;
+const EVERYTHING = 0x44_8629n;
 
 interface Example {
   body: Buffer;
   /** New descriptors to send. */
   descriptors?: () => number[];
-  /** Bytes of the reply; none: an acknowledgement. */
+  /** Bytes of the reply, perhaps 0; undefined: an acknowledgement. */
   reply?: number;
   /** Bit that must have been negotiated. */
   needs?: number;
@@ -79,6 +79,7 @@ const examples = new Map<number, Example>([
   [38, { body: singleRegion(region(0x20_0000, PAGE, 0x7100_0000_0000, 0)), needs: 15, stray: true }],
   [39, { body: u64(15) }],
   [40, { body: none, reply: 8 }],
+  [41, { body: Buffer.alloc(16, 7), reply: 0, needs: 18 }],
   [44, { body: none, reply: 2056, needs: 22 }],
 ]);
 
@@ -89,7 +90,7 @@ describe('vhost-user requests', () => {
 
   const open = async (protocol = EVERYTHING) => {
     before = openDescriptors();
-    vm = new Vm({ memSlots: true });
+    vm = new Vm({ memSlots: true, objects: true });
     await vm.control.say(Ask.SET_PROTOCOL_FEATURES, u64(protocol));
     // Something for REM_MEM_REG to remove.
     if (protocol === EVERYTHING) {
@@ -127,10 +128,11 @@ describe('vhost-user requests', () => {
     const example = examples.get(number) as Example;
     const { body, reply, needs, stray } = example;
     const lent = example.descriptors ?? (() => []);
+    const replies = reply !== undefined;
 
     describe(`${number} ${name}`, () => {
       it(
-        reply
+        replies
           ? `is answered with ${reply} bytes, also when it asks for an acknowledgement`
           : 'is acknowledged',
         async () => {
@@ -140,10 +142,10 @@ describe('vhost-user requests', () => {
             if (number === 37 && flags === PLAIN) await vm.control.tell(Ask.REM_MEM_REG, example.body);
             const descriptors = lent();
             await lend(descriptors, () => vm.control.send(number, flags, body, descriptors));
-            if (!reply && flags === PLAIN) continue;
+            if (!replies && flags === PLAIN) continue;
             const answer = await vm.control.reply(number);
             assert.equal(answer.length, reply ?? 8);
-            if (!reply) assert.equal(answer.readBigUInt64LE(), 0n);
+            if (!replies) assert.equal(answer.readBigUInt64LE(), 0n);
           }
           await vm.control.ask(Ask.GET_FEATURES);
           assert.equal(vm.control.poll(), undefined, 'something was answered twice');
@@ -204,7 +206,7 @@ describe('vhost-user requests', () => {
   });
 
   for (const number of [
-    0, 6, 7, 19, 20, 22, 23, 26, 28, 29, 30, 31, 32, 33, 35, 41, 42, 43, 45, 77, 1004, 0xffff_ffff,
+    0, 6, 7, 19, 20, 22, 23, 26, 28, 29, 30, 31, 32, 33, 35, 42, 43, 45, 77, 1004, 0xffff_ffff,
   ])
     it(`does not understand request ${number}, and goes on`, async () => {
       await open();
@@ -246,6 +248,8 @@ describe('vhost-user requests', () => {
     it('no SHMEM without a region', async () => assert.deepEqual(await offers({}, 0), [virtio, 0x629n]));
     it('CONFIGURE_MEM_SLOTS when asked to', async () =>
       assert.deepEqual(await offers({ memSlots: true }), [virtio, 0x40_8629n]));
+    it('SHARED_OBJECT when asked to', async () =>
+      assert.deepEqual(await offers({ objects: true }), [virtio, 0x44_0629n]));
   });
 
   describe('refuses', () => {

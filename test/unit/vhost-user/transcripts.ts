@@ -3,12 +3,15 @@ import assert from 'node:assert/strict';
 import type { Vm } from './vm.js';
 import { Ask, PLAIN, singleRegion, state, u64 } from './vmm.js';
 
-const bits = (...numbers: number[]) => numbers.reduce((set, number) => set | (1n << BigInt(number)), 0n);
+export const bits = (...numbers: number[]) =>
+  numbers.reduce((set, number) => set | (1n << BigInt(number)), 0n);
 
 /** VERSION_1, INDIRECT_DESC, EVENT_IDX and protocol features. */
 export const FEATURES = bits(28, 29, 30, 32);
 export const QEMU = bits(0, 3, 5, 9, 10, 22);
 export const QEMU_SLOTS = QEMU | bits(15);
+/** Shared objects, which QEMU takes where they are offered. */
+export const OBJECTS = bits(18);
 export const CROSVM = bits(0, 3, 5, 9, 22);
 export const LIBKRUN = bits(0, 5, 9, 22);
 export const CLOUD_HYPERVISOR = bits(0, 3, 5, 9, 15);
@@ -16,10 +19,10 @@ export const CLOUD_HYPERVISOR = bits(0, 3, 5, 9, 15);
 const both = [0, 1] as const;
 const accepted = async (acknowledgement: Promise<bigint>) => assert.equal(await acknowledgement, 0n);
 
-export async function qemuRealize(vm: Vm, slots: boolean): Promise<void> {
+export async function qemuRealize(vm: Vm, slots: boolean, more = 0n): Promise<void> {
   const { control } = vm;
   assert.equal((await control.ask(Ask.GET_FEATURES)).readBigUInt64LE(), FEATURES);
-  const protocol = slots ? QEMU_SLOTS : QEMU;
+  const protocol = (slots ? QEMU_SLOTS : QEMU) | more;
   assert.equal((await control.ask(Ask.GET_PROTOCOL_FEATURES)).readBigUInt64LE(), protocol);
   control.send(Ask.SET_PROTOCOL_FEATURES, PLAIN, u64(protocol));
   assert.equal((await control.ask(Ask.GET_QUEUE_NUM)).readBigUInt64LE(), 2n);

@@ -34,6 +34,7 @@ export const Ask = {
   REM_MEM_REG: 38,
   SET_STATUS: 39,
   GET_STATUS: 40,
+  GET_SHARED_OBJECT: 41,
   GET_SHMEM_CONFIG: 44,
 } as const;
 

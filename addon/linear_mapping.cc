@@ -1,0 +1,104 @@
+#include "linear_mapping.h"
+
+#include <errno.h>
+
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "arguments.h"
+#include "call_reader.h"
+#include "region.h"
+
+namespace vmb {
+
+namespace {
+
+constexpr napi_type_tag kLinearMappingTag = {0x41f7c2a95d0e4b63, 0xb82d96e1753fa40c};
+constexpr uint32_t kMaxPieces = 65536;
+constexpr uint64_t kMaxSize = UINT32_MAX;
+
+/** What the JavaScript object wraps; empty once it is closed. */
+using Held = std::shared_ptr<Mapping>;
+
+Napi::Value Close(const Napi::CallbackInfo& info) {
+  auto* held = static_cast<Held*>(UnwrapTagged(info.Env(), info.This(), kLinearMappingTag));
+  if (held == nullptr) {
+    Napi::TypeError::New(info.Env(), "close: not a LinearMapping").ThrowAsJavaScriptException();
+  } else {
+    held->reset();
+  }
+  return info.Env().Undefined();
+}
+
+/** The JavaScript object. There is no class: nobody can construct one without a mapping. Empty with an
+ * exception pending where it fails. */
+Napi::Value CreateObject(Napi::Env env, Held mapping) {
+  const Napi::Object object = Napi::Object::New(env);
+  const Napi::Value size = Napi::Number::New(env, static_cast<double>(mapping->size()));
+  const napi_property_descriptor properties[] = {
+      {"size", nullptr, nullptr, nullptr, nullptr, size, napi_enumerable, nullptr},
+      {"close", nullptr, nullptr, nullptr, nullptr, Napi::Function::New<Close>(env, "close"), napi_default,
+       nullptr},
+  };
+  auto held = std::make_unique<Held>(std::move(mapping));
+  const auto release = [](napi_env, void* wrapped, void*) { delete static_cast<Held*>(wrapped); };
+  if (napi_wrap(env, object, held.get(), release, nullptr, nullptr) != napi_ok) return {};
+  held.release();
+  const bool made = napi_type_tag_object(env, object, &kLinearMappingTag) == napi_ok &&
+                    napi_define_properties(env, object, 2, properties) == napi_ok;
+  return made ? Napi::Value(object) : Napi::Value();
+}
+
+/** One { region, offset, length }. False: it is none, or of a region that is closed. */
+bool ReadPiece(CallReader& reader, Mapping::Piece& into) {
+  const Napi::Value region = reader.Get("region");
+  if (!reader.ok()) return false;
+  into.of = Region::MappingOf(reader.env(), region);
+  into.offset = reader.Integer("offset");
+  into.length = reader.Integer("length");
+  return reader.ok() && into.of != nullptr;
+}
+
+/** Returns an errno. */
+int ReadPieces(Napi::Array list, std::vector<Mapping::Piece>& pieces) {
+  const uint32_t count = list.Length();
+  if (count == 0 || count > kMaxPieces) return EINVAL;
+  pieces.resize(count);
+  CallReader elements(list);
+  uint64_t size = 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const Napi::HandleScope scope(list.Env());
+    CallReader reader(elements.At(list, i));
+    if (!ReadPiece(reader, pieces[i]) || pieces[i].length > kMaxSize - size) return EINVAL;
+    size += pieces[i].length;
+  }
+  return 0;
+}
+
+Napi::Value LinearMapping(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Arguments arguments(info, "linearMapping");
+  if (!info[0].IsArray()) arguments.Refuse(0, "an array");
+  if (!arguments.ok()) return env.Undefined();
+  std::vector<Mapping::Piece> pieces;
+  const int error = ReadPieces(info[0].As<Napi::Array>(), pieces);
+  // An accessor's.
+  if (env.IsExceptionPending()) return env.Undefined();
+  if (error != 0) return Napi::Number::New(env, error);
+  Held mapping = Mapping::Join(pieces);
+  return mapping == nullptr ? Napi::Number::New(env, errno) : CreateObject(env, std::move(mapping));
+}
+
+}  // namespace
+
+std::shared_ptr<Mapping> LinearMappingOf(Napi::Env env, napi_value value) {
+  const auto* held = static_cast<Held*>(UnwrapTagged(env, value, kLinearMappingTag));
+  return held == nullptr ? nullptr : *held;
+}
+
+void ExportLinearMapping(Napi::Env env, Napi::Object exports) {
+  exports.Set("linearMapping", Napi::Function::New<LinearMapping>(env, "linearMapping"));
+}
+
+}  // namespace vmb

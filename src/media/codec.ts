@@ -1,0 +1,15 @@
+/** ENCODER_CMD and DECODER_CMD. */
+import { CODEC_CMD_START } from '../v4l2/layout.js';
+import type { Answer } from './command.js';
+import { type IoctlRequest, reply } from './ioctl.js';
+import type { Session } from './session.js';
+
+/** START after a drain lets the CAPTURE queue go on: the kernel's LAST state is cleared (vb2_clear_last_buffer_dequeued). */
+export async function codecIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
+  const status = await session.ioctl(request.row.nr, request.payload, request.row.speed);
+  if (status === 0 && request.payload.readUInt32LE(0) === CODEC_CMD_START) {
+    for (const queue of session.queues.values()) queue.ended = false;
+    await session.rearm();
+  }
+  return reply(request, status);
+}

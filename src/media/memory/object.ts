@@ -1,0 +1,46 @@
+/**
+ * V4L2_MEMORY_DMABUF, which VIRTIO calls VIRTIO_OBJECT: buffers are objects that somebody exported, named by UUIDs. One UUID
+ * a plane follows the last plane, in both parts (VIRTIO 1.4, Media Device, "Memory types"); the descriptor fields of the
+ * records are the guest's own business.
+ */
+import { Errno } from '../../errno.js';
+import { Ioctl } from '../../v4l2/ioctls.js';
+import { guestPlanes, guestRecord, hostRecord } from '../buffer-record.js';
+import type { BufferCall, MemoryType } from '../memory-type.js';
+import { UUID_BYTES } from '../protocol.js';
+
+export const object: MemoryType = {
+  attach(call) {
+    const { session, queue, held, guest, nr } = call;
+    const lengths = guestPlanes(queue, held, guest).map(({ length }) => length);
+    const host = hostRecord(queue, held, guest, lengths);
+    if (nr === Ioctl.QUERYBUF) return { host };
+    const uuids = readUuids(call);
+    const descriptors = uuids?.map((uuid) => session.context.objects?.find(uuid) ?? -1);
+    if (!uuids || !descriptors || descriptors.includes(-1)) return Errno.EINVAL;
+    const settle = (errno: number): void => {
+      if (errno !== 0) return;
+      if (!held.prepared) for (const [number, plane] of held.planes.entries()) plane.object = uuids[number]!;
+      held.prepared = nr === Ioctl.PREPARE_BUF;
+    };
+    return { host: { ...host, descriptors }, settle };
+  },
+
+  restore(call, host) {
+    const { queue, held, guest } = call;
+    const given = readUuids(call);
+    const uuids = held.planes.map((plane, number) => plane.object ?? given?.[number] ?? NIL);
+    const own = guestPlanes(queue, held, guest).map(({ m }) => ({ m }));
+    return [...guestRecord(queue, held, host, guest, own), ...uuids];
+  },
+
+  release: () => undefined,
+};
+
+/** One for each plane of the host's buffer; null: the guest sent fewer. */
+function readUuids({ held, guest }: BufferCall): Uint8Array[] | null {
+  if (guest.rest.length < held.planes.length * UUID_BYTES) return null;
+  return held.planes.map((_, number) => guest.rest.subarray(number * UUID_BYTES, (number + 1) * UUID_BYTES));
+}
+
+const NIL = new Uint8Array(UUID_BYTES);

@@ -1,0 +1,43 @@
+/** Which memory types a guest is offered, and what REQBUFS and CREATE_BUFS tell it about them. */
+import { Ioctl } from '../v4l2/ioctls.js';
+import {
+  BufferCapability,
+  createBuffers as createRecord,
+  Memory,
+  requestBuffers as requestRecord,
+} from '../v4l2/layout.js';
+import type { IoctlRequest } from './ioctl.js';
+import { MAX_BUFFERS } from './policy.js';
+import type { Session, SessionContext } from './session.js';
+
+/** By V4L2_MEMORY_*. */
+const offers: Readonly<Record<number, (context: SessionContext) => boolean>> = {
+  [Memory.MMAP]: () => true,
+  [Memory.USERPTR]: ({ sharedPages }) => sharedPages,
+  [Memory.DMABUF]: ({ objects }) => objects !== null,
+};
+
+export function isOffered({ context }: Session, memory: number): boolean {
+  return offers[memory]?.(context) ?? false;
+}
+
+/** What no guest is told of: requests (there is no media device), REMOVE_BUFS (the Linux driver shows the bit and has no call). */
+const HIDDEN = BufferCapability.REQUESTS | BufferCapability.REMOVE_BUFS;
+
+/** The capabilities that are true for the guest: its own pages work with every driver, objects where the driver imports. */
+function capabilitiesOf({ sharedPages, objects }: SessionContext, host: number): number {
+  const { USERPTR, DMABUF } = BufferCapability;
+  const own = host & ~(HIDDEN | USERPTR | (objects ? 0 : DMABUF));
+  return (own | (sharedPages ? USERPTR : 0)) >>> 0;
+}
+
+/** Puts the guest's memory type back into an answer, and only the capabilities that it has. */
+export function conceal({ context }: Session, { row, payload }: IoctlRequest, memory: number): void {
+  const record = row.nr === Ioctl.REQBUFS ? requestRecord : createRecord;
+  payload.writeUInt32LE(memory, record.offset.memory);
+  const capabilities = payload.readUInt32LE(record.offset.capabilities);
+  payload.writeUInt32LE(capabilitiesOf(context, capabilities), record.offset.capabilities);
+  if (row.nr !== Ioctl.CREATE_BUFS || !(capabilities & BufferCapability.MAX_NUM_BUFFERS)) return;
+  const most = payload.readUInt32LE(createRecord.offset.maxNumBuffers);
+  payload.writeUInt32LE(Math.min(most, MAX_BUFFERS), createRecord.offset.maxNumBuffers);
+}

@@ -1,0 +1,193 @@
+/** What linearMapping refuses, and how long its mappings live. */
+import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { type LinearMapping, native, type Region, type RegionPiece } from '../../src/native.js';
+import { readMemory, type Vma, vmasOf } from './address-space.js';
+import { eventually, mappingsOf } from './process.js';
+import { bufferRecord, openNull } from './records.js';
+
+const EINVAL = 22;
+const ENOTTY = 25;
+const PAGE = 4096;
+const PAGES = 2048;
+const MEMORY = 'linear-life';
+
+setFlagsFromString('--expose-gc');
+const collectGarbage = runInNewContext('gc') as () => void;
+
+describe('addon: linearMapping, refused and over', () => {
+  let fd: number;
+  let region: Region;
+  let words: Uint32Array;
+  let made: LinearMapping[];
+  let whole: Vma;
+
+  beforeEach(() => {
+    fd = native.memoryFile(MEMORY, PAGES * PAGE);
+    region = new native.Region(fd, 0, PAGES * PAGE);
+    words = new Uint32Array(region.windows[0]!);
+    made = [];
+    [whole] = vmasOf(MEMORY) as [Vma];
+  });
+  afterEach(() => {
+    for (const one of made) one.close();
+    region.close();
+    closeSync(fd);
+  });
+
+  const piece = (offset: number, length: number, of = region): RegionPiece => ({
+    region: of,
+    offset,
+    length,
+  });
+  const page = (index: number, count = 1): RegionPiece => piece(index * PAGE, count * PAGE);
+  function join(...pieces: RegionPiece[]): LinearMapping {
+    const mapping = native.linearMapping(pieces);
+    assert.ok(typeof mapping === 'object', `errno ${mapping}`);
+    made.push(mapping);
+    return mapping;
+  }
+  const refused = (...pieces: unknown[]): unknown => native.linearMapping(pieces as RegionPiece[]);
+  /** What came beside the region's own mapping. */
+  const fresh = (): Vma[] => vmasOf(MEMORY).filter(({ start }) => start < whole.start || start >= whole.end);
+
+  it('refuses what is empty, out of its region or too large', () => {
+    assert.equal(refused(), EINVAL);
+    assert.equal(refused(piece(0, 0)), EINVAL);
+    assert.equal(refused(page(1), page(2, 0), page(3)), EINVAL);
+    assert.equal(refused(page(PAGES)), EINVAL);
+    assert.equal(refused(piece(PAGE, PAGES * PAGE)), EINVAL);
+    assert.equal(refused(piece(Number.MAX_SAFE_INTEGER, PAGE)), EINVAL);
+    assert.equal(refused(piece(0, 2 ** 32)), EINVAL);
+    const half = native.memoryFile(MEMORY, 2 ** 31);
+    const large = new native.Region(half, 0, 2 ** 31);
+    assert.equal(refused(piece(0, 2 ** 31, large), piece(0, 2 ** 31, large)), EINVAL);
+    assert.equal(join(piece(0, 2 ** 31, large), piece(0, 2 ** 31 - 1, large)).size, 2 ** 32 - 1);
+    large.close();
+    closeSync(half);
+  });
+
+  it('refuses what is no piece of an open region', () => {
+    const closed = new native.Region(fd, 0, PAGE);
+    closed.close();
+    const mapping = join(page(1));
+    for (const wrong of [
+      undefined,
+      null,
+      1,
+      'page',
+      {},
+      [],
+      { ...page(1), region: undefined },
+      { ...page(1), region: {} },
+      { ...page(1), region: closed },
+      { ...page(1), region: mapping },
+      { ...page(1), region: Object.create(region) },
+      { ...page(1), region: new Proxy(region, {}) },
+      { ...page(1), offset: -1 },
+      { ...page(1), offset: 0.5 },
+      { ...page(1), length: Number.NaN },
+      { ...page(1), length: 4096n },
+    ]) {
+      assert.equal(refused(wrong), EINVAL);
+      assert.equal(refused(page(1), wrong), EINVAL);
+    }
+    for (const wrong of [undefined, null, 1, 'pages', {}, new Uint8Array(4), page(1)]) {
+      assert.throws(() => native.linearMapping(wrong as never), TypeError);
+    }
+    assert.throws(
+      () =>
+        refused({
+          get region(): Region {
+            throw new RangeError('an accessor');
+          },
+        }),
+      RangeError,
+    );
+  });
+
+  it('survives accessors that close the region, and lists that shrink', () => {
+    const short = new native.Region(fd, 0, 4 * PAGE);
+    const list = [
+      piece(0, PAGE, short),
+      {
+        region: short,
+        length: PAGE,
+        get offset() {
+          short.close();
+          return PAGE * 2;
+        },
+      },
+    ];
+    assert.equal(join(...list).size, 2 * PAGE);
+    const shrinking: unknown[] = [page(1), page(2), page(3)];
+    shrinking[0] = {
+      ...page(1),
+      get length() {
+        shrinking.length = 1;
+        return PAGE;
+      },
+    };
+    assert.equal(refused(...[]), EINVAL);
+    assert.equal(native.linearMapping(shrinking as RegionPiece[]), EINVAL);
+  });
+
+  it('has a size that stays, and a close of its own', () => {
+    const mapping = join(page(1));
+    assert.throws(() => Object.assign(mapping, { size: 1 }), TypeError);
+    for (const receiver of [{}, null, undefined, 1, region, Object.create(mapping), new Proxy(mapping, {})]) {
+      assert.throws(() => mapping.close.call(receiver as never), TypeError);
+    }
+    assert.equal(fresh().length, 1);
+    assert.equal(mapping.constructor, Object);
+    assert.throws(() => region.close.call(mapping as never), TypeError);
+  });
+
+  it('outlives its regions, and they it', async () => {
+    words[PAGE / 4] = 0x7777;
+    const mapping = join(page(1), page(3));
+    region.close();
+    closeSync(fd);
+    const left = () => vmasOf(MEMORY).filter(({ end, start }) => end - start === PAGE);
+    assert.ok(await eventually(() => mappingsOf(MEMORY) === 2));
+    assert.equal(readMemory(left()[0]!.start, 4).readUInt32LE(), 0x7777);
+    mapping.close();
+    mapping.close();
+    assert.equal(mappingsOf(MEMORY), 0);
+    fd = native.memoryFile(MEMORY, PAGE);
+  });
+
+  it('is unmapped when it is collected without close', async () => {
+    native.linearMapping([page(1), page(5)]);
+    assert.ok(
+      await eventually(() => {
+        collectGarbage();
+        return fresh().length === 0;
+      }),
+    );
+  });
+
+  it("holds a buffer's plane wherever a region may, until the call is over", async () => {
+    const file = await openNull();
+    const queue = (memory: unknown, done?: (errno: number) => void): number | undefined => {
+      const call = { kind: 'buffer', nr: 15, buffer: bufferRecord({ type: 1, memory: 2 }), memory: [memory] };
+      if (done === undefined) return file.run(call as never);
+      file.submit(call as never, done);
+      return undefined;
+    };
+    const mapping = join(page(9), page(3));
+    assert.equal(queue({ region: mapping, offset: 0, length: 2 * PAGE }), ENOTTY);
+    assert.equal(queue({ region: mapping, offset: PAGE + 1, length: PAGE }), EINVAL);
+    for (const forged of [{ ...mapping }, Object.create(mapping), new Proxy(mapping, {})]) {
+      assert.equal(queue({ region: forged, offset: 0, length: PAGE }), EINVAL);
+    }
+    const done = new Promise((resolve) => queue({ region: mapping, offset: 0, length: PAGE }, resolve));
+    mapping.close();
+    assert.equal(await done, ENOTTY);
+    assert.equal(fresh().length, 0);
+    assert.equal(queue({ region: mapping, offset: 0, length: PAGE }), EINVAL);
+    await new Promise<void>((resolve) => file.close(resolve));
+  });
+});

@@ -1,0 +1,191 @@
+/** Memory that a host's program brings to a real driver through the raw addon: stitched pages and DMABUFs. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import {
+  closeSync,
+  ftruncateSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmdirSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type LinearMapping, native } from '../../src/native.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
+import { eventually, mappingsOf, openDescriptors } from '../addon/process.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { NativeNode } from './native-node.js';
+import { assertScrubbed, NativeQueue } from './native-queue.js';
+import { PAGE, ScatteredMemory } from './scattered.js';
+import { MovingBars, showMovingBars } from './vivid.js';
+
+const EBADF = 9;
+const EINVAL = 22;
+const WIDTH = 320;
+const HEIGHT = 180;
+
+for (const [type, multiplanar, fourcc] of [
+  [BufferType.VIDEO_CAPTURE, 1, 'YUYV'],
+  [BufferType.VIDEO_CAPTURE_MPLANE, 2, 'NM16'],
+] as const) {
+  const vivid = `vivid n_devs=2 node_types=0x1,0x1 multiplanar=${multiplanar},${multiplanar}`;
+
+  describe(`lab: memory of one's own, ${fourcc}`, function () {
+    this.timeout(30_000);
+    const bars = new MovingBars(fourcc, WIDTH, HEIGHT);
+    let camera: NativeNode;
+
+    before(async function () {
+      provide(this, vivid);
+      await showMovingBars(nodeNamed('vivid-000-vid-cap'));
+    });
+    beforeEach(async () => {
+      camera = await NativeNode.open(nodeNamed('vivid-000-vid-cap'));
+    });
+    afterEach(() => camera.close());
+    after(() => unload(vivid));
+
+    const open = (node: NativeNode, memory: number): NativeQueue => {
+      const queue = new NativeQueue(node, type, memory);
+      queue.setFormat(fourcc, WIDTH, HEIGHT);
+      return queue;
+    };
+
+    it('frames land in scattered pages, byte for byte', async () => {
+      const memory = new ScatteredMemory('scattered', 1024);
+      const queue = open(camera, Memory.USERPTR);
+      queue.request(3);
+      // Each plane in pages of its own; of the second and third buffer the first page not from its start.
+      const buffers = [0, 64, 2048].map((skip, index) =>
+        queue.sizes.map((size, plane) => memory.pieces(index * 320 + plane * 150, size, skip)),
+      );
+      const mappings = buffers.map((planes) => planes.map((pieces) => memory.join(pieces)));
+      const lies = (index: number) => ({
+        memory: mappings[index]!.map((region) => ({ region, offset: 0, length: region.size })),
+      });
+      for (const index of buffers.keys()) queue.queue(index, lies(index));
+      queue.on();
+      for (let count = 0; count < 9; count++) {
+        const { index, spans } = await queue.next();
+        const shown = spans.map(({ start, end }, i) =>
+          memory.gather(buffers[index]![i]!).subarray(start, end),
+        );
+        bars.shiftOf(shown, `frame ${count} in buffer ${index}`);
+        memory.clear();
+        queue.queue(index, lies(index));
+      }
+      const asked = queue.ask(Ioctl.QUERYBUF, 0);
+      assert.equal(asked.errno, 0);
+      assertScrubbed(asked);
+      queue.off();
+      for (const mapping of mappings.flat()) mapping.close();
+      memory.close();
+    });
+
+    it('a mapping that is closed while its buffer is queued keeps getting the frame', async () => {
+      const memory = new ScatteredMemory('closed', 512);
+      const queue = open(camera, Memory.USERPTR);
+      queue.request(1);
+      const planes = queue.sizes.map((size, plane) => memory.pieces(plane * 150, size));
+      const mappings: LinearMapping[] = planes.map((pieces) => memory.join(pieces));
+      queue.queue(0, { memory: mappings.map((region) => ({ region, offset: 0, length: region.size })) });
+      for (const mapping of mappings) mapping.close();
+      queue.on();
+      const { spans } = await queue.next();
+      const shown = spans.map(({ start, end }, i) => memory.gather(planes[i]!).subarray(start, end));
+      bars.shiftOf(shown, 'the frame');
+      queue.off();
+      memory.close();
+    });
+
+    it('a DMABUF of another queue is filled, and nothing but that queue holds it', async () => {
+      const before = openDescriptors();
+      const lender = await NativeNode.open(nodeNamed('vivid-001-vid-cap'));
+      const lent = open(lender, Memory.MMAP);
+      lent.request(2);
+      const queue = open(camera, Memory.DMABUF);
+      queue.request(2);
+      const regions = [0, 1].map((index) => {
+        const descriptors = lent.export(index);
+        queue.queue(index, { descriptors });
+        const planes = descriptors.map((fd, i) => new native.Region(fd, 0, lent.sizes[i]!));
+        for (const fd of descriptors) closeSync(fd);
+        return planes;
+      });
+      queue.on();
+      for (let count = 0; count < 2; count++) {
+        const { index, spans } = await queue.next();
+        const shown = spans.map(({ start, end }, i) =>
+          Buffer.from(regions[index]![i]!.windows[0]!).subarray(start, end),
+        );
+        bars.shiftOf(shown, `the frame in buffer ${index}`);
+      }
+      const asked = queue.ask(Ioctl.QUERYBUF, 0);
+      assert.deepEqual([asked.errno, bufferRecord.read(asked.buffer).memory], [0, Memory.DMABUF]);
+      assertScrubbed(asked);
+      queue.off();
+      for (const region of regions.flat()) region.close();
+      await lender.close();
+      assert.ok(await eventually(() => mappingsOf('dmabuf') === 0));
+      assert.equal(openDescriptors(), before);
+    });
+
+    it('a descriptor that is no DMABUF: the errno of the kernel, and nothing is left', async () => {
+      const queue = open(camera, Memory.DMABUF);
+      queue.request(1);
+      const before = openDescriptors();
+      const wrong = native.memoryFile('no-dmabuf', 1 << 20);
+      for (const nr of [Ioctl.QBUF, Ioctl.PREPARE_BUF]) {
+        const refused = queue.ask(nr, 0, { descriptors: queue.sizes.map(() => wrong) });
+        assert.equal(refused.errno, EINVAL);
+        assertScrubbed(refused);
+        assert.equal(queue.ask(nr, 0, { descriptors: queue.sizes.map(() => 1_000_000) }).errno, EBADF);
+      }
+      closeSync(wrong);
+      assert.equal(openDescriptors(), before);
+    });
+  });
+}
+
+describe('lab: huge pages', () => {
+  const SIZE = 4 << 20;
+  const POOL = '/proc/sys/vm/nr_hugepages';
+  let pool: string;
+
+  before(function () {
+    provide(this);
+    pool = readFileSync(POOL, 'latin1');
+    writeFileSync(POOL, '8');
+  });
+  after(() => writeFileSync(POOL, pool));
+
+  it('are not joined: EINVAL, and nothing is left', async () => {
+    const folder = mkdtempSync('/tmp/vmb-huge-');
+    execFileSync('mount', ['-t', 'hugetlbfs', 'none', folder]);
+    const fd = openSync(join(folder, 'ram'), 'w+');
+    ftruncateSync(fd, SIZE);
+    const region = new native.Region(fd, 0, SIZE);
+    new Uint8Array(region.windows[0]!)[SIZE / 2] = 1;
+    const lines = () => readFileSync('/proc/self/maps', 'latin1').split('\n').length;
+    const count = lines();
+    for (const [offset, length] of [
+      [0, PAGE],
+      [PAGE, PAGE],
+      [0, SIZE],
+      [SIZE / 2, SIZE / 2],
+    ] as const) {
+      for (let round = 0; round < 100; round++) {
+        assert.equal(native.linearMapping([{ region, offset, length }]), EINVAL);
+      }
+    }
+    assert.ok(lines() - count < 100);
+    assert.equal(new Uint8Array(region.windows[0]!)[SIZE / 2], 1);
+    region.close();
+    closeSync(fd);
+    assert.ok(await eventually(() => mappingsOf(folder) === 0));
+    execFileSync('umount', [folder]);
+    rmdirSync(folder);
+  });
+});

@@ -1,0 +1,95 @@
+/**
+ * The trap that every user of USERPTR must know: vb2 looks at a buffer's address and length, and where both are those of
+ * the last time it keeps the pages that it pinned then, whatever lies at that address now (__prepare_userptr).
+ */
+import assert from 'node:assert/strict';
+import { BufferType, Memory } from '../../src/v4l2/layout.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { NativeNode } from './native-node.js';
+import { NativeQueue } from './native-queue.js';
+import { ScatteredMemory } from './scattered.js';
+import { MovingBars, showMovingBars } from './vivid.js';
+
+const VIVID = 'vivid n_devs=1 node_types=0x1';
+const CAMERA = 'vivid-000-vid-cap';
+const WIDTH = 320;
+const HEIGHT = 180;
+
+describe('lab: stale pins', function () {
+  this.timeout(30_000);
+  let memory: ScatteredMemory;
+  let node: NativeNode;
+  let queue: NativeQueue;
+  const bars = new MovingBars('YUYV', WIDTH, HEIGHT);
+
+  before(async function () {
+    provide(this, VIVID);
+    await showMovingBars(nodeNamed(CAMERA));
+  });
+  beforeEach(async () => {
+    memory = new ScatteredMemory('stale-pin', 256);
+    node = await NativeNode.open(nodeNamed(CAMERA));
+    queue = new NativeQueue(node, BufferType.VIDEO_CAPTURE, Memory.USERPTR);
+    queue.setFormat('YUYV', WIDTH, HEIGHT);
+    queue.request(1);
+  });
+  afterEach(async () => {
+    await node.close();
+    memory.close();
+  });
+  after(() => unload(VIVID));
+
+  const size = () => queue.sizes[0]!;
+  /** A frame into buffer 0, which lies there. */
+  async function frame(region: ReturnType<ScatteredMemory['join']>): Promise<void> {
+    memory.clear();
+    queue.queue(0, { memory: [{ region, offset: 0, length: size() }] });
+    assert.equal((await queue.next()).index, 0);
+  }
+
+  it('the same address with other pages: the frame lands in the old ones', async () => {
+    const old = memory.pieces(0, size());
+    const other = memory.pieces(128, size());
+    const first = memory.joinAt(old);
+    queue.on();
+    await frame(first.mapping);
+    bars.shiftOf([memory.gather(old)], 'the first frame');
+
+    first.mapping.close();
+    const second = memory.joinAt(other);
+    assert.equal(
+      second.address,
+      first.address,
+      'this kernel gave another address this time: the trap cannot be shown',
+    );
+    await frame(second.mapping);
+    assert.ok(memory.isUntouched(other), 'vb2 looked at the pages: the trap is gone from this kernel');
+    bars.shiftOf([memory.gather(old)], 'the frame that went astray');
+
+    const third = memory.joinAt(other);
+    assert.notEqual(third.address, second.address);
+    await frame(third.mapping);
+    bars.shiftOf([memory.gather(other)], 'the frame at another address');
+    assert.ok(memory.isUntouched(old));
+    for (const { mapping } of [second, third]) mapping.close();
+  });
+
+  it('the same address with other pages after REQBUFS(0): the right ones', async () => {
+    const old = memory.pieces(0, size());
+    const other = memory.pieces(128, size());
+    const first = memory.joinAt(old);
+    queue.on();
+    await frame(first.mapping);
+    queue.off();
+    queue.request(0);
+    first.mapping.close();
+    queue.request(1);
+    const second = memory.joinAt(other);
+    assert.equal(second.address, first.address);
+    queue.on();
+    await frame(second.mapping);
+    bars.shiftOf([memory.gather(other)], 'the frame after REQBUFS(0)');
+    assert.ok(memory.isUntouched(old));
+    second.mapping.close();
+  });
+});

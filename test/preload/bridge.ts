@@ -1,0 +1,56 @@
+/** A node that the bridge serves in this process, and the environment in which a program finds it in the node's place. */
+import { readdirSync, statSync } from 'node:fs';
+import { Daemon, type ServeOptions } from '../../src/daemon.js';
+
+/** Built by build.sh on the host, before the machine is started. */
+function library(): string {
+  const folder = 'build/preload';
+  const built = readdirSync(folder)
+    .map((name) => `${process.cwd()}/${folder}/${name}/libv4l2-node.so`)
+    .sort((a, b) => statSync(a).mtimeMs - statSync(b).mtimeMs);
+  const newest = built.at(-1);
+  if (!newest) throw new Error('there is no preload library: test/preload/build.sh makes it');
+  return newest;
+}
+
+let sockets = 0;
+
+export class Bridge {
+  private constructor(
+    private readonly device: string,
+    private readonly socket: string,
+    private readonly daemon: Daemon,
+  ) {}
+
+  static async open(device: string, options: Partial<ServeOptions> = {}): Promise<Bridge> {
+    const socket = `/tmp/vmb-preload-${process.pid}-${sockets++}.sock`;
+    const daemon = new Daemon({
+      pairs: [{ device, socket: { path: socket } }],
+      sharedMemorySize: 256 << 20,
+      mmap: 'auto',
+      frontend: 'auto',
+      memSlots: false,
+      objects: false,
+      sharedPages: true,
+      errorEvents: false,
+      ...options,
+    });
+    await daemon.start();
+    return new Bridge(device, socket, daemon);
+  }
+
+  /** For a child process: opening the device reaches the bridge. */
+  environment(options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean } = {}): NodeJS.ProcessEnv {
+    return {
+      ...process.env,
+      LD_PRELOAD: library(),
+      VMB_PRELOAD: `${this.device}=${this.socket}`,
+      VMB_PRELOAD_DIALECT: options.dialect ?? 'qemu',
+      ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
+    };
+  }
+
+  close(): Promise<void> {
+    return this.daemon.stop();
+  }
+}

@@ -1,0 +1,186 @@
+// One buffer: QUERYBUF, QBUF, PREPARE_BUF with what follows them, DQBUF from the events, EXPBUF.
+#include <algorithm>
+#include <cerrno>
+
+#include "ioctl_table.h"
+#include "objects.h"
+#include "settings.h"
+#include "user_pages.h"
+#include "waiter.h"
+
+namespace preload {
+namespace {
+
+constexpr Judgement kJudgement = {sizeof(wire::ResponseHeader) + sizeof(v4l2_buffer), 0};
+
+// What follows the planes.
+struct Following {
+  std::vector<wire::SgEntry> pages;
+  std::vector<uint8_t> uuids;
+};
+
+int list_pages(Call& call, Following& following) {
+  auto& buffer = call.as<v4l2_buffer>();
+  GuestRam& ram = *GuestRam::get();
+  const auto list = [&](uint64_t user, uint32_t& length) {
+    // The Linux driver: no address, no length.
+    if (user == 0) length = 0;
+    return length == 0 ? 0 : list_user_pages(ram, user, length, following.pages);
+  };
+  if (!is_multiplanar(buffer.type)) return list(buffer.m.userptr, buffer.length);
+  for (auto* plane = call.array_of<v4l2_plane>(); plane < call.array_of<v4l2_plane>() + buffer.length; plane++) {
+    const int result = list(plane->m.userptr, plane->length);
+    if (result != 0) return result;
+  }
+  return 0;
+}
+
+int list_objects(Call& call, Following& following) {
+  const auto& buffer = call.as<v4l2_buffer>();
+  const auto add = [&](int fd) {
+    wire::Uuid uuid = {};
+    const bool known = find_object(fd, uuid);
+    following.uuids.insert(following.uuids.end(), std::begin(uuid), std::end(uuid));
+    // QUERYBUF asks for nothing: whatever is there goes along.
+    return known || call.row.request == VIDIOC_QUERYBUF ? 0 : -EBADF;
+  };
+  if (!is_multiplanar(buffer.type)) return add(buffer.m.fd);
+  for (uint32_t i = 0; i < buffer.length; i++)
+    if (const int result = add(call.array_of<v4l2_plane>()[i].m.fd); result != 0) return result;
+  return 0;
+}
+
+int send(Call& call) {
+  auto& buffer = call.as<v4l2_buffer>();
+  if (!has_type(call.session.device(), buffer.type)) return -EINVAL;
+  Following following;
+  int result = 0;
+  if (buffer.memory == V4L2_MEMORY_USERPTR) result = list_pages(call, following);
+  if (buffer.memory == V4L2_MEMORY_DMABUF && Settings::get().objects) result = list_objects(call, following);
+  if (result != 0) return result;
+  std::vector<Part> rest;
+  if (!following.pages.empty())
+    rest.push_back({following.pages.data(), sizeof(wire::SgEntry) * following.pages.size(), Part::kToDevice});
+  if (!following.uuids.empty()) rest.push_back({following.uuids.data(), following.uuids.size(), Part::kBoth});
+  v4l2_plane* const user = buffer.m.planes;
+  const bool planes = !call.array.empty();
+  if (planes) buffer.m.planes = call.array_of<v4l2_plane>();
+  result = forward(call, rest, kJudgement);
+  if (planes) buffer.m.planes = user;
+  return result;
+}
+
+void keep(Buffer& buffer, Call& call) {
+  buffer.kept = call.as<v4l2_buffer>();
+  const size_t planes = std::min(call.array.size() / sizeof(v4l2_plane), size_t{VIDEO_MAX_PLANES});
+  if (planes > 0) memcpy(buffer.planes, call.array.data(), planes * sizeof(v4l2_plane));
+}
+
+Buffer* find(Session& session, uint32_t type, uint32_t index) {
+  if (type >= kQueueTypes || index >= session.queues[type].buffers.size()) return nullptr;
+  return &session.queues[type].buffers[index];
+}
+
+// Fills in what the program gets: the event's values, and `m` as it was queued. A negative errno or 0.
+int hand_over(Call& call, Queue& queue) {
+  auto& out = call.as<v4l2_buffer>();
+  const auto& [buffer, planes] = queue.done.front().dqbuf;
+  const Buffer& kept = queue.buffers[buffer.index];
+  v4l2_plane* const user = out.m.planes;
+  const uint32_t room = out.length;
+  if (is_multiplanar(buffer.type) && (!user || room < buffer.length)) return -EINVAL;
+  out = buffer;
+  out.flags &= ~V4L2_BUF_FLAG_DONE;
+  if (!is_multiplanar(buffer.type)) {
+    out.m = kept.kept.m;
+  } else {
+    out.m.planes = user;
+    for (uint32_t i = 0; i < buffer.length; i++) {
+      v4l2_plane& plane = call.array_of<v4l2_plane>()[i];
+      plane = planes[i];
+      plane.m = kept.planes[i].m;
+    }
+  }
+  if (!is_output(buffer.type) && (buffer.flags & V4L2_BUF_FLAG_LAST)) queue.last_dequeued = true;
+  queue.done.pop_front();
+  queue.queued--;
+  return 0;
+}
+
+}  // namespace
+
+int query_buffer(Call& call) {
+  const int result = send(call);
+  if (result != 0) return result;
+  auto& buffer = call.as<v4l2_buffer>();
+  std::lock_guard lock(call.session.mutex);
+  if (buffer.type >= kQueueTypes) return 0;
+  // The device has given it back, the program does not know yet.
+  for (const wire::Event& event : call.session.queues[buffer.type].done)
+    if (event.dqbuf.buffer.index == buffer.index) buffer.flags |= V4L2_BUF_FLAG_DONE;
+  return 0;
+}
+
+int prepare_buffer(Call& call) { return send(call); }
+
+int queue_buffer(Call& call) {
+  const auto [index, type] = std::pair(call.as<v4l2_buffer>().index, call.as<v4l2_buffer>().type);
+  Session& session = call.session;
+  bool first = false;
+  {
+    std::lock_guard lock(session.mutex);
+    // Before the command: the buffer may come back before its answer is looked at.
+    Buffer* buffer = find(session, type, index);
+    if (buffer && !buffer->queued) {
+      first = true;
+      buffer->queued = true;
+      keep(*buffer, call);
+      session.queues[type].queued++;
+    }
+  }
+  const int result = send(call);
+  std::lock_guard lock(session.mutex);
+  Buffer* buffer = find(session, type, index);
+  if (!buffer) return result;
+  if (result == 0) {
+    keep(*buffer, call);
+    session.queues[type].waits_for_buffers = false;
+    session.changed();
+  } else if (first) {
+    buffer->queued = false;
+    session.queues[type].queued--;
+  }
+  return result;
+}
+
+// As vb2_core_dqbuf decides.
+int dequeue_buffer(Call& call) {
+  const uint32_t type = call.as<v4l2_buffer>().type;
+  if (!has_type(call.session.device(), type)) return -EINVAL;
+  const Waiter waiter;
+  for (;;) {
+    {
+      std::lock_guard lock(call.session.mutex);
+      Queue& queue = call.session.queues[type];
+      if (!queue.streaming) return -EINVAL;
+      if (queue.last_dequeued) return -EPIPE;
+      if (!queue.done.empty()) return hand_over(call, queue);
+    }
+    if (call.non_blocking) return -EAGAIN;
+    if (!waiter.wait()) return -EINTR;
+  }
+}
+
+int export_buffer(Call& call) {
+  if (!Settings::get().objects) return -ENOTTY;
+  auto& request = call.as<v4l2_exportbuffer>();
+  wire::Uuid uuid = {};
+  const Part following[] = {{uuid, sizeof uuid, Part::kBoth}};
+  const int result = forward(call, following, {sizeof(wire::ResponseHeader) + sizeof request + sizeof uuid, 0});
+  if (result != 0) return result;
+  const int fd = make_object(uuid, request.flags);
+  request.fd = fd;
+  return fd < 0 ? fd : 0;
+}
+
+}  // namespace preload

@@ -1,0 +1,66 @@
+/** v4l2-compliance, run on a path, and its verdicts one by one. */
+import { spawn } from 'node:child_process';
+
+export type Verdict = 'OK' | 'OK (Not Supported)' | 'FAIL';
+
+export interface Outcome {
+  /** By heading and name, such as "Control ioctls (Input 0) / VIDIOC_G/S_CTRL". */
+  readonly verdicts: ReadonlyMap<string, Verdict>;
+  readonly output: string;
+}
+
+const HEADING = /^\s*([A-Z][^\t]*):\s*$/;
+const TEST = /^\s*test (.+?): (OK \(Not Supported\)|OK|FAIL)\s*$/;
+
+/** Frames of each streaming test: the tool's own 60 take minutes under emulation. */
+export const FRAMES = process.env.VMB_COMPLIANCE_FRAMES ?? '8';
+
+/** Runs the tool on `path` with `environment` beside this process's own. */
+export async function compliance(path: string, environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
+  const tool = spawn('v4l2-compliance', ['-d', path, '-s', FRAMES], {
+    env: { ...process.env, ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [tool.stdout, tool.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  await new Promise((resolve, reject) => tool.on('close', resolve).on('error', reject));
+  // Progress is written over itself.
+  const lines = output.split('\n').map((line) => line.slice(line.lastIndexOf('\r') + 1));
+  return { verdicts: verdictsOf(lines), output: lines.join('\n') };
+}
+
+function verdictsOf(lines: readonly string[]): Map<string, Verdict> {
+  const verdicts = new Map<string, Verdict>();
+  let heading = '';
+  for (const line of lines) {
+    const test = TEST.exec(line);
+    if (!test) {
+      heading = HEADING.exec(line)?.[1] ?? heading;
+      continue;
+    }
+    let key = `${heading} / ${test[1]}`;
+    for (let n = 2; verdicts.has(key); n++) key = `${heading} / ${test[1]} (${n})`;
+    verdicts.set(key, test[2] as Verdict);
+  }
+  return verdicts;
+}
+
+export interface Difference {
+  readonly test: string;
+  readonly natively: Verdict | 'not run';
+  readonly bridged: Verdict | 'not run';
+}
+
+export function differences(natively: Outcome, bridged: Outcome): Difference[] {
+  const tests = [...new Set([...natively.verdicts.keys(), ...bridged.verdicts.keys()])];
+  return tests
+    .map((test) => ({
+      test,
+      natively: natively.verdicts.get(test) ?? ('not run' as const),
+      bridged: bridged.verdicts.get(test) ?? ('not run' as const),
+    }))
+    .filter(({ natively: own, bridged: other }) => own !== other);
+}

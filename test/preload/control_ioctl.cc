@@ -1,0 +1,154 @@
+// Controls: everything goes to the device as QUERY_EXT_CTRL or G/S/TRY_EXT_CTRLS, as guests from 6.15 on have it.
+#include <cerrno>
+
+#include "ioctl_table.h"
+#include "user_memory.h"
+
+namespace preload {
+namespace {
+
+constexpr Judgement kJudgement = {sizeof(wire::ResponseHeader) + sizeof(v4l2_ext_controls),
+                                  sizeof(wire::ResponseHeader) + sizeof(v4l2_ext_controls)};
+
+// v4l2-core: check_ext_ctrls. `request`: the program's own.
+bool are_sound(v4l2_ext_controls& controls, v4l2_ext_control* array, unsigned request) {
+  const bool reads = request == VIDIOC_G_EXT_CTRLS || request == VIDIOC_G_CTRL;
+  controls.reserved[0] = 0;
+  for (uint32_t i = 0; i < controls.count; i++) array[i].reserved2[0] = 0;
+  switch (controls.which) {
+    case V4L2_CID_PRIVATE_BASE:
+      // Only the old pair may use the base of private controls.
+      if (request == VIDIOC_G_CTRL || request == VIDIOC_S_CTRL) return true;
+      controls.error_idx = controls.count;
+      return false;
+    case V4L2_CTRL_WHICH_CUR_VAL: return true;
+    case V4L2_CTRL_WHICH_REQUEST_VAL: controls.error_idx = controls.count; return false;
+    default: break;
+  }
+  // The default value, and in newer headers the smallest and the largest: nobody sets them.
+  if (controls.which >= V4L2_CTRL_WHICH_DEF_VAL && controls.which <= V4L2_CTRL_WHICH_DEF_VAL + 0x3'0000) {
+    if (!reads) controls.error_idx = controls.count;
+    return reads;
+  }
+  for (uint32_t i = 0; i < controls.count; i++) {
+    if (V4L2_CTRL_ID2WHICH(array[i].id) == controls.which) continue;
+    controls.error_idx = request == VIDIOC_TRY_EXT_CTRLS ? i : controls.count;
+    return false;
+  }
+  return true;
+}
+
+// What a control points to, in memory of ours for the time of the ioctl.
+struct Pointed {
+  void* user;
+  std::vector<uint8_t> bytes, before;
+};
+
+bool collect(const Call& call, std::vector<Pointed>& pointed) {
+  const auto* array = reinterpret_cast<const v4l2_ext_control*>(call.array.data());
+  for (size_t i = 0; i < call.array.size() / sizeof *array; i++) {
+    if (array[i].size == 0) continue;
+    Pointed each = {array[i].ptr, std::vector<uint8_t>(array[i].size), {}};
+    if (!copy_from_user(each.bytes.data(), each.user, each.bytes.size())) return false;
+    each.before = each.bytes;
+    pointed.push_back(std::move(each));
+  }
+  return true;
+}
+
+// A program may keep what it sets in read-only memory: written only where the device did.
+bool put_back(const std::vector<Pointed>& pointed) {
+  for (const Pointed& each : pointed)
+    if (each.bytes != each.before && !copy_to_user(each.user, each.bytes.data(), each.bytes.size())) return false;
+  return true;
+}
+
+// QUERY_EXT_CTRL.
+int query(const Call& call, uint32_t id, v4l2_query_ext_ctrl* found) {
+  Call extended = {call.session, *find_row(VIDIOC_QUERY_EXT_CTRL), call.non_blocking, {}, {}};
+  extended.as<v4l2_query_ext_ctrl>().id = id;
+  const int result = forward(extended);
+  if (result == 0) *found = extended.as<v4l2_query_ext_ctrl>();
+  return result;
+}
+
+// The old pair is for controls of one 32-bit number: an extended ioctl would not mind the others. (A guest's core that
+// has no more than the driver's extended ioctls lets them pass.)
+int require_number(const Call& call, uint32_t id) {
+  v4l2_query_ext_ctrl found;
+  const int result = query(call, id & V4L2_CTRL_ID_MASK, &found);
+  if (result != 0) return result;
+  const bool number = found.type != V4L2_CTRL_TYPE_INTEGER64 && found.type != V4L2_CTRL_TYPE_STRING &&
+                      found.type != V4L2_CTRL_TYPE_CTRL_CLASS && !(found.flags & V4L2_CTRL_FLAG_HAS_PAYLOAD);
+  return number ? 0 : -EINVAL;
+}
+
+// One control, as the old pair has it, by an extended ioctl.
+int one_control(Call& call, unsigned request) {
+  auto& control = call.as<v4l2_control>();
+  if (const int refusal = require_number(call, control.id); refusal != 0) return refusal;
+  Call extended = {call.session, *find_row(request), call.non_blocking, {}, {}};
+  extended.array.resize(sizeof(v4l2_ext_control));
+  auto& element = *extended.array_of<v4l2_ext_control>();
+  element.id = control.id;
+  element.value = control.value;
+  auto& controls = extended.as<v4l2_ext_controls>();
+  controls.which = V4L2_CTRL_ID2WHICH(control.id);
+  controls.count = 1;
+  if (!are_sound(controls, &element, call.row.request)) return -EINVAL;
+  const int result = forward(extended, {}, kJudgement);
+  if (result == 0) control.value = element.value;
+  return result;
+}
+
+}  // namespace
+
+int extended_controls(Call& call) {
+  auto& controls = call.as<v4l2_ext_controls>();
+  v4l2_ext_control* const user = controls.controls;
+  controls.error_idx = controls.count;
+  if (!are_sound(controls, call.array_of<v4l2_ext_control>(), call.row.request)) return -EINVAL;
+  std::vector<Pointed> pointed;
+  if (!collect(call, pointed)) return -EFAULT;
+  std::vector<Part> parts;
+  for (Pointed& each : pointed) parts.push_back({each.bytes.data(), each.bytes.size(), Part::kPointed});
+  const uint32_t count = controls.count;
+  int result = forward(call, parts, kJudgement);
+  if (controls.count != count) result = -ENOSPC;
+  controls.count = count;
+  controls.controls = user;
+  return put_back(pointed) ? result : -EFAULT;
+}
+
+int get_control(Call& call) { return one_control(call, VIDIOC_G_EXT_CTRLS); }
+
+int set_control(Call& call) { return one_control(call, VIDIOC_S_EXT_CTRLS); }
+
+int query_control(Call& call) {
+  auto& control = call.as<v4l2_queryctrl>();
+  v4l2_query_ext_ctrl found;
+  const int result = query(call, control.id, &found);
+  if (result != 0) return result;
+  control = {};
+  control.id = found.id;
+  control.type = found.type;
+  control.flags = found.flags;
+  memcpy(control.name, found.name, sizeof control.name - 1);
+  switch (found.type) {
+    case V4L2_CTRL_TYPE_INTEGER:
+    case V4L2_CTRL_TYPE_BOOLEAN:
+    case V4L2_CTRL_TYPE_MENU:
+    case V4L2_CTRL_TYPE_INTEGER_MENU:
+    case V4L2_CTRL_TYPE_STRING:
+    case V4L2_CTRL_TYPE_BITMASK:
+      control.minimum = static_cast<int32_t>(found.minimum);
+      control.maximum = static_cast<int32_t>(found.maximum);
+      control.step = static_cast<int32_t>(found.step);
+      control.default_value = static_cast<int32_t>(found.default_value);
+      break;
+    default: break;
+  }
+  return 0;
+}
+
+}  // namespace preload

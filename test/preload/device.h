@@ -1,0 +1,45 @@
+// One node: the driver, the VMM behind it, and the open files.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "driver.h"
+#include "priority.h"
+#include "session.h"
+
+namespace preload {
+
+class Device {
+ public:
+  // The device of a path, connected at the first call and then kept. Null: it cannot be had.
+  static std::shared_ptr<Device> at(const char* path);
+  // After a fork: the devices belong to the parent.
+  static void abandon_all();
+
+  Driver& driver() { return driver_; }
+  FrontEnd& front_end() { return front_end_; }
+  Priorities& priorities() { return priorities_; }
+  const wire::Config& config() const { return config_; }
+  bool is_m2m() const;
+  bool is_capture() const;
+  bool is_output() const;
+
+  void add(Session* session);
+  void remove(Session* session);
+
+ private:
+  explicit Device(GuestRam& ram) : front_end_(ram), driver_(ram, front_end_) {}
+  bool probe(const std::string& socket);
+  void serve();
+
+  FrontEnd front_end_;
+  Driver driver_;
+  Priorities priorities_;
+  wire::Config config_{};
+  std::mutex mutex_;
+  std::map<uint32_t, Session*> sessions_;
+};
+
+}  // namespace preload

@@ -1,0 +1,55 @@
+// The VMM: a vhost-user front-end with one device behind it.
+#pragma once
+
+#include <mutex>
+#include <string>
+
+#include "virtqueue.h"
+#include "window.h"
+
+namespace preload {
+
+class FrontEnd {
+ public:
+  explicit FrontEnd(GuestRam& ram) : ram_(ram) {}
+
+  // Connects and asks what there is (a VMM's "realize"). False: said on standard error.
+  bool connect(const std::string& socket);
+  // What the guest's driver does with DRIVER_OK: from here on the queues run.
+  bool start(std::span<Virtqueue* const> queues);
+
+  uint64_t ring_features() const { return features_; }
+  unsigned queue_size() const;
+  Window& window() { return window_; }
+
+  // Reads the configuration space. False: the back-end is gone.
+  bool read_config(uint32_t offset, void* bytes, uint32_t count);
+
+  // The back-end's channel, for poll; -1: none.
+  int channel() const { return channel_.get(); }
+  // Serves one request of the channel. False: the channel is closed.
+  bool serve_channel();
+
+ private:
+  using Bytes = std::span<const uint8_t>;
+  bool negotiate();
+  bool send_channel();
+  bool start_ring(const Virtqueue& queue);
+  bool announce_memory();
+  bool ask(wire::Request request, Bytes body, Message& reply);
+  bool ask_number(wire::Request request, uint64_t* value);
+  // `acknowledged`: QEMU asks for an answer; where it does not, none is waited for.
+  bool tell(wire::Request request, Bytes body, std::span<const int> fds = {}, bool acknowledged = false);
+  bool tell_number(wire::Request request, uint64_t value, int fd = -1);
+  bool failed(wire::Request request);
+
+  GuestRam& ram_;
+  // Held from a request to its answer, and while the back-end's own request is served: QEMU's big lock.
+  std::recursive_mutex mutex_;
+  UniqueFd control_, channel_;
+  uint64_t offered_ = 0, features_ = 0, protocol_ = 0;
+  Window window_;
+  bool started_ = false;
+};
+
+}  // namespace preload

@@ -1,0 +1,24 @@
+// VIDIOC_G/S_PRIORITY: the guest's kernel keeps them, the device never hears of it.
+#pragma once
+
+#include <array>
+#include <linux/videodev2.h>
+#include <mutex>
+
+namespace preload {
+
+// The priorities of all open files of one node.
+class Priorities {
+ public:
+  void add(v4l2_priority priority);
+  void remove(v4l2_priority priority);
+  v4l2_priority highest();
+  // Whether a file of this priority may change the node's state.
+  bool may_change(v4l2_priority priority) { return priority >= highest(); }
+
+ private:
+  std::mutex mutex_;
+  std::array<int, V4L2_PRIORITY_RECORD + 1> files_{};
+};
+
+}  // namespace preload

@@ -1,0 +1,106 @@
+/** Unmodified programs capture through the bridge: every byte of every frame is that of the test pattern. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { readFileSync, rmSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { keepJournal, showJournal } from '../lab/journal.js';
+import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
+import { MovingBars, showBars, showMovingBars } from '../lab/vivid.js';
+import { Bridge } from './bridge.js';
+
+const VIVID = 'vivid n_devs=1 node_types=0x1';
+const CAMERA = 'vivid-000-vid-cap';
+const [WIDTH, HEIGHT, FRAMES] = [320, 180, 100];
+const run = promisify(execFile);
+
+interface Program {
+  readonly name: string;
+  readonly fourcc: 'RGB3' | 'YUYV';
+  readonly command: (device: string, output: string) => readonly [string, ...string[]];
+}
+
+const size = `${WIDTH}x${HEIGHT}`;
+const programs: readonly Program[] = [
+  {
+    name: 'ffmpeg -f v4l2',
+    fourcc: 'YUYV',
+    command: (device, output) => {
+      const input = ['-f', 'v4l2', '-input_format', 'yuyv422', '-video_size', size, '-i', device];
+      const frames = ['-frames:v', `${FRAMES}`, '-f', 'rawvideo', output];
+      return [
+        'ffmpeg',
+        '-nostdin',
+        '-loglevel',
+        'error',
+        '-y',
+        ...input,
+        '-fps_mode',
+        'passthrough',
+        ...frames,
+      ];
+    },
+  },
+  {
+    name: 'gst-launch v4l2src',
+    fourcc: 'YUYV',
+    command: (device, output) => {
+      const caps = `video/x-raw,format=YUY2,width=${WIDTH},height=${HEIGHT}`;
+      const source = ['v4l2src', `device=${device}`, `num-buffers=${FRAMES}`];
+      return ['gst-launch-1.0', '-q', ...source, '!', caps, '!', 'filesink', `location=${output}`];
+    },
+  },
+  {
+    name: 'v4l2-ctl --stream-mmap',
+    fourcc: 'RGB3',
+    command: (device, output) => {
+      const format = `width=${WIDTH},height=${HEIGHT},pixelformat=RGB3`;
+      const stream = ['--stream-mmap', `--stream-count=${FRAMES}`, `--stream-to=${output}`];
+      return ['v4l2-ctl', '-d', device, `--set-fmt-video=${format}`, ...stream];
+    },
+  },
+  {
+    name: 'v4l2-ctl --stream-user',
+    fourcc: 'RGB3',
+    command: (device, output) => {
+      const format = `width=${WIDTH},height=${HEIGHT},pixelformat=RGB3`;
+      const stream = ['--stream-user', `--stream-count=${FRAMES}`, `--stream-to=${output}`];
+      return ['v4l2-ctl', '-d', device, `--set-fmt-video=${format}`, ...stream];
+    },
+  },
+];
+
+describe('preload: programs', function () {
+  this.timeout(180_000);
+  before(function () {
+    provide(this, VIVID);
+  });
+  beforeEach(keepJournal);
+  afterEach(function () {
+    showJournal(this.currentTest);
+  });
+  after(() => unload(VIVID));
+
+  for (const { name, fourcc, command } of programs)
+    for (const dialect of ['qemu', 'crosvm'] as const)
+      it(`${name}, as a guest of ${dialect}: ${FRAMES} frames, bit for bit`, async () => {
+        const device = nodeNamed(CAMERA);
+        const output = `/tmp/vmb-frames-${process.pid}.raw`;
+        await (fourcc === 'RGB3' ? showMovingBars(device) : showBars(device));
+        const bridge = await Bridge.open(device);
+        try {
+          const [program, ...options] = command(device, output);
+          await run(program, options, { env: bridge.environment({ dialect }), maxBuffer: 1 << 24 });
+        } finally {
+          await bridge.close();
+        }
+        const frames = readFileSync(output);
+        rmSync(output);
+        const bars = new MovingBars(fourcc, WIDTH, HEIGHT);
+        const bytes = WIDTH * HEIGHT * (fourcc === 'RGB3' ? 3 : 2);
+        assert.equal(frames.length, FRAMES * bytes);
+        const shifts = new Set<number>();
+        for (let n = 0; n < FRAMES; n++)
+          shifts.add(bars.shiftOf([frames.subarray(n * bytes, (n + 1) * bytes)], `frame ${n}`));
+        if (fourcc === 'RGB3') assert.ok(shifts.size > FRAMES / 10, 'the picture does not move');
+      });
+});

@@ -1,0 +1,30 @@
+// What the environment says: README.md describes the variables.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace preload {
+
+struct Settings {
+  struct Node {
+    std::string path, socket;
+  };
+  std::vector<Node> nodes;
+  bool crosvm = false;
+  bool objects = false;
+  // What QUERYCAP calls the driver.
+  std::string driver = "virtio-media";
+  std::string trace;
+
+  static const Settings& get();
+  // The socket behind a path that a program opens; nullptr: the path is not taken over.
+  const std::string* socket(const char* path) const;
+};
+
+// One line to VMB_PRELOAD_TRACE, where that is set.
+void trace(const char* format, ...) __attribute__((format(printf, 1, 2)));
+// One line to standard error: something that ends in an errno that the program cannot explain.
+void complain(const char* format, ...) __attribute__((format(printf, 1, 2)));
+
+}  // namespace preload

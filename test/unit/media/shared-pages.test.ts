@@ -1,0 +1,237 @@
+/** SHARED_PAGES: which pages the kernel is given, and how long a mapping of them lives. Guest memory and mappings are real. */
+import assert from 'node:assert/strict';
+import { Errno } from '../../../src/errno.js';
+import type { HostBuffer } from '../../../src/media/buffer-record.js';
+import { type Backing, BufferQueue, type HeldBuffer } from '../../../src/media/buffers.js';
+import { sharedPages } from '../../../src/media/memory/shared-pages.js';
+import type { Attached, BufferCall } from '../../../src/media/memory-type.js';
+import { MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
+import type { Session } from '../../../src/media/session.js';
+import { type Stitched, Stitches } from '../../../src/media/stitches.js';
+import { privateRegion } from '../../../src/virtio/memory-file.js';
+import { Bench, BUFFERS, GUEST } from '../virtio/bench.js';
+
+const CAPTURE = 1;
+const OUTPUT = 2;
+const [QUERYBUF, QBUF, PREPARE_BUF] = [9, 15, 93];
+const PAGE = 4096;
+const LENGTH = 3 * PAGE - 100;
+const BASE = GUEST + BUFFERS;
+const USERPTR = '0102030405060708';
+
+type Entry = readonly [address: number, length: number];
+const scattered = (...pages: number[]): Entry[] =>
+  pages.map((page, n) => [BASE + page * PAGE, n === pages.length - 1 ? PAGE - 100 : PAGE]);
+
+describe('memory type SHARED_PAGES', () => {
+  let bench: Bench;
+  let open: Stitched[];
+  let session: Session;
+
+  beforeEach(() => {
+    bench = new Bench();
+    open = [];
+    const real = new Stitches();
+    const make = (places: Parameters<Stitches['make']>[0]) => {
+      const made = real.make(places);
+      if (!made) return null;
+      const stitched: Stitched = {
+        ...made,
+        close: () => {
+          made.close();
+          open = open.filter((each) => each !== stitched);
+        },
+      };
+      open.push(stitched);
+      return stitched;
+    };
+    session = { id: 1, context: { memory: bench.memory, stitches: { make } } } as unknown as Session;
+  });
+  afterEach(() => {
+    for (const stitched of [...open]) stitched.close();
+    bench.close();
+  });
+
+  const held = (length = LENGTH): HeldBuffer => ({
+    index: 0,
+    prepared: false,
+    planes: [{ length, cookie: 1, slot: null, host: null, pages: null, object: null, exported: null }],
+  });
+  const call = (
+    buffer: HeldBuffer,
+    backing: Backing,
+    entries: readonly Entry[],
+    { nr = QBUF, type = CAPTURE, length = LENGTH } = {},
+  ): BufferCall => {
+    const record = Buffer.alloc(88);
+    record.writeUInt32LE(type, 4);
+    record.writeUInt32LE(2, 60);
+    record.write(USERPTR, 64, 'hex');
+    record.writeUInt32LE(length, 72);
+    const rest = Buffer.alloc(16 * entries.length);
+    for (const [n, [address, bytes]] of entries.entries()) {
+      rest.writeBigUInt64LE(BigInt(address), 16 * n);
+      rest.writeUInt32LE(bytes, 16 * n + 8);
+      rest.writeUInt32LE(0xdead_beef, 16 * n + 12);
+    }
+    const guest = { record, planes: Buffer.alloc(0), rest };
+    return { session, queue: new BufferQueue(type, backing), held: buffer, guest, nr };
+  };
+  const attach = (given: BufferCall): Attached => {
+    const attached = sharedPages.attach(given);
+    assert.ok(typeof attached !== 'number', `errno ${String(attached)}`);
+    return attached;
+  };
+  const place = ({ host }: Attached) => host.memory![0]!;
+  const buffer = () => held();
+
+  it('the same list keeps its mapping; another one has a mapping of its own beside it, until the kernel has taken it', () => {
+    const plane = buffer();
+    const first = attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    first.settle!(0);
+    assert.equal(open.length, 1);
+    const again = attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    again.settle!(0);
+    assert.equal(place(again).region, place(first).region);
+    const other = attach(call(plane, 'stitched', scattered(5, 3, 9)));
+    assert.notEqual(place(other).region, place(first).region);
+    assert.equal(
+      open.length,
+      2,
+      'the old mapping must be there while the new one is made: else the same address',
+    );
+    other.settle!(0);
+    assert.deepEqual(
+      open.map(({ mapping }) => mapping),
+      [place(other).region],
+    );
+  });
+
+  it('a list that the kernel refuses is forgotten, the one before it stays', () => {
+    const plane = buffer();
+    const first = attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    first.settle!(0);
+    attach(call(plane, 'stitched', scattered(1, 2, 3))).settle!(Errno.EINVAL);
+    assert.deepEqual(
+      open.map(({ mapping }) => mapping),
+      [place(first).region],
+    );
+    attach(call(plane, 'stitched', scattered(5, 2, 9))).settle!(Errno.EINVAL);
+    assert.equal(open.length, 1);
+  });
+
+  it('pieces that end inside a page are carried: private memory of the size of the plane, and a copy', () => {
+    const plane = buffer();
+    const entries: Entry[] = [
+      [BASE + 10, 1000],
+      [BASE + 0x8000, LENGTH - 1000],
+    ];
+    const attached = attach(call(plane, 'stitched', entries));
+    assert.equal(open.length, 0);
+    assert.deepEqual([place(attached).offset, place(attached).length], [0, LENGTH]);
+    attached.settle!(0);
+    const region = plane.planes[0]!.host!;
+    Buffer.from(region.windows[0]!).fill(0x5a);
+    sharedPages.release(session, new BufferQueue(CAPTURE, 'stitched'), plane, answer(LENGTH));
+    assert.ok(bench.seen(10, 1000).every((byte) => byte === 0x5a));
+    assert.ok(bench.seen(0x8000, LENGTH - 1000).every((byte) => byte === 0x5a));
+    assert.ok(bench.seen(0, 10).every((byte) => byte === 0));
+    assert.equal(bench.seen(1010, 1)[0], 0);
+    region.close();
+  });
+
+  it('carried, a frame to put out is read before QBUF, and not before PREPARE_BUF', () => {
+    const plane = buffer();
+    plane.planes[0]!.host = privateRegion('a host buffer, say', LENGTH);
+    bench.put(5 * PAGE, Buffer.alloc(PAGE, 0x77));
+    const at = () => Buffer.from(plane.planes[0]!.host!.windows[0]!)[0];
+    const given = call(plane, 'carried', scattered(5, 2, 9), { nr: PREPARE_BUF, type: OUTPUT });
+    attach(given).settle!(0);
+    assert.equal(at(), 0);
+    attach({ ...given, nr: QBUF }).settle!(0);
+    assert.equal(at(), 0x77);
+    plane.planes[0]!.host.close();
+  });
+
+  it('a prepared buffer takes no other list', () => {
+    const plane = buffer();
+    const first = attach(call(plane, 'stitched', scattered(5, 2, 9), { nr: PREPARE_BUF }));
+    first.settle!(0);
+    assert.equal(plane.prepared, true);
+    const queued = attach(call(plane, 'stitched', []));
+    assert.equal(place(queued).region, place(first).region);
+    queued.settle!(0);
+    assert.equal(plane.prepared, false);
+  });
+
+  it('more pieces than the kernel should keep mappings for are carried', () => {
+    const pages = MAX_STITCHED_PIECES / 64 + 1;
+    const many = Array.from({ length: pages }, (_, n): Entry => [BASE + ((2 * n) % 1000) * PAGE, PAGE]);
+    const length = pages * PAGE;
+    const buffers = Array.from({ length: 64 }, () => held(length));
+    for (const each of buffers) attach(call(each, 'stitched', many, { length })).settle!(0);
+    assert.equal(open.length, 63);
+    assert.ok(buffers.at(-1)!.planes[0]!.host);
+    open[0]!.close();
+    attach(call(buffers.at(-1)!, 'stitched', many, { length })).settle!(0);
+    assert.equal(open.length, 63, 'what was given back can be had again');
+    buffers.at(-1)!.planes[0]!.host!.close();
+  });
+
+  it("every answer has the program's pointer and length", () => {
+    const plane = buffer();
+    const given = call(plane, 'carried', scattered(1, 2, 3), { length: LENGTH });
+    attach(given).settle!(0);
+    for (const nr of [QBUF, QUERYBUF]) {
+      const [record] = sharedPages.restore({ ...given, nr }, answer(0));
+      const bytes = Buffer.from(record!);
+      assert.equal(bytes.subarray(64, 72).toString('hex'), USERPTR);
+      assert.deepEqual([bytes.readUInt32LE(60), bytes.readUInt32LE(72)], [2, LENGTH]);
+    }
+  });
+
+  it('QUERYBUF looks at no list, and before the first QBUF gives back what it was given', () => {
+    const given = call(buffer(), 'stitched', [], { nr: QUERYBUF });
+    const { host } = attach(given);
+    assert.equal(host.memory, undefined);
+    assert.equal(
+      Buffer.from(sharedPages.restore(given, answer(0))[0]!)
+        .subarray(64, 72)
+        .toString('hex'),
+      USERPTR,
+    );
+  });
+
+  it('lists that do not add up are refused, with nothing made', () => {
+    const refusals: readonly (readonly [string, readonly Entry[], number, number])[] = [
+      ['none', [], LENGTH, Errno.EINVAL],
+      ['short', [[BASE, LENGTH - 1]], LENGTH, Errno.EINVAL],
+      ['empty', [[BASE, 0]], LENGTH, Errno.EINVAL],
+      ['too small for a frame', [[BASE, PAGE]], PAGE, Errno.EINVAL],
+      ['outside', [[GUEST - PAGE, LENGTH]], LENGTH, Errno.EFAULT],
+      [
+        'partly outside',
+        [
+          [BASE, PAGE],
+          [2 ** 45, LENGTH],
+        ],
+        LENGTH,
+        Errno.EFAULT,
+      ],
+      ['not a number', [[2 ** 53, LENGTH]], LENGTH, Errno.EINVAL],
+      ['4 GiB', [[BASE, 0xffff_ffff]], 0xffff_ffff, Errno.EINVAL],
+    ];
+    for (const backing of ['stitched', 'carried'] as const)
+      for (const [what, entries, length, errno] of refusals)
+        assert.equal(sharedPages.attach(call(buffer(), backing, entries, { length })), errno, what);
+    assert.equal(open.length, 0);
+  });
+
+  /** What the kernel says, with so many bytes used. */
+  const answer = (bytesused: number): HostBuffer => {
+    const record = Buffer.alloc(88);
+    record.writeUInt32LE(bytesused, 8);
+    record.writeUInt32LE(LENGTH + PAGE, 72);
+    return { buffer: record };
+  };
+});

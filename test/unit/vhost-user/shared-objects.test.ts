@@ -1,0 +1,375 @@
+/** Shared objects, announced and asked for. The device is a FAKE; a memory file stands for a DMABUF. */
+import assert from 'node:assert/strict';
+import { closeSync, fstatSync } from 'node:fs';
+import { native } from '../../../src/native.js';
+import { MAX_UNANSWERED } from '../../../src/vhost-user/frontend.js';
+import { MAX_UNANSWERED_OBJECTS } from '../../../src/vhost-user/shared-objects.js';
+import * as say from './transcripts.js';
+import { Vm } from './vm.js';
+import { Ask, NEED_REPLY, openDescriptors, PLAIN, REPLY, settle, u64, until, withoutLog } from './vmm.js';
+
+/** "Back-end message types". */
+const CONFIG_CHANGE = 2;
+const ADD = 6;
+const REMOVE = 7;
+const MAP = 9;
+const UNMAP = 10;
+
+const SLOT = 65536;
+/** A UUID that ends with this byte. */
+const uuid = (last: number) =>
+  Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? last : 0xa0 + index));
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+
+describe('shared objects', () => {
+  withoutLog();
+  let vm: Vm;
+  let before: number;
+  let file: number;
+
+  const open = (...setup: ConstructorParameters<typeof Vm>) => {
+    before = openDescriptors();
+    vm = new Vm(...setup);
+    file = native.memoryFile('test-frames', 4 * SLOT);
+  };
+
+  const qemu = async () => {
+    open({ objects: true });
+    await say.qemuRealize(vm, false, say.OBJECTS);
+  };
+
+  afterEach(() => {
+    vm.close();
+    closeSync(file);
+    assert.equal(openDescriptors(), before, 'descriptors leaked');
+  });
+
+  const add = (last: number) => vm.device.transport!.addObject(uuid(last));
+  const remove = (last: number) => vm.device.transport!.removeObject(uuid(last));
+  const answer = (request: number, value: number | bigint) => vm.channel!.send(request, REPLY, u64(value));
+
+  /** Everything that has arrived: requests, and the last byte of their UUIDs. */
+  const told = () => {
+    const all: [number, number | undefined][] = [];
+    for (let message = vm.channel!.poll(); message; message = vm.channel!.poll()) {
+      for (const fd of message.descriptors) closeSync(fd);
+      all.push([message.request, message.body.at(15)]);
+    }
+    return all;
+  };
+
+  describe('are announced', () => {
+    beforeEach(async () => {
+      await qemu();
+      await say.qemuStart(vm);
+    });
+
+    it('by a UUID, with a reply', async () => {
+      add(1);
+      remove(1);
+      for (const request of [ADD, REMOVE]) {
+        const { body, ...rest } = await vm.channel!.next();
+        assert.deepEqual(rest, { request, flags: NEED_REPLY, descriptors: [] });
+        assert.deepEqual([...body], [...uuid(1)]);
+      }
+      answer(ADD, 0);
+      answer(REMOVE, 0);
+      await settle();
+      assert.equal(vm.channel!.ended, false);
+    });
+
+    it('with the UUID that they had', () => {
+      const reused = uuid(1);
+      vm.device.transport!.addObject(reused);
+      reused.fill(0);
+      vm.device.transport!.removeObject(uuid(1));
+      assert.deepEqual(told(), [
+        [ADD, 1],
+        [REMOVE, 1],
+      ]);
+    });
+
+    it('between mappings: replies are matched in order', async () => {
+      const done: number[] = [];
+      const map = (offset: number) =>
+        vm.device.transport!.map(file, 0, offset, SLOT, (errno) => done.push(errno));
+      map(0);
+      add(1);
+      map(SLOT);
+      remove(1);
+      assert.deepEqual(
+        told().map(([request]) => request),
+        [MAP, ADD, MAP, REMOVE],
+      );
+      answer(MAP, 0);
+      answer(ADD, 1);
+      answer(MAP, 1);
+      answer(REMOVE, 0xffff_ffff_ffff_ffffn);
+      await until(() => done.length === 2);
+      assert.deepEqual(done, [0, 5]);
+      map(2 * SLOT);
+      assert.deepEqual(told(), [[MAP, 0]]);
+    });
+
+    it('and the channel ends at a reply in another order', async () => {
+      const done: number[] = [];
+      add(1);
+      vm.device.transport!.map(file, 0, 0, SLOT, (errno) => done.push(errno));
+      answer(MAP, 0);
+      await until(() => vm.channel!.ended);
+      assert.deepEqual(done, [104]);
+      assert.equal(await vm.command('ping'), 'echo:ping');
+    });
+
+    it('once, and taken back once', () => {
+      remove(1);
+      add(1);
+      add(1);
+      remove(1);
+      remove(1);
+      assert.deepEqual(told(), [
+        [ADD, 1],
+        [REMOVE, 1],
+      ]);
+    });
+
+    it('and taken back also when the VMM refused them', async () => {
+      add(1);
+      answer(ADD, 1);
+      await settle();
+      remove(1);
+      assert.deepEqual(told(), [
+        [ADD, 1],
+        [REMOVE, 1],
+      ]);
+    });
+
+    it('a few at a time, with room for mappings', async () => {
+      for (let index = 0; index < MAX_UNANSWERED_OBJECTS + 2; index++) add(index);
+      remove(0);
+      assert.equal(told().length, MAX_UNANSWERED_OBJECTS);
+      vm.device.transport!.map(file, 0, 0, SLOT, () => {});
+      assert.deepEqual(told(), [[MAP, 0]]);
+      for (const next of [
+        [ADD, MAX_UNANSWERED_OBJECTS],
+        [ADD, MAX_UNANSWERED_OBJECTS + 1],
+        [REMOVE, 0],
+      ]) {
+        answer(ADD, 0);
+        const { request, body } = await vm.channel!.next();
+        assert.deepEqual([request, body[15]], next);
+      }
+    });
+
+    it('when there is room again, after mappings', async () => {
+      for (let count = 0; count < MAX_UNANSWERED; count++) {
+        vm.device.transport!.unmap(0, SLOT, () => {});
+        if (count % 64 === 0) told();
+      }
+      add(1);
+      assert.ok(told().every(([request]) => request === UNMAP));
+      answer(UNMAP, 0);
+      const { request } = await vm.channel!.next();
+      assert.equal(request, ADD);
+    });
+
+    it('again on another channel where the first was lost', async () => {
+      add(1);
+      add(2);
+      answer(ADD, 0);
+      await settle();
+      remove(1);
+      vm.channel!.close();
+      vm.channel = null;
+      await settle();
+      add(3);
+      await vm.control.tell(Ask.SET_BACKEND_REQ_FD, Buffer.alloc(0), [vm.newChannel()]);
+      vm.closeLent();
+      assert.deepEqual(told(), [
+        [ADD, 2],
+        [REMOVE, 1],
+        [ADD, 3],
+      ]);
+    });
+  });
+
+  describe('while the device does not run', () => {
+    it('are announced with the last ring that starts', async () => {
+      await qemu();
+      const { device } = vm;
+      const connected = device.connected.bind(device);
+      device.connected = (memory, transport) => {
+        connected(memory, transport);
+        transport.addObject(uuid(1));
+      };
+      const seen: unknown[] = [];
+      device.onStarted = (index) => seen.push([index, told()]);
+      await say.qemuStart(vm);
+      assert.deepEqual(seen, [
+        [0, []],
+        [1, [[ADD, 1]]],
+      ]);
+    });
+
+    it('wait for the next start: what came and went untold is never told', async () => {
+      await qemu();
+      await say.qemuStart(vm);
+      add(1);
+      add(2);
+      answer(ADD, 0);
+      answer(ADD, 0);
+      await settle();
+      told();
+      const bases = await say.qemuStop(vm);
+      add(3);
+      remove(2);
+      add(4);
+      remove(4);
+      remove(1);
+      add(1);
+      await settle();
+      assert.deepEqual(told(), []);
+      await say.qemuStart(vm, { first: false, bases });
+      assert.deepEqual(told(), [
+        [ADD, 3],
+        [REMOVE, 2],
+      ]);
+    });
+
+    it('are not announced from a queue that stops', async () => {
+      await qemu();
+      await say.qemuStart(vm);
+      add(1);
+      told();
+      const { device } = vm;
+      const stopped = device.queueStopped.bind(device);
+      device.queueStopped = (index) => {
+        remove(1);
+        add(2);
+        stopped(index);
+      };
+      await say.qemuStop(vm);
+      assert.deepEqual(told(), []);
+    });
+
+    it('are remembered by the VMM over a reset: only changes are told', async () => {
+      await qemu();
+      await say.qemuStart(vm);
+      add(1);
+      add(2);
+      told();
+      await vm.command('ping');
+      await say.qemuStop(vm);
+      vm.newDriver(8);
+      const { device } = vm;
+      const reset = device.reset.bind(device);
+      device.reset = () => {
+        reset();
+        remove(2);
+      };
+      await say.qemuStart(vm, { first: false });
+      assert.ok(device.history.includes('reset'));
+      assert.deepEqual(told(), [[REMOVE, 2]]);
+    });
+  });
+
+  describe('are not announced', () => {
+    it('to a VMM that did not negotiate them', async () => {
+      open({ objects: true });
+      await say.crosvmConnect(vm);
+      await say.crosvmActivate(vm);
+      add(1);
+      remove(1);
+      add(2);
+      assert.deepEqual(told(), []);
+    });
+
+    it('without a channel', async () => {
+      open({ objects: true });
+      await vm.control.say(
+        Ask.SET_PROTOCOL_FEATURES,
+        u64((say.CLOUD_HYPERVISOR & ~say.bits(5, 15)) | say.OBJECTS),
+      );
+      await say.qemuStart(vm);
+      add(1);
+      remove(1);
+      assert.equal(await vm.command('ping'), 'echo:ping');
+    });
+  });
+
+  it('are announced without SHMEM, and to a VMM that never answers', async () => {
+    open({ objects: true });
+    const protocol = say.bits(0, 5, 9) | say.OBJECTS;
+    await vm.control.say(Ask.SET_PROTOCOL_FEATURES, u64(protocol));
+    vm.control.send(Ask.SET_BACKEND_REQ_FD, PLAIN, Buffer.alloc(0), [vm.newChannel()]);
+    await say.libkrunActivate(vm);
+    add(1);
+    const { request, flags } = await vm.channel!.next();
+    assert.deepEqual([request, flags], [ADD, PLAIN]);
+    assert.equal((await vm.channel!.next()).request, CONFIG_CHANGE);
+  });
+
+  describe('are asked for', () => {
+    const ask = async (body: Uint8Array, flags = PLAIN) => {
+      vm.control.send(Ask.GET_SHARED_OBJECT, flags, body);
+      const { descriptors, ...rest } = await vm.control.next();
+      assert.deepEqual(rest, { request: Ask.GET_SHARED_OBJECT, flags: REPLY, body: Buffer.alloc(0) });
+      return descriptors;
+    };
+
+    beforeEach(async () => {
+      await qemu();
+      vm.device.objects.set(hex(uuid(1)), file);
+    });
+
+    it('and come as a descriptor of the same file, each time', async () => {
+      await say.qemuStart(vm);
+      const other = native.memoryFile('test-other', SLOT);
+      vm.device.objects.set(hex(uuid(2)), other);
+      for (const [last, source] of [
+        [1, file],
+        [2, other],
+        [1, file],
+      ] as const) {
+        const descriptors = await ask(uuid(last), last === 1 ? NEED_REPLY : PLAIN);
+        assert.equal(descriptors.length, 1);
+        assert.equal(fstatSync(descriptors[0]!).ino, fstatSync(source).ino);
+        assert.notEqual(descriptors[0], source);
+        closeSync(descriptors[0]!);
+        assert.ok(fstatSync(source).isFile(), 'the device has lost its descriptor');
+      }
+      closeSync(other);
+      await vm.control.ask(Ask.GET_FEATURES);
+    });
+
+    it('while the rings are stopped too', async () => {
+      await say.qemuStart(vm);
+      await say.qemuStop(vm);
+      const [fd] = await ask(uuid(1));
+      assert.equal(fstatSync(fd!).ino, fstatSync(file).ino);
+      closeSync(fd!);
+    });
+
+    it('and come without a descriptor where there is none', async () => {
+      await say.qemuStart(vm);
+      assert.deepEqual(await ask(uuid(9)), []);
+      assert.equal(vm.device.calls.at(-1), `asked for ${hex(uuid(9))}`);
+      Object.defineProperty(vm.device, 'object', { value: undefined });
+      assert.deepEqual(await ask(uuid(1)), []);
+      assert.deepEqual(vm.ends, []);
+    });
+
+    it('without a UUID, as QEMU does: there is none', async () => {
+      await say.qemuStart(vm);
+      vm.device.forget();
+      assert.deepEqual(await ask(Buffer.alloc(0)), []);
+      assert.deepEqual(vm.device.calls, []);
+      assert.deepEqual(vm.ends, []);
+    });
+
+    it('before the device is connected: there is none', async () => {
+      assert.deepEqual(await ask(uuid(1)), []);
+      assert.deepEqual(vm.device.calls, []);
+    });
+  });
+});
