@@ -75,11 +75,16 @@ export class MappedQueue {
 
   /** REQBUFS and a mapping of each buffer; whatever was mapped is unmapped first. */
   request(count: number): void {
-    for (const region of this.#regions.splice(0)) region.close();
+    this.unmap();
     const granted = this.node.call(Ioctl.REQBUFS, requestBuffers, { count, type: this.type, memory: MMAP });
     this.capabilities = granted.capabilities;
     if (count > 0) assert.ok(granted.count >= count, `${granted.count} buffers`);
     this.#regions = Array.from({ length: granted.count }, (_, index) => this.#map(index));
+  }
+
+  /** Mappings keep the driver's module in use. */
+  unmap(): void {
+    for (const region of this.#regions.splice(0)) region.close();
   }
 
   #map(index: number): Region {

@@ -96,8 +96,8 @@ export class StatelessDecoder {
   ): Promise<T> {
     const node = await NativeNode.open(path);
     const requests = new NativeRequests(node, path);
+    const decoder = new StatelessDecoder(node, requests, multiplanar);
     try {
-      const decoder = new StatelessDecoder(node, requests, multiplanar);
       decoder.output.setFormat(coded, width, height);
       decoder.capture.setFormat(raw, width, height);
       decoder.output.request(4);
@@ -110,6 +110,7 @@ export class StatelessDecoder {
       }
       return result;
     } finally {
+      for (const queue of [decoder.output, decoder.capture]) queue.unmap();
       requests.close();
       await node.close();
     }
