@@ -53,8 +53,6 @@ export class Codec {
   #draining = false;
   /** A SOURCE_CHANGE event whose LAST buffer has not come. */
   #changed = false;
-  /** A LAST buffer has come for which there was no reason yet. */
-  #stopped = false;
   #drained = false;
   /** The CAPTURE buffer that said LAST. */
   #last = 0;
@@ -157,7 +155,6 @@ export class Codec {
     await this.#forgetEvents();
     this.#release();
     this.#draining = false;
-    this.#stopped = false;
     await this.#output.on();
     if (this.#capture.count === 0) return;
     await this.#capture.queueAll();
@@ -210,7 +207,7 @@ export class Codec {
       const changes = event.type === EventType.SOURCE_CHANGE ? Buffer.from(event.u).readUInt32LE() : 0;
       if ((changes & SOURCE_CHANGE_RESOLUTION) === 0) return;
       this.#changed = true;
-      if (!this.#capture.streaming || this.#stopped) await this.#changeResolution();
+      if (!this.#capture.streaming) await this.#changeResolution();
     },
     error: async ({ errno }: MediaEvent & { kind: 'error' }) => {
       throw new DriverError('EVT_ERROR', errno);
@@ -225,14 +222,12 @@ export class Codec {
     if (!frame.last) return this.#capture.queue(frame.index);
     if (this.#changed) return this.#changeResolution();
     this.#last = frame.index;
-    if (this.#draining) this.#drained = true;
-    else this.#stopped = true;
+    this.#drained = this.#draining;
   }
 
   /** The frames of the old resolution are all here; those of the new one need other buffers. */
   async #changeResolution(): Promise<void> {
     this.#changed = false;
-    this.#stopped = false;
     // STREAMOFF of CAPTURE ends a drain in the kernel (v4l2_m2m_update_stop_streaming_state).
     this.#draining = false;
     await this.#capture.release();
