@@ -121,6 +121,7 @@ export class Codec {
       const event = await this.#nextEvent();
       if (event.kind !== 'dqbuf' || event.buffer.type !== this.#capture.type) {
         await this.#attend(event);
+        if (this.#changed && !this.#capture.streaming) await this.#changeResolution();
         continue;
       }
       const frame = this.#capture.frame(event);
@@ -142,8 +143,7 @@ export class Codec {
     } else {
       await this.#capture.off();
       await this.#forgetEvents();
-      await this.#capture.queueAll();
-      await this.#capture.on();
+      await this.#resumeCapture();
     }
     this.#draining = false;
   }
@@ -156,9 +156,7 @@ export class Codec {
     this.#release();
     this.#draining = false;
     await this.#output.on();
-    if (this.#capture.count === 0) return;
-    await this.#capture.queueAll();
-    await this.#capture.on();
+    await this.#resumeCapture();
   }
 
   /** Stops, frees the buffers and closes the session. */
@@ -205,9 +203,7 @@ export class Codec {
     event: async ({ event }: MediaEvent & { kind: 'event' }) => {
       if (event.type === EventType.EOS) this.ends++;
       const changes = event.type === EventType.SOURCE_CHANGE ? Buffer.from(event.u).readUInt32LE() : 0;
-      if ((changes & SOURCE_CHANGE_RESOLUTION) === 0) return;
-      this.#changed = true;
-      if (!this.#capture.streaming) await this.#changeResolution();
+      if (changes & SOURCE_CHANGE_RESOLUTION) this.#changed = true;
     },
     error: async ({ errno }: MediaEvent & { kind: 'error' }) => {
       throw new DriverError('EVT_ERROR', errno);
@@ -236,6 +232,14 @@ export class Codec {
     if (fourcc !== undefined && fourcc !== this.#capture.format.fourcc)
       await this.#capture.setFormat({ ...this.#capture.format, fourcc });
     await this.#startCapture();
+  }
+
+  /** After a STREAMOFF: what was on its way may have been a change of the resolution. */
+  async #resumeCapture(): Promise<void> {
+    if (this.#changed) return this.#changeResolution();
+    if (this.#capture.count === 0) return;
+    await this.#capture.queueAll();
+    await this.#capture.on();
   }
 
   async #startCapture(): Promise<void> {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Codec, CodecError, CodecStalled } from '../../../src/client/codec.js';
 import { FrontEnd } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
@@ -7,6 +8,13 @@ import { cameraConfig } from './fake-camera.js';
 import { CODEC_CAPS, FakeCodec } from './fake-codec.js';
 
 const DECODER_CMD = 96;
+
+/** Nothing more comes by itself. */
+async function settled(driver: GuestDriver, { sessionId }: Codec): Promise<boolean> {
+  for (let seen = -1; seen !== driver.waitingEvents(sessionId); await sleep(20))
+    seen = driver.waitingEvents(sessionId);
+  return true;
+}
 
 describe('Codec', () => {
   let backend: FakeBackend;
@@ -96,6 +104,20 @@ describe('Codec', () => {
     assert.deepEqual(await through(codec, ...frames(8, 100, 5)), frames(8, 100, 5));
     await codec.seek();
     assert.deepEqual(await through(codec, ...frames(16, 200, 5)), frames(16, 200, 5));
+    assert.deepEqual(driver.complaints, []);
+  });
+
+  it('seeks in the middle of a change of the resolution', async () => {
+    const codec = await start();
+    const source = [...frames(8, 1, 2), ...frames(16, 9, 4)].map((frame) => [Buffer.from(frame)]);
+    // The change has been told and LAST is there by the time that the first frame is taken.
+    for await (const _ of codec.run(source.values())) if (await settled(driver, codec)) break;
+    await codec.seek();
+    assert.deepEqual(await through(codec, ...frames(16, 20, 3)), frames(16, 20, 3));
+    assert.deepEqual(
+      codec.resolutions.map(({ format }) => format.width),
+      [8, 16],
+    );
     assert.deepEqual(driver.complaints, []);
   });
 
