@@ -15,7 +15,8 @@ export interface NativeAnswer {
 export class NativeNode {
   private constructor(private readonly file: NodeFile) {}
 
-  static async open(path: string): Promise<NativeNode> {
+  /** A number: a descriptor, which stays the caller's. */
+  static async open(path: string | number): Promise<NativeNode> {
     const file = new native.NodeFile(() => undefined);
     const errno = await new Promise<number>((resolve) => file.open(path, resolve));
     assert.equal(errno, 0, `open ${path}`);
@@ -23,7 +24,7 @@ export class NativeNode {
   }
 
   /** Opens, asks, closes. */
-  static async with<T>(path: string, use: (node: NativeNode) => T | Promise<T>): Promise<T> {
+  static async with<T>(path: string | number, use: (node: NativeNode) => T | Promise<T>): Promise<T> {
     const node = await NativeNode.open(path);
     try {
       return await use(node);

@@ -70,6 +70,10 @@ export class GuestQueue {
     assert.equal(set.denominator / set.numerator, framesPerSecond);
   }
 
+  ioctl(nr: number, payload: Uint8Array): Promise<Buffer> {
+    return this.driver.ioctl(this.session, nr, payload);
+  }
+
   request(count: number, memory: number = this.memory) {
     const { type } = this;
     return this.driver.call(this.session, Ioctl.REQBUFS, requestBuffers, { count, type, memory });
@@ -156,6 +160,12 @@ export class GuestQueue {
     assert.ok(event.kind === 'dqbuf', `a ${event.kind} event instead of a frame`);
     this.verify(event);
     return event;
+  }
+
+  /** Live bytes of a buffer's planes, whole. */
+  view(index: number): Uint8Array[] {
+    const mapped = this.mappings.get(index)!;
+    return mapped.map(({ driverAddress, length }) => this.driver.window(driverAddress, length));
   }
 
   /** Live bytes of a frame's planes. */

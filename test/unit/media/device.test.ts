@@ -1,6 +1,7 @@
 /** The device as a whole over a fake node: configuration, turns, limits, resets. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
+import { MediaDevice } from '../../../src/media/device.js';
 import { BUFFERS, GUEST } from '../virtio/bench.js';
 import { DeviceBench, format, turns, u32 } from './bench.js';
 import { startClock, stopClock } from './clock.js';
@@ -33,6 +34,36 @@ describe('media device', () => {
     assert.equal(raw.readUInt32LE(0), 0x0420_0001, 'READWRITE is gone');
     assert.equal(raw.readUInt32LE(4), 0);
     assert.equal(raw.subarray(8).toString('latin1'), `a fake card${'\0'.repeat(21)}`);
+  });
+
+  it('a name of 32 bytes and more is cut between characters, and ends with a NUL', () => {
+    for (const [card, shown] of [
+      ['x'.repeat(40), 'x'.repeat(31)],
+      [`${'x'.repeat(30)}é`, 'x'.repeat(30)],
+      [`${'x'.repeat(29)}é`, `${'x'.repeat(29)}é`],
+      ['Kamera für Büro', 'Kamera für Büro'],
+    ] as const) {
+      const description = { driver: '', card, busInfo: '', deviceCaps: 1, deviceType: 0 };
+      const options = { sharedMemorySize: 0, mmap: 'auto' } as const;
+      const raw = Buffer.from(new MediaDevice(bench.node.host, description, options).config.subarray(8));
+      assert.equal(raw.length, 32);
+      assert.equal(raw.toString('utf8'), shown + '\0'.repeat(32 - Buffer.byteLength(shown)));
+    }
+  });
+
+  it('OPEN is answered with an identifier that no open session has, and clean reserved words', async () => {
+    bench.start();
+    const open = async () => {
+      const { status, length, payload } = await bench.command(u32(1, 0xdead_beef), 100);
+      assert.deepEqual([status, length, payload.readUInt32LE(4)], [0, 16, 0]);
+      return payload.readUInt32LE(0);
+    };
+    const ids = new Set<number>();
+    for (let n = 0; n < 100; n++) ids.add(await open());
+    assert.equal(ids.size, 100);
+    const [closed] = ids;
+    assert.equal((await bench.command(u32(2, 0, closed!, 0xdead_beef), 0)).length, 0);
+    assert.ok(!ids.has(await open()), 'nor one that a closed one had');
   });
 
   it('takes commands and event buffers that were there before it started', async () => {

@@ -48,6 +48,8 @@ describe('mapping', () => {
     bench.command(u32(4, 0, session, 1, cookie, ...more), 24);
   const munmap = async (address: number) =>
     (await bench.command(u32(5, 0, address % 2 ** 32, Math.floor(address / 2 ** 32)), 8)).status;
+  /** With these flags: RW is bit 0. */
+  const flagged = (cookie: number, flags: number) => bench.command(u32(4, 0, session, flags, cookie), 24);
   const mapped = async (cookie: number) => {
     const { status, payload } = await mmap(cookie);
     assert.equal(status, 0);
@@ -71,6 +73,34 @@ describe('mapping', () => {
         [(await mmap(cookies[1]!, upper)).status, (await mmap(cookies[1]!, upper)).length],
         [EINVAL, 8],
       );
+  });
+
+  it('the answer is an offset into region 0 and the exact length of the buffer', async () => {
+    for (const mode of ['arena', 'direct'] as const) {
+      await boot(mode);
+      const { payload: queried } = await bench.ioctl(session, 9, buffer(1));
+      const { status, length, payload } = await mmap(cookies[1]!);
+      assert.deepEqual([status, length], [0, 24]);
+      const [place, bytes] = [Number(payload.readBigUInt64LE(0)), Number(payload.readBigUInt64LE(8))];
+      assert.equal(bytes, queried.readUInt32LE(72));
+      assert.ok(place % UNIT === 0 && place + bytes <= 16 * UNIT, `${place}`);
+      const [[start, extent]] = bench.transport.places('map') as [[number, number]];
+      assert.ok(start <= place && place + bytes <= start + extent, 'the VMM was asked for it');
+      if (mode === 'arena') bench.close();
+    }
+  });
+
+  it('whatever its flags say, a mapping is the same: it may be written', async () => {
+    for (const mode of ['arena', 'direct'] as const) {
+      await boot(mode);
+      const { payload: writable } = await mmap(cookies[0]!);
+      for (const flags of [0, 1, 2, 0xffff_ffff]) {
+        const { status, payload } = await flagged(cookies[0]!, flags);
+        assert.deepEqual([status, payload], [0, writable], `flags ${flags}`);
+      }
+      assert.equal(bench.transport.places('map').length, 1);
+      if (mode === 'arena') bench.close();
+    }
   });
 
   it('offsets of nobody, of buffers that are gone, of another session', async () => {

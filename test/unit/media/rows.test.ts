@@ -161,6 +161,28 @@ describe('rows of their own', () => {
       assert.notEqual(await bench.open(), session, 'its id is not another one’s before CLOSE');
     });
 
+    it('is refused every command that names it, until CLOSE', async () => {
+      bench.close();
+      await boot(true);
+      assert.equal((await lose()).at(-1)![0], 0);
+      for (const [nr, size] of [
+        [2, 64],
+        [8, 20],
+        [15, 88],
+        [72, 32],
+        [93, 88],
+        [103, 232],
+      ] as const)
+        assert.equal((await bench.ioctl(session, nr, Buffer.alloc(size))).status, ENODEV, `${nr}`);
+      for (const nr of [18, 19, 90, 91])
+        assert.equal((await bench.tell(session, nr, Buffer.alloc(32))).status, ENODEV, `${nr}`);
+      assert.equal((await bench.command(u32(4, 0, session, 1, 0x1_0000), 24)).status, ENODEV, 'MMAP');
+      for (let n = 0; n < 20; n++) assert.notEqual(await bench.open(), session);
+      const close = () => bench.command(u32(2, 0, session, 0), 8);
+      const EBADF = 9;
+      assert.deepEqual([(await close()).status, (await close()).status], [0, EBADF]);
+    });
+
     it('has no event of its own otherwise', async () => {
       assert.deepEqual(await lose(), [
         [1, session, 608],

@@ -1,0 +1,298 @@
+/** v4l2loopback through the bridge: a driver with a queue of its own, MMAP only, that another program of the host feeds. */
+import assert from 'node:assert/strict';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import type { DialectName } from '../../src/client/dialects.js';
+import type { BufferRecord } from '../../src/client/event-lane.js';
+import type { MmapMode } from '../../src/media/shared-memory.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
+import { eventually, mappingsOf } from '../addon/process.js';
+import { type AnyQueue, HostQueue, start } from './host-queue.js';
+import { keepJournal, showJournal } from './journal.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { NativeNode } from './native-node.js';
+import { GuestQueue } from './queue.js';
+import { errnoOf, onStage, type Stage } from './stage.js';
+
+const BUFFERS = 4;
+const LABEL = 'a-loopback';
+const LOOPBACK = `v4l2loopback devices=1 max_buffers=${BUFFERS} card_label=${LABEL}`;
+const WIDTH = 320;
+const HEIGHT = 180;
+const FRAME_BYTES = WIDTH * HEIGHT * 2;
+const FIELD_NONE = 1;
+const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
+
+/** EXPBUF is missing, so that a direct bridge takes to the arena as well. */
+interface Way {
+  readonly name: string;
+  readonly mmap: MmapMode;
+  readonly dialect: DialectName;
+}
+const ways: readonly Way[] = [
+  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
+  { name: 'direct falls back to the arena', mmap: 'direct', dialect: 'crosvm' },
+];
+
+/** Every four bytes hold frame and place: nothing of one frame is right in another. */
+function picture(frame: number): Buffer {
+  const bytes = Buffer.alloc(FRAME_BYTES);
+  for (let at = 0; at < FRAME_BYTES; at += 4) bytes.writeUInt32LE(((frame << 20) | (at >> 2)) >>> 0, at);
+  return bytes;
+}
+
+/** A program of the host that feeds the loopback with write(). */
+class Writer {
+  private constructor(
+    readonly fd: number,
+    private readonly node: NativeNode,
+  ) {}
+
+  static async open(path: string): Promise<Writer> {
+    const fd = openSync(path, constants.O_RDWR);
+    const node = await NativeNode.open(fd);
+    await new HostQueue(node, VIDEO_OUTPUT).setFormat('YUYV', WIDTH, HEIGHT);
+    return new Writer(fd, node);
+  }
+
+  write(frame: number): void {
+    assert.equal(writeSync(this.fd, picture(frame)), FRAME_BYTES);
+  }
+
+  async close(): Promise<void> {
+    await this.node.close();
+    closeSync(this.fd);
+  }
+}
+
+/** Which frame the bytes begin with. */
+function shown(bytes: Uint8Array): number {
+  return Buffer.from(bytes.subarray(0, 4)).readUInt32LE() >>> 20;
+}
+
+function same(queue: AnyQueue, { index, bytesused }: BufferRecord, frame: number): void {
+  const bytes = queue.view(index)[0]!.subarray(0, bytesused);
+  const wanted = picture(frame);
+  assert.equal(bytesused, FRAME_BYTES);
+  if (wanted.equals(bytes)) return;
+  const wrong = wanted.findIndex((byte, i) => byte !== bytes[i]);
+  assert.fail(
+    `buffer ${index}: byte ${wrong} is of frame ${shown(bytes.subarray(wrong & ~3))} instead of ${frame}`,
+  );
+}
+
+/** The buffer in which a stream begins depends on how many frames there ever were. */
+function rotated(told: readonly { index: number }[]): object[] {
+  return told.map((each) => ({ ...each, index: (each.index - told[0]!.index + BUFFERS) % BUFFERS }));
+}
+
+describe('lab: v4l2loopback', function () {
+  this.timeout(30_000);
+  let path: string;
+
+  before(function () {
+    provide(this, LOOPBACK);
+    path = nodeNamed(LABEL);
+  });
+  beforeEach(keepJournal);
+  afterEach(async function () {
+    showJournal(this.currentTest);
+    if (this.currentTest?.state === 'failed') return;
+    assert.ok(await eventually(() => mappingsOf(path) === 0), 'the node is still mapped');
+  });
+  after(() => unload(LOOPBACK));
+
+  const guestQueue = async ({ driver }: Stage, type: number) =>
+    new GuestQueue(driver, await driver.open(), type);
+  const onWay = ({ mmap, dialect }: Way, play: (stage: Stage) => Promise<void>) =>
+    onStage(path, { frontEnd: { dialect }, serve: { mmap } }, play);
+  const throughBridge = <T>(way: Way, type: number, play: (queue: AnyQueue) => Promise<T>) => {
+    let result: Promise<T>;
+    return onWay(way, async (stage) => {
+      result = play(await guestQueue(stage, type));
+      await result;
+    }).then(() => result);
+  };
+  /** Buffers cannot be had by anybody else while they are mapped, and a mapping goes some time after its region. */
+  const natively = async <T>(type: number, play: (queue: AnyQueue) => Promise<T>): Promise<T> => {
+    const result = await NativeNode.with(path, (node) => HostQueue.with(node, type, play));
+    assert.ok(await eventually(() => mappingsOf(path) === 0));
+    return result;
+  };
+
+  async function withWriter<T>(play: (writer: Writer) => Promise<T>): Promise<T> {
+    const writer = await Writer.open(path);
+    try {
+      return await play(writer);
+    } finally {
+      await writer.close();
+    }
+  }
+
+  /** A stream; what was written before is not in it, but for the newest frame, which comes at once. */
+  async function begin(queue: AnyQueue, writer: Writer): Promise<number> {
+    for (let frame = 0; frame <= BUFFERS; frame++) writer.write(frame);
+    const granted = await start(queue, BUFFERS);
+    const { buffer } = await queue.next();
+    same(queue, buffer, BUFFERS);
+    await queue.queue(buffer.index);
+    return granted;
+  }
+
+  /** Frame for frame: what a reader is told of each, and that it shows what was written. */
+  async function readAlong(queue: AnyQueue, writer: Writer, first: number, count: number) {
+    const told: Pick<BufferRecord, 'index' | 'bytesused' | 'field' | 'memory' | 'length' | 'flags'>[] = [];
+    for (let frame = first; frame < first + count; frame++) {
+      writer.write(frame);
+      const { buffer } = await queue.next();
+      const { index, bytesused, field, memory, length } = buffer;
+      told.push({ index, bytesused, field, memory, length, flags: buffer.flags & ~BufferFlag.MAPPED });
+      same(queue, buffer, frame);
+      await queue.queue(index);
+    }
+    return told;
+  }
+
+  async function end(queue: AnyQueue): Promise<void> {
+    await queue.off();
+    await queue.release();
+  }
+
+  /** Each buffer again and again; a reader beside it, which may begin with any of the first ones. */
+  async function feed(output: AnyQueue): Promise<void> {
+    await output.setFormat('YUYV', WIDTH, HEIGHT);
+    await output.request(BUFFERS);
+    const read = async (input: HostQueue) => {
+      await input.request(BUFFERS);
+      for (const queue of [output, input])
+        for (let index = 0; index < BUFFERS; index++) await queue.map(index);
+      for (let index = 0; index < BUFFERS; index++) await input.queue(index);
+      const send = async (index: number, frame: number) => {
+        output.view(index)[0]!.set(picture(frame));
+        await output.queue(index, { bytesused: FRAME_BYTES, field: FIELD_NONE });
+      };
+      const receive = async () => {
+        const { buffer } = await input.next();
+        const frame = shown(input.view(buffer.index)[0]!);
+        same(input, buffer, frame);
+        await input.queue(buffer.index);
+        return frame;
+      };
+      await output.on();
+      await input.on();
+      for (let frame = 0; frame < BUFFERS; frame++) await send(frame, frame);
+      while ((await receive()) !== BUFFERS - 1);
+      for (let frame = BUFFERS; frame < 4 * BUFFERS; frame++) {
+        const { index } = (await output.next()).buffer;
+        assert.equal(index, frame % BUFFERS);
+        await send(index, frame);
+        assert.equal(await receive(), frame);
+      }
+      await end(input);
+    };
+    await NativeNode.with(path, (node) => HostQueue.with(node, VIDEO_CAPTURE, read));
+    await end(output);
+  }
+
+  for (const way of ways) {
+    it(`${way.name}: every byte of every frame, with one copy`, () =>
+      withWriter((writer) =>
+        onWay(way, async (stage) => {
+          const queue = await guestQueue(stage, VIDEO_CAPTURE);
+          await queue.setFormat('YUYV', WIDTH, HEIGHT);
+          assert.equal(await begin(queue, writer), BUFFERS);
+          assert.equal(stage.frontEnd.sharedMemory.mapped, 1, 'the arena');
+          assert.equal(mappingsOf(path), BUFFERS, 'the buffers that are copied');
+          await readAlong(queue, writer, 10, 3 * BUFFERS);
+          await end(queue);
+        }),
+      ));
+
+    it(`${way.name}: a reader is told what it is told natively, frame by frame`, async () => {
+      const play = (queue: AnyQueue) =>
+        withWriter(async (writer) => {
+          await begin(queue, writer);
+          const told = await readAlong(queue, writer, 10, 2 * BUFFERS);
+          await end(queue);
+          return told;
+        });
+      const own = await natively(VIDEO_CAPTURE, play);
+      assert.deepEqual(rotated(await throughBridge(way, VIDEO_CAPTURE, play)), rotated(own));
+    });
+
+    it(`${way.name}: a guest feeds it, a program of the host reads`, async () => {
+      await natively(VIDEO_OUTPUT, feed);
+      await throughBridge(way, VIDEO_OUTPUT, feed);
+    });
+  }
+
+  // Natively such a reader is given the buffer that it keeps, and sees it change: this driver never looks at what is queued.
+  it('a buffer that the reader keeps is not given to it again, and stays as it is', () =>
+    withWriter((writer) =>
+      onWay(ways[0]!, async (stage) => {
+        const queue = await guestQueue(stage, VIDEO_CAPTURE);
+        await begin(queue, writer);
+        writer.write(10);
+        const { buffer: kept } = await queue.next();
+        for (let frame = 11; frame < 11 + 3 * BUFFERS; frame++) {
+          writer.write(frame);
+          if ((frame - 10) % BUFFERS === 0) continue;
+          for (let last = 0; last !== frame; ) {
+            const { buffer } = await queue.next();
+            assert.notEqual(buffer.index, kept.index);
+            last = shown(queue.view(buffer.index)[0]!);
+            same(queue, buffer, last);
+            await queue.queue(buffer.index);
+          }
+        }
+        same(queue, kept, 10);
+        await end(queue);
+      }),
+    ));
+
+  it('one writer: another one is refused as natively, and may come when the first has gone', () =>
+    onWay(ways[0]!, async (stage) => {
+      const queue = await guestQueue(stage, VIDEO_OUTPUT);
+      await withWriter(async (writer) => {
+        writer.write(1);
+        const own = await NativeNode.with(path, (node) => node.request(2, VIDEO_OUTPUT));
+        assert.notEqual(own, 0);
+        assert.equal(await errnoOf(queue.request(2)), own);
+      });
+      await queue.setFormat('YUYV', WIDTH, HEIGHT);
+      assert.equal((await queue.request(2)).count, 2);
+      await queue.request(0);
+    }));
+
+  it('without a writer STREAMON is refused as natively', () =>
+    onWay(ways[0]!, async (stage) => {
+      const queue = await guestQueue(stage, VIDEO_CAPTURE);
+      const own = await NativeNode.with(path, (node) => {
+        node.request(2, VIDEO_CAPTURE);
+        return node.ioctl(Ioctl.STREAMON, Buffer.from([VIDEO_CAPTURE, 0, 0, 0])).errno;
+      });
+      assert.notEqual(own, 0);
+      await queue.request(2);
+      assert.equal(await errnoOf(queue.on()), own);
+    }));
+
+  it('a writer that goes and comes again: the reader gets on, as natively', async () => {
+    const play = async (queue: AnyQueue) => {
+      await withWriter(async (writer) => {
+        await begin(queue, writer);
+        await readAlong(queue, writer, 10, 3);
+      });
+      await withWriter((writer) => readAlong(queue, writer, 20, 3));
+      await end(queue);
+    };
+    await natively(VIDEO_CAPTURE, play);
+    await throughBridge(ways[0]!, VIDEO_CAPTURE, play);
+  });
+
+  it('other memory than MMAP is refused', () =>
+    onWay(ways[0]!, async (stage) => {
+      const queue = await guestQueue(stage, VIDEO_CAPTURE);
+      for (const memory of [Memory.USERPTR, Memory.DMABUF])
+        assert.notEqual(await errnoOf(queue.request(2, memory)), 0);
+    }));
+});

@@ -1,0 +1,315 @@
+/** Nodes that are no cameras: VBI, sliced VBI, SDR, metadata, touch and output, of one plane or several. */
+import assert from 'node:assert/strict';
+import { isMultiplanar } from '../../src/client/buffer-ioctls.js';
+import type { DialectName } from '../../src/client/dialects.js';
+import { encoded } from '../../src/client/record.js';
+import type { MmapMode } from '../../src/media/shared-memory.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';
+import { mappingsOf } from '../addon/process.js';
+import { type AnyQueue, HostQueue, start } from './host-queue.js';
+import { keepJournal, showJournal } from './journal.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { NativeNode } from './native-node.js';
+import { GuestQueue } from './queue.js';
+import { onStage } from './stage.js';
+import { VividControl } from './vivid.js';
+
+/** Everything but radio; the second device is multi-planar, and stays at its first input, a webcam. */
+const VIVID = 'vivid n_devs=2 node_types=0xe0d2d,0xe0d2d multiplanar=1,2';
+const BUFFERS = 4;
+const FRAMES = 2 * BUFFERS + 1;
+/** vivid's inputs in their order: webcam, TV, S-Video, HDMI; its outputs: S-Video, HDMI. Only the analogue ones have a blanking interval. */
+const S_VIDEO_INPUT = 2;
+const S_VIDEO_OUTPUT = 0;
+/** What the S-Video input is connected to. */
+const S_VIDEO_CONNECTED_TO = 0x00f0_f080;
+const TEST_PATTERN = 0;
+const S_VIDEO_OUT_OF_000 = 2;
+const OSD_NONE = 2;
+
+const ways: readonly { name: string; mmap: MmapMode; dialect: DialectName }[] = [
+  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
+  { name: 'direct', mmap: 'direct', dialect: 'crosvm' },
+];
+
+interface Frame {
+  readonly sequence: number;
+  readonly planes: readonly Buffer[];
+}
+
+interface Kind {
+  readonly name: string;
+  readonly node: string;
+  readonly type: number;
+  /** Before REQBUFS. */
+  readonly prepare?: (queue: AnyQueue) => Promise<void>;
+  /** Output: what goes into a buffer, and what v4l2_buffer says of it. */
+  readonly fill?: (planes: readonly Uint8Array[], frame: number) => { bytesused?: number; field?: number };
+  /** What must be true of what came, or of the world after it went. */
+  readonly judge?: (frames: readonly Frame[]) => Promise<void> | void;
+}
+
+/** A node for both kinds of VBI has the kind that S_FMT was called for. */
+async function setAgain(queue: AnyQueue): Promise<void> {
+  await queue.ioctl(Ioctl.S_FMT, await queue.ioctl(Ioctl.G_FMT, encoded(formatRecord, { type: queue.type })));
+}
+
+/** Every service that there is: `service_set` of struct v4l2_sliced_vbi_format. */
+async function setServices(queue: AnyQueue): Promise<void> {
+  await queue.ioctl(Ioctl.S_FMT, encoded(formatRecord, { type: queue.type, fmt: Buffer.from([0xff, 0xff]) }));
+}
+
+const kinds: readonly Kind[] = [
+  {
+    name: 'VBI capture',
+    node: 'vivid-000-vbi-cap',
+    type: BufferType.VBI_CAPTURE,
+    prepare: setAgain,
+    judge: judgeRawVbi,
+  },
+  {
+    name: 'sliced VBI capture',
+    node: 'vivid-000-vbi-cap',
+    type: BufferType.SLICED_VBI_CAPTURE,
+    prepare: setServices,
+    judge: judgeSlicedVbi,
+  },
+  {
+    name: 'VBI output',
+    node: 'vivid-000-vbi-out',
+    type: BufferType.VBI_OUTPUT,
+    prepare: setAgain,
+    fill: full,
+  },
+  {
+    name: 'sliced VBI output',
+    node: 'vivid-000-vbi-out',
+    type: BufferType.SLICED_VBI_OUTPUT,
+    prepare: setServices,
+    fill: full,
+  },
+  { name: 'SDR capture', node: 'vivid-000-sdr-cap', type: BufferType.SDR_CAPTURE, judge: judgeSdr },
+  { name: 'META capture', node: 'vivid-001-meta-cap', type: BufferType.META_CAPTURE, judge: judgeMeta },
+  {
+    name: 'META output',
+    node: 'vivid-001-meta-out',
+    type: BufferType.META_OUTPUT,
+    fill: fillMeta,
+    judge: judgeMetaOut,
+  },
+  { name: 'touch', node: 'vivid-000-touch-cap', type: BufferType.VIDEO_CAPTURE, judge: judgeTouch },
+  { name: 'video output', node: 'vivid-000-vid-out', type: BufferType.VIDEO_OUTPUT, fill: full },
+  {
+    name: 'video output of two planes',
+    node: 'vivid-001-vid-out',
+    type: BufferType.VIDEO_OUTPUT_MPLANE,
+    prepare: (queue) => queue.setFormat('NM16', 720, 480),
+    fill: full,
+  },
+  {
+    name: 'video capture of two planes',
+    node: 'vivid-001-vid-cap',
+    type: BufferType.VIDEO_CAPTURE_MPLANE,
+    prepare: (queue) => queue.setFormat('NM16', 320, 180),
+  },
+];
+
+/** Noise that depends on the frame. */
+function full(planes: readonly Uint8Array[], frame: number) {
+  for (const plane of planes) plane.fill(0x40 + frame);
+  return { bytesused: planes[0]!.length, field: 1 };
+}
+
+/** Luminance of lines: none of them is black throughout. */
+function judgeRawVbi(frames: readonly Frame[]): void {
+  for (const { planes } of frames)
+    assert.ok(
+      planes[0]!.some((byte) => byte > 0x40),
+      'all lines are blank',
+    );
+}
+
+/** struct v4l2_sliced_vbi_data: id, field, line, 0, and 48 bytes. PAL has teletext in both fields, and one line of wide screen signalling. */
+function judgeSlicedVbi(frames: readonly Frame[]): void {
+  const TELETEXT_B = 0x0001;
+  const WSS_625 = 0x4000;
+  const teletext = (field: number) => Array.from({ length: 12 }, (_, i) => [TELETEXT_B, field, 7 + i]);
+  for (const { planes } of frames) {
+    const bytes = planes[0]!;
+    const lines: number[][] = [];
+    for (let at = 0; at < bytes.length; at += 64) {
+      const line = [0, 4, 8].map((offset) => bytes.readUInt32LE(at + offset));
+      if (line[0] !== 0) lines.push(line);
+    }
+    assert.deepEqual(lines, [...teletext(0), [WSS_625, 0, 23], ...teletext(1)]);
+  }
+}
+
+/** CU08: I and Q of a carrier whose amplitude does not change. */
+function judgeSdr(frames: readonly Frame[]): void {
+  for (const { planes } of frames) {
+    const bytes = planes[0]!;
+    for (let at = 0; at < bytes.length; at += 2) {
+      const radius = Math.hypot(bytes[at]! - 127.5, bytes[at + 1]! - 127.5);
+      assert.ok(Math.abs(radius - 127) < 2.5, `a sample of amplitude ${radius}`);
+    }
+  }
+}
+
+/** struct vivid_uvc_meta_buf: time, USB frame, and a UVC payload header with both clocks. */
+function judgeMeta(frames: readonly Frame[]): void {
+  let last = 0n;
+  for (const { planes } of frames) {
+    const bytes = planes[0]!;
+    assert.ok(bytes.readBigUInt64LE() > last);
+    last = bytes.readBigUInt64LE();
+    assert.deepEqual([bytes[10], bytes[11]! & 0x8c], [12, 0x8c]);
+  }
+}
+
+const BRIGHTNESS = 30;
+
+/** struct vivid_meta_out_buf: brightness, contrast, saturation, hue of the camera beside it. */
+function fillMeta([plane]: readonly Uint8Array[], frame: number) {
+  const bytes = Buffer.alloc(8);
+  bytes.writeUInt16LE(BRIGHTNESS + frame, 0);
+  bytes.writeUInt16LE(128, 2);
+  bytes.writeUInt16LE(128, 4);
+  plane!.set(bytes);
+  return { bytesused: 8, field: 1 };
+}
+
+async function judgeMetaOut(): Promise<void> {
+  const value = await NativeNode.with(nodeNamed('vivid-001-vid-cap'), (node) =>
+    node.getControl(VividControl.BRIGHTNESS),
+  );
+  assert.ok(value >= BRIGHTNESS && value < BRIGHTNESS + FRAMES + BUFFERS, `brightness ${value}`);
+}
+
+/** Signed 16-bit deltas of pressure: never all of them the same for long. */
+function judgeTouch(frames: readonly Frame[]): void {
+  const seen = new Set(frames.map(({ planes }) => planes[0]!.toString('latin1')));
+  assert.ok(seen.size > 1, 'nobody touches anything');
+}
+
+describe('lab: node kinds', function () {
+  this.timeout(30_000);
+
+  before(async function () {
+    provide(this, VIVID);
+    const input = Buffer.from([S_VIDEO_INPUT, 0, 0, 0]);
+    const output = Buffer.from([S_VIDEO_OUTPUT, 0, 0, 0]);
+    const S_INPUT = 39;
+    const S_OUTPUT = 47;
+    await NativeNode.with(nodeNamed('vivid-000-vid-cap'), (node) =>
+      assert.equal(node.ioctl(S_INPUT, input).errno, 0),
+    );
+    await NativeNode.with(nodeNamed('vivid-000-vid-out'), (node) => node.ioctl(S_OUTPUT, output));
+  });
+  beforeEach(keepJournal);
+  afterEach(function () {
+    showJournal(this.currentTest);
+  });
+  after(() => unload(VIVID));
+
+  /** Streams for a while; what was said of each frame. */
+  async function play(kind: Kind, queue: AnyQueue) {
+    await kind.prepare?.(queue);
+    let frame = 0;
+    const fill = (index: number) => kind.fill?.(queue.view(index), frame++) ?? {};
+    const buffers = await start(queue, BUFFERS, fill);
+    assert.ok(buffers >= BUFFERS);
+    const frames: Frame[] = [];
+    const told: object[] = [];
+    for (let n = 0; n < FRAMES; n++) {
+      const { buffer, planes } = await queue.next();
+      const { index, type, bytesused, field, length, sequence } = buffer;
+      const flags = buffer.flags & ~BufferFlag.MAPPED;
+      const count = isMultiplanar(type) ? queue.format.planes.length : 0;
+      const used = planes.slice(0, count).map(({ bytesused, length, dataOffset }) => ({
+        bytesused,
+        length,
+        dataOffset,
+      }));
+      told.push({ index, type, bytesused, field, length, flags, planes: used });
+      const live = queue.view(index);
+      frames.push({
+        sequence,
+        planes: live.map((bytes, plane) =>
+          Buffer.from(bytes.subarray(0, used[plane]?.bytesused ?? bytesused)),
+        ),
+      });
+      await queue.queue(index, fill(index));
+    }
+    await queue.off();
+    await queue.release();
+    return { frames, told, buffers };
+  }
+
+  for (const kind of kinds)
+    for (const { name, mmap, dialect } of ways)
+      it(`${kind.name}, ${name}: as natively, in order`, async () => {
+        const path = nodeNamed(kind.node);
+        const own = await NativeNode.with(path, (node) => play(kind, new HostQueue(node, kind.type)));
+        await kind.judge?.(own.frames);
+        await onStage(path, { frontEnd: { dialect }, serve: { mmap } }, async ({ driver, frontEnd }) => {
+          const { frames, told, buffers } = await play(
+            kind,
+            new GuestQueue(driver, await driver.open(), kind.type),
+          );
+          await kind.judge?.(frames);
+          assert.deepEqual(told, own.told);
+          assert.deepEqual(
+            told.map((each) => (each as { index: number }).index),
+            told.map((_, i) => i % buffers),
+          );
+          assert.ok(frontEnd.sharedMemory.mapped > 0);
+          assert.equal(mappingsOf(path), 0, 'the bridge has mapped the node: it copies');
+        });
+      });
+
+  for (const { name, mmap, dialect } of ways)
+    it(`video output, ${name}: an input that is connected to it sees what the guest shows`, async () => {
+      const input = nodeNamed('vivid-000-vid-cap');
+      const output = nodeNamed('vivid-000-vid-out');
+      const connect = (to: number) =>
+        NativeNode.with(input, (node) => {
+          node.setControl(VividControl.OSD, OSD_NONE);
+          node.setControl(S_VIDEO_CONNECTED_TO, to);
+        });
+      await connect(S_VIDEO_OUT_OF_000);
+      try {
+        await onStage(output, { frontEnd: { dialect }, serve: { mmap } }, async ({ driver }) => {
+          const shown = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_OUTPUT);
+          let sent = 0;
+          const fill = (index: number) => full(shown.view(index), sent++);
+          await start(shown, BUFFERS, fill);
+          const watch = async (seen: HostQueue) => {
+            await seen.setFormat('YUYV', 720, 576);
+            await start(seen, BUFFERS);
+            let last = 0;
+            for (let n = 0; n < FRAMES; n++) {
+              const { buffer } = await seen.next();
+              const bytes = seen.view(buffer.index)[0]!;
+              const frame = bytes[0]! - 0x40;
+              assert.ok(frame >= last && frame < sent, `frame ${frame} after ${last}, of ${sent}`);
+              assert.ok(bytes.subarray(0, buffer.bytesused).every((byte) => byte === bytes[0]));
+              last = frame;
+              await seen.queue(buffer.index);
+              const { index } = (await shown.next()).buffer;
+              await shown.queue(index, fill(index));
+            }
+            assert.ok(last >= BUFFERS, `only the first ${last} frames were seen`);
+            await seen.off();
+            await seen.release();
+          };
+          await NativeNode.with(input, (node) => HostQueue.with(node, BufferType.VIDEO_CAPTURE, watch));
+          await shown.off();
+          await shown.release();
+        });
+      } finally {
+        await connect(TEST_PATTERN);
+      }
+    });
+});

@@ -1,0 +1,156 @@
+/** docs/protocol.md against the code: the table of ioctls, and every file, symbol and test that the page names. */
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { ioctls } from '../../src/v4l2/ioctls.js';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const read = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
+const page = read('docs/protocol.md');
+
+function section(heading: string): string {
+  const found = page.split(`\n## ${heading}\n`)[1];
+  assert.ok(found, `no section "${heading}"`);
+  return found.split(/\n## /)[0]!;
+}
+
+/** Cells of every row of every table, without header and separator lines. */
+function rowsOf(text: string): string[][] {
+  const lines = text.split('\n').filter((line) => line.startsWith('|'));
+  const cells = lines.map((line) => line.split(/(?<!\\)\|/).slice(1, -1));
+  return cells.map((row) => row.map((cell) => cell.trim()));
+}
+
+interface Mention {
+  readonly path: string;
+  /** What follows the path, up to the next one. */
+  readonly about: string;
+}
+
+/** Each `path` of a cell, with what is said of it. */
+function mentions(cell: string): Mention[] {
+  const parts = cell.split(/`((?:src|test|docs|addon|udev)\/[^`]+)`/);
+  return parts.flatMap((path, at) => (at % 2 === 1 ? [{ path, about: parts[at + 1] ?? '' }] : []));
+}
+
+const everywhere = mentions(page.replaceAll('\n', ' \n'));
+const inCells = rowsOf(page).flatMap((row) => row.flatMap(mentions));
+
+/** The titles of a test file as they are written, its template strings with their gaps. */
+function titlesOf(path: string): string[] {
+  const found = read(path).matchAll(
+    /\bit\(\s*(?:'([^']*)'|"([^"]*)"|`((?:[^`$]|\$\{(?:[^{}`]|`[^`]*`)*\})*)`)/g,
+  );
+  return [...found].map(([, single, double, template]) => single ?? double ?? template!);
+}
+
+const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+
+/** A title of the page: `…` stands for anything. */
+const isTitle = (named: string, title: string): boolean =>
+  new RegExp(`^${named.split('…').map(escaped).join('.*')}$`, 's').test(title);
+
+describe('docs/protocol.md', () => {
+  it('names files that exist', () => {
+    assert.ok(everywhere.length > 250, `${everywhere.length} files`);
+    const missing = everywhere.filter(({ path }) => !existsSync(`${root}${path}`));
+    assert.deepEqual(missing, []);
+  });
+
+  it('names symbols that their files have', () => {
+    const missing: string[] = [];
+    let symbols = 0;
+    for (const { path, about } of inCells) {
+      if (!path.startsWith('src/') || !about.startsWith(':')) continue;
+      const words = [...about.matchAll(/`([^`]+)`/g)].map(([, symbol]) => symbol!);
+      assert.ok(words.length > 0, `nothing is said of ${path}`);
+      for (const word of words) {
+        symbols++;
+        if (!new RegExp(`(^|[^\\w])${escaped(word)}\\b`).test(read(path))) missing.push(`${path}: ${word}`);
+      }
+    }
+    assert.ok(symbols > 100, `${symbols} symbols`);
+    assert.deepEqual(missing, []);
+  });
+
+  it('names tests that their files have', () => {
+    const missing: string[] = [];
+    let tests = 0;
+    for (const { path, about } of inCells) {
+      if (!path.startsWith('test/') || !about.startsWith(':')) continue;
+      const named = [...about.matchAll(/"([^"]+)"/g)].map(([, title]) => title!);
+      assert.ok(named.length > 0, `no test of ${path}`);
+      for (const name of named) {
+        tests++;
+        if (!titlesOf(path).some((title) => isTitle(name, title))) missing.push(`${path}: ${name}`);
+      }
+    }
+    assert.ok(tests > 130, `${tests} tests`);
+    assert.deepEqual(missing, []);
+  });
+
+  it('has a test for every statement', () => {
+    const statements = rowsOf(section('The specification, statement by statement')).filter(
+      (row) => row.length === 4 && row[0] !== 'clause' && !row[0]!.startsWith('---'),
+    );
+    assert.ok(statements.length > 60, `${statements.length} statements`);
+    const without = statements.filter(
+      (row) => !mentions(row[3]!).some(({ path }) => path.startsWith('test/')),
+    );
+    assert.deepEqual(without, []);
+  });
+
+  describe('Every VIDIOC', () => {
+    const rows = rowsOf(section('Every VIDIOC')).filter(([number]) => /^\d+$/.test(number!));
+    const listed = rows.map(([number, name, row, tests, remark]) => {
+      const [payload, direction] = row!.split(', ');
+      return { nr: Number(number), name: name!, payload, direction, tests: tests!, remark: remark! };
+    });
+
+    it('has every row of the code, with its payload and its direction', () => {
+      const inCode = [...ioctls.values()].map(({ nr, name, payload, direction }) => ({
+        nr,
+        name,
+        payload,
+        direction,
+      }));
+      const inPage = listed.filter(({ direction }) => direction !== undefined);
+      assert.deepEqual(
+        inPage.map(({ nr, name, payload, direction }) => ({ nr, name, payload, direction })),
+        inCode,
+      );
+    });
+
+    it('says ENOTTY, and why, of everything else', () => {
+      const others = listed.filter(({ nr }) => !ioctls.has(nr));
+      assert.ok(others.length >= 14);
+      for (const { nr, payload, remark } of others)
+        assert.ok(payload === 'no row: ENOTTY' && remark.length > 0, `${nr}`);
+    });
+
+    it('is in the order of the numbers, each of them once, each with a test', () => {
+      const numbers = listed.map(({ nr }) => nr);
+      assert.deepEqual(
+        numbers,
+        [...new Set(numbers)].sort((a, b) => a - b),
+      );
+      assert.deepEqual(
+        [numbers[0], numbers.at(-1), new Set(listed.map(({ name }) => name)).size],
+        [0, 104, 83],
+      );
+      for (const { nr, tests } of listed) assert.ok(mentions(tests).length > 0, `${nr}`);
+    });
+
+    it('names a test that has something of the ioctl in it', () => {
+      const silent: string[] = [];
+      for (const { nr, name, tests } of listed)
+        for (const { path } of mentions(tests)) {
+          const text = read(path);
+          const words = [name, `${nr}`, name.replace(/BUFS?$/, '')];
+          if (!words.some((word) => new RegExp(`\\b${word}\\b`, 'i').test(text)))
+            silent.push(`${name}: ${path}`);
+        }
+      assert.deepEqual(silent, []);
+    });
+  });
+});
