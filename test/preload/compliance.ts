@@ -7,6 +7,8 @@ export interface Outcome {
   /** By heading and name, such as "Control ioctls (Input 0) / VIDIOC_G/S_CTRL". */
   readonly verdicts: ReadonlyMap<string, Verdict>;
   readonly output: string;
+  /** As QUERYCAP calls it. */
+  readonly driver: string;
 }
 
 const HEADING = /^\s*([A-Z][^\t]*):\s*$/;
@@ -29,7 +31,8 @@ export async function compliance(path: string, environment: NodeJS.ProcessEnv = 
   await new Promise((resolve, reject) => tool.on('close', resolve).on('error', reject));
   // Progress is written over itself.
   const lines = output.split('\n').map((line) => line.slice(line.lastIndexOf('\r') + 1));
-  return { verdicts: verdictsOf(lines), output: lines.join('\n') };
+  const driver = /Driver name\s*: (.*)/.exec(output)?.[1]?.trim() ?? '';
+  return { verdicts: verdictsOf(lines), output: lines.join('\n'), driver };
 }
 
 function verdictsOf(lines: readonly string[]): Map<string, Verdict> {
