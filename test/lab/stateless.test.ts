@@ -240,7 +240,8 @@ describe('lab: visl through the bridge', function () {
         for (const [number, reference] of [1234567890n, 9876543210n, 4n, 2n ** 62n].entries()) {
           const control = { id: FWHT_PARAMS, payload: fwhtParams(frame, reference) };
           const luma = await session.decode(Buffer.alloc(100), control, way);
-          if (process.env.VMB_DUMP) (await import('node:fs')).writeFileSync(`/checkout/dump-${mode}-${number}.nv12`, luma);
+          if (process.env.VMB_DUMP)
+            (await import('node:fs')).writeFileSync(`/checkout/dump-${mode}-${number}.nv12`, luma);
           if (number === 0) drawn.learn(luma, bytesperline, REFERENCE_LINE, text(reference));
           const read = drawn.read(luma, bytesperline, REFERENCE_LINE, text(reference).length);
           assert.equal(read, text(reference));
