@@ -111,8 +111,11 @@ for (const [name, options] of Object.entries(backings))
     it('what the drain refuses is refused: STOP and START while it drains', () =>
       onDecoder(async (decoder) => {
         await decoder.feed(0, stream[0]!);
-        await startCapture(decoder, 1);
+        await startCapture(decoder, 2);
+        await decoder.feed(1, stream[1]!);
         const index = await expectPicture(decoder, 0);
+        // Now the decoder has no buffer to say LAST in.
+        await expectPicture(decoder, 1);
         await decoder.command(STOP);
         assert.equal(await errnoOf(decoder.command(STOP)), EBUSY);
         assert.equal(await errnoOf(decoder.command(START)), EBUSY);
