@@ -40,7 +40,7 @@ const commands: readonly Command[] = [
   },
   {
     usage: 'probe <socket>',
-    describe: 'connect to a bridge as a VMM and its guest would, and capture a picture',
+    describe: 'connect to a bridge as a VMM and its guest would, and capture a picture or run a codec',
     load: async () => (await import('./cli/probe.js')).probe,
   },
 ];

@@ -22,7 +22,10 @@ type Name = keyof typeof ExitCode;
 export const exits: readonly (readonly [name: Name, sentence: string])[] = [
   ['OK', 'the command did what it was asked, or was ended by SIGTERM or SIGINT'],
   ['USAGE', 'an option or argument is wrong or missing; nothing was opened'],
-  ['UNSUITABLE', 'the path is not a V4L2 node, or the node cannot be given to a guest'],
+  [
+    'UNSUITABLE',
+    'the path is not a V4L2 node, or the node cannot be given to a guest; the device or the file is not of the right kind',
+  ],
   ['NO_DEVICE', 'the device does not exist'],
   ['UNAVAILABLE', 'nobody serves the socket'],
   ['INTERNAL', 'a fault in virtio-media-bridge itself'],
@@ -44,6 +47,8 @@ export const errorExits: ReadonlyMap<string, Name> = new Map<string, Name>([
   ['ERR_NODE_BUSY', 'BUSY'],
   ['ERR_NODE_NOT_V4L2', 'UNSUITABLE'],
   ['ERR_NODE_NOT_STREAMING', 'UNSUITABLE'],
+  ['ERR_NODE_NOT_M2M', 'UNSUITABLE'],
+  ['ERR_INPUT', 'UNSUITABLE'],
   ['ERR_SOCKET', 'CANNOT_CREATE'],
   ['ERR_SOCKET_IN_USE', 'BUSY'],
   ['ERR_SOCKET_CONNECT', 'UNAVAILABLE'],

@@ -1,7 +1,9 @@
 /** What `probe` found out, as data and as text. */
 import type { Capture } from '../client/capture.js';
+import type { NamedFormat } from '../client/transcode.js';
 import type { FrameSize, QueueDescription } from '../v4l2/enumeration.js';
 import { columns } from './columns.js';
+import type { FileTranscode } from './transcode.js';
 
 /** Of a value in the report. */
 const WIDTH = 80;
@@ -19,6 +21,8 @@ export interface ProbeReport {
   readonly controls: number;
   /** null: no frames were asked for, or the device delivers none by itself. */
   readonly capture: ProbedCapture | null;
+  /** null: none was asked for. */
+  readonly transcode: FileTranscode | null;
 }
 
 export interface ProbedCapture extends Capture {
@@ -34,7 +38,7 @@ const fact = (name: string, value: string): Fact => [name, value];
 
 /** Facts, one a line. */
 export function reportText(report: ProbeReport): string {
-  const { sharedMemory, capture } = report;
+  const { sharedMemory } = report;
   const facts: Fact[] = [
     ['card', report.card],
     ['device', report.deviceType === 0 ? 'video' : `VFL type ${report.deviceType}`],
@@ -44,9 +48,7 @@ export function reportText(report: ProbeReport): string {
     ['shared memory', sharedMemory > 0 ? `a window of ${bytesText(sharedMemory)}` : 'none: no MMAP buffers'],
     ['controls', `${report.controls}`],
     ...report.queues.flatMap(queueFacts),
-    ...(capture
-      ? captureFacts(capture)
-      : [fact('frames', 'none: not asked for, or nothing that this device delivers')]),
+    ...frameFacts(report),
   ];
   return [`${report.socket}: the bridge works`, ...columns(facts, '  ')].join('\n');
 }
@@ -77,6 +79,30 @@ function wrapped(words: readonly string[]): string[] {
 
 function sizeText({ width, height, range }: FrameSize): string {
   return range ? `${range.minWidth}x${range.minHeight}…${width}x${height}` : `${width}x${height}`;
+}
+
+function frameFacts({ capture, transcode }: ProbeReport): Fact[] {
+  if (transcode) return transcodeFacts(transcode);
+  if (capture) return captureFacts(capture);
+  return [fact('frames', 'none: not asked for, or nothing that this device delivers')];
+}
+
+function transcodeFacts(done: FileTranscode): Fact[] {
+  const { role, from, to, framesIn, framesOut, damaged, refused, seconds, changes, buffers } = done;
+  const rate = seconds > 0 ? ` (${(framesOut / seconds).toFixed(1)} a second)` : '';
+  return [
+    [role, `${formatText(from)} to ${formatText(to)}, ${buffers.output} and ${buffers.capture} buffers`],
+    [
+      'frames',
+      `${framesIn} in, ${framesOut} out in ${seconds.toFixed(2)} s${rate}, ${damaged} damaged, ${refused} refused`,
+    ],
+    ...changes.map((change) => fact('change', `${formatText(change)} from frame ${change.frame} on`)),
+    ['written', `${done.output}, ${bytesText(done.outputBytes)}`],
+  ];
+}
+
+function formatText({ format, width, height }: NamedFormat): string {
+  return `${format} ${width}x${height}`;
 }
 
 function captureFacts(capture: ProbedCapture): Fact[] {

@@ -3,42 +3,34 @@ import type { Argv, CommandModule } from 'yargs';
 import { asking } from '../client/asking.js';
 import { CameraError, NoFrames } from '../client/camera.js';
 import { capture, isCamera } from '../client/capture.js';
+import { CodecError, CodecStalled } from '../client/codec.js';
+import { FormatRefused } from '../client/codec-formats.js';
 import { CommandTimeout, Disconnected, DriverError, ProtocolError } from '../client/driver-error.js';
 import { FrontEnd } from '../client/front-end.js';
 import { GuestDriver } from '../client/guest-driver.js';
 import { PictureError } from '../client/picture.js';
 import { ProgressLine } from '../client/progress-line.js';
 import { Recording, recordingSuffixes } from '../client/recording.js';
+import type { MemoryKind } from '../client/video-queue.js';
 import { Errno } from '../errno.js';
 import { controlsOf } from '../v4l2/controls.js';
 import { type Ask, queuesOf } from '../v4l2/enumeration.js';
 import { Enumerate } from '../v4l2/enumeration-layout.js';
-import { capabilityWords, fourccCode } from '../v4l2/names.js';
+import { capabilityWords } from '../v4l2/names.js';
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { OperatorError } from './exit.js';
 import { type ProbedCapture, type ProbeReport, reportText } from './probe-report.js';
+import { type Arguments, DEFAULT_FRAMES, DEFAULT_TIMEOUT_S, type Wishes, wishesOf } from './probe-wishes.js';
+import { closeFiles, type Files, openFiles, transcodeFile } from './transcode.js';
 
 /** Guest memory: untouched pages cost nothing. */
 const RAM = [{ address: 0x4000_0000, length: 256 << 20 }];
-const DEFAULT_FRAMES = 30;
-const DEFAULT_TIMEOUT_S = 5;
-const MAX_TIMEOUT_S = 3600;
-
-interface Arguments {
-  readonly socket: string;
-  readonly frames: string;
-  readonly output: string | undefined;
-  readonly format: string | undefined;
-  readonly size: string | undefined;
-  readonly json: boolean | undefined;
-  readonly timeout: string;
-}
 
 const one = { type: 'string', nargs: 1 } as const;
 
 export const probe: CommandModule<object, Arguments> = {
   command: 'probe <socket>',
-  describe: 'connect to a bridge as a VMM and its guest would, and capture a picture',
+  describe: 'connect to a bridge as a VMM and its guest would, and capture a picture or run a codec',
   builder: (parser: Argv) =>
     parser
       .positional('socket', { type: 'string', demandOption: true, describe: 'the socket of a bridge' })
@@ -46,10 +38,18 @@ export const probe: CommandModule<object, Arguments> = {
         frames: { ...one, default: `${DEFAULT_FRAMES}`, describe: 'how many frames to capture; 0: only ask' },
         output: {
           ...one,
-          describe: `file for the last frame, or all of them: ${recordingSuffixes.join(' ')}`,
+          describe: `file for the last frame, or all of them: ${recordingSuffixes.join(' ')}; with --transcode: any`,
         },
-        format: { ...one, describe: 'FOURCC of the frames, such as YUYV or MJPG' },
-        size: { ...one, describe: 'size of the frames, such as 1280x720' },
+        transcode: {
+          ...one,
+          describe:
+            'file of frames for a codec or converter: raw, FWHT or H.264 annex B; --output has the result',
+        },
+        format: {
+          ...one,
+          describe: 'FOURCC of the frames (--transcode: of those that go in), such as YUYV or MJPG',
+        },
+        size: { ...one, describe: 'size of the same frames, such as 1280x720' },
         timeout: {
           ...one,
           default: `${DEFAULT_TIMEOUT_S}`,
@@ -57,9 +57,10 @@ export const probe: CommandModule<object, Arguments> = {
         },
         json: { type: 'boolean', describe: 'print JSON: one object' },
       })
+      .example('$0 probe /run/vmb/video0.sock --output picture.png', 'one look through the camera')
       .example(
-        '$0 probe /run/vmb/video0.sock --output picture.png',
-        'one look through the camera',
+        '$0 probe /run/vmb/video0.sock --transcode in.yuv --format YU12 --size 640x480 --output out.fwht',
+        'a file through an encoder',
       ) as Argv<Arguments>,
   handler: async (given) => {
     const wishes = wishesOf(given);
@@ -70,60 +71,26 @@ export const probe: CommandModule<object, Arguments> = {
   },
 };
 
-interface Wishes {
-  readonly socket: string;
-  readonly frames: number;
-  readonly output: string | undefined;
-  readonly format: string | undefined;
-  readonly size: { width: number; height: number } | undefined;
-  /** Milliseconds. */
-  readonly timeout: number;
-}
-
-/** Throws ERR_USAGE. */
-export function wishesOf({ socket, frames, output, format, size, timeout }: Arguments): Wishes {
-  const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/i.exec(size ?? '') ?? [];
-  if (size !== undefined && !height)
-    throw usage(`--size must be a width and a height, for example 1280x720, not ${size}`);
-  if (!/^\d{1,9}$/.test(frames))
-    throw usage(`--frames must be a whole number, for example ${DEFAULT_FRAMES}, not ${frames}`);
-  const seconds = Number(timeout);
-  if (!(seconds > 0 && seconds <= MAX_TIMEOUT_S))
-    throw usage(
-      `--timeout must be a number of seconds up to ${MAX_TIMEOUT_S}, for example ${DEFAULT_TIMEOUT_S}, not ${timeout}`,
-    );
-  if (output !== undefined && !recordingSuffixes.some((suffix) => output.toLowerCase().endsWith(suffix)))
-    throw usage(`--output must end in one of ${recordingSuffixes.join(', ')}, not ${output}`);
-  if (output !== undefined && Number(frames) === 0) throw usage('--output needs --frames of at least 1');
-  if (format !== undefined) checkFormat(format);
-  return {
-    socket,
-    frames: Number(frames),
-    output,
-    format,
-    size: height ? { width: Number(width), height: Number(height) } : undefined,
-    timeout: seconds * 1000,
-  };
-}
-
-function checkFormat(format: string): void {
+async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
+  const { transcode, output = '' } = wishes;
+  const files = transcode === undefined ? undefined : openFiles(transcode, output);
   try {
-    fourccCode(format);
-  } catch (error) {
-    throw usage(`--format: ${(error as Error).message}`);
+    return await probeBridge(wishes, files);
+  } finally {
+    if (files) closeFiles(files);
   }
 }
 
-const usage = (sentence: string) => new OperatorError('ERR_USAGE', sentence);
-
-async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
+async function probeBridge(wishes: Wishes, files: Files | undefined): Promise<ProbeReport> {
   const { socket, timeout } = wishes;
   const frontEnd = await connect(socket, timeout);
   try {
     const driver = await GuestDriver.probe(frontEnd, { timeout });
     const { card, deviceCaps, deviceType } = await frontEnd.readConfig();
     const asked = await survey(driver, deviceCaps);
-    const capture = await captureFrames(frontEnd, driver, deviceCaps, wishes);
+    const memory = frontEnd.sharedMemory.size > 0 ? 'mmap' : 'userptr';
+    const transcode = files && (await transcodeFile(driver, deviceCaps, files, { ...wishes, memory }));
+    const capture = files ? null : await captureFrames(frontEnd, driver, deviceCaps, { ...wishes, memory });
     driver.remove();
     return {
       socket,
@@ -135,6 +102,7 @@ async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
       sharedMemory: frontEnd.sharedMemory.size,
       ...asked,
       capture,
+      transcode: transcode ?? null,
     };
   } finally {
     frontEnd.close();
@@ -192,14 +160,13 @@ async function captureFrames(
   frontEnd: FrontEnd,
   driver: GuestDriver,
   deviceCaps: number,
-  { frames, output, format, size, timeout }: Wishes,
+  { frames, output, format, size, timeout, memory }: Wishes & { memory: MemoryKind },
 ): Promise<ProbedCapture | null> {
   if (output !== undefined && !isCamera(deviceCaps))
     throw new OperatorError('ERR_NO_FRAMES', 'the device delivers no frames by itself: leave --output out');
   if (frames === 0 || !isCamera(deviceCaps)) return null;
-  const memory = frontEnd.sharedMemory.size > 0 ? 'mmap' : 'userptr';
   const recording = output === undefined ? undefined : recordingOf(output);
-  const progress = new ProgressLine(process.stderr, frames);
+  const progress = new ProgressLine(process.stderr, `capturing ${frames} frames`);
   try {
     const wanted = { frames, format, size, memory, timeout, recording, progress } as const;
     const captured = await capture(driver, deviceCaps, wanted);
@@ -235,6 +202,9 @@ function bitNames(table: Readonly<Record<string, bigint>>, value: bigint): strin
 const failures: readonly (readonly [kind: new (...of: never[]) => Error, code: string, cure: string])[] = [
   [NoFrames, 'ERR_NO_FRAMES', 'look at the camera, its cable and its privacy shutter'],
   [CameraError, 'ERR_NO_FRAMES', 'choose another --format, or none'],
+  [CodecStalled, 'ERR_NO_FRAMES', 'is that a file that the device understands?'],
+  [CodecError, 'ERR_NO_FRAMES', 'the log of the bridge may say more'],
+  [FormatRefused, 'ERR_NO_FRAMES', 'choose another --format or --size'],
   [PictureError, 'ERR_OUTPUT', '--output frames.raw takes every format'],
   [CommandTimeout, 'ERR_PEER', 'the log of the bridge may say what the device waits for'],
   [ProtocolError, 'ERR_PEER', 'is that a virtio-media back-end?'],

@@ -1,5 +1,5 @@
 /** What a stream was like: how many frames, how fast, what was lost. */
-import type { Frame } from './camera.js';
+import type { Frame } from './frame.js';
 
 export interface FrameSummary {
   readonly frames: number;

@@ -1,4 +1,4 @@
-/** How far a capture is: a line that is written over on a terminal, one plain line elsewhere. */
+/** How far a capture or a transcode is: a line that is written over on a terminal, one plain line elsewhere. */
 import type { FrameSummary } from './frame-count.js';
 import type { ImageFormat } from './image-format.js';
 
@@ -9,15 +9,16 @@ export class ProgressLine {
 
   constructor(
     private readonly stream: NodeJS.WriteStream,
-    private readonly wanted: number,
+    /** What is being done, such as `capturing 30 frames`. */
+    private readonly task: string,
   ) {}
 
   start({ fourcc, width, height }: ImageFormat): void {
-    this.#what = `capturing ${this.wanted} frames of ${fourcc} ${width}x${height}`;
+    this.#what = `${this.task} of ${fourcc} ${width}x${height}`;
     this.stream.write(this.stream.isTTY ? this.#what : `${this.#what}\n`);
   }
 
-  show({ frames, arrivalFps }: FrameSummary): void {
+  show({ frames, arrivalFps }: Pick<FrameSummary, 'frames' | 'arrivalFps'>): void {
     if (!this.stream.isTTY) return;
     const rate = arrivalFps === null ? '' : `, ${arrivalFps.toFixed(1)} fps`;
     this.stream.write(`${CLEAR_LINE}${this.#what}: ${frames}${rate}`);

@@ -1,10 +1,10 @@
 /** Frames into a file: one picture, or all frames as they come. */
-import { accessSync, closeSync, constants, existsSync, openSync, writeSync } from 'node:fs';
-import { dirname, extname } from 'node:path';
-import type { Frame } from './camera.js';
+import { extname } from 'node:path';
 import { decode, isJpeg } from './decoders.js';
+import type { Frame } from './frame.js';
 import type { ImageFormat } from './image-format.js';
 import { completeJpeg } from './jpeg.js';
+import { OutputFile } from './output-file.js';
 import { encodeJpeg, encodePng } from './picture.js';
 
 interface Kind {
@@ -35,48 +35,39 @@ function jpegOf(format: ImageFormat, planes: readonly Uint8Array[]): Uint8Array 
 }
 
 export class Recording {
-  readonly path: string;
   readonly prefer: readonly string[];
-  /** Bytes written so far. */
-  bytes = 0;
   readonly #kind: Kind;
-  #fd: number | undefined;
+  readonly #file: OutputFile;
   #picture: readonly Uint8Array[] | undefined;
 
-  /**
-   * The file is made when there is something to write. RangeError where the name says nothing of what it is to hold, a
-   * system error where it cannot be written.
-   */
+  /** RangeError where the name says nothing of what it is to hold, a system error where it cannot be written. */
   constructor(path: string) {
     const kind = kinds.get(extname(path).toLowerCase());
     if (!kind) throw new RangeError(`the name must end in one of ${recordingSuffixes.join(', ')}`);
-    accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
-    this.path = path;
+    this.#file = new OutputFile(path);
     this.prefer = kind.prefer;
     this.#kind = kind;
   }
 
+  /** Bytes written so far. */
+  get bytes(): number {
+    return this.#file.bytes;
+  }
+
   /** Copies what it needs. Throws PictureError. */
   add(format: ImageFormat, { planes, damaged }: Frame): void {
-    if (this.#kind.every) this.#write(this.#kind.encode(format, planes));
+    if (this.#kind.every) this.#file.write(this.#kind.encode(format, planes));
     else if (!damaged || !this.#picture) this.#picture = planes.map((plane) => Uint8Array.from(plane));
   }
 
   /** Writes what is left, and closes the file. Throws PictureError. */
   finish(format: ImageFormat): void {
-    if (this.#picture) this.#write(this.#kind.encode(format, this.#picture));
+    if (this.#picture) this.#file.write(this.#kind.encode(format, this.#picture));
     this.close();
   }
 
   /** Leaves the file as it is. Twice is harmless. */
   close(): void {
-    if (this.#fd !== undefined) closeSync(this.#fd);
-    this.#fd = undefined;
-  }
-
-  #write(bytes: Uint8Array): void {
-    this.#fd ??= openSync(this.path, 'w');
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#fd, bytes, at);
-    this.bytes += bytes.length;
+    this.#file.close();
   }
 }

@@ -1,6 +1,7 @@
 /** What the guest believes about its buffers and what the host holds for them, per queue (buffer type) and index. */
 import type { Region } from '../native.js';
 import { BufferType, Memory } from '../v4l2/layout.js';
+import type { ExportedPlane } from './objects.js';
 import type { Piece } from './sg-list.js';
 import type { Slot } from './shared-memory.js';
 import type { Stitched } from './stitches.js';
@@ -51,7 +52,7 @@ export interface HeldPlane {
   pages: HeldPages | null;
   /** The object that was last given to this plane (OBJECT), and the one that EXPBUF made of it. */
   object: Uint8Array | null;
-  exported: Uint8Array | null;
+  exported: ExportedPlane | null;
 }
 
 /** The guest's own memory behind a plane. */

@@ -1,11 +1,11 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
 import { log, warnLimited } from '../log.js';
-import { Capability } from '../v4l2/layout.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { type Answer, Command as CommandChain } from './command.js';
+import { configurationOf } from './configuration.js';
 import { EventQueue } from './events.js';
 import { readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
@@ -16,7 +16,6 @@ import {
   Command,
   closeCommand,
   commandHeader,
-  config,
   ioctlCommand,
   mmapCommand,
   munmapCommand,
@@ -40,13 +39,6 @@ export interface MediaDeviceOptions {
   readonly errorEvents?: boolean;
 }
 
-/** Capabilities of the node that the guest's driver has no calls for. */
-const HIDDEN_CAPS =
-  Capability.READWRITE |
-  Capability.EDID |
-  Capability.VIDEO_OVERLAY |
-  Capability.VIDEO_OUTPUT_OVERLAY |
-  Capability.DEVICE_CAPS;
 /** How long OPEN waits for files of a reset that are being closed. */
 const CLOSING_GRACE_MS = 1000;
 
@@ -83,12 +75,7 @@ export class MediaDevice {
     description: NodeDescription,
     private readonly options: MediaDeviceOptions,
   ) {
-    const deviceCaps = (description.deviceCaps & ~HIDDEN_CAPS) >>> 0;
-    this.config = config.encode({
-      deviceCaps,
-      deviceType: description.deviceType,
-      card: cardName(description.card),
-    });
+    this.config = configurationOf(description);
     this.sharedMemorySize = options.sharedMemorySize;
   }
 
@@ -165,7 +152,7 @@ export class MediaDevice {
     const context = this.#context;
     const files = this.#sessions.size + this.#closing.size;
     if (!context || files >= MAX_SESSIONS) return command.answer({ status: Errno.EMFILE });
-    const session = new Session(this.#nextSession++, context);
+    const session = new Session(this.#sessionId(), context);
     this.#sessions.set(session.id, session);
     session.enqueue(async () => {
       if (this.#closing.size > 0) await Promise.race([Promise.all(this.#closing), delay(CLOSING_GRACE_MS)]);
@@ -206,6 +193,14 @@ export class MediaDevice {
   munmap(command: CommandChain): void {
     const shared = this.#context?.shared;
     command.answer(shared ? munmap(shared, command) : { status: Errno.EINVAL });
+  }
+
+  /** Not one that is open, however many there ever were. */
+  #sessionId(): number {
+    while (this.#sessions.has(this.#nextSession)) this.#nextSession = (this.#nextSession % 0xffff_ffff) + 1;
+    const id = this.#nextSession;
+    this.#nextSession = (id % 0xffff_ffff) + 1;
+    return id;
   }
 
   /** Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before. */
@@ -285,13 +280,6 @@ function guard(command: CommandChain, run: () => Promise<void>): () => Promise<v
       command.answer({ status: Errno.EIO });
     }
   };
-}
-
-/** The driver copies 32 bytes: the last one stays 0. */
-function cardName(card: string): string {
-  let name = card;
-  while (Buffer.byteLength(name) > 31) name = name.slice(0, -1);
-  return name;
 }
 
 function delay(ms: number): Promise<void> {

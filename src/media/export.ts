@@ -7,6 +7,7 @@ import type { Answer } from './command.js';
 import type { IoctlRequest } from './ioctl.js';
 import type { Session } from './session.js';
 
+const O_ACCMODE = 3;
 const O_RDWR_CLOEXEC = 0o2000002;
 
 export async function exportIoctl(session: Session, { payload, command }: IoctlRequest): Promise<Answer> {
@@ -19,10 +20,10 @@ export async function exportIoctl(session: Session, { payload, command }: IoctlR
   // Each time: the kernel's answer is the permission check.
   const fd = await exportPlane(session, type, index, number, flags);
   if (fd < 0) return { status: -fd };
-  if (plane.exported || command.answered) closeSync(fd);
-  else plane.exported = objects.export(fd);
+  if (command.answered) closeSync(fd);
+  else plane.exported = objects.export(fd, flags & O_ACCMODE, plane.exported);
   payload.writeInt32LE(guestFd, exportBuffer.offset.fd);
-  return { status: 0, payload: [payload, plane.exported ?? NONE] };
+  return { status: 0, payload: [payload, plane.exported?.uuid ?? NONE] };
 }
 
 /** A DMABUF of one plane, or -errno. Never cached: the kernel's answer is the permission check. */

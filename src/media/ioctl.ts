@@ -1,10 +1,20 @@
 /** CMD_IOCTL: finds the ioctl's row, takes its payload across, answers. One function for each kind of payload. */
 import { Errno } from '../errno.js';
-import { type IoctlRow, ioctls, type Payload } from '../v4l2/ioctls.js';
-import { format, streamparm } from '../v4l2/layout.js';
+import { Ioctl, type IoctlRow, ioctls, type Payload } from '../v4l2/ioctls.js';
+import {
+  buffer,
+  extControl,
+  extControls,
+  format,
+  MAX_CONTROLS,
+  Memory,
+  plane,
+  streamparm,
+  TUNER_CAP_RDS_BLOCK_IO,
+} from '../v4l2/layout.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
-import { isOverlay } from './buffers.js';
+import { isMultiplanar, isOverlay } from './buffers.js';
 import { codecIoctl } from './codec.js';
 import type { Answer, Command } from './command.js';
 import { extendedControls } from './controls.js';
@@ -31,6 +41,7 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   plain,
   format: formatIoctl,
   parm,
+  tuner,
   allocate: requestBuffers,
   create: createBuffers,
   remove: removeBuffers,
@@ -44,8 +55,19 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   subscription,
 };
 
-/** Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. */
-const echoed: ReadonlySet<Payload> = new Set<Payload>(['buffer', 'controls', 'edid']);
+/**
+ * Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. How
+ * many bytes of what follows the structure come back with it: SG lists never do.
+ */
+const echoes: Readonly<Partial<Record<Payload, (request: IoctlRequest) => number>>> = {
+  buffer: ({ payload, rest }) => {
+    const { type, length, memory } = buffer.read(payload);
+    const planes = isMultiplanar(type) ? length * plane.size : 0;
+    return memory === Memory.DMABUF ? rest.length : planes;
+  },
+  controls: ({ payload }) => Math.min(extControls.read(payload).count, MAX_CONTROLS) * extControl.size,
+  edid: ({ rest }) => rest.length,
+};
 
 /**
  * Reads the request of an ioctl, or the errno that refuses it. Both forms of an `r` ioctl are taken: the Linux
@@ -79,8 +101,10 @@ export async function runIoctl(session: Session, request: IoctlRequest): Promise
 }
 
 /** An error answer, with the payload as it came where the guest's driver wants one. */
-export function refuse({ row, payload, rest }: IoctlRequest, status: number): Answer {
-  return echoed.has(row.payload) ? { status, payload: [payload, rest] } : { status };
+export function refuse(request: IoctlRequest, status: number): Answer {
+  const { row, payload, rest } = request;
+  const echo = echoes[row.payload];
+  return echo ? { status, payload: [payload, rest.subarray(0, echo(request))] } : { status };
 }
 
 /** Header and payload on success; header alone on errors (Linux copies nothing out then). */
@@ -105,6 +129,21 @@ async function parm(session: Session, request: IoctlRequest): Promise<Answer> {
   payload.writeUInt32LE(0, at);
   const answer = await plain(session, request);
   payload.writeUInt32LE(0, at);
+  return answer;
+}
+
+/** Where `capability` is in struct v4l2_tuner, v4l2_modulator and v4l2_frequency_band. */
+const capabilityAt: Readonly<Record<number, number>> = {
+  [Ioctl.G_TUNER]: 40,
+  [Ioctl.G_MODULATOR]: 36,
+  [Ioctl.ENUM_FREQ_BANDS]: 12,
+};
+
+/** G_TUNER, G_MODULATOR, ENUM_FREQ_BANDS: RDS blocks go by read() and write(), which are not offered. */
+async function tuner(session: Session, request: IoctlRequest): Promise<Answer> {
+  const answer = await plain(session, request);
+  const at = capabilityAt[request.row.nr]!;
+  request.payload.writeUInt32LE((request.payload.readUInt32LE(at) & ~TUNER_CAP_RDS_BLOCK_IO) >>> 0, at);
   return answer;
 }
 

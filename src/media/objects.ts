@@ -23,6 +23,13 @@ export class ObjectTable {
     return this.#descriptors.get(keyOf(uuid)) ?? null;
   }
 
+  /** Another descriptor of the same memory, which is taken. */
+  replace(uuid: Uint8Array, fd: number): void {
+    const before = this.find(uuid);
+    this.#descriptors.set(keyOf(uuid), fd);
+    if (before !== null) closeSync(before);
+  }
+
   /** Whoever has the buffer queued keeps it alive. Twice is harmless. */
   remove(uuid: Uint8Array): void {
     const fd = this.#descriptors.get(keyOf(uuid));
@@ -36,6 +43,14 @@ export class ObjectTable {
   }
 }
 
+/** A plane that is an object, and how it may be mapped. */
+export interface ExportedPlane {
+  readonly uuid: Uint8Array;
+  readonly access: number;
+}
+
+const O_RDWR = 2;
+
 /** What one device does with the table: its VMM is told of what it exports. */
 export class DeviceObjects {
   constructor(
@@ -43,14 +58,25 @@ export class DeviceObjects {
     private readonly transport: ObjectTransport,
   ) {}
 
-  /** Takes the descriptor. */
-  export(fd: number): Uint8Array {
-    const uuid = this.table.add(fd);
-    this.transport.addObject(uuid);
-    return uuid;
+  /**
+   * Takes the descriptor. A plane that was exported before is the same object: it has the wider access of the two.
+   * `access`: O_RDONLY, O_WRONLY or O_RDWR.
+   */
+  export(fd: number, access: number, before: ExportedPlane | null): ExportedPlane {
+    if (!before) {
+      const uuid = this.table.add(fd);
+      this.transport.addObject(uuid);
+      return { uuid, access };
+    }
+    if (before.access === O_RDWR || access === before.access) {
+      closeSync(fd);
+      return before;
+    }
+    this.table.replace(before.uuid, fd);
+    return { uuid: before.uuid, access };
   }
 
-  withdraw(uuid: Uint8Array): void {
+  withdraw({ uuid }: ExportedPlane): void {
     if (this.table.find(uuid) === null) return;
     this.transport.removeObject(uuid);
     this.table.remove(uuid);

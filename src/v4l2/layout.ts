@@ -101,6 +101,8 @@ export const EventType = {
   SOURCE_CHANGE: 5,
   MOTION_DET: 6,
 } as const;
+/** V4L2_EVENT_SRC_CH_*, in the first word of `u` of a SOURCE_CHANGE event. */
+export const SOURCE_CHANGE_RESOLUTION = 0x0001;
 export const SubscriptionFlag = { SEND_INITIAL: 1, ALLOW_FEEDBACK: 2 } as const;
 
 /** Special values of v4l2_ext_controls.which. */
@@ -279,8 +281,12 @@ export const edid = struct({ pad: u32, startBlock: u32, blocks: u32, reserved: b
 export const EDID_BLOCK = 128;
 export const MAX_EDID_BLOCKS = 256;
 
-/** V4L2_ENC_CMD_START and V4L2_DEC_CMD_START, in the first word of struct v4l2_encoder_cmd and v4l2_decoder_cmd. */
+/** V4L2_ENC_CMD_* and V4L2_DEC_CMD_*, in the first word of struct v4l2_encoder_cmd and v4l2_decoder_cmd. */
 export const CODEC_CMD_START = 0;
+export const CODEC_CMD_STOP = 1;
+
+/** V4L2_TUNER_CAP_RDS_BLOCK_IO. */
+export const TUNER_CAP_RDS_BLOCK_IO = 0x0100;
 
 export const frmsizeenum = struct({
   index: u32,

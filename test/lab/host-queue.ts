@@ -30,6 +30,16 @@ export class HostQueue implements AnyQueue {
   format!: ImageFormat;
   readonly #regions = new Map<number, Region[]>();
 
+  /** Whatever happens to `use`, nothing stays mapped. */
+  static async with<T>(node: NativeNode, type: number, use: (queue: HostQueue) => Promise<T>): Promise<T> {
+    const queue = new HostQueue(node, type);
+    try {
+      return await use(queue);
+    } finally {
+      queue.unmap();
+    }
+  }
+
   constructor(
     readonly node: NativeNode,
     readonly type: number,
@@ -90,9 +100,13 @@ export class HostQueue implements AnyQueue {
 
   /** A mapping pins the open file, and goes some time after its region. */
   async release(): Promise<void> {
+    this.unmap();
+    assert.equal(this.node.request(0, this.type), 0);
+  }
+
+  unmap(): void {
     for (const region of [...this.#regions.values()].flat()) region.close();
     this.#regions.clear();
-    assert.equal(this.node.request(0, this.type), 0);
   }
 
   #stream(nr: number): void {

@@ -44,7 +44,6 @@ describe('lab: uvcvideo', function () {
 
   const onCamera = (way: Way, play: (stage: Stage) => Promise<void>) =>
     onStage(camera.node, { frontEnd: { dialect: way.dialect }, serve: { mmap: way.mmap } }, play);
-  const natively = <T>(use: (node: NativeNode) => T | Promise<T>) => NativeNode.with(camera.node, use);
 
   async function openQueue({ driver }: Stage, fourcc: string, width = WIDTH, height = HEIGHT) {
     const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);

@@ -39,14 +39,17 @@ export class Bridge {
     return new Bridge(device, socket, daemon);
   }
 
-  /** For a child process: opening the device reaches the bridge. */
-  environment(options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean } = {}): NodeJS.ProcessEnv {
+  /** For a child process: opening the device reaches the bridge. `driver`: what QUERYCAP calls it. */
+  environment(
+    options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean; driver?: string } = {},
+  ): NodeJS.ProcessEnv {
     return {
       ...process.env,
       LD_PRELOAD: library(),
       VMB_PRELOAD: `${this.device}=${this.socket}`,
       VMB_PRELOAD_DIALECT: options.dialect ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
+      ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),
     };
   }
 

@@ -7,13 +7,15 @@ export interface Outcome {
   /** By heading and name, such as "Control ioctls (Input 0) / VIDIOC_G/S_CTRL". */
   readonly verdicts: ReadonlyMap<string, Verdict>;
   readonly output: string;
+  /** As QUERYCAP calls it. */
+  readonly driver: string;
 }
 
 const HEADING = /^\s*([A-Z][^\t]*):\s*$/;
 const TEST = /^\s*test (.+?): (OK \(Not Supported\)|OK|FAIL)\s*$/;
 
 /** Frames of each streaming test: the tool's own 60 take minutes under emulation. */
-export const FRAMES = process.env.VMB_COMPLIANCE_FRAMES ?? '8';
+export const FRAMES = process.env.VMB_COMPLIANCE_FRAMES ?? '5';
 
 /** Runs the tool on `path` with `environment` beside this process's own. */
 export async function compliance(path: string, environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
@@ -29,7 +31,8 @@ export async function compliance(path: string, environment: NodeJS.ProcessEnv = 
   await new Promise((resolve, reject) => tool.on('close', resolve).on('error', reject));
   // Progress is written over itself.
   const lines = output.split('\n').map((line) => line.slice(line.lastIndexOf('\r') + 1));
-  return { verdicts: verdictsOf(lines), output: lines.join('\n') };
+  const driver = /Driver name\s*: (.*)/.exec(output)?.[1]?.trim() ?? '';
+  return { verdicts: verdictsOf(lines), output: lines.join('\n'), driver };
 }
 
 function verdictsOf(lines: readonly string[]): Map<string, Verdict> {

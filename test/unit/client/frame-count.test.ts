@@ -7,6 +7,7 @@ const frame = (sequence: number, timestamp: number, damaged = false) => ({
   timestamp,
   bytesused: 100,
   damaged,
+  last: false,
   planes: [],
 });
 

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { exitCodeOf } from '../../../src/cli/exit.js';
-import { probe, wishesOf } from '../../../src/cli/probe.js';
+import { probe } from '../../../src/cli/probe.js';
+import { wishesOf } from '../../../src/cli/probe-wishes.js';
 import { type FdPoller, native } from '../../../src/native.js';
 import { FakeBackend, type FakeOptions } from './fake-backend.js';
 import { cameraConfig, FakeCamera } from './fake-camera.js';
@@ -12,6 +13,7 @@ import { cameraConfig, FakeCamera } from './fake-camera.js';
 const given = {
   socket: '',
   frames: '30',
+  transcode: undefined,
   output: undefined,
   format: undefined,
   size: undefined,
@@ -116,6 +118,30 @@ describe('probe', () => {
     await assert.rejects(run({ output }), (error: Error) => exitCodeOf(error) === 74);
   });
 
+  it('takes files only to a mem-to-mem device, and only whole ones', async () => {
+    const [transcode, output] = [join(directory, 'in.raw'), join(directory, 'out.raw')];
+    const refused = async (more: Record<string, string>, code: number, sentence: RegExp) => {
+      await assert.rejects(run({ transcode, output, ...more }), (error: Error) => {
+        assert.match(error.message, sentence);
+        assert.equal(exitCodeOf(error), code);
+        return true;
+      });
+      assert.equal(existsSync(output), false, 'no file is left');
+    };
+    await refused({}, 65, /in\.raw cannot be read: ENOENT/);
+    writeFileSync(transcode, '');
+    await refused({}, 65, /in\.raw is empty/);
+    writeFileSync(transcode, Buffer.alloc(24));
+    await refused({}, 65, /not a mem-to-mem device/);
+    await refused({ output: join(directory, 'none/out') }, 73, /none\/out cannot be written/);
+    await refused({ output: transcode }, 64, /are the same file/);
+    const config = Buffer.from(cameraConfig);
+    config.writeUInt32LE(0x0420_8000);
+    options = { ...options, config };
+    await refused({}, 65, /it has 24 bytes, a frame of YUYV 4x2 has 16: .*--size/);
+    await refused({ format: 'NV12' }, 74, /does not take NV12; it offers YUYV/);
+  });
+
   it('says what the device takes when it refuses the format', async () => {
     await assert.rejects(run({ format: 'NV12' }), (error: Error) => {
       assert.equal(exitCodeOf(error), 74);
@@ -197,6 +223,7 @@ describe('probe', () => {
       [{ timeout: 'soon' }, /--timeout must be a number of seconds/],
       [{ timeout: '0' }, /--timeout/],
       [{ output: 'picture.gif' }, /--output must end in one of \.png/],
+      [{ transcode: 'a.yuv' }, /--transcode needs --output/],
       [{ format: 'TOOLONG' }, /--format: TOOLONG is no FOURCC/],
     ];
     for (const [more, sentence] of wrong)

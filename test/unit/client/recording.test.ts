@@ -25,6 +25,7 @@ const frame = (bytes: Uint8Array | number[], damaged = false) => ({
   timestamp: 0,
   bytesused: 3,
   damaged,
+  last: false,
   planes: [Uint8Array.from(bytes)],
 });
 /** A JPEG of one colour. */

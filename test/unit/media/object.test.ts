@@ -92,6 +92,23 @@ describe('memory type OBJECT', () => {
     assert.equal(table.find(uuid), exported[0]);
   });
 
+  it('EXPBUF again with more access: the same object, and it can do more; with less it stays', async () => {
+    const flagged = (flags: number) => {
+      const record = exportRecord(0);
+      record.writeUInt32LE(flags, 12);
+      return bench.ioctl(camera, EXPBUF, Buffer.concat([record, Buffer.alloc(16)]));
+    };
+    const [O_RDONLY, O_RDWR] = [0, 2];
+    const uuid = (await flagged(O_RDONLY)).payload.subarray(64);
+    assert.equal(table.find(uuid), exported[0]);
+    assert.deepEqual((await flagged(O_RDWR)).payload.subarray(64), uuid);
+    assert.equal(table.find(uuid), exported[1]);
+    assert.throws(() => fstatSync(exported[0]!));
+    assert.deepEqual((await flagged(O_RDONLY)).payload.subarray(64), uuid);
+    assert.equal(table.find(uuid), exported[1]);
+    assert.deepEqual([table.size, bench.transport.objects.length], [1, 1]);
+  });
+
   it('EXPBUF: one object a plane as long as the buffer exists', async () => {
     const [first, second] = [await uuidOf(0), await uuidOf(1)];
     assert.notDeepEqual(first, second);

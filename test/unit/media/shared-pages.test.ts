@@ -8,8 +8,9 @@ import type { Attached, BufferCall } from '../../../src/media/memory-type.js';
 import { MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
 import type { Session } from '../../../src/media/session.js';
 import { type Stitched, Stitches } from '../../../src/media/stitches.js';
+import { native } from '../../../src/native.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
-import { Bench, BUFFERS, GUEST } from '../virtio/bench.js';
+import { Bench, BUFFERS, GUEST, RAM } from '../virtio/bench.js';
 
 const CAPTURE = 1;
 const OUTPUT = 2;
@@ -20,6 +21,7 @@ const BASE = GUEST + BUFFERS;
 const USERPTR = '0102030405060708';
 
 type Entry = readonly [address: number, length: number];
+const privateRam = (size: number) => native.memoryFile('more guest memory', size);
 const scattered = (...pages: number[]): Entry[] =>
   pages.map((page, n) => [BASE + page * PAGE, n === pages.length - 1 ? PAGE - 100 : PAGE]);
 
@@ -105,6 +107,20 @@ describe('memory type SHARED_PAGES', () => {
       open.map(({ mapping }) => mapping),
       [place(other).region],
     );
+  });
+
+  it('a piece that crosses memory regions is stitched over both', () => {
+    const next = privateRam(2 * PAGE);
+    bench.memory.add(
+      { guestAddress: GUEST + RAM, size: 2 * PAGE, userAddress: 2 ** 40, fileOffset: 0 },
+      next,
+    );
+    const entries: Entry[] = [[GUEST + RAM - PAGE, LENGTH]];
+    const crossing = attach(call(buffer(), 'stitched', entries));
+    crossing.settle!(0);
+    assert.deepEqual([place(crossing).length, open[0]!.places.length], [LENGTH, 2]);
+    const beyond: Entry[] = [[GUEST + RAM + PAGE, LENGTH]];
+    assert.equal(sharedPages.attach(call(buffer(), 'stitched', beyond)), Errno.EFAULT);
   });
 
   it('a list that the kernel refuses is forgotten, the one before it stays', () => {

@@ -1,0 +1,75 @@
+/** What `probe` is asked for: its options, checked. */
+import { recordingSuffixes } from '../client/recording.js';
+import { fourccCode } from '../v4l2/names.js';
+import { OperatorError } from './exit.js';
+
+export const DEFAULT_FRAMES = 30;
+export const DEFAULT_TIMEOUT_S = 5;
+const MAX_TIMEOUT_S = 3600;
+
+export interface Arguments {
+  readonly socket: string;
+  readonly frames: string;
+  readonly transcode: string | undefined;
+  readonly output: string | undefined;
+  readonly format: string | undefined;
+  readonly size: string | undefined;
+  readonly json: boolean | undefined;
+  readonly timeout: string;
+}
+
+export interface Wishes {
+  readonly socket: string;
+  readonly frames: number;
+  /** The file whose frames go through a mem-to-mem device; `output` is given then. */
+  readonly transcode: string | undefined;
+  readonly output: string | undefined;
+  readonly format: string | undefined;
+  readonly size: { width: number; height: number } | undefined;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+/** Throws ERR_USAGE. */
+export function wishesOf(given: Arguments): Wishes {
+  const { socket, frames, transcode, output, format, size, timeout } = given;
+  const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/i.exec(size ?? '') ?? [];
+  if (size !== undefined && !height)
+    throw usage(`--size must be a width and a height, for example 1280x720, not ${size}`);
+  if (!/^\d{1,9}$/.test(frames))
+    throw usage(`--frames must be a whole number, for example ${DEFAULT_FRAMES}, not ${frames}`);
+  const seconds = Number(timeout);
+  if (!(seconds > 0 && seconds <= MAX_TIMEOUT_S))
+    throw usage(
+      `--timeout must be a number of seconds up to ${MAX_TIMEOUT_S}, for example ${DEFAULT_TIMEOUT_S}, not ${timeout}`,
+    );
+  if (transcode === undefined) checkRecording(output, Number(frames));
+  else if (output === undefined) throw usage('--transcode needs --output, the file for what comes out');
+  if (format !== undefined) checkFormat(format);
+  return {
+    socket,
+    frames: Number(frames),
+    transcode,
+    output,
+    format,
+    size: height ? { width: Number(width), height: Number(height) } : undefined,
+    timeout: seconds * 1000,
+  };
+}
+
+function checkRecording(output: string | undefined, frames: number): void {
+  if (output === undefined) return;
+  if (!recordingSuffixes.some((suffix) => output.toLowerCase().endsWith(suffix)))
+    throw usage(`--output must end in one of ${recordingSuffixes.join(', ')}, not ${output}`);
+  if (frames === 0) throw usage('--output needs --frames of at least 1');
+}
+
+function checkFormat(format: string): void {
+  try {
+    fourccCode(format);
+  } catch (error) {
+    throw usage(`--format: ${(error as Error).message}`);
+  }
+}
+
+const usage = (sentence: string) => new OperatorError('ERR_USAGE', sentence);

@@ -1,0 +1,50 @@
+/** What a stateful codec is asked beside its queues: its end of stream, its events, how many buffers it needs. */
+import { Errno } from '../errno.js';
+import { Ioctl } from '../v4l2/ioctls.js';
+import { eventSubscription } from '../v4l2/layout.js';
+import { asking } from './asking.js';
+import type { CodecRole } from './codec-formats.js';
+import { controlIoctl } from './control-ioctls.js';
+import { DriverError } from './driver-error.js';
+import type { GuestDriver } from './guest-driver.js';
+import { encoded } from './record.js';
+
+/** What ends a stream, by role; a converter has nothing. */
+const commands: Readonly<Record<CodecRole, { nr: number; size: number } | undefined>> = {
+  decoder: { nr: Ioctl.DECODER_CMD, size: 72 },
+  encoder: { nr: Ioctl.ENCODER_CMD, size: 40 },
+  converter: undefined,
+};
+/** V4L2_CID_MIN_BUFFERS_FOR_CAPTURE, V4L2_CID_MIN_BUFFERS_FOR_OUTPUT. */
+const minimumControls = { capture: 0x0098_0927, output: 0x0098_0928 } as const;
+export type Side = keyof typeof minimumControls;
+
+export function hasCommands(role: CodecRole): boolean {
+  return commands[role] !== undefined;
+}
+
+/** DECODER_CMD or ENCODER_CMD with `command` (CODEC_CMD_*). EBUSY is no error: it drains already. */
+export async function codecCommand(
+  driver: GuestDriver,
+  sessionId: number,
+  role: CodecRole,
+  command: number,
+): Promise<void> {
+  const { nr, size } = commands[role]!;
+  const payload = Buffer.alloc(size);
+  payload.writeUInt32LE(command);
+  const errno = await asking(driver, sessionId)(nr, payload);
+  if (errno !== 0 && errno !== Errno.EBUSY) throw new DriverError(driver.operation(nr), errno);
+}
+
+/** SUBSCRIBE_EVENT; a device that lacks the event needs none. */
+export async function subscribe(driver: GuestDriver, sessionId: number, type: number): Promise<void> {
+  await asking(driver, sessionId)(Ioctl.SUBSCRIBE_EVENT, encoded(eventSubscription, { type }));
+}
+
+/** As the device says it; 0 where it says nothing. */
+export async function minimumBuffers(driver: GuestDriver, sessionId: number, side: Side): Promise<number> {
+  const asked = [{ id: minimumControls[side] }];
+  const { errno, controls } = await controlIoctl(driver, sessionId, Ioctl.G_EXT_CTRLS, asked);
+  return errno === 0 ? Number(BigInt.asUintN(32, controls[0]!.value)) : 0;
+}

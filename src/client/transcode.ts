@@ -1,0 +1,93 @@
+/** One run of a mem-to-mem device over a file, with what became of the frames. */
+import { Codec, type CodecOptions } from './codec.js';
+import type { CodecRole } from './codec-formats.js';
+import type { FrameSummary } from './frame-count.js';
+import type { Cut, FrameFile } from './frame-file.js';
+import type { GuestDriver } from './guest-driver.js';
+import type { ImageFormat } from './image-format.js';
+import type { OutputFile } from './output-file.js';
+
+export interface TranscodeOptions extends Pick<CodecOptions, 'memory' | 'timeout'> {
+  readonly input: FrameFile;
+  readonly output: OutputFile;
+  /** FOURCC and size of what goes in; undefined: as the device is set, or as the stream says. */
+  readonly format: string | undefined;
+  readonly size: { readonly width: number; readonly height: number } | undefined;
+  readonly progress: TranscodeProgress;
+}
+
+export interface TranscodeProgress {
+  /** The device is set up for `frames` frames. */
+  start(format: ImageFormat, frames: number): void;
+  /** A frame has come out. */
+  show(summary: Pick<FrameSummary, 'frames' | 'arrivalFps'>): void;
+}
+
+export interface NamedFormat {
+  readonly format: string;
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface Transcode {
+  readonly role: CodecRole;
+  readonly from: NamedFormat;
+  /** What came first out of the device. */
+  readonly to: NamedFormat;
+  readonly buffers: { readonly output: number; readonly capture: number };
+  readonly framesIn: number;
+  readonly framesOut: number;
+  /** Frames that came out with V4L2_BUF_FLAG_ERROR, and those that the device could make nothing of. */
+  readonly damaged: number;
+  readonly refused: number;
+  readonly seconds: number;
+  /** From which frame on the result has another format. */
+  readonly changes: readonly (NamedFormat & { readonly frame: number })[];
+}
+
+/** Throws BitstreamError, CodecError, DriverError, FormatRefused. */
+export async function transcode(
+  driver: GuestDriver,
+  deviceCaps: number,
+  { input, output, format, size, memory, timeout, progress }: TranscodeOptions,
+): Promise<Transcode> {
+  let cut: Cut | undefined;
+  const stream = (fourcc: string) => {
+    cut = input.cutStream(fourcc);
+    return { sizeimage: cut.largest, ...cut.size };
+  };
+  const wanted = { ...(format === undefined ? {} : { fourcc: format }), ...size };
+  const codec = await Codec.open(driver, deviceCaps, { output: wanted, stream, memory, timeout });
+  const from = codec.formats.output;
+  const { spans, largest } = cut ?? input.cutRaw(from);
+  const sizes = cut ? [largest] : from.planes.map(({ sizeimage }) => sizeimage);
+  progress.start(from, spans.length);
+  const begun = performance.now();
+  await codec.start();
+  let damaged = 0;
+  for await (const frame of codec.run(input.frames(spans, sizes))) {
+    if (frame.damaged) damaged++;
+    for (const plane of frame.planes) output.write(plane);
+    const { framesOut } = codec;
+    progress.show({ frames: framesOut, arrivalFps: (framesOut * 1000) / (performance.now() - begun) });
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  const { role, buffers, framesIn, framesOut, refused, formats, resolutions } = codec;
+  await codec.release();
+  return {
+    role,
+    from: named(from),
+    to: named(resolutions[0]?.format ?? formats.capture),
+    buffers,
+    framesIn,
+    framesOut,
+    damaged,
+    refused,
+    seconds,
+    changes: resolutions.slice(1).map(({ format, at }) => ({ ...named(format), frame: at })),
+  };
+}
+
+function named({ fourcc, width, height }: ImageFormat): NamedFormat {
+  return { format: fourcc, width, height };
+}

@@ -1,0 +1,186 @@
+/** One queue of a session as an application uses it: its format, its buffers, its stream. */
+import { Ioctl } from '../v4l2/ioctls.js';
+import {
+  BufferFlag,
+  fmtdesc,
+  format as formatRecord,
+  pixFormat,
+  pixFormatMplane,
+  planePixFormat,
+  VIDEO_MAX_PLANES,
+} from '../v4l2/layout.js';
+import { fourcc, fourccCode } from '../v4l2/names.js';
+import { type BufferAnswer, type BufferRequest, bufferIoctl, isMultiplanar } from './buffer-ioctls.js';
+import { CommandTimeout, DriverError } from './driver-error.js';
+import type { Frame } from './frame.js';
+import { type FrameMemory, mmapMemory, userMemory } from './frame-memory.js';
+import type { GuestDriver } from './guest-driver.js';
+import { type ImageFormat, readImageFormat } from './image-format.js';
+import { encoded } from './record.js';
+
+/** MMAP needs a SHM window; USERPTR needs a device that takes guest pages. */
+export type MemoryKind = 'mmap' | 'userptr';
+const allocators = { mmap: mmapMemory, userptr: userMemory } as const;
+
+/** A device that never ends its list must not keep us. */
+const MAX_FORMATS = 256;
+/** V4L2_FMT_FLAG_COMPRESSED. */
+const COMPRESSED = 0x0001;
+
+export interface FormatWish {
+  readonly fourcc: string;
+  readonly width: number;
+  readonly height: number;
+  /** Of compressed formats: bytes of the largest frame; 0: as the device has it. */
+  readonly sizeimage?: number;
+}
+
+/** What an application puts into a buffer of an OUTPUT queue. */
+export interface Load {
+  readonly planes: readonly Uint8Array[];
+  /** Microseconds: a mem-to-mem device gives it to the frame that it makes of this one. */
+  readonly timestamp: number;
+}
+
+export class VideoQueue {
+  /** As the device has it since the last call of one of the format methods. */
+  format!: ImageFormat;
+  streaming = false;
+  #memory: FrameMemory | undefined;
+
+  constructor(
+    readonly driver: GuestDriver,
+    readonly sessionId: number,
+    readonly type: number,
+  ) {}
+
+  /** Buffers that are allocated. */
+  get count(): number {
+    return this.#memory?.count ?? 0;
+  }
+
+  get isMultiplanar(): boolean {
+    return isMultiplanar(this.type);
+  }
+
+  /** The formats that the device offers for this queue, as it is set now. */
+  async formats(): Promise<{ fourcc: string; compressed: boolean }[]> {
+    const found: { fourcc: string; compressed: boolean }[] = [];
+    while (found.length < MAX_FORMATS) {
+      const wanted = { index: found.length, type: this.type };
+      try {
+        const answer = await this.driver.call(this.sessionId, Ioctl.ENUM_FMT, fmtdesc, wanted);
+        found.push({ fourcc: fourcc(answer.pixelformat), compressed: (answer.flags & COMPRESSED) !== 0 });
+      } catch (error) {
+        if (!(error instanceof DriverError) || error instanceof CommandTimeout) throw error;
+        break;
+      }
+    }
+    return found;
+  }
+
+  /** G_FMT. */
+  async readFormat(): Promise<ImageFormat> {
+    const blank = encoded(formatRecord, { type: this.type });
+    return this.#took(await this.driver.ioctl(this.sessionId, Ioctl.G_FMT, blank));
+  }
+
+  /** TRY_FMT, then S_FMT; the device may choose something else. */
+  async setFormat(wish: FormatWish): Promise<ImageFormat> {
+    const wanted = encoded(formatRecord, { type: this.type, fmt: this.#request(wish) });
+    const tried = await this.driver.ioctl(this.sessionId, Ioctl.TRY_FMT, wanted);
+    return this.#took(await this.driver.ioctl(this.sessionId, Ioctl.S_FMT, tried));
+  }
+
+  /** Buffers for the format; the device may give more or fewer. */
+  async allocate(memory: MemoryKind, wanted: number): Promise<void> {
+    this.#memory = await allocators[memory](this, this.format, wanted);
+  }
+
+  /** QBUF, of an OUTPUT queue with what is to be processed. RangeError where that does not fit the buffer. */
+  async queue(index: number, load?: Load): Promise<void> {
+    const request = this.#memory!.request(index);
+    const wanted = load ? this.#loaded(index, request, load) : request;
+    await bufferIoctl(this.driver, this.sessionId, Ioctl.QBUF, wanted);
+  }
+
+  /** QBUF of every buffer. */
+  async queueAll(): Promise<void> {
+    for (let index = 0; index < this.count; index++) await this.queue(index);
+  }
+
+  async on(): Promise<void> {
+    await this.#stream(Ioctl.STREAMON);
+    this.streaming = true;
+  }
+
+  /** Every buffer is the application's again. */
+  async off(): Promise<void> {
+    if (!this.streaming) return;
+    this.streaming = false;
+    await this.#stream(Ioctl.STREAMOFF);
+  }
+
+  /** Stops, unmaps and frees. */
+  async release(): Promise<void> {
+    await this.off();
+    await this.#memory?.release();
+    this.#memory = undefined;
+  }
+
+  /** The frame that a DQBUF event of this queue brought. */
+  frame({ buffer, planes: records }: BufferAnswer): Frame {
+    const used = this.isMultiplanar
+      ? records.slice(0, this.format.planes.length)
+      : [{ bytesused: buffer.bytesused, dataOffset: 0 }];
+    const planes = used.map(({ bytesused, dataOffset }, plane) =>
+      this.#memory!.bytes(buffer.index, plane, dataOffset, Math.max(0, bytesused - dataOffset)),
+    );
+    const time = Buffer.from(buffer.timestamp);
+    return {
+      index: buffer.index,
+      sequence: buffer.sequence,
+      timestamp: Number(time.readBigInt64LE(0)) + Number(time.readBigInt64LE(8)) / 1e6,
+      bytesused: planes.reduce((sum, plane) => sum + plane.length, 0),
+      damaged: (buffer.flags & BufferFlag.ERROR) !== 0,
+      last: (buffer.flags & BufferFlag.LAST) !== 0,
+      planes,
+    };
+  }
+
+  #took(answer: Uint8Array): ImageFormat {
+    this.format = readImageFormat(answer, this.isMultiplanar);
+    return this.format;
+  }
+
+  /** Everything else is the device's to compute. */
+  #request({ fourcc, width, height, sizeimage = 0 }: FormatWish): Buffer {
+    const common = { width, height, pixelformat: fourccCode(fourcc) };
+    if (!this.isMultiplanar) return encoded(pixFormat, { ...common, sizeimage });
+    const planeFmt = Buffer.alloc(VIDEO_MAX_PLANES * planePixFormat.size);
+    planeFmt.set(encoded(planePixFormat, { sizeimage }));
+    return encoded(pixFormatMplane, { ...common, planeFmt, numPlanes: sizeimage > 0 ? 1 : 0 });
+  }
+
+  #loaded(index: number, request: BufferRequest, { planes, timestamp }: Load): BufferRequest {
+    for (const [plane, bytes] of planes.entries()) {
+      const room = this.format.planes[plane]?.sizeimage ?? 0;
+      if (bytes.length > room)
+        throw new RangeError(`a frame of ${bytes.length} bytes does not fit a buffer of ${room}`);
+      this.#memory!.bytes(index, plane, 0, bytes.length).set(bytes);
+    }
+    const time = Buffer.alloc(16);
+    time.writeBigInt64LE(BigInt(Math.floor(timestamp / 1e6)), 0);
+    time.writeBigInt64LE(BigInt(timestamp % 1e6), 8);
+    const buffer = { ...request.buffer, timestamp: time };
+    if (!request.planes) return { ...request, buffer: { ...buffer, bytesused: planes[0]!.length } };
+    const filled = request.planes.map((plane, i) => ({ ...plane, bytesused: planes[i]!.length }));
+    return { ...request, buffer, planes: filled };
+  }
+
+  async #stream(nr: number): Promise<void> {
+    const type = Buffer.alloc(4);
+    type.writeUInt32LE(this.type);
+    await this.driver.ioctl(this.sessionId, nr, type);
+  }
+}

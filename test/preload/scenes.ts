@@ -1,0 +1,84 @@
+/** Nodes to compare on: what has to be there before they are, and what goes with them. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
+import { UsbCamera } from '../lab/usb-camera.js';
+
+export interface Scene {
+  /** /dev path of each kind of node, as docs/protocol.md calls them. */
+  readonly nodes: ReadonlyMap<string, string>;
+  end(): Promise<void> | void;
+}
+
+export interface SceneRow {
+  readonly title: string;
+  readonly kinds: readonly string[];
+  /** Skips the suite of `context` where the machine has no such nodes. */
+  readonly open: (context: Mocha.Context) => Promise<Scene>;
+}
+
+/** v4l2-compliance presses every button that it finds: there are none that inject faults. */
+function vivid(parameters: string, names: Readonly<Record<string, string>>): SceneRow {
+  const modules = `vivid ${parameters} no_error_inj=1`;
+  return {
+    title: modules,
+    kinds: Object.keys(names),
+    open: async (context) => {
+      provide(context, modules);
+      const nodes = Object.entries(names).map(([kind, name]) => [kind, nodeNamed(name)] as const);
+      return { nodes: new Map(nodes), end: () => unload(modules) };
+    },
+  };
+}
+
+const usbCamera: SceneRow = {
+  title: 'uvcvideo',
+  kinds: ['uvc camera'],
+  open: async (context) => {
+    const camera = await UsbCamera.plugIn(context);
+    return { nodes: new Map([['uvc camera', camera.node]]), end: () => camera.end() };
+  },
+};
+
+const LABEL = 'a-loopback';
+/** With a program of the host that feeds it. */
+const loopback: SceneRow = {
+  title: 'v4l2loopback',
+  kinds: ['loopback'],
+  open: async (context) => {
+    const modules = `v4l2loopback devices=1 card_label=${LABEL}`;
+    provide(context, modules);
+    const node = nodeNamed(LABEL);
+    const source = ['-re', '-f', 'lavfi', '-i', 'testsrc=size=320x180:rate=30', '-pix_fmt', 'yuyv422'];
+    const quiet = ['-nostdin', '-loglevel', 'error'];
+    const feeder = spawn('ffmpeg', [...quiet, ...source, '-f', 'v4l2', node], { stdio: 'inherit' });
+    await once(feeder, 'spawn');
+    const end = async () => {
+      feeder.kill();
+      if (feeder.exitCode === null) await once(feeder, 'exit');
+      unload(modules);
+    };
+    return { nodes: new Map([['loopback', node]]), end };
+  },
+};
+
+export const scenes: readonly SceneRow[] = [
+  vivid('n_devs=1', {
+    capture: 'vivid-000-vid-cap',
+    output: 'vivid-000-vid-out',
+    vbi: 'vivid-000-vbi-cap',
+    'vbi output': 'vivid-000-vbi-out',
+    radio: 'vivid-000-rad-rx',
+    'radio transmitter': 'vivid-000-rad-tx',
+    sdr: 'vivid-000-sdr-cap',
+    metadata: 'vivid-000-meta-cap',
+    'metadata output': 'vivid-000-meta-out',
+    touch: 'vivid-000-touch-cap',
+  }),
+  vivid('n_devs=1 multiplanar=2 node_types=0x101', {
+    'multi-planar capture': 'vivid-000-vid-cap',
+    'multi-planar output': 'vivid-000-vid-out',
+  }),
+  usbCamera,
+  loopback,
+];
