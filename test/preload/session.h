@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -68,7 +69,7 @@ class Session : public std::enable_shared_from_this<Session> {
   EventQueue events;
   v4l2_priority priority = V4L2_PRIORITY_DEFAULT;
   // Changes with every wake-up: what edge-triggered polling compares.
-  uint64_t generation = 0;
+  std::atomic<uint64_t> generation = 0;
   // Number of the last ioctl; it shows in a reserved word of CLOSE.
   uint32_t last_code = 0;
 
