@@ -49,7 +49,13 @@ export async function drainEvents(session: Session): Promise<Outcome> {
 
 async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome> {
   const { events } = session.context;
-  while (isExpecting(queue) && !session.closing && (queue.streaming || session.gone)) {
+  let strangers = 0;
+  while (
+    isExpecting(queue) &&
+    strangers <= queue.buffers.size &&
+    !session.closing &&
+    (queue.streaming || session.gone)
+  ) {
     if (!events.reserve(session.resume)) return 'starved';
     const host = await dequeue(session, queue);
     if (!host || session.closing) {
@@ -58,7 +64,9 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
     }
     const { index, flags } = buffer.read(host.buffer);
     if (!queue.isCapture) session.requests?.returned(index);
-    if (queue.unwanted.delete(index)) {
+    // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
+    if (queue.unwanted.delete(index) || !queue.queued.has(index)) {
+      strangers++;
       events.release();
       continue;
     }

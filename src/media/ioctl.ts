@@ -1,6 +1,6 @@
 /** CMD_IOCTL: finds the ioctl's row, takes its payload across, answers. One function for each kind of payload. */
 import { Errno } from '../errno.js';
-import { type IoctlRow, ioctls, type Payload } from '../v4l2/ioctls.js';
+import { Ioctl, type IoctlRow, ioctls, type Payload } from '../v4l2/ioctls.js';
 import {
   buffer,
   extControl,
@@ -10,6 +10,7 @@ import {
   Memory,
   plane,
   streamparm,
+  TUNER_CAP_RDS_BLOCK_IO,
 } from '../v4l2/layout.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
@@ -42,6 +43,7 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   plain,
   format: formatIoctl,
   parm,
+  tuner,
   allocate: requestBuffers,
   create: createBuffers,
   remove: removeBuffers,
@@ -154,6 +156,21 @@ async function parm(session: Session, request: IoctlRequest): Promise<Answer> {
   payload.writeUInt32LE(0, at);
   const answer = await plain(session, request);
   payload.writeUInt32LE(0, at);
+  return answer;
+}
+
+/** Where `capability` is in struct v4l2_tuner, v4l2_modulator and v4l2_frequency_band. */
+const capabilityAt: Readonly<Record<number, number>> = {
+  [Ioctl.G_TUNER]: 40,
+  [Ioctl.G_MODULATOR]: 36,
+  [Ioctl.ENUM_FREQ_BANDS]: 12,
+};
+
+/** G_TUNER, G_MODULATOR, ENUM_FREQ_BANDS: RDS blocks go by read() and write(), which are not offered. */
+async function tuner(session: Session, request: IoctlRequest): Promise<Answer> {
+  const answer = await plain(session, request);
+  const at = capabilityAt[request.row.nr]!;
+  request.payload.writeUInt32LE((request.payload.readUInt32LE(at) & ~TUNER_CAP_RDS_BLOCK_IO) >>> 0, at);
   return answer;
 }
 

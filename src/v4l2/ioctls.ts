@@ -13,6 +13,7 @@ export type Payload =
   | 'plain'
   | 'format'
   | 'parm'
+  | 'tuner'
   | 'allocate'
   | 'create'
   | 'remove'
@@ -67,7 +68,7 @@ const rows: readonly Row[] = [
   [26, 'ENUMINPUT', 'wr', 80, 'plain', 'slow'],
   [27, 'G_CTRL', 'wr', 8, 'plain', 'slow'],
   [28, 'S_CTRL', 'wr', 8, 'control', 'slow'],
-  [29, 'G_TUNER', 'wr', 84, 'plain', 'slow'],
+  [29, 'G_TUNER', 'wr', 84, 'tuner', 'slow'],
   [30, 'S_TUNER', 'w', 84, 'plain', 'slow'],
   [33, 'G_AUDIO', 'r', 52, 'plain', 'slow'],
   [34, 'S_AUDIO', 'w', 52, 'plain', 'slow'],
@@ -82,7 +83,7 @@ const rows: readonly Row[] = [
   [48, 'ENUMOUTPUT', 'wr', 72, 'plain', 'slow'],
   [49, 'G_AUDOUT', 'r', 52, 'plain', 'slow'],
   [50, 'S_AUDOUT', 'w', 52, 'plain', 'slow'],
-  [54, 'G_MODULATOR', 'wr', 68, 'plain', 'slow'],
+  [54, 'G_MODULATOR', 'wr', 68, 'tuner', 'slow'],
   [55, 'S_MODULATOR', 'w', 68, 'plain', 'slow'],
   [56, 'G_FREQUENCY', 'wr', 44, 'plain', 'slow'],
   [57, 'S_FREQUENCY', 'w', 44, 'plain', 'slow'],
@@ -116,7 +117,7 @@ const rows: readonly Row[] = [
   [98, 'ENUM_DV_TIMINGS', 'wr', 148, 'plain', 'slow'],
   [99, 'QUERY_DV_TIMINGS', 'r', 132, 'timings', 'slow'],
   [100, 'DV_TIMINGS_CAP', 'wr', 144, 'plain', 'slow'],
-  [101, 'ENUM_FREQ_BANDS', 'wr', 64, 'plain', 'slow'],
+  [101, 'ENUM_FREQ_BANDS', 'wr', 64, 'tuner', 'slow'],
   [103, 'QUERY_EXT_CTRL', 'wr', 232, 'plain', 'slow'],
   [104, 'REMOVE_BUFS', 'wr', 64, 'remove', 'slow'],
 ];
@@ -145,9 +146,11 @@ export const Ioctl = {
   S_PARM: 22,
   G_CTRL: 27,
   S_CTRL: 28,
+  G_TUNER: 29,
   QUERYMENU: 37,
   G_EDID: 40,
   S_EDID: 41,
+  G_MODULATOR: 54,
   TRY_FMT: 64,
   G_EXT_CTRLS: 71,
   S_EXT_CTRLS: 72,
@@ -160,6 +163,7 @@ export const Ioctl = {
   CREATE_BUFS: 92,
   PREPARE_BUF: 93,
   DECODER_CMD: 96,
+  ENUM_FREQ_BANDS: 101,
   QUERY_EXT_CTRL: 103,
   REMOVE_BUFS: 104,
 } as const;

@@ -122,6 +122,10 @@ export function cautionsOf(caps: number, kind: Kind): string[] {
     cautions.push(
       "the Linux guest driver's poll() never reports these buffers: use blocking DQBUF in the guest",
     );
+  if (kind === 'capture and output')
+    cautions.push(
+      'the Linux guest driver takes a node that is both for an output: load v4l2loopback with exclusive_caps=1',
+    );
   if ((caps & Capability.IO_MC) !== 0)
     cautions.push(
       'the pipeline in front of this node is set up with media-ctl on the host, before the guest starts',

@@ -285,6 +285,9 @@ export const MAX_EDID_BLOCKS = 256;
 export const CODEC_CMD_START = 0;
 export const CODEC_CMD_STOP = 1;
 
+/** V4L2_TUNER_CAP_RDS_BLOCK_IO. */
+export const TUNER_CAP_RDS_BLOCK_IO = 0x0100;
+
 export const frmsizeenum = struct({
   index: u32,
   pixelFormat: u32,

@@ -1,4 +1,5 @@
 // What changes a whole queue: buffers made and freed, streaming, drain commands.
+#include <algorithm>
 #include <cerrno>
 
 #include "ioctl_table.h"
@@ -46,6 +47,7 @@ int create_buffers(Call& call) {
   if (queue.buffers.empty()) queue.clear();
   const size_t end = size_t{request.index} + request.count;
   if (end > queue.buffers.size()) queue.buffers.resize(end);
+  std::fill(queue.buffers.begin() + request.index, queue.buffers.begin() + end, Buffer());
   return 0;
 }
 

@@ -78,7 +78,7 @@ int control_epoll(int epoll, int operation, int fd, epoll_event* event) {
 }
 
 bool is_watched(int epoll) {
-  if (!any) return false;
+  if (!any || are_abandoned()) return false;
   std::lock_guard lock(mutex());
   const auto found = watched().find(epoll);
   return found != watched().end() && !found->second.empty();
@@ -101,7 +101,7 @@ int wait_epoll(int epoll, epoll_event* events, int most, int milliseconds, const
 }
 
 void forget_epoll(int fd) {
-  if (!any) return;
+  if (!any || are_abandoned()) return;
   std::lock_guard lock(mutex());
   watched().erase(fd);
   for (auto& [epoll, files] : watched()) files.erase(fd);

@@ -1,5 +1,6 @@
 #include "polling.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <ctime>
 #include <vector>
@@ -65,10 +66,10 @@ bool Deadline::passed() {
 }
 
 int poll_files(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  std::vector<std::shared_ptr<Session>> ours(count);
-  bool any = false;
-  for (nfds_t i = 0; i < count; i++) any |= (ours[i] = session_of(fds[i].fd)) != nullptr;
-  if (!any) return real::ppoll(fds, count, timeout, mask);
+  const auto is_ours = [](const pollfd& each) { return session_of(each.fd) != nullptr; };
+  if (std::none_of(fds, fds + count, is_ours)) return real::ppoll(fds, count, timeout, mask);
+  std::vector<std::shared_ptr<Session>> ours;
+  for (nfds_t i = 0; i < count; i++) ours.push_back(session_of(fds[i].fd));
   Deadline deadline(timeout);
   const Waiter waiter;
   Others others(fds, ours, waiter.fd());

@@ -1,6 +1,7 @@
 /** Nodes to compare on: what has to be there before they are, and what goes with them. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { eventually } from '../addon/process.js';
 import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
 import { UsbCamera } from '../lab/usb-camera.js';
 
@@ -46,13 +47,16 @@ const loopback: SceneRow = {
   title: 'v4l2loopback',
   kinds: ['loopback'],
   open: async (context) => {
-    const modules = `v4l2loopback devices=1 card_label=${LABEL}`;
+    const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
     provide(context, modules);
     const node = nodeNamed(LABEL);
     const source = ['-re', '-f', 'lavfi', '-i', 'testsrc=size=320x180:rate=30', '-pix_fmt', 'yuyv422'];
     const quiet = ['-nostdin', '-loglevel', 'error'];
     const feeder = spawn('ffmpeg', [...quiet, ...source, '-f', 'v4l2', node], { stdio: 'inherit' });
-    await once(feeder, 'spawn');
+    // The node is a capture device only from the writer's first frame on.
+    const isCamera = () =>
+      execFileSync('v4l2-ctl', ['-d', node, '--info'], { encoding: 'utf8' }).includes('Video Capture');
+    if (!(await eventually(isCamera, 20_000))) throw new Error('ffmpeg does not write to the loopback');
     const end = async () => {
       feeder.kill();
       if (feeder.exitCode === null) await once(feeder, 'exit');

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -19,10 +20,14 @@ constexpr unsigned kQueueTypes = V4L2_BUF_TYPE_META_OUTPUT + 1;
 bool is_multiplanar(uint32_t type);
 bool is_output(uint32_t type);
 
-// A buffer of the guest. `kept`, `planes`: what the program queued, of which `m` comes back with DQBUF.
+// A buffer of the guest. `m` of `kept` and `planes`: the memory that the program gave it last, by QBUF or PREPARE_BUF. The
+// device does not know the program's addresses and descriptors: QUERYBUF and DQBUF tell them from here.
 struct Buffer {
   v4l2_buffer kept{};
   v4l2_plane planes[VIDEO_MAX_PLANES]{};
+  bool has_memory = false;
+  // QBUF does not look at what it is given then.
+  bool prepared = false;
   bool queued = false;
 };
 
@@ -42,7 +47,7 @@ struct Queue {
   void clear();
 };
 
-class Session {
+class Session : public std::enable_shared_from_this<Session> {
  public:
   // Null: *error is a negative errno.
   static std::shared_ptr<Session> open(std::shared_ptr<Device> device, int flags, int* error);
@@ -64,7 +69,7 @@ class Session {
   EventQueue events;
   v4l2_priority priority = V4L2_PRIORITY_DEFAULT;
   // Changes with every wake-up: what edge-triggered polling compares.
-  uint64_t generation = 0;
+  std::atomic<uint64_t> generation = 0;
   // Number of the last ioctl; it shows in a reserved word of CLOSE.
   uint32_t last_code = 0;
 

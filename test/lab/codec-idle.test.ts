@@ -1,0 +1,76 @@
+/** A drained decoder costs nothing: no wake follows LAST. The daemon is a process of its own, so that its time can be told. */
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { FrontEnd } from '../../src/client/front-end.js';
+import { GuestDriver } from '../../src/client/guest-driver.js';
+import { DaemonProcess } from '../device/daemon-process.js';
+import { collect, openDecoder } from './codec-session.js';
+import { fwhtFrames } from './fwht-stream.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { movingPicture } from './moving-picture.js';
+import { encodeNatively } from './v4l2-ctl-codec.js';
+
+const VICODEC = 'vicodec multiplanar=0';
+const SIZE = { width: 640, height: 368 };
+const SOCKET = '/tmp/vmb-lab-idle.sock';
+const SECONDS = 3;
+/** USER_HZ of every architecture that there is a lab for. */
+const TICKS_PER_SECOND = 100;
+
+/** CPU time of all threads of a process in ticks: utime and stime of proc(5), /proc/PID/stat. */
+function ticks(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return Number(fields[11]) + Number(fields[12]);
+}
+
+for (const [mmap, dialect] of [
+  ['arena', 'qemu'],
+  ['direct', 'crosvm'],
+] as const)
+  describe(`lab: a drained decoder (${mmap})`, function () {
+    this.timeout(120_000);
+    let daemon: DaemonProcess | undefined;
+
+    before(function () {
+      provide(this, VICODEC);
+    });
+    after(async () => {
+      await daemon?.stop();
+      unload(VICODEC);
+    });
+
+    it('idles at under 1 % of a core', async () => {
+      const raw = Buffer.concat(movingPicture(SIZE.width, SIZE.height, 4));
+      const frames = fwhtFrames(encodeNatively(nodeNamed('stateful-encoder'), SIZE, raw));
+      daemon = await DaemonProcess.start(
+        {
+          pairs: [{ device: nodeNamed('stateful-decoder'), socket: { path: SOCKET } }],
+          sharedMemorySize: 64 << 20,
+          mmap,
+          frontend: 'auto',
+          memSlots: false,
+          objects: false,
+          sharedPages: false,
+          errorEvents: false,
+        },
+        [],
+      );
+      const frontEnd = await FrontEnd.connect(SOCKET, { dialect });
+      const driver = await GuestDriver.probe(frontEnd);
+      const decoder = await openDecoder({ driver }, (await frontEnd.readConfig()).deviceCaps, frames);
+      await decoder.start();
+      assert.equal((await collect(decoder, frames)).length, frames.length);
+      const before = ticks(daemon.pid);
+      await sleep(SECONDS * 1000);
+      const share = (ticks(daemon.pid) - before) / (SECONDS * TICKS_PER_SECOND);
+      console.log(`      ${(100 * share).toFixed(2)} % of a core`);
+      assert.ok(share < 0.01, `${(100 * share).toFixed(2)} % of a core`);
+      assert.equal(driver.waitingEvents(decoder.sessionId), 0);
+      await decoder.release();
+      driver.remove();
+      frontEnd.close();
+      assert.deepEqual(daemon.errors, []);
+    });
+  });
