@@ -73,7 +73,9 @@ describe('preload: a node', function () {
 
   it('tells of a control that another process has changed', async () => {
     if (existsSync(trace)) rmSync(trace);
-    const waiting = spawn('v4l2-ctl', ['-d', device, '--wait-for-event=ctrl=contrast'], { env: environment() });
+    const waiting = spawn('v4l2-ctl', ['-d', device, '--wait-for-event=ctrl=contrast'], {
+      env: environment(),
+    });
     let said = '';
     waiting.stdout.setEncoding('utf8').on('data', (text: string) => {
       said += text;
@@ -86,7 +88,11 @@ describe('preload: a node', function () {
     assert.match(said, /control-changed|ctrl|Event/i);
   });
 
-  for (const words of [['--stream-mmap'], ['--stream-mmap', '--stream-poll'], ['--stream-user', '--stream-poll']])
+  for (const words of [
+    ['--stream-mmap'],
+    ['--stream-mmap', '--stream-poll'],
+    ['--stream-user', '--stream-poll'],
+  ])
     it(`v4l2-ctl ${words.join(' ')}: 20 frames`, async () => {
       const output = join(folder, 'frames');
       await bridged('v4l2-ctl', '-d', device, ...words, '--stream-count=20', `--stream-to=${output}`);
