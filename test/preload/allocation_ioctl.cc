@@ -80,7 +80,8 @@ int stream_off(Call& call) {
 
 // START goes on after a drain: capture queues are not at their end any more.
 int coder_command(Call& call) {
-  const bool starts = call.as<uint32_t>() == (call.row.request == VIDIOC_DECODER_CMD ? V4L2_DEC_CMD_START : V4L2_ENC_CMD_START);
+  const uint32_t start = call.row.request == VIDIOC_DECODER_CMD ? V4L2_DEC_CMD_START : V4L2_ENC_CMD_START;
+  const bool starts = call.as<uint32_t>() == start;
   const int result = forward(call);
   if (result != 0 || !starts) return result;
   std::lock_guard lock(call.session.mutex);

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <thread>
 
+#include "mapping.h"
 #include "settings.h"
 
 namespace preload {
@@ -52,6 +53,7 @@ bool Device::probe(const std::string& socket) {
     if (found == sessions_.end()) return trace("an event for session %u, which is not open", event.session);
     found->second->handle(event, bytes);
   });
+  front_end_.on_unmap([this](uint64_t offset, uint64_t length) { return is_mapped(*this, offset, length); });
   if (!front_end_.connect(socket) || !front_end_.read_config(0, &config_, sizeof config_) || !driver_.probe())
     return false;
   // Signals are the program's own threads' business.

@@ -63,7 +63,8 @@ bool FrontEnd::negotiate() {
   if (!tell_number(wire::kSetProtocolFeatures, protocol_)) return false;
   if (!qemu && !send_channel()) return false;
   if (!ask_number(wire::kGetQueueNum, &queues) || queues != 2) return failed(wire::kGetQueueNum);
-  if (qemu && (!send_channel() || !tell(wire::kSetOwner, {}) || !ask_number(wire::kGetFeatures, &offered_))) return false;
+  if (qemu && (!send_channel() || !tell(wire::kSetOwner, {}) || !ask_number(wire::kGetFeatures, &offered_)))
+    return false;
   if (!(protocol_ & wire::kShmem)) return true;
   Message reply;
   if (!ask(wire::kGetShmemConfig, {}, reply)) return false;
@@ -158,6 +159,9 @@ bool FrontEnd::serve_channel() {
   if (body)
     trace("channel request %u at %#llx, %#llx bytes: %s", request, static_cast<unsigned long long>(body->shm_offset),
           static_cast<unsigned long long>(body->length), done ? "done" : "refused");
+  if (done && request == wire::kShmemUnmap && in_use_ && in_use_(body->shm_offset, body->length))
+    complain("the back-end unmapped what a program still has mapped, at %#llx",
+             static_cast<unsigned long long>(body->shm_offset));
   if (!done) complain("request %u of the back-end (%u bytes) is refused", request, size);
   const uint64_t status = done ? 0 : 1;
   if ((flags & wire::kNeedReply) &&

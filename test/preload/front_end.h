@@ -1,6 +1,7 @@
 // The VMM: a vhost-user front-end with one device behind it.
 #pragma once
 
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -24,6 +25,9 @@ class FrontEnd {
 
   // Reads the configuration space. False: the back-end is gone.
   bool read_config(uint32_t offset, void* bytes, uint32_t count);
+
+  // Tells whether the guest still has mappings in a piece of the window: to report a back-end that unmaps it.
+  void on_unmap(std::function<bool(uint64_t offset, uint64_t length)> in_use) { in_use_ = std::move(in_use); }
 
   // The back-end's channel, for poll; -1: none.
   int channel() const { return channel_.get(); }
@@ -49,6 +53,7 @@ class FrontEnd {
   UniqueFd control_, channel_;
   uint64_t offered_ = 0, features_ = 0, protocol_ = 0;
   Window window_;
+  std::function<bool(uint64_t, uint64_t)> in_use_;
   bool started_ = false;
 };
 

@@ -1,5 +1,6 @@
 #include "mapping.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <map>
@@ -71,8 +72,9 @@ void* map_buffer(const std::shared_ptr<Session>& session, void* address, size_t 
   if (!shared || !(protection & (PROT_READ | PROT_WRITE)) || length == 0) return failed(EINVAL);
   if (offset % static_cast<off_t>(kPageSize) != 0) return failed(EINVAL);
   Device& device = session->device();
+  const auto cookie = static_cast<uint32_t>(offset);
   uint64_t place, bytes;
-  const int result = device.driver().mmap(session->id(), static_cast<uint32_t>(offset), protection & PROT_WRITE, &place, &bytes);
+  const int result = device.driver().mmap(session->id(), cookie, protection & PROT_WRITE, &place, &bytes);
   if (result != 0) return failed(-result);
   const int error = whole_pages(length) > whole_pages(bytes)
                         ? EINVAL
@@ -93,6 +95,15 @@ void release_mappings(void* address, size_t length) {
   const auto start = reinterpret_cast<uintptr_t>(address);
   for (const Mapped& each : cut(start, start + whole_pages(length)))
     each.session->device().driver().munmap(each.address);
+}
+
+bool is_mapped(const Device& device, uint64_t offset, uint64_t length) {
+  std::lock_guard lock(mutex());
+  return std::ranges::any_of(mappings(), [&](const auto& each) {
+    const auto& [start, mapped] = each;
+    return &mapped.session->device() == &device && mapped.address < offset + length &&
+           offset < mapped.address + (mapped.end - start);
+  });
 }
 
 }  // namespace preload

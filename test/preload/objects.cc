@@ -19,9 +19,10 @@ std::mutex& mutex() {
   return mutex;
 }
 
-// By inode, which a copy of a descriptor shares. Never forgotten: an inode does not tell when its last descriptor goes.
-std::map<ino_t, Object>& objects() {
-  static auto& objects = *new std::map<ino_t, Object>;
+// By device and inode, which a copy of a descriptor shares. Never forgotten: an inode does not tell when its last descriptor goes.
+using Key = std::pair<dev_t, ino_t>;
+std::map<Key, Object>& objects() {
+  static auto& objects = *new std::map<Key, Object>;
   return objects;
 }
 
@@ -37,7 +38,7 @@ int make_object(Object object, size_t bytes, uint32_t flags) {
     return -error;
   }
   std::lock_guard lock(mutex());
-  objects()[status.st_ino] = std::move(object);
+  objects()[{status.st_dev, status.st_ino}] = std::move(object);
   return fd;
 }
 
@@ -45,7 +46,7 @@ const Object* find_object(int fd) {
   struct stat status;
   if (!Settings::get().objects || fstat(fd, &status) != 0) return nullptr;
   std::lock_guard lock(mutex());
-  const auto found = objects().find(status.st_ino);
+  const auto found = objects().find({status.st_dev, status.st_ino});
   return found == objects().end() ? nullptr : &found->second;
 }
 

@@ -29,7 +29,8 @@ int look(pollfd* fds, const std::vector<std::shared_ptr<Session>>& ours) {
 struct Others {
   std::vector<pollfd> fds;
 
-  Others(const pollfd* all, const std::vector<std::shared_ptr<Session>>& ours, int waiter) : fds(all, all + ours.size()) {
+  Others(const pollfd* all, const std::vector<std::shared_ptr<Session>>& ours, int waiter)
+      : fds(all, all + ours.size()) {
     for (size_t i = 0; i < ours.size(); i++)
       if (ours[i]) fds[i].fd = -1;
     fds.push_back({waiter, POLLIN, 0});

@@ -63,9 +63,8 @@ const std::string* Settings::socket(const char* path) const {
 }
 
 void trace(const char* format, ...) {
-  static const int fd = Settings::get().trace.empty()
-                            ? -1
-                            : real::open(Settings::get().trace.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  const std::string& path = Settings::get().trace;
+  static const int fd = path.empty() ? -1 : real::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
   if (fd < 0) return;
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
