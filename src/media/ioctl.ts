@@ -10,7 +10,7 @@ import {
   Memory,
   plane,
   streamparm,
-  TUNER_CAP_RDS_BLOCK_IO,
+  TunerCapability,
 } from '../v4l2/layout.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
@@ -166,11 +166,14 @@ const capabilityAt: Readonly<Record<number, number>> = {
   [Ioctl.ENUM_FREQ_BANDS]: 12,
 };
 
-/** G_TUNER, G_MODULATOR, ENUM_FREQ_BANDS: RDS blocks go by read() and write(), which are not offered. */
+/** G_TUNER, G_MODULATOR, ENUM_FREQ_BANDS: RDS is there only by controls, as its blocks go by read() and write(). */
 async function tuner(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { payload, row } = request;
   const answer = await plain(session, request);
-  const at = capabilityAt[request.row.nr]!;
-  request.payload.writeUInt32LE((request.payload.readUInt32LE(at) & ~TUNER_CAP_RDS_BLOCK_IO) >>> 0, at);
+  const at = capabilityAt[row.nr]!;
+  const own = payload.readUInt32LE(at);
+  const absent = own & TunerCapability.RDS_CONTROLS ? 0 : TunerCapability.RDS;
+  payload.writeUInt32LE((own & ~(TunerCapability.RDS_BLOCK_IO | absent)) >>> 0, at);
   return answer;
 }
 

@@ -1,6 +1,7 @@
 /** Nodes to compare on: what has to be there before they are, and what goes with them. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { ServeOptions } from '../../src/daemon.js';
 import { eventually } from '../addon/process.js';
 import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
 import { UsbCamera } from '../lab/usb-camera.js';
@@ -11,9 +12,13 @@ export interface Scene {
   end(): Promise<void> | void;
 }
 
+/** What else the bridge is told for the nodes of a scene. */
+export type Options = Partial<ServeOptions>;
+
 export interface SceneRow {
   readonly title: string;
   readonly kinds: readonly string[];
+  readonly serve?: Options;
   /** Skips the suite of `context` where the machine has no such nodes. */
   readonly open: (context: Mocha.Context) => Promise<Scene>;
 }
@@ -46,6 +51,8 @@ const LABEL = 'a-loopback';
 const loopback: SceneRow = {
   title: 'v4l2loopback',
   kinds: ['loopback'],
+  // The driver has no USERPTR: natively the tool is told so.
+  serve: { sharedPages: false },
   open: async (context) => {
     const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
     provide(context, modules);
