@@ -23,9 +23,8 @@ export interface SceneRow {
   readonly open: (context: Mocha.Context) => Promise<Scene>;
 }
 
-/** v4l2-compliance presses every button that it finds: there are none that inject faults. */
-function vivid(parameters: string, names: Readonly<Record<string, string>>): SceneRow {
-  const modules = `vivid ${parameters} no_error_inj=1`;
+/** Nodes of a driver, by their names in sysfs. */
+function nodesOf(modules: string, names: Readonly<Record<string, string>>): SceneRow {
   return {
     title: modules,
     kinds: Object.keys(names),
@@ -36,6 +35,10 @@ function vivid(parameters: string, names: Readonly<Record<string, string>>): Sce
     },
   };
 }
+
+/** v4l2-compliance presses every button that it finds: there are none that inject faults. */
+const vivid = (parameters: string, names: Readonly<Record<string, string>>): SceneRow =>
+  nodesOf(`vivid ${parameters} no_error_inj=1`, names);
 
 const usbCamera: SceneRow = {
   title: 'uvcvideo',
@@ -89,6 +92,11 @@ export const scenes: readonly SceneRow[] = [
   vivid('n_devs=1 multiplanar=2 node_types=0x101', {
     'multi-planar capture': 'vivid-000-vid-cap',
     'multi-planar output': 'vivid-000-vid-out',
+  }),
+  nodesOf('vim2m', { converter: 'vim2m' }),
+  nodesOf('vicodec', {
+    'stateful encoder': 'stateful-encoder',
+    'stateful decoder': 'stateful-decoder',
   }),
   usbCamera,
   loopback,
