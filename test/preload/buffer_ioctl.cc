@@ -38,11 +38,12 @@ int list_pages(Call& call, Following& following) {
 int list_objects(Call& call, Following& following) {
   const auto& buffer = call.as<v4l2_buffer>();
   const auto add = [&](int fd) {
-    wire::Uuid uuid = {};
-    const bool known = find_object(fd, uuid);
+    static const Object none = {};
+    const Object* object = find_object(fd);
+    const auto& uuid = (object ? object : &none)->uuid;
     following.uuids.insert(following.uuids.end(), std::begin(uuid), std::end(uuid));
     // QUERYBUF asks for nothing: whatever is there goes along.
-    return known || call.row.request == VIDIOC_QUERYBUF ? 0 : -EBADF;
+    return object || call.row.request == VIDIOC_QUERYBUF ? 0 : -EINVAL;
   };
   if (!is_multiplanar(buffer.type)) return add(buffer.m.fd);
   for (uint32_t i = 0; i < buffer.length; i++)
@@ -72,8 +73,16 @@ int send(Call& call) {
 
 void keep(Buffer& buffer, Call& call) {
   buffer.kept = call.as<v4l2_buffer>();
-  const size_t planes = std::min(call.array.size() / sizeof(v4l2_plane), size_t{VIDEO_MAX_PLANES});
-  if (planes > 0) memcpy(buffer.planes, call.array.data(), planes * sizeof(v4l2_plane));
+  buffer.has_memory = true;
+  memcpy(buffer.planes, call.array.data(), call.array.size());
+}
+
+// Puts the memory that a buffer has into what the program gave or gets.
+void tell_memory(const Buffer& buffer, Call& call) {
+  if (!buffer.has_memory) return;
+  if (!is_multiplanar(buffer.kept.type)) call.as<v4l2_buffer>().m = buffer.kept.m;
+  for (size_t i = 0; i < call.array.size() / sizeof(v4l2_plane); i++)
+    call.array_of<v4l2_plane>()[i].m = buffer.planes[i].m;
 }
 
 Buffer* find(Session& session, uint32_t type, uint32_t index) {
@@ -107,6 +116,23 @@ int hand_over(Call& call, Queue& queue) {
   return 0;
 }
 
+// Where the session's mmap has a plane, and how long that is.
+int find_plane(const Call& call, const v4l2_exportbuffer& request, off_t* offset, uint32_t* length) {
+  Call query = {call.session, *find_row(VIDIOC_QUERYBUF), call.non_blocking, {}, {}};
+  auto& buffer = query.as<v4l2_buffer>();
+  buffer.type = request.type;
+  buffer.index = request.index;
+  if (is_multiplanar(request.type)) {
+    buffer.length = VIDEO_MAX_PLANES;
+    query.array.resize(sizeof(v4l2_plane) * VIDEO_MAX_PLANES);
+  }
+  if (const int result = send(query); result != 0) return result;
+  const v4l2_plane* plane = query.array.empty() ? nullptr : query.array_of<v4l2_plane>() + request.plane;
+  *offset = plane ? plane->m.mem_offset : buffer.m.offset;
+  *length = plane ? plane->length : buffer.length;
+  return 0;
+}
+
 }  // namespace
 
 int query_buffer(Call& call) {
@@ -114,18 +140,30 @@ int query_buffer(Call& call) {
   if (result != 0) return result;
   auto& buffer = call.as<v4l2_buffer>();
   std::lock_guard lock(call.session.mutex);
-  if (buffer.type >= kQueueTypes) return 0;
+  const Buffer* known = find(call.session, buffer.type, buffer.index);
+  if (!known) return 0;
+  if (buffer.memory != V4L2_MEMORY_MMAP) tell_memory(*known, call);
   // The device has given it back, the program does not know yet.
   for (const wire::Event& event : call.session.queues[buffer.type].done)
     if (event.dqbuf.buffer.index == buffer.index) buffer.flags |= V4L2_BUF_FLAG_DONE;
   return 0;
 }
 
-int prepare_buffer(Call& call) { return send(call); }
+int prepare_buffer(Call& call) {
+  const int result = send(call);
+  if (result != 0) return result;
+  std::lock_guard lock(call.session.mutex);
+  Buffer* buffer = find(call.session, call.as<v4l2_buffer>().type, call.as<v4l2_buffer>().index);
+  if (!buffer) return 0;
+  keep(*buffer, call);
+  buffer->prepared = true;
+  return 0;
+}
 
 int queue_buffer(Call& call) {
   const auto [index, type] = std::pair(call.as<v4l2_buffer>().index, call.as<v4l2_buffer>().type);
   Session& session = call.session;
+  Buffer before;
   bool first = false;
   {
     std::lock_guard lock(session.mutex);
@@ -133,8 +171,11 @@ int queue_buffer(Call& call) {
     Buffer* buffer = find(session, type, index);
     if (buffer && !buffer->queued) {
       first = true;
-      buffer->queued = true;
+      before = *buffer;
+      if (before.prepared) tell_memory(before, call);
       keep(*buffer, call);
+      buffer->queued = true;
+      buffer->prepared = false;
       session.queues[type].queued++;
     }
   }
@@ -147,7 +188,7 @@ int queue_buffer(Call& call) {
     session.queues[type].waits_for_buffers = false;
     session.changed();
   } else if (first) {
-    buffer->queued = false;
+    *buffer = before;
     session.queues[type].queued--;
   }
   return result;
@@ -174,13 +215,16 @@ int dequeue_buffer(Call& call) {
 int export_buffer(Call& call) {
   if (!Settings::get().objects) return -ENOTTY;
   auto& request = call.as<v4l2_exportbuffer>();
-  wire::Uuid uuid = {};
-  const Part following[] = {{uuid, sizeof uuid, Part::kBoth}};
-  const int result = forward(call, following, {sizeof(wire::ResponseHeader) + sizeof request + sizeof uuid, 0});
-  if (result != 0) return result;
-  const int fd = make_object(uuid, request.flags);
-  request.fd = fd;
-  return fd < 0 ? fd : 0;
+  Object object = {};
+  const Part following[] = {{object.uuid, sizeof object.uuid, Part::kBoth}};
+  const Judgement judgement = {sizeof(wire::ResponseHeader) + sizeof request + sizeof object.uuid, 0};
+  if (const int result = forward(call, following, judgement); result != 0) return result;
+  uint32_t length = 0;
+  if (const int result = find_plane(call, request, &object.offset, &length); result != 0) return result;
+  object.session = call.session.weak_from_this();
+  const size_t bytes = (length + kPage - 1) / kPage * kPage;
+  request.fd = make_object(std::move(object), bytes, request.flags);
+  return std::min(request.fd, 0);
 }
 
 }  // namespace preload

@@ -11,6 +11,7 @@
 #include "epolling.h"
 #include "files.h"
 #include "mapping.h"
+#include "objects.h"
 #include "polling.h"
 #include "real.h"
 #include "settings.h"
@@ -63,6 +64,9 @@ void* mmap_any(void* address, size_t length, int protection, int flags, int fd, 
   if (flags & MAP_FIXED) release_mappings(address, length);
   const auto session = flags & MAP_ANONYMOUS ? nullptr : session_of(fd);
   if (session) return map_buffer(session, address, length, protection, flags, offset);
+  const Object* object = flags & MAP_ANONYMOUS ? nullptr : find_object(fd);
+  const auto exporter = object ? object->session.lock() : nullptr;
+  if (exporter) return map_buffer(exporter, address, length, protection, flags, object->offset + offset);
   return real::mmap(address, length, protection, flags, fd, offset);
 }
 

@@ -1,12 +1,15 @@
 #include "objects.h"
 
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <map>
 #include <mutex>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+#include "settings.h"
+#include "unique_fd.h"
 
 namespace preload {
 namespace {
@@ -16,31 +19,34 @@ std::mutex& mutex() {
   return mutex;
 }
 
-// By inode, which a copy of a descriptor shares. Never forgotten: an object outlives the descriptors of one program.
-std::map<ino_t, wire::Uuid>& objects() {
-  static auto& objects = *new std::map<ino_t, wire::Uuid>;
+// By inode, which a copy of a descriptor shares. Never forgotten: an inode does not tell when its last descriptor goes.
+std::map<ino_t, Object>& objects() {
+  static auto& objects = *new std::map<ino_t, Object>;
   return objects;
 }
 
 }  // namespace
 
-int make_object(const wire::Uuid& uuid, uint32_t flags) {
+int make_object(Object object, size_t bytes, uint32_t flags) {
   const int fd = memfd_create("preload-object", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
   struct stat status;
-  if (fd < 0 || fstat(fd, &status) != 0) return -errno;
+  if (fd < 0) return -errno;
+  if (ftruncate(fd, static_cast<off_t>(bytes)) != 0 || fstat(fd, &status) != 0) {
+    const int error = errno;
+    real::close(fd);
+    return -error;
+  }
   std::lock_guard lock(mutex());
-  memcpy(objects()[status.st_ino], uuid, sizeof uuid);
+  objects()[status.st_ino] = std::move(object);
   return fd;
 }
 
-bool find_object(int fd, wire::Uuid& uuid) {
+const Object* find_object(int fd) {
   struct stat status;
-  if (fstat(fd, &status) != 0) return false;
+  if (!Settings::get().objects || fstat(fd, &status) != 0) return nullptr;
   std::lock_guard lock(mutex());
   const auto found = objects().find(status.st_ino);
-  if (found == objects().end()) return false;
-  memcpy(uuid, found->second, sizeof uuid);
-  return true;
+  return found == objects().end() ? nullptr : &found->second;
 }
 
 }  // namespace preload

@@ -22,7 +22,7 @@ bool is_output(uint32_t type) { return V4L2_TYPE_IS_OUTPUT(type); }
 
 void Queue::clear() {
   done.clear();
-  for (Buffer& buffer : buffers) buffer.queued = false;
+  for (Buffer& buffer : buffers) buffer.queued = buffer.prepared = false;
   queued = 0;
   streaming = last_dequeued = false;
   waits_for_buffers = true;

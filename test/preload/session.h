@@ -19,10 +19,14 @@ constexpr unsigned kQueueTypes = V4L2_BUF_TYPE_META_OUTPUT + 1;
 bool is_multiplanar(uint32_t type);
 bool is_output(uint32_t type);
 
-// A buffer of the guest. `kept`, `planes`: what the program queued, of which `m` comes back with DQBUF.
+// A buffer of the guest. `m` of `kept` and `planes`: the memory that the program gave it last, by QBUF or PREPARE_BUF. The
+// device does not know the program's addresses and descriptors: QUERYBUF and DQBUF tell them from here.
 struct Buffer {
   v4l2_buffer kept{};
   v4l2_plane planes[VIDEO_MAX_PLANES]{};
+  bool has_memory = false;
+  // QBUF does not look at what it is given then.
+  bool prepared = false;
   bool queued = false;
 };
 
@@ -42,7 +46,7 @@ struct Queue {
   void clear();
 };
 
-class Session {
+class Session : public std::enable_shared_from_this<Session> {
  public:
   // Null: *error is a negative errno.
   static std::shared_ptr<Session> open(std::shared_ptr<Device> device, int flags, int* error);
