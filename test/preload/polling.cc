@@ -14,7 +14,7 @@ constexpr timespec kNow = {0, 0};
 constexpr long kSecond = 1'000'000'000;
 
 // Sets `revents` of our descriptors; how many have any.
-int look(pollfd* fds, const std::vector<std::shared_ptr<Session>>& ours) {
+int look(pollfd* fds, const std::vector<std::shared_ptr<OpenFile>>& ours) {
   int ready = 0;
   for (size_t i = 0; i < ours.size(); i++) {
     if (!ours[i]) continue;
@@ -28,12 +28,12 @@ int look(pollfd* fds, const std::vector<std::shared_ptr<Session>>& ours) {
 struct Others {
   std::vector<pollfd> fds;
 
-  Others(const pollfd* all, const std::vector<std::shared_ptr<Session>>& ours, int waiter) : fds(all, all + ours.size()) {
+  Others(const pollfd* all, const std::vector<std::shared_ptr<OpenFile>>& ours, int waiter) : fds(all, all + ours.size()) {
     for (size_t i = 0; i < ours.size(); i++)
       if (ours[i]) fds[i].fd = -1;
     fds.push_back({waiter, POLLIN, 0});
   }
-  void show(pollfd* all, const std::vector<std::shared_ptr<Session>>& ours) const {
+  void show(pollfd* all, const std::vector<std::shared_ptr<OpenFile>>& ours) const {
     for (size_t i = 0; i < ours.size(); i++)
       if (!ours[i]) all[i].revents = fds[i].revents;
   }
@@ -65,9 +65,9 @@ bool Deadline::passed() {
 }
 
 int poll_files(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  std::vector<std::shared_ptr<Session>> ours(count);
+  std::vector<std::shared_ptr<OpenFile>> ours(count);
   bool any = false;
-  for (nfds_t i = 0; i < count; i++) any |= (ours[i] = session_of(fds[i].fd)) != nullptr;
+  for (nfds_t i = 0; i < count; i++) any |= (ours[i] = file_of(fds[i].fd)) != nullptr;
   if (!any) return real::ppoll(fds, count, timeout, mask);
   Deadline deadline(timeout);
   const Waiter waiter;
