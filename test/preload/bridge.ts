@@ -41,13 +41,16 @@ export class Bridge {
   }
 
   /** For a child process: opening the device reaches the bridge. */
-  environment(options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean } = {}): NodeJS.ProcessEnv {
+  environment(
+    options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean; media?: string } = {},
+  ): NodeJS.ProcessEnv {
     return {
       ...process.env,
       LD_PRELOAD: library(),
       VMB_PRELOAD: `${this.device}=${this.socket}`,
       VMB_PRELOAD_DIALECT: options.dialect ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
+      ...(options.media && { VMB_PRELOAD_MEDIA: `${options.media}=${this.device}` }),
     };
   }
 
