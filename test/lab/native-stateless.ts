@@ -64,7 +64,8 @@ export class NativeRequests {
   }
 }
 
-function mediaOf(path: string): string {
+/** The media device of a node, found beside it in sysfs. */
+export function mediaOf(path: string): string {
   const { rdev } = statSync(path);
   const names = readdirSync(`/sys/dev/char/${rdev >> 8}:${rdev & 255}/device`);
   const name = names.find((each) => /^media\d+$/.test(each));

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "ioctl_table.h"
+#include "media_request.h"
 #include "settings.h"
 
 namespace preload {
@@ -27,6 +28,7 @@ int request_buffers(Call& call) {
   hide_objects(request.capabilities);
   std::lock_guard lock(call.session.mutex);
   Queue& queue = queue_of(call, type);
+  if (is_output(type)) complete_requests(call.session);
   queue.clear();
   queue.buffers.assign(request.count, {});
   call.session.changed();
@@ -73,6 +75,7 @@ int stream_off(Call& call) {
   const int result = forward(call);
   if (result != 0) return result;
   std::lock_guard lock(call.session.mutex);
+  if (is_output(type)) complete_requests(call.session);
   queue_of(call, type).clear();
   call.session.changed();
   return 0;

@@ -42,7 +42,7 @@ export class Bridge {
 
   /** For a child process: opening the device reaches the bridge. `driver`: what QUERYCAP calls it. */
   environment(
-    options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean; driver?: string } = {},
+    options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean; driver?: string; media?: string } = {},
   ): NodeJS.ProcessEnv {
     return {
       ...process.env,
@@ -51,6 +51,7 @@ export class Bridge {
       VMB_PRELOAD_DIALECT: options.dialect ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
       ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),
+      ...(options.media && { VMB_PRELOAD_MEDIA: `${options.media}=${this.device}` }),
     };
   }
 

@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "ioctl_table.h"
+#include "media_request.h"
 #include "objects.h"
 #include "settings.h"
 #include "user_pages.h"
@@ -88,6 +89,29 @@ int send(Call& call) {
   return result;
 }
 
+// The program's number of the request that a buffer was queued to, in answers: what it named at QBUF.
+void show_request(Call& call, int32_t request_fd) {
+  auto& buffer = call.as<v4l2_buffer>();
+  if (call.session.device().has_media())
+    buffer.request_fd = buffer.flags & V4L2_BUF_FLAG_REQUEST_FD ? request_fd : 0;
+}
+
+// As send, for QBUF. `handle`: of the request that it is queued to; 0: none.
+int send_in_request(Call& call, uint32_t* handle) {
+  auto& buffer = call.as<v4l2_buffer>();
+  const int32_t request_fd = buffer.request_fd;
+  *handle = 0;
+  if (!call.session.device().has_media() || !(buffer.flags & V4L2_BUF_FLAG_REQUEST_FD)) return send(call);
+  int result = to_handle(call.session, buffer.request_fd);
+  if (result != 0) return result;
+  *handle = static_cast<uint32_t>(buffer.request_fd);
+  result = send(call);
+  if (result == 0 && static_cast<uint32_t>(buffer.request_fd) != *handle)
+    complain("QBUF to handle %u answers handle %d", *handle, buffer.request_fd);
+  show_request(call, request_fd);
+  return result;
+}
+
 void keep(Buffer& buffer, Call& call) {
   buffer.kept = call.as<v4l2_buffer>();
   buffer.has_memory = true;
@@ -127,6 +151,7 @@ int hand_over(Call& call, Queue& queue) {
       plane.m = kept.planes[i].m;
     }
   }
+  show_request(call, kept.kept.request_fd);
   if (!is_output(buffer.type) && (buffer.flags & V4L2_BUF_FLAG_LAST)) queue.last_dequeued = true;
   queue.done.pop_front();
   queue.queued--;
@@ -160,6 +185,7 @@ int query_buffer(Call& call) {
   const Buffer* known = find(call.session, buffer.type, buffer.index);
   if (!known) return 0;
   if (buffer.memory != V4L2_MEMORY_MMAP) tell_memory(*known, call);
+  show_request(call, known->kept.request_fd);
   // The device has given it back, the program does not know yet.
   for (const wire::Event& event : call.session.queues[buffer.type].done)
     if (event.dqbuf.buffer.index == buffer.index) buffer.flags |= V4L2_BUF_FLAG_DONE;
@@ -196,12 +222,16 @@ int queue_buffer(Call& call) {
       session.queues[type].queued++;
     }
   }
-  const int result = send(call);
+  uint32_t handle;
+  const int result = send_in_request(call, &handle);
   std::lock_guard lock(session.mutex);
   Buffer* buffer = find(session, type, index);
   if (!buffer) return result;
   if (result == 0) {
     keep(*buffer, call);
+    buffer->request = handle;
+    // QUEUE of the request counts it.
+    if (first && handle != 0) session.queues[type].queued--;
     session.queues[type].waits_for_buffers = false;
     session.changed();
   } else if (first) {

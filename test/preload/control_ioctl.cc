@@ -2,6 +2,7 @@
 #include <cerrno>
 
 #include "ioctl_table.h"
+#include "media_request.h"
 #include "user_memory.h"
 
 namespace preload {
@@ -10,8 +11,9 @@ namespace {
 constexpr Judgement kJudgement = {sizeof(wire::ResponseHeader) + sizeof(v4l2_ext_controls),
                                   sizeof(wire::ResponseHeader) + sizeof(v4l2_ext_controls)};
 
-// v4l2-core: check_ext_ctrls. `request`: the program's own.
-bool are_sound(v4l2_ext_controls& controls, v4l2_ext_control* array, unsigned request) {
+// v4l2-core: check_ext_ctrls. `request`: the program's own. `in_requests`: of a node with a media device, where a
+// request's values are the device's business.
+bool are_sound(v4l2_ext_controls& controls, v4l2_ext_control* array, unsigned request, bool in_requests) {
   const bool reads = request == VIDIOC_G_EXT_CTRLS || request == VIDIOC_G_CTRL;
   controls.reserved[0] = 0;
   for (uint32_t i = 0; i < controls.count; i++) array[i].reserved2[0] = 0;
@@ -22,7 +24,9 @@ bool are_sound(v4l2_ext_controls& controls, v4l2_ext_control* array, unsigned re
       controls.error_idx = controls.count;
       return false;
     case V4L2_CTRL_WHICH_CUR_VAL: return true;
-    case V4L2_CTRL_WHICH_REQUEST_VAL: controls.error_idx = controls.count; return false;
+    case V4L2_CTRL_WHICH_REQUEST_VAL:
+      if (!in_requests) controls.error_idx = controls.count;
+      return in_requests;
     default: break;
   }
   // The default value, and in newer headers the smallest and the largest: nobody sets them.
@@ -95,9 +99,26 @@ int one_control(Call& call, unsigned request) {
   auto& controls = extended.as<v4l2_ext_controls>();
   controls.which = V4L2_CTRL_ID2WHICH(control.id);
   controls.count = 1;
-  if (!are_sound(controls, &element, call.row.request)) return -EINVAL;
+  if (!are_sound(controls, &element, call.row.request, false)) return -EINVAL;
   const int result = forward(extended, {}, kJudgement);
   if (result == 0) control.value = element.value;
+  return result;
+}
+
+// Where the payload names a request, the program's descriptor is a handle on the way.
+int forward_in_request(Call& call, std::span<const Part> parts) {
+  auto& controls = call.as<v4l2_ext_controls>();
+  if (controls.which != V4L2_CTRL_WHICH_REQUEST_VAL) return forward(call, parts, kJudgement);
+  const int32_t request_fd = controls.request_fd;
+  std::shared_ptr<RequestState> state;
+  int result = to_handle(call.session, controls.request_fd, &state);
+  if (result != 0) return result;
+  const int32_t handle = controls.request_fd;
+  result = settled(*state, call.row.request == VIDIOC_G_EXT_CTRLS ? -EACCES : 0, [&] {
+    controls.request_fd = handle;
+    return forward(call, parts, kJudgement);
+  });
+  controls.request_fd = request_fd;
   return result;
 }
 
@@ -107,13 +128,14 @@ int extended_controls(Call& call) {
   auto& controls = call.as<v4l2_ext_controls>();
   v4l2_ext_control* const user = controls.controls;
   controls.error_idx = controls.count;
-  if (!are_sound(controls, call.array_of<v4l2_ext_control>(), call.row.request)) return -EINVAL;
+  const bool in_requests = call.session.device().has_media();
+  if (!are_sound(controls, call.array_of<v4l2_ext_control>(), call.row.request, in_requests)) return -EINVAL;
   std::vector<Pointed> pointed;
   if (!collect(call, pointed)) return -EFAULT;
   std::vector<Part> parts;
   for (Pointed& each : pointed) parts.push_back({each.bytes.data(), each.bytes.size(), Part::kPointed});
   const uint32_t count = controls.count;
-  int result = forward(call, parts, kJudgement);
+  int result = forward_in_request(call, parts);
   if (controls.count != count) result = -ENOSPC;
   controls.count = count;
   controls.controls = user;

@@ -37,6 +37,7 @@ std::shared_ptr<Device> Device::at(const char* path) {
   GuestRam* ram = GuestRam::get();
   if (!socket || !ram) return nullptr;
   std::shared_ptr<Device> made(new Device(*ram));
+  made->has_media_ = Settings::get().has_media(path);
   if (made->probe(*socket)) device = made;
   return device;
 }

@@ -23,6 +23,8 @@ class Device {
   Priorities& priorities() { return priorities_; }
   const wire::Config& config() const { return config_; }
   bool is_m2m() const;
+  // A media device is offered beside the node: requests have handles (docs/stateless.md).
+  bool has_media() const { return has_media_; }
   bool is_capture() const;
   bool is_output() const;
 
@@ -38,6 +40,7 @@ class Device {
   Driver driver_;
   Priorities priorities_;
   wire::Config config_{};
+  bool has_media_ = false;
   std::mutex mutex_;
   std::map<uint32_t, Session*> sessions_;
 };

@@ -13,7 +13,7 @@ namespace preload {
 namespace {
 
 struct Watched {
-  std::weak_ptr<Session> session;
+  std::weak_ptr<OpenFile> file;
   epoll_event event;
   uint64_t seen;
   bool disabled;
@@ -39,13 +39,13 @@ int fail(int error) {
 
 // What one entry reports now; 0: nothing.
 uint32_t ready(Watched& each) {
-  const auto session = each.session.lock();
-  if (!session || each.disabled) return 0;
-  const auto events = static_cast<uint16_t>(session->readiness(static_cast<short>(each.event.events)));
+  const auto file = each.file.lock();
+  if (!file || each.disabled) return 0;
+  const auto events = static_cast<uint16_t>(file->readiness(static_cast<short>(each.event.events)));
   if (!events) return 0;
-  const uint64_t generation = session->generation;
-  if ((each.event.events & EPOLLET) && each.seen == generation) return 0;
-  each.seen = generation;
+  const uint64_t wakes = file->wakes();
+  if ((each.event.events & EPOLLET) && each.seen == wakes) return 0;
+  each.seen = wakes;
   each.disabled = each.event.events & EPOLLONESHOT;
   return events;
 }
@@ -71,7 +71,7 @@ int control_epoll(int epoll, int operation, int fd, epoll_event* event) {
   if (operation == EPOLL_CTL_DEL)
     files.erase(found);
   else
-    files[fd] = {session_of(fd), *event, UINT64_MAX, false};
+    files[fd] = {file_of(fd), *event, UINT64_MAX, false};
   any = true;
   Waiter::wake_all();
   return 0;

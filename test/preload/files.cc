@@ -16,8 +16,8 @@ std::mutex& mutex() {
   return mutex;
 }
 
-std::map<int, std::shared_ptr<Session>>& files() {
-  static auto& files = *new std::map<int, std::shared_ptr<Session>>;
+std::map<int, std::shared_ptr<OpenFile>>& files() {
+  static auto& files = *new std::map<int, std::shared_ptr<OpenFile>>;
   return files;
 }
 
@@ -28,41 +28,43 @@ std::atomic<bool> abandoned;
 
 bool may_be_ours(int fd) { return fd >= 0 && (fd >= kFlags || is_ours[fd].load(std::memory_order_acquire)); }
 
-void put(int fd, std::shared_ptr<Session> session) {
+void put(int fd, std::shared_ptr<OpenFile> file) {
   std::lock_guard lock(mutex());
-  files()[fd] = std::move(session);
+  files()[fd] = std::move(file);
   if (fd < kFlags) is_ours[fd].store(true, std::memory_order_release);
 }
 
 }  // namespace
 
-std::shared_ptr<Session> session_of(int fd) {
+std::shared_ptr<OpenFile> file_of(int fd) {
   if (!may_be_ours(fd) || abandoned) return nullptr;
   std::lock_guard lock(mutex());
   const auto found = files().find(fd);
   return found == files().end() ? nullptr : found->second;
 }
 
-int install(std::shared_ptr<Session> session, int flags) {
+std::shared_ptr<Session> session_of(int fd) { return std::dynamic_pointer_cast<Session>(file_of(fd)); }
+
+int install(std::shared_ptr<OpenFile> file, int flags) {
   // Its own file status flags are the open file's: O_NONBLOCK is read from it.
   const int fd = eventfd(0, (flags & O_CLOEXEC ? EFD_CLOEXEC : 0) | (flags & O_NONBLOCK ? EFD_NONBLOCK : 0));
-  if (fd >= 0) put(fd, std::move(session));
+  if (fd >= 0) put(fd, std::move(file));
   return fd;
 }
 
 void copied(int fd, int copy) {
-  if (auto session = session_of(fd)) put(copy, std::move(session));
+  if (auto file = file_of(fd)) put(copy, std::move(file));
 }
 
-std::shared_ptr<Session> forget(int fd) {
+std::shared_ptr<OpenFile> forget(int fd) {
   if (!may_be_ours(fd) || abandoned) return nullptr;
   std::lock_guard lock(mutex());
   const auto found = files().find(fd);
   if (found == files().end()) return nullptr;
-  auto session = std::move(found->second);
+  auto file = std::move(found->second);
   files().erase(found);
   if (fd < kFlags) is_ours[fd].store(false, std::memory_order_release);
-  return session;
+  return file;
 }
 
 void abandon_files() { abandoned = true; }

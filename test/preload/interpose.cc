@@ -6,11 +6,11 @@
 #include <pthread.h>
 #include <sys/mman.h>
 
-#include "core.h"
 #include "device.h"
 #include "epolling.h"
 #include "files.h"
 #include "mapping.h"
+#include "media_device.h"
 #include "objects.h"
 #include "polling.h"
 #include "real.h"
@@ -37,13 +37,28 @@ int open_node(const char* path, int flags) {
   return session ? install(std::move(session), flags) : fail(-error);
 }
 
-int open_any(const char* path, int flags, mode_t mode) {
+// As open_node, for a media device.
+int open_media(const char* path, int flags) {
+  const std::string* node = path && !are_abandoned() ? Settings::get().node_of_media(path) : nullptr;
+  if (!node) return -2;
+  auto device = Device::at(node->c_str());
+  if (!device) return fail(ENXIO);
+  auto media = MediaDevice::open(path, std::move(device), flags);
+  return media ? install(std::move(media), flags) : -1;
+}
+
+int open_ours(const char* path, int flags) {
   const int fd = open_node(path, flags);
+  return fd == -2 ? open_media(path, flags) : fd;
+}
+
+int open_any(const char* path, int flags, mode_t mode) {
+  const int fd = open_ours(path, flags);
   return fd == -2 ? real::open(path, flags, mode) : fd;
 }
 
 int open_any_at(int folder, const char* path, int flags, mode_t mode) {
-  const int fd = path && path[0] == '/' ? open_node(path, flags) : -2;
+  const int fd = path && path[0] == '/' ? open_ours(path, flags) : -2;
   return fd == -2 ? real::openat(folder, path, flags, mode) : fd;
 }
 
@@ -56,8 +71,8 @@ int fcntl_any(int fd, int command, long argument) {
   if (result < 0) return result;
   if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) copied(fd, result);
   if (command != F_GETFL) return result;
-  const auto session = session_of(fd);
-  return session ? (result & ~O_ACCMODE) | session->access() : result;
+  const auto file = file_of(fd);
+  return file ? (result & ~O_ACCMODE) | file->access() : result;
 }
 
 void* mmap_any(void* address, size_t length, int protection, int flags, int fd, off_t offset) {
@@ -107,7 +122,7 @@ EXPORT int __openat64_2(int folder, const char* path, int flags) { return open_a
 
 EXPORT int close(int fd) {
   forget_epoll(fd);
-  const auto session = forget(fd);
+  const auto file = forget(fd);
   return real::close(fd);
 }
 
@@ -148,10 +163,10 @@ EXPORT int ioctl(int fd, unsigned long request, ...) {
   va_start(arguments, request);
   void* const argument = va_arg(arguments, void*);
   va_end(arguments);
-  const auto session = session_of(fd);
-  if (!session) return real::ioctl(fd, request, argument);
+  const auto file = file_of(fd);
+  if (!file) return real::ioctl(fd, request, argument);
   const int result =
-      core_ioctl(*session, static_cast<unsigned>(request), argument, real::fcntl(fd, F_GETFL, 0) & O_NONBLOCK);
+      file->ioctl(static_cast<unsigned>(request), argument, real::fcntl(fd, F_GETFL, 0) & O_NONBLOCK);
   return result < 0 ? fail(-result) : 0;
 }
 
@@ -193,7 +208,7 @@ EXPORT int select(int count, fd_set* in, fd_set* out, fd_set* except, timeval* t
 }
 
 EXPORT int epoll_ctl(int epoll, int operation, int fd, epoll_event* event) noexcept {
-  return session_of(fd) ? control_epoll(epoll, operation, fd, event) : real::epoll_ctl(epoll, operation, fd, event);
+  return file_of(fd) ? control_epoll(epoll, operation, fd, event) : real::epoll_ctl(epoll, operation, fd, event);
 }
 EXPORT int epoll_pwait(int epoll, epoll_event* events, int most, int milliseconds, const sigset_t* mask) {
   return is_watched(epoll) ? wait_epoll(epoll, events, most, milliseconds, mask)
@@ -203,11 +218,11 @@ EXPORT int epoll_wait(int epoll, epoll_event* events, int most, int milliseconds
   return epoll_pwait(epoll, events, most, milliseconds, nullptr);
 }
 
-// The driver has no read and no write: v4l2-core answers EINVAL.
+// Nothing of ours has read or write: EINVAL, as v4l2-core, media devices and requests answer.
 EXPORT ssize_t read(int fd, void* bytes, size_t count) {
-  return session_of(fd) ? fail(EINVAL) : real::read(fd, bytes, count);
+  return file_of(fd) ? fail(EINVAL) : real::read(fd, bytes, count);
 }
 EXPORT ssize_t __read_chk(int fd, void* bytes, size_t count, size_t) { return read(fd, bytes, count); }
 EXPORT ssize_t write(int fd, const void* bytes, size_t count) {
-  return session_of(fd) ? fail(EINVAL) : real::write(fd, bytes, count);
+  return file_of(fd) ? fail(EINVAL) : real::write(fd, bytes, count);
 }

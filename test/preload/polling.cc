@@ -15,7 +15,7 @@ constexpr timespec kNow = {0, 0};
 constexpr long kSecond = 1'000'000'000;
 
 // Sets `revents` of our descriptors; how many have any.
-int look(pollfd* fds, const std::vector<std::shared_ptr<Session>>& ours) {
+int look(pollfd* fds, const std::vector<std::shared_ptr<OpenFile>>& ours) {
   int ready = 0;
   for (size_t i = 0; i < ours.size(); i++) {
     if (!ours[i]) continue;
@@ -29,13 +29,13 @@ int look(pollfd* fds, const std::vector<std::shared_ptr<Session>>& ours) {
 struct Others {
   std::vector<pollfd> fds;
 
-  Others(const pollfd* all, const std::vector<std::shared_ptr<Session>>& ours, int waiter)
+  Others(const pollfd* all, const std::vector<std::shared_ptr<OpenFile>>& ours, int waiter)
       : fds(all, all + ours.size()) {
     for (size_t i = 0; i < ours.size(); i++)
       if (ours[i]) fds[i].fd = -1;
     fds.push_back({waiter, POLLIN, 0});
   }
-  void show(pollfd* all, const std::vector<std::shared_ptr<Session>>& ours) const {
+  void show(pollfd* all, const std::vector<std::shared_ptr<OpenFile>>& ours) const {
     for (size_t i = 0; i < ours.size(); i++)
       if (!ours[i]) all[i].revents = fds[i].revents;
   }
@@ -67,10 +67,10 @@ bool Deadline::passed() {
 }
 
 int poll_files(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_t* mask) {
-  const auto is_ours = [](const pollfd& each) { return session_of(each.fd) != nullptr; };
-  if (std::none_of(fds, fds + count, is_ours)) return real::ppoll(fds, count, timeout, mask);
-  std::vector<std::shared_ptr<Session>> ours;
-  for (nfds_t i = 0; i < count; i++) ours.push_back(session_of(fds[i].fd));
+  std::vector<std::shared_ptr<OpenFile>> ours(count);
+  bool any = false;
+  for (nfds_t i = 0; i < count; i++) any |= (ours[i] = file_of(fds[i].fd)) != nullptr;
+  if (!any) return real::ppoll(fds, count, timeout, mask);
   Deadline deadline(timeout);
   const Waiter waiter;
   Others others(fds, ours, waiter.fd());

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <poll.h>
 
+#include "core.h"
 #include "device.h"
+#include "media_request.h"
 #include "settings.h"
 #include "waiter.h"
 
@@ -22,7 +24,7 @@ bool is_output(uint32_t type) { return V4L2_TYPE_IS_OUTPUT(type); }
 
 void Queue::clear() {
   done.clear();
-  for (Buffer& buffer : buffers) buffer.queued = buffer.prepared = false;
+  for (Buffer& buffer : buffers) buffer.queued = buffer.prepared = false, buffer.request = 0;
   queued = 0;
   streaming = last_dequeued = false;
   waits_for_buffers = true;
@@ -43,9 +45,14 @@ Session::Session(std::shared_ptr<Device> device, uint32_t id, int access)
 }
 
 Session::~Session() {
+  complete_requests(*this);
   device_->remove(this);
   device_->priorities().remove(priority);
   device_->driver().close(id_, last_code);
+}
+
+int Session::ioctl(unsigned request, void* argument, bool non_blocking) {
+  return core_ioctl(*this, request, argument, non_blocking);
 }
 
 void Session::changed() {
@@ -78,7 +85,9 @@ void Session::handle_dqbuf(const wire::Event& event) {
     complain("session %u: buffer type %u index %u came back and was not queued", id_, buffer.type, buffer.index);
     return;
   }
+  if (is_output(buffer.type)) complete_request(*this, buffer);
   queue.buffers[buffer.index].queued = false;
+  queue.buffers[buffer.index].request = 0;
   queue.done.push_back(event);
   changed();
 }

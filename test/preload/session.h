@@ -4,16 +4,19 @@
 #include <array>
 #include <atomic>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "event_queue.h"
+#include "open_file.h"
 #include "wire.h"
 
 namespace preload {
 
 class Device;
+struct RequestState;
 
 constexpr unsigned kQueueTypes = V4L2_BUF_TYPE_META_OUTPUT + 1;
 
@@ -29,13 +32,15 @@ struct Buffer {
   // QBUF does not look at what it is given then.
   bool prepared = false;
   bool queued = false;
+  // The handle of the request that it is in; 0: none. Then `queued` is true from QBUF on, as ever.
+  uint32_t request = 0;
 };
 
 struct Queue {
   std::vector<Buffer> buffers;
   // Buffers that the device has given back and the program has not asked for.
   std::deque<wire::Event> done;
-  // Buffers that were queued and not dequeued.
+  // Buffers that were queued and not dequeued; in a request, from its own QUEUE on.
   unsigned queued = 0;
   bool streaming = false;
   // A buffer with LAST was dequeued: DQBUF says EPIPE.
@@ -47,21 +52,21 @@ struct Queue {
   void clear();
 };
 
-class Session : public std::enable_shared_from_this<Session> {
+class Session : public OpenFile, public std::enable_shared_from_this<Session> {
  public:
   // Null: *error is a negative errno.
   static std::shared_ptr<Session> open(std::shared_ptr<Device> device, int flags, int* error);
-  ~Session();
+  ~Session() override;
 
   Device& device() const { return *device_; }
   uint32_t id() const { return id_; }
-  // O_RDONLY, O_WRONLY or O_RDWR.
-  int access() const { return access_; }
+  int access() const override { return access_; }
+  uint64_t wakes() const override { return generation; }
+  int ioctl(unsigned request, void* argument, bool non_blocking) override;
 
   // An event of the eventq.
   void handle(const wire::Event& event, uint32_t bytes);
-  // What poll reports of `wanted` (POLL*), ready or not.
-  short readiness(short wanted);
+  short readiness(short wanted) override;
 
   // Held for everything below.
   std::mutex mutex;
@@ -70,6 +75,8 @@ class Session : public std::enable_shared_from_this<Session> {
   v4l2_priority priority = V4L2_PRIORITY_DEFAULT;
   // Changes with every wake-up: what edge-triggered polling compares.
   std::atomic<uint64_t> generation = 0;
+  // By handle.
+  std::map<uint32_t, std::shared_ptr<RequestState>> requests;
   // Number of the last ioctl; it shows in a reserved word of CLOSE.
   uint32_t last_code = 0;
 

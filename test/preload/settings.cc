@@ -1,5 +1,6 @@
 #include "settings.h"
 
+#include <algorithm>
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -18,21 +19,23 @@ std::string variable(const char* name) {
   return value ? value : "";
 }
 
-std::vector<Settings::Node> nodes_of(const std::string& list) {
-  std::vector<Settings::Node> nodes;
+template <typename Pair>
+std::vector<Pair> pairs_of(const std::string& list) {
+  std::vector<Pair> pairs;
   for (size_t at = 0; at < list.size();) {
     const size_t end = std::min(list.find(',', at), list.size());
     const std::string pair = list.substr(at, end - at);
     const size_t equals = pair.find('=');
-    if (equals != std::string::npos) nodes.push_back({pair.substr(0, equals), pair.substr(equals + 1)});
+    if (equals != std::string::npos) pairs.push_back({pair.substr(0, equals), pair.substr(equals + 1)});
     at = end + 1;
   }
-  return nodes;
+  return pairs;
 }
 
 Settings read_settings() {
   Settings settings;
-  settings.nodes = nodes_of(variable("VMB_PRELOAD"));
+  settings.nodes = pairs_of<Settings::Node>(variable("VMB_PRELOAD"));
+  settings.media = pairs_of<Settings::Media>(variable("VMB_PRELOAD_MEDIA"));
   settings.crosvm = variable("VMB_PRELOAD_DIALECT") == "crosvm";
   settings.objects = variable("VMB_PRELOAD_OBJECTS") == "1";
   if (const std::string name = variable("VMB_PRELOAD_DRIVER"); !name.empty()) settings.driver = name.substr(0, 15);
@@ -60,6 +63,16 @@ const std::string* Settings::socket(const char* path) const {
   for (const Node& node : nodes)
     if (node.path == path) return &node.socket;
   return nullptr;
+}
+
+const std::string* Settings::node_of_media(const char* path) const {
+  for (const Media& each : media)
+    if (each.path == path) return &each.node;
+  return nullptr;
+}
+
+bool Settings::has_media(const std::string& node) const {
+  return std::ranges::any_of(media, [&](const Media& each) { return each.node == node; });
 }
 
 void trace(const char* format, ...) {

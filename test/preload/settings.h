@@ -10,7 +10,12 @@ struct Settings {
   struct Node {
     std::string path, socket;
   };
+  struct Media {
+    std::string path, node;
+  };
   std::vector<Node> nodes;
+  // Media devices: path, and the node's path.
+  std::vector<Media> media;
   bool crosvm = false;
   bool objects = false;
   // What QUERYCAP calls the driver.
@@ -20,6 +25,10 @@ struct Settings {
   static const Settings& get();
   // The socket behind a path that a program opens; nullptr: the path is not taken over.
   const std::string* socket(const char* path) const;
+  // The node of a media device's path; nullptr: the path is not taken over.
+  const std::string* node_of_media(const char* path) const;
+  // Whether the node at this path has a media device.
+  bool has_media(const std::string& node) const;
 };
 
 // One line to VMB_PRELOAD_TRACE, where that is set.

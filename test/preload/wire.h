@@ -78,6 +78,9 @@ struct UsedElement {
 enum Command : uint32_t { kOpen = 1, kClose = 2, kIoctl = 3, kMmap = 4, kMunmap = 5 };
 enum EventKind : uint32_t { kError = 0, kDqbuf = 1, kEvent = 2 };
 
+// docs/stateless.md: ioctl codes beside those of V4L2. The payload is a handle.
+enum RequestCode : uint32_t { kRequestAlloc = 192, kRequestQueue = 193, kRequestReinit = 194, kRequestClose = 195 };
+
 struct CommandHeader {
   uint32_t command, reserved;
 };
