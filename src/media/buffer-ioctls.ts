@@ -81,12 +81,12 @@ function readCall(session: Session, { row, payload, rest }: IoctlRequest): Buffe
   if (queue.isMultiplanar && length < held.planes.length) return null;
   // QUERYBUF looks at neither memory type nor flags; the others do.
   if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return null;
-  const request = row.nr !== Ioctl.QUERYBUF && flags & BufferFlag.REQUEST_FD ? requestFd : 0;
-  if (request !== 0 && (row.nr !== Ioctl.QBUF || session.handles?.find(request) === undefined)) return null;
+  const isForRequest = row.nr !== Ioctl.QUERYBUF && (flags & BufferFlag.REQUEST_FD) !== 0;
+  if (isForRequest && (row.nr !== Ioctl.QBUF || session.handles?.find(requestFd) === undefined)) return null;
   const guest = {
     record: payload,
     planes: Buffer.from(rest.subarray(0, planes * plane.size)),
     rest: rest.subarray(planes * plane.size),
   };
-  return { session, queue, held, guest, nr: row.nr, request };
+  return { session, queue, held, guest, nr: row.nr, request: isForRequest ? requestFd : 0 };
 }
