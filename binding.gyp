@@ -28,6 +28,7 @@
         "addon/v4l2_control.cc",
         "addon/v4l2_edid.cc",
         "addon/v4l2_event.cc",
+        "addon/media_request.cc",
         "addon/v4l2_layout.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

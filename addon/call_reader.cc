@@ -1,5 +1,8 @@
 #include "call_reader.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
 #include <algorithm>
 
 #include "arguments.h"
@@ -77,6 +80,16 @@ void CallReader::CopyAll(Napi::Value array, std::vector<uint8_t>& into, size_t m
   }
   into.assign(bytes.begin(), bytes.end());
   copied_.push_back({array, into});
+}
+
+int CallReader::Borrow(Napi::Value number, UniqueFd& into) {
+  uint64_t fd = 0;
+  if (!ok_ || !ToInteger(env_, number, INT32_MAX, fd)) {
+    ok_ = false;
+    return EINVAL;
+  }
+  into.Reset(fcntl(static_cast<int>(fd), F_DUPFD_CLOEXEC, 0));
+  return into ? 0 : errno;
 }
 
 }  // namespace vmb

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "unique_fd.h"
+
 namespace vmb {
 
 /** Bytes of a call, and the Uint8Array that they came from and go back to. */
@@ -50,6 +52,12 @@ class CallReader {
   size_t CopyUpTo(Napi::Value array, std::span<uint8_t> into);
   /** A Uint8Array; `into` must not be resized afterwards. */
   void CopyAll(Napi::Value array, std::vector<uint8_t>& into, size_t maximum);
+
+  /**
+   * Duplicates a descriptor that stays the caller's: that one may be closed before the lane gets there.
+   * Returns an errno.
+   */
+  int Borrow(Napi::Value number, UniqueFd& into);
 
   /** Nothing goes back. */
   void Forget() { copied_.clear(); }

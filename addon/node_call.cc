@@ -57,6 +57,9 @@ constexpr Kind kKinds[] = {
     {"dequeueEvent", ParseDequeueEvent},
     {"controls", ParseControls},
     {"edid", ParseEdid},
+    {"allocateRequest", ParseAllocateRequest},
+    {"queueRequest", ParseQueueRequest},
+    {"reinitRequest", ParseReinitRequest},
     {"map", ParseMap},
     {"watch", ParseWatch},
 };

@@ -25,7 +25,7 @@ class NodeCall {
 
   /** Returns an errno. */
   virtual int Run(OpenNode& node) = 0;
-  /** It waits for the hardware whatever O_NONBLOCK says: never run on the loop. */
+  /** It waits, for the hardware or a lock, whatever O_NONBLOCK says: never run on the loop. */
   virtual bool NeedsLane() const { return false; }
   /** After Run returned 0. `delivered`: its bytes are back in the arrays of `call`. */
   virtual void Finish([[maybe_unused]] Napi::Object call, [[maybe_unused]] bool delivered) {}
@@ -51,6 +51,9 @@ std::unique_ptr<NodeCall> ParseDequeueBuffer(CallReader& reader);
 std::unique_ptr<NodeCall> ParseDequeueEvent(CallReader& reader);
 std::unique_ptr<NodeCall> ParseControls(CallReader& reader);
 std::unique_ptr<NodeCall> ParseEdid(CallReader& reader);
+std::unique_ptr<NodeCall> ParseAllocateRequest(CallReader& reader);
+std::unique_ptr<NodeCall> ParseQueueRequest(CallReader& reader);
+std::unique_ptr<NodeCall> ParseReinitRequest(CallReader& reader);
 std::unique_ptr<NodeCall> ParseMap(CallReader& reader);
 std::unique_ptr<NodeCall> ParseWatch(CallReader& reader);
 

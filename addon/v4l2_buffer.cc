@@ -2,6 +2,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 
 #include "arguments.h"
 #include "call_reader.h"
@@ -38,6 +39,7 @@ class BufferCall : public NodeCall {
     // Planes where, and only where, the type has them.
     if (IsPlanar() == planes.IsUndefined() || (IsPlanar() && buffer_.length != plane_count_)) return false;
     HidePointers();
+    if (!ParseMediaRequest(reader)) return false;
     return request_ == VIDIOC_QUERYBUF || IsCarried();
   }
 
@@ -59,23 +61,44 @@ class BufferCall : public NodeCall {
   bool ParseDescriptors(CallReader& reader) {
     if (buffer_.memory != V4L2_MEMORY_DMABUF) return true;
     const Napi::Value list = reader.Get("descriptors");
-    std::array<uint64_t, VIDEO_MAX_PLANES> numbers{};
     if (reader.LengthOf(list) != PlaceCount()) return false;
     for (uint32_t i = 0; i < PlaceCount(); i++) {
-      if (!ToInteger(reader.env(), reader.At(list, i), INT32_MAX, numbers[i])) return false;
+      if (!ParseNumber(reader, reader.At(list, i), i)) return false;
     }
-    error_ = Duplicate(std::span(numbers).first(PlaceCount()));
     return true;
   }
 
+  /** Makes the descriptors that the caller lends this call's own. */
+  void Duplicate() {
+    // All before the first: a number that is free now may be what the first one gets.
+    for (const std::optional<int> fd : numbers_) {
+      if (fd && error_ == 0 && fcntl(*fd, F_GETFD) < 0) error_ = errno;
+    }
+    for (size_t i = 0; i < kDescriptors; i++) {
+      if (!numbers_[i] || error_ != 0) continue;
+      descriptors_[i].Reset(fcntl(*numbers_[i], F_DUPFD_CLOEXEC, 0));
+      if (!descriptors_[i]) error_ = errno;
+    }
+  }
+
+  /** A buffer goes into its request under a lock that is held while one is queued. */
+  bool NeedsLane() const override { return numbers_[kMediaRequest].has_value(); }
+
   int Run(OpenNode& node) override {
     for (uint32_t i = 0; i < PlaceCount(); i++) {
-      if (dmabufs_[i]) (IsPlanar() ? planes_[i].m.fd : buffer_.m.fd) = dmabufs_[i].get();
+      if (descriptors_[i]) (IsPlanar() ? planes_[i].m.fd : buffer_.m.fd) = descriptors_[i].get();
     }
     if (IsPlanar()) buffer_.m.planes = planes_.data();
+    const uint32_t flags = buffer_.flags;
+    if (const UniqueFd& media_request = descriptors_[kMediaRequest]) {
+      buffer_.flags |= V4L2_BUF_FLAG_REQUEST_FD;
+      buffer_.request_fd = media_request.get();
+    }
     const int error = error_ != 0 ? error_ : Ioctl(node.fd(), request_, &buffer_);
+    // The kernel leaves the record alone where it refuses it.
+    if (error != 0) buffer_.flags = flags;
     // Where the kernel refused it, ours may be the last one: closed on this thread.
-    for (UniqueFd& dmabuf : dmabufs_) dmabuf.Reset();
+    for (UniqueFd& descriptor : descriptors_) descriptor.Reset();
     HidePointers();
     return error;
   }
@@ -86,30 +109,32 @@ class BufferCall : public NodeCall {
   /** How many places of memory it has. */
   size_t PlaceCount() const { return IsPlanar() ? plane_count_ : 1; }
 
-  /** A request would name a descriptor. */
+  bool ParseNumber(CallReader& reader, Napi::Value value, size_t index) {
+    uint64_t number = 0;
+    if (!reader.ok() || !ToInteger(reader.env(), value, INT32_MAX, number)) return false;
+    numbers_[index] = static_cast<int>(number);
+    return true;
+  }
+
+  /** The request that the buffer is queued to; the record alone names none. */
+  bool ParseMediaRequest(CallReader& reader) {
+    if (request_ == VIDIOC_DQBUF) return true;
+    const Napi::Value request = reader.Get("request");
+    if (request.IsUndefined()) return reader.ok();
+    return request_ == VIDIOC_QBUF && ParseNumber(reader, request, kMediaRequest);
+  }
+
+  /** Without a request beside it, the record must not speak of one: it would name a descriptor. */
   bool IsCarried() const {
     const bool memory = buffer_.memory == V4L2_MEMORY_MMAP || buffer_.memory == V4L2_MEMORY_USERPTR ||
                         buffer_.memory == V4L2_MEMORY_DMABUF;
-    return memory && (buffer_.flags & V4L2_BUF_FLAG_REQUEST_FD) == 0;
+    return memory && (numbers_[kMediaRequest] || (buffer_.flags & V4L2_BUF_FLAG_REQUEST_FD) == 0);
   }
 
   void HidePointers() {
     Scrub(buffer_.m, IsPlanar() ? 0 : buffer_.m.offset, buffer_.memory);
     for (v4l2_plane& plane : planes_) Scrub(plane.m, plane.m.mem_offset, buffer_.memory);
     buffer_.request_fd = 0;
-  }
-
-  /** Returns an errno. */
-  int Duplicate(std::span<const uint64_t> numbers) {
-    // All before the first: a number that is free now may be what the first one gets.
-    for (const uint64_t fd : numbers) {
-      if (fcntl(static_cast<int>(fd), F_GETFD) < 0) return errno;
-    }
-    for (size_t i = 0; i < numbers.size(); i++) {
-      dmabufs_[i].Reset(fcntl(static_cast<int>(numbers[i]), F_DUPFD_CLOEXEC, 0));
-      if (!dmabufs_[i]) return errno;
-    }
-    return 0;
   }
 
   bool Place(CallReader& place, uint32_t index, unsigned long& address, uint32_t& length) {
@@ -133,7 +158,11 @@ class BufferCall : public NodeCall {
   int error_ = 0;
   /** Held until the kernel has pinned the pages. */
   std::array<std::shared_ptr<Mapping>, VIDEO_MAX_PLANES> memory_;
-  std::array<UniqueFd, VIDEO_MAX_PLANES> dmabufs_;
+  /** What the caller lends, and ours of it: a DMABUF a plane, then a media request. */
+  static constexpr size_t kMediaRequest = VIDEO_MAX_PLANES;
+  static constexpr size_t kDescriptors = VIDEO_MAX_PLANES + 1;
+  std::array<std::optional<int>, kDescriptors> numbers_;
+  std::array<UniqueFd, kDescriptors> descriptors_;
 };
 
 struct Row {
@@ -152,7 +181,9 @@ std::unique_ptr<NodeCall> ParseBuffer(CallReader& reader) {
     auto call = std::make_unique<BufferCall>(row.request);
     const bool parsed = call->Parse(reader) &&
                         (!row.takes_memory || (call->ParseMemory(reader) && call->ParseDescriptors(reader)));
-    return parsed ? std::move(call) : nullptr;
+    if (!parsed) return nullptr;
+    call->Duplicate();
+    return call;
   }
   return nullptr;
 }

@@ -4,6 +4,7 @@
 
 #include "call_reader.h"
 #include "node_call.h"
+#include "unique_fd.h"
 #include "v4l2_uapi.h"
 
 namespace vmb {
@@ -23,7 +24,7 @@ class ControlsCall : public NodeCall {
     reader.Copy(reader.Get("controls"), BytesOf(header_));
     reader.CopyAll(reader.Get("array"), array_, V4L2_CID_MAX_CTRLS * sizeof(v4l2_ext_control));
     const Napi::Value payloads = reader.Get("payloads");
-    if (!reader.ok() || header_.which == V4L2_CTRL_WHICH_REQUEST_VAL) return false;
+    if (!ParseMediaRequest(reader)) return false;
     const bool whole = array_.size() == size_t{header_.count} * sizeof(v4l2_ext_control);
     if (!whole || reader.LengthOf(payloads) != header_.count) return false;
     header_.request_fd = 0;
@@ -36,10 +37,20 @@ class ControlsCall : public NodeCall {
     return true;
   }
 
+  /** Values of a request are locked together with its queueing. */
+  bool NeedsLane() const override { return in_request_; }
+
   int Run(OpenNode& node) override {
     v4l2_ext_controls call = header_;
     call.controls = sent_.data();
-    const int error = Ioctl(node.fd(), request_, &call);
+    if (in_request_) {
+      call.which = V4L2_CTRL_WHICH_REQUEST_VAL;
+      call.request_fd = media_request_.get();
+    }
+    const int error = error_ != 0 ? error_ : Ioctl(node.fd(), request_, &call);
+    // Where the caller has closed its own, ours is the last one: closed on this thread.
+    media_request_.Reset();
+    if (in_request_) call.which = header_.which;
     // All but the pointer at its end.
     std::memcpy(&header_, &call, offsetof(v4l2_ext_controls, controls));
     header_.request_fd = 0;
@@ -48,6 +59,14 @@ class ControlsCall : public NodeCall {
   }
 
  private:
+  /** The request whose values are meant; the record alone reaches none. */
+  bool ParseMediaRequest(CallReader& reader) {
+    const Napi::Value request = reader.Get("request");
+    in_request_ = !request.IsUndefined();
+    if (in_request_) error_ = reader.Borrow(request, media_request_);
+    return reader.ok() && (in_request_ || header_.which != V4L2_CTRL_WHICH_REQUEST_VAL);
+  }
+
   bool ParsePayload(CallReader& reader, Napi::Value payload, uint32_t index) {
     v4l2_ext_control& control = sent_[index];
     if (!reader.ok()) return false;
@@ -87,6 +106,10 @@ class ControlsCall : public NodeCall {
   std::vector<uint8_t> array_;
   std::vector<v4l2_ext_control> sent_;
   std::vector<Payload> payloads_;
+  bool in_request_ = false;
+  UniqueFd media_request_;
+  /** Of a request that could not be duplicated. */
+  int error_ = 0;
 };
 
 constexpr unsigned long kRequests[] = {VIDIOC_G_EXT_CTRLS, VIDIOC_S_EXT_CTRLS, VIDIOC_TRY_EXT_CTRLS};

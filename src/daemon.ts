@@ -4,12 +4,17 @@ import { errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/objects.js';
+import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
+import { questioned } from './v4l2/questioned.js';
+import { openMedia, requestNeed } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener } from './vhost-user/listener.js';
+
+export type RequestMode = 'auto' | 'handles' | 'off';
 
 /** Where a VMM comes from: a path to listen at, a socket that listens already, or one that is connected. */
 export type SocketSource = { path: string } | { listeningFd: number } | { connectedFd: number };
@@ -33,6 +38,8 @@ export interface ServeOptions {
   readonly sharedPages: boolean;
   /** A lost device is an error event too. */
   readonly errorEvents: boolean;
+  /** Who makes the media requests that a stateless codec needs: the bridge, or nobody. */
+  readonly requests: RequestMode;
   /** Called when a connected socket that was handed over has ended. */
   readonly onEnd?: () => void;
 }
@@ -95,6 +102,7 @@ class Service {
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
+    private readonly requests: RequestSupport | undefined,
   ) {}
 
   static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
@@ -107,7 +115,8 @@ class Service {
         `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
       );
     }
-    return new Service(pair, options, objects, node, description);
+    const requests = await requestsOf(path, description, options.requests);
+    return new Service(pair, options, objects, node, description, requests);
   }
 
   start(): void {
@@ -127,6 +136,7 @@ class Service {
     this.#backend?.close();
     this.#ended();
     await this.#closing;
+    if (this.requests) closeSync(this.requests.media);
   }
 
   #connected(fd: number): void {
@@ -138,10 +148,11 @@ class Service {
       return;
     }
     log.info('a front-end connected', { device: this.node.path });
-    const { frontend, memSlots, objects, ...options } = this.options;
+    const { frontend, memSlots, objects, requests: _, ...options } = this.options;
     const device = new MediaDevice(this.node, this.description, {
       ...options,
       ...(this.objects && { objects: this.objects }),
+      ...(this.requests && { requests: this.requests }),
     });
     this.#backend = new Backend({
       fd,
@@ -165,6 +176,28 @@ class Service {
     this.#device = null;
     this.#backend = null;
   }
+}
+
+/** Media requests of the node, with its media device open; undefined where it takes none, or the operator wants none. */
+async function requestsOf(
+  path: string,
+  { card, deviceCaps }: NodeDescription,
+  mode: RequestMode,
+): Promise<RequestSupport | undefined> {
+  if (mode === 'off') return undefined;
+  const file = questioned(path);
+  try {
+    const need = (await file.open()) === 0 ? await requestNeed(file.ioctl, deviceCaps) : 'none';
+    if (need === 'none' || (need === 'optional' && mode === 'auto')) return undefined;
+  } finally {
+    file.close();
+  }
+  const media = await openMedia(path);
+  if (typeof media !== 'number') return { mode, media: media.fd };
+  throw new StartError(
+    'ERR_NODE_MEDIA',
+    `${path} (${card}) takes buffers in media requests, and its media device cannot be opened (${errnoName(media)}): this user needs read and write permission on its /dev/mediaN.`,
+  );
 }
 
 async function describe(node: HostNode): Promise<NodeDescription> {

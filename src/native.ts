@@ -55,15 +55,17 @@ export interface PlaneMemory {
 /**
  * One call on an open V4L2 file. Byte arrays go in and come back in place; when the call is
  * submitted to the lane it works on private copies and the arrays are written at completion.
- * The errno of a call: what the kernel said (EINTR is retried), or EINVAL for a malformed call.
+ * The errno of a call: what the kernel said (EINTR is retried), or EINVAL for a malformed call. A descriptor in a call is
+ * lent: the caller may close its own as soon as the call was accepted.
  */
 export type NodeCall =
   /** A pointer-free ioctl of the compiled allow-list; `payload` is exactly _IOC_SIZE bytes. ENOTTY: not in the list. */
   | { kind: 'ioctl'; nr: number; payload: Uint8Array }
   /** QUERYBUF (9), QBUF (15), PREPARE_BUF (93). `buffer`: 88 bytes; `planes`: n * 64 bytes, multi-planar types only.
    * `memory`: one entry a plane where the record says V4L2_MEMORY_USERPTR. `descriptors`: one DMABUF a plane where it says
-   * V4L2_MEMORY_DMABUF; they are the caller's, and may be closed when the call was accepted. The record's pointers and
-   * descriptors come back as 0. */
+   * V4L2_MEMORY_DMABUF; they are the caller's, and may be closed when the call was accepted. `request` (QBUF only): the media
+   * request that the buffer is queued to, lent in the same way; without it V4L2_BUF_FLAG_REQUEST_FD is EINVAL. The record's
+   * pointers and descriptors come back as 0, its flags as the kernel says. */
   | {
       kind: 'buffer';
       nr: number;
@@ -71,23 +73,34 @@ export type NodeCall =
       planes?: Uint8Array;
       memory?: readonly PlaneMemory[];
       descriptors?: readonly number[];
+      request?: number;
     }
   /** DQBUF of `buffer`'s type and memory; pointers and descriptors come back as 0. */
   | { kind: 'dequeueBuffer'; buffer: Uint8Array; planes?: Uint8Array }
   /** DQEVENT; `event`: 136 bytes. */
   | { kind: 'dequeueEvent'; event: Uint8Array }
   /** G/S/TRY_EXT_CTRLS (71, 72, 73). `controls`: 32 bytes; `array`: 20 bytes a control; `payloads`: one entry a control,
-   * null where the union holds a value. `size` must equal the payload's length; `ptr` fields keep the caller's bytes. */
+   * null where the union holds a value. `size` must equal the payload's length; `ptr` fields keep the caller's bytes.
+   * `request`: the media request whose values are meant, whatever `which` says; without it V4L2_CTRL_WHICH_REQUEST_VAL is
+   * EINVAL. `which` comes back as it was. */
   | {
       kind: 'controls';
       nr: number;
       controls: Uint8Array;
       array: Uint8Array;
       payloads: readonly (Uint8Array | null)[];
+      request?: number;
     }
   /** G_EDID (40), S_EDID (41). `edid`: 40 bytes, its pointer keeps the caller's bytes; `blocks`: exactly 128 bytes for each of
    * the record's blocks, at most 256 of them. Both come back on errors too. */
   | { kind: 'edid'; nr: number; edid: Uint8Array; blocks: Uint8Array }
+  /** MEDIA_IOC_REQUEST_ALLOC on a media device; `request`, a new descriptor, is set when the errno is 0. ENOTTY: no media
+   * device, or one without requests. */
+  | { kind: 'allocateRequest'; media: number; request?: number }
+  /** MEDIA_REQUEST_IOC_QUEUE. ENOTTY: no media request. */
+  | { kind: 'queueRequest'; request: number }
+  /** MEDIA_REQUEST_IOC_REINIT. ENOTTY: no media request. */
+  | { kind: 'reinitRequest'; request: number }
   /** Maps `length` bytes of the node at `offset` (mmap(2)); `region` is set when the errno is 0. */
   | { kind: 'map'; offset: number; length: number; region?: Region }
   /** Sets the watcher's epoll mask (EPOLLET is added). Bits: NodeEvents. */
@@ -103,7 +116,7 @@ export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 
 export interface NodeFile {
   /** Opens O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. A number: duplicates that descriptor. EBUSY unless new; may be tried again after a failure. */
   open(path: string | number, done: (errno: number) => void): void;
-  /** Runs the call on this thread, now. EBADF unless open. EAGAIN for S_HW_FREQ_SEEK, which waits for the tuner. */
+  /** Runs the call on this thread, now. EBADF unless open. EAGAIN for what may wait: S_HW_FREQ_SEEK, and every call on a media device or request. */
   run(call: NodeCall): number;
   /** Runs the call on the lane after everything submitted before; `done` is called on the loop, in order. */
   submit(call: NodeCall, done: (errno: number) => void): void;

@@ -47,6 +47,7 @@ export const errorExits: ReadonlyMap<string, Name> = new Map<string, Name>([
   ['ERR_NODE_BUSY', 'BUSY'],
   ['ERR_NODE_NOT_V4L2', 'UNSUITABLE'],
   ['ERR_NODE_NOT_STREAMING', 'UNSUITABLE'],
+  ['ERR_NODE_MEDIA', 'PERMISSION'],
   ['ERR_NODE_NOT_M2M', 'UNSUITABLE'],
   ['ERR_INPUT', 'UNSUITABLE'],
   ['ERR_SOCKET', 'CANNOT_CREATE'],

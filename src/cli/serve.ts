@@ -12,6 +12,7 @@ import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 /** SIGTERM promises an end within a second; what is not closed by then is the kernel's to close. */
 const STOP_TIMEOUT_MS = 800;
 
+const requestModes: readonly ServeOptions['requests'][] = ['auto', 'handles', 'off'];
 const mmapModes: readonly ServeOptions['mmap'][] = ['auto', 'arena', 'direct'];
 
 const several = { type: 'string', array: true, nargs: 1 } as const;
@@ -69,6 +70,12 @@ const flags = {
     default: false,
     describe:
       'tell the guest of a lost device by an error event too (the Linux driver of today does not survive it)',
+  },
+  requests: {
+    ...one,
+    choices: requestModes,
+    default: 'auto',
+    describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
   'log-level': {
     ...one,
@@ -137,6 +144,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
     objects: given.objects === true,
     sharedPages: given['shared-pages'] === true,
     errorEvents: given['error-events'] === true,
+    requests: given.requests as ServeOptions['requests'],
   };
 }
 

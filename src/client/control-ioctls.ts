@@ -32,9 +32,10 @@ export async function controlIoctl(
   sessionId: number,
   nr: number,
   requests: readonly ControlRequest[],
-  options: { which?: number } = {},
+  options: { which?: number; requestFd?: number } = {},
 ): Promise<ControlsAnswer> {
-  const header = { which: options.which ?? Which.CURRENT, count: requests.length };
+  const { which = Which.CURRENT, requestFd = 0 } = options;
+  const header = { which, requestFd, count: requests.length };
   const array = Buffer.concat(requests.map(encodeControl));
   const lists = Buffer.concat(requests.map(({ memory }) => sgList(memory ?? [])));
   for (const { memory, payload } of requests)

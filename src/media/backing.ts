@@ -121,7 +121,7 @@ export async function hold(
       'fast',
     );
     if (errno !== 0) return errno;
-    const held: HeldBuffer = { index, planes: [], prepared: false };
+    const held: HeldBuffer = { index, planes: [], request: 0, prepared: false };
     queue.buffers.set(index, held);
     for (const { length, offset } of hostPlanes(record, planes)) {
       const made = await makePlane(session, queue, length, offset);

@@ -1,6 +1,7 @@
 /** QUERYBUF, QBUF and PREPARE_BUF: the record, its planes, what its memory type adds, and back. */
 import { Errno } from '../errno.js';
-import { Ioctl } from '../v4l2/ioctls.js';
+import type { NodeCall } from '../native.js';
+import { Ioctl, type Speed } from '../v4l2/ioctls.js';
 import { BufferFlag, buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
 import { type BufferQueue, isMultiplanar } from './buffers.js';
 import type { Answer } from './command.js';
@@ -28,15 +29,30 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const { host, settle } = attached;
   // A program that tries again after EINTR: the first QBUF was done, only nobody heard of it.
   const nr = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index) ? Ioctl.QUERYBUF : row.nr;
-  const status = await session.call({ kind: 'buffer', nr, ...host }, row.speed);
+  const status = await issue(call, { kind: 'buffer', nr, ...host }, row.speed);
   settle?.(status);
   if (status !== 0) return refuse(request, status);
   if (row.nr === Ioctl.QBUF) await queued(call, command.answered);
   return { status, payload: command.answered ? [] : memoryType.restore(call, host) };
 }
 
+/** Runs the ioctl; an OUTPUT buffer in a request, where the node wants one. */
+function issue(
+  { session, queue, held, request: handle }: BufferCall,
+  ioctl: NodeCall & { kind: 'buffer' },
+  speed: Speed,
+): Promise<number> {
+  const { requests, handles } = session;
+  if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl, speed);
+  const request = handles?.find(handle);
+  if (request !== undefined) return session.call({ ...ioctl, request }, 'slow');
+  return !requests || queue.isCapture ? session.call(ioctl, speed) : requests.queue(held.index, ioctl);
+}
+
 /** The driver has the buffer. `late`: the guest was told that it has not. */
-async function queued({ session, queue, held: { index } }: BufferCall, late: boolean): Promise<void> {
+async function queued({ session, queue, held, request }: BufferCall, late: boolean): Promise<void> {
+  const { index } = held;
+  held.request = request;
   queue.unwanted.delete(index);
   if (!late) queue.queued.add(index);
   else if (queue.memory === Memory.MMAP) queue.unwanted.add(index);
@@ -55,7 +71,7 @@ async function giveUp(session: Session, queue: BufferQueue): Promise<void> {
 
 /** Null: not a request that the kernel would take. */
 function readCall(session: Session, { row, payload, rest }: IoctlRequest): BufferCall | null {
-  const { type, index, memory, length, flags } = buffer.read(payload);
+  const { type, index, memory, length, flags, requestFd } = buffer.read(payload);
   const planes = isMultiplanar(type) ? length : 0;
   if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return null;
   const queue = session.queues.get(type);
@@ -63,13 +79,14 @@ function readCall(session: Session, { row, payload, rest }: IoctlRequest): Buffe
   if (!queue || !held) return null;
   // vb2 takes more plane records than it has planes, never fewer.
   if (queue.isMultiplanar && length < held.planes.length) return null;
-  // QUERYBUF does not look at the memory type; the others do. Requests do not cross.
+  // QUERYBUF looks at neither memory type nor flags; the others do.
   if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return null;
-  if (flags & BufferFlag.REQUEST_FD) return null;
+  const request = row.nr !== Ioctl.QUERYBUF && flags & BufferFlag.REQUEST_FD ? requestFd : 0;
+  if (request !== 0 && (row.nr !== Ioctl.QBUF || session.handles?.find(request) === undefined)) return null;
   const guest = {
     record: payload,
     planes: Buffer.from(rest.subarray(0, planes * plane.size)),
     rest: rest.subarray(planes * plane.size),
   };
-  return { session, queue, held, guest, nr: row.nr };
+  return { session, queue, held, guest, nr: row.nr, request };
 }

@@ -13,7 +13,7 @@ const GUEST_FLAGS =
   BufferFlag.NO_CACHE_INVALIDATE |
   BufferFlag.NO_CACHE_CLEAN |
   BufferFlag.LAST;
-/** Bits that a guest never sees: requests do not cross, and MAPPED is about the guest's own mappings. */
+/** MAPPED is about the guest's own mappings; requests are only those that it made itself. */
 const HIDDEN_FLAGS = BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST | BufferFlag.MAPPED;
 
 /** What a guest sent with QUERYBUF, QBUF or PREPARE_BUF. */
@@ -91,10 +91,10 @@ export function guestRecord(
   const answer = buffer.encode({
     ...record,
     ...(host.planes ? { m: buffer.read(guest.record).m } : own[0]),
-    flags: (record.flags & ~HIDDEN_FLAGS) | mappedFlag(held),
+    flags: (record.flags & ~HIDDEN_FLAGS) | mappedFlag(held) | requestFlags(held, record.flags),
     memory: queue.memory,
     reserved2: 0,
-    requestFd: 0,
+    requestFd: held.request,
   });
   if (!host.planes) return [answer];
   const planes = Buffer.from(host.planes);
@@ -122,12 +122,12 @@ export function received(
   return {
     buffer: buffer.encode({
       ...record,
-      flags: (record.flags & ~hidden) | (held ? mappedFlag(held) : 0),
+      flags: (record.flags & ~hidden) | (held ? mappedFlag(held) | requestFlags(held, record.flags) : 0),
       memory: queue.memory,
       m: NONE,
       length: host.planes ? record.length : (guestLength(held, 0) ?? record.length),
       reserved2: 0,
-      requestFd: 0,
+      requestFd: held?.request ?? 0,
     }),
     planes,
   };
@@ -147,6 +147,11 @@ function guestLength(held: HeldBuffer | undefined, number: number): number | und
 
 function mappedFlag(held: HeldBuffer): number {
   return held.planes.some(({ slot }) => (slot?.references ?? 0) > 0) ? BufferFlag.MAPPED : 0;
+}
+
+/** REQUEST_FD and IN_REQUEST as the kernel has them, for a request of the guest's own. */
+function requestFlags({ request }: HeldBuffer, flags: number): number {
+  return request === 0 ? 0 : flags & (BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST);
 }
 
 const NONE = new Uint8Array(0);

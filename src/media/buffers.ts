@@ -68,6 +68,8 @@ export interface HeldPages {
 export interface HeldBuffer {
   readonly index: number;
   readonly planes: HeldPlane[];
+  /** The request that it was queued to, by the guest's handle; 0: none. */
+  request: number;
   /** PREPARE_BUF has fixed its memory: QBUF takes no other. */
   prepared: boolean;
 }

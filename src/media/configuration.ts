@@ -7,6 +7,7 @@ import { config } from './protocol.js';
 const HIDDEN =
   Capability.READWRITE |
   Capability.EDID |
+  Capability.RDS_CAPTURE |
   Capability.VIDEO_OVERLAY |
   Capability.VIDEO_OUTPUT_OVERLAY |
   Capability.DEVICE_CAPS;

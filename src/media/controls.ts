@@ -15,8 +15,9 @@ import {
 } from '../v4l2/layout.js';
 import { GuestMemoryError } from '../virtio/guest-memory.js';
 import type { Answer } from './command.js';
-import { type IoctlRequest, refuse } from './ioctl.js';
+import { type IoctlRequest, refuse, reply } from './ioctl.js';
 import { MAX_CONTROL_PAYLOAD } from './policy.js';
+import type { SetControl } from './requests.js';
 import type { Session } from './session.js';
 import { type Piece, SgLists } from './sg-list.js';
 
@@ -27,13 +28,14 @@ interface Pointed {
 }
 
 export async function extendedControls(session: Session, request: IoctlRequest): Promise<Answer> {
-  const { row, payload, rest, command } = request;
-  const { which, count } = extControls.read(payload);
+  const { payload, rest, command } = request;
+  const { which, count, requestFd } = extControls.read(payload);
   const arrayBytes = count * extControl.size;
   if (count > MAX_CONTROLS || rest.length < arrayBytes) return { status: Errno.EINVAL, payload: [payload] };
   const array = Buffer.from(rest.subarray(0, arrayBytes));
   const refused = (status: number): Answer => ({ status, payload: [payload, array] });
-  if (which === Which.REQUEST) return refused(Errno.EINVAL);
+  const own = which === Which.REQUEST ? session.handles?.find(requestFd) : undefined;
+  if (which === Which.REQUEST && own === undefined) return refused(Errno.EINVAL);
   command.onLate([payload, array], () => {
     session.degraded = true;
   });
@@ -47,7 +49,7 @@ export async function extendedControls(session: Session, request: IoctlRequest):
     if (typeof found === 'number') return refused(found);
     pointed.push(found);
   }
-  return transfer(session, request, array, pointed, row.nr);
+  return transfer(session, request, array, pointed, own);
 }
 
 async function transfer(
@@ -55,14 +57,21 @@ async function transfer(
   request: IoctlRequest,
   array: Buffer,
   pointed: readonly (Pointed | null)[],
-  nr: number,
+  own: number | undefined,
 ): Promise<Answer> {
-  const { payload, command } = request;
+  const { payload, command, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const before = Buffer.from(array);
   const status = await session.call(
-    { kind: 'controls', nr, controls, array, payloads: pointed.map((each) => each?.bytes ?? null) },
-    request.row.speed,
+    {
+      kind: 'controls',
+      nr: row.nr,
+      controls,
+      array,
+      payloads: pointed.map((each) => each?.bytes ?? null),
+      ...(own !== undefined && { request: own }),
+    },
+    row.speed,
   );
   // Past the deadline the guest's pages are not the command's any more.
   if (status === 0 && !command.answered) {
@@ -71,7 +80,29 @@ async function transfer(
       if (each && !write(session, each, size)) return refuse({ ...request, rest: before }, Errno.EFAULT);
     }
   }
+  if (status === 0 && row.nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
   return { status, payload: [guestControls(payload, controls), array] };
+}
+
+/** What was set, each value with a copy of its payload. */
+function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetControl[] {
+  return pointed.map((each, index) => ({
+    record: Buffer.from(array.subarray(index * extControl.size, (index + 1) * extControl.size)),
+    payload: each && Buffer.from(each.bytes),
+  }));
+}
+
+/** S_CTRL: one value, in the old form. */
+export async function setControl(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { row, payload } = request;
+  const status = await session.ioctl(row.nr, payload, row.speed);
+  if (status === 0) {
+    const value = Buffer.alloc(8);
+    value.set(payload.subarray(4, 8));
+    const record = extControl.encode({ id: payload.readUInt32LE(0), size: 0, reserved2: 0, value });
+    session.requests?.remember([{ record, payload: null }]);
+  }
+  return reply(request, status);
 }
 
 /** The kernel's answer with the guest's own pointer and descriptor fields: only what the kernel decides changes. */

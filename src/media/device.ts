@@ -7,7 +7,7 @@ import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { type Answer, Command as CommandChain } from './command.js';
 import { configurationOf } from './configuration.js';
 import { EventQueue } from './events.js';
-import { readIoctl, refuse, runIoctl } from './ioctl.js';
+import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
 import { ANSWER_DEADLINE_MS, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
@@ -22,7 +22,7 @@ import {
   openResponse,
   responseHeader,
 } from './protocol.js';
-import { Session, type SessionContext } from './session.js';
+import { type RequestSupport, Session, type SessionContext } from './session.js';
 import { type MmapMode, SharedMemory } from './shared-memory.js';
 import { Stitches } from './stitches.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
@@ -37,6 +37,8 @@ export interface MediaDeviceOptions {
   readonly objects?: ObjectTable;
   /** Whether a lost session is told by an event of its own. */
   readonly errorEvents?: boolean;
+  /** Media requests, where the node takes them. */
+  readonly requests?: RequestSupport;
 }
 
 /** How long OPEN waits for files of a reset that are being closed. */
@@ -60,6 +62,7 @@ export class MediaDevice {
   readonly config: Uint8Array;
   readonly sharedMemorySize: number;
 
+  readonly #offers: Offers;
   readonly #sessions = new Map<number, Session>();
   readonly #closing = new Set<Promise<void>>();
   readonly #events = new EventQueue();
@@ -77,6 +80,10 @@ export class MediaDevice {
   ) {
     this.config = configurationOf(description);
     this.sharedMemorySize = options.sharedMemorySize;
+    this.#offers = {
+      objects: options.objects !== undefined,
+      handles: options.requests?.mode === 'handles',
+    };
   }
 
   /** Open sessions. */
@@ -87,7 +94,7 @@ export class MediaDevice {
   // What the transport calls.
 
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
-    const { sharedPages = false, errorEvents = false, objects: table } = this.options;
+    const { sharedPages = false, errorEvents = false, requests = null, objects: table } = this.options;
     const shared = new SharedMemory(transport, this.options.mmap);
     if (shared.usable && shared.prefers !== transport.prefers)
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
@@ -100,6 +107,7 @@ export class MediaDevice {
       stitches: new Stitches(),
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
+      requests,
     };
   }
 
@@ -175,7 +183,7 @@ export class MediaDevice {
   ioctl(command: CommandChain): void {
     const { sessionId, code } = ioctlCommand.read(command.request);
     const body = command.request.subarray(ioctlCommand.size);
-    const request = readIoctl(command, code, body, this.options.objects !== undefined);
+    const request = readIoctl(command, code, body, this.#offers);
     if (typeof request === 'number') return command.answer({ status: request });
     const session = this.#sessions.get(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));

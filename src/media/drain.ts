@@ -63,6 +63,7 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
       break;
     }
     const { index, flags } = buffer.read(host.buffer);
+    if (!queue.isCapture) session.requests?.returned(index);
     // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
     if (queue.unwanted.delete(index) || !queue.queued.has(index)) {
       strangers++;

@@ -10,17 +10,19 @@ import {
   Memory,
   plane,
   streamparm,
-  TUNER_CAP_RDS_BLOCK_IO,
+  TunerCapability,
 } from '../v4l2/layout.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
 import { isMultiplanar, isOverlay } from './buffers.js';
 import { codecIoctl } from './codec.js';
 import type { Answer, Command } from './command.js';
-import { extendedControls } from './controls.js';
+import { extendedControls, setControl } from './controls.js';
 import { edidIoctl } from './edid.js';
 import { exportIoctl } from './export.js';
+import { RequestCode } from './protocol.js';
 import { removeBuffers } from './removal.js';
+import { requestIoctl } from './request-handles.js';
 import type { Session } from './session.js';
 import { stream } from './stream.js';
 import { subscription } from './subscription.js';
@@ -49,11 +51,36 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   export: exportIoctl,
   stream,
   codec: codecIoctl,
+  control: setControl,
   controls: extendedControls,
   edid: edidIoctl,
   timings,
   subscription,
+  request: requestIoctl,
 };
+
+/** Rows that are not V4L2's: media requests by handles. */
+const requestRows: ReadonlyMap<number, IoctlRow> = new Map(
+  (
+    [
+      [RequestCode.ALLOC, 'REQUEST_ALLOC', 'r'],
+      [RequestCode.QUEUE, 'REQUEST_QUEUE', 'w'],
+      [RequestCode.REINIT, 'REQUEST_REINIT', 'w'],
+      [RequestCode.CLOSE, 'REQUEST_CLOSE', 'w'],
+    ] as const
+  ).map(([nr, name, direction]) => [nr, { nr, name, direction, size: 4, payload: 'request', speed: 'slow' }]),
+);
+
+/** What a device has only where the operator says so. */
+export interface Offers {
+  readonly objects: boolean;
+  readonly handles: boolean;
+}
+
+function rowOf(code: number, { objects, handles }: Offers): IoctlRow | undefined {
+  const row = ioctls.get(code) ?? (handles ? requestRows.get(code) : undefined);
+  return row?.payload === 'export' && !objects ? undefined : row;
+}
 
 /**
  * Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. How
@@ -77,10 +104,10 @@ export function readIoctl(
   command: Command,
   code: number,
   body: Buffer,
-  hasObjects: boolean,
+  offers: Offers,
 ): IoctlRequest | number {
-  const row = ioctls.get(code);
-  if (!row || (row.payload === 'export' && !hasObjects)) return Errno.ENOTTY;
+  const row = rowOf(code, offers);
+  if (!row) return Errno.ENOTTY;
   if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: Buffer.alloc(0), command };
   if (body.length < row.size) return Errno.EINVAL;
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
@@ -139,11 +166,14 @@ const capabilityAt: Readonly<Record<number, number>> = {
   [Ioctl.ENUM_FREQ_BANDS]: 12,
 };
 
-/** G_TUNER, G_MODULATOR, ENUM_FREQ_BANDS: RDS blocks go by read() and write(), which are not offered. */
+/** G_TUNER, G_MODULATOR, ENUM_FREQ_BANDS: RDS is there only by controls, as its blocks go by read() and write(). */
 async function tuner(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { payload, row } = request;
   const answer = await plain(session, request);
-  const at = capabilityAt[request.row.nr]!;
-  request.payload.writeUInt32LE((request.payload.readUInt32LE(at) & ~TUNER_CAP_RDS_BLOCK_IO) >>> 0, at);
+  const at = capabilityAt[row.nr]!;
+  const own = payload.readUInt32LE(at);
+  const absent = own & TunerCapability.RDS_CONTROLS ? 0 : TunerCapability.RDS;
+  payload.writeUInt32LE((own & ~(TunerCapability.RDS_BLOCK_IO | absent)) >>> 0, at);
   return answer;
 }
 

@@ -10,6 +10,8 @@ export interface BufferCall {
   readonly held: HeldBuffer;
   readonly guest: GuestBuffer;
   readonly nr: number;
+  /** The guest's handle of the request that the buffer is queued to; 0: none. */
+  readonly request: number;
 }
 
 /** What the kernel gets, and what becomes of it when the kernel has answered. */

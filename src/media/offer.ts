@@ -21,14 +21,18 @@ export function isOffered({ context }: Session, memory: number): boolean {
   return offers[memory]?.(context) ?? false;
 }
 
-/** What no guest is told of: requests (there is no media device), REMOVE_BUFS (the Linux driver shows the bit and has no call). */
-const HIDDEN = BufferCapability.REQUESTS | BufferCapability.REMOVE_BUFS;
+/** The Linux driver would show the bit and has no call. */
+const HIDDEN = BufferCapability.REMOVE_BUFS;
 
-/** The capabilities that are true for the guest: its own pages work with every driver, objects where the driver imports. */
-function capabilitiesOf({ sharedPages, objects }: SessionContext, host: number): number {
-  const { USERPTR, DMABUF } = BufferCapability;
-  const own = host & ~(HIDDEN | USERPTR | (objects ? 0 : DMABUF));
-  return (own | (sharedPages ? USERPTR : 0)) >>> 0;
+/**
+ * The capabilities that are true for the guest: its own pages work with every driver, objects where the driver imports. 0:
+ * the driver is one that says nothing of them (v4l2loopback), and neither does the bridge.
+ */
+function capabilitiesOf({ sharedPages, objects, requests }: SessionContext, host: number): number {
+  const { USERPTR, DMABUF, REQUESTS } = BufferCapability;
+  const absent = (objects ? 0 : DMABUF) | (requests?.mode === 'handles' ? 0 : REQUESTS);
+  const own = host & ~(HIDDEN | USERPTR | absent);
+  return host === 0 ? 0 : (own | (sharedPages ? USERPTR : 0)) >>> 0;
 }
 
 /** Puts the guest's memory type back into an answer, and only the capabilities that it has. */

@@ -12,6 +12,8 @@ export const MAX_SESSION_BYTES = 0x4000_0000;
 export const MAX_CONTROL_PAYLOAD = 0x10_0000;
 /** Pieces of guest memory that one device may have stitched together: the kernel keeps a mapping for each (vm.max_map_count). */
 export const MAX_STITCHED_PIECES = 8192;
+/** Media requests that one session may hold (`--requests handles`). */
+export const MAX_REQUEST_HANDLES = 32;
 /** Subscriptions that one session may hold. */
 export const MAX_SUBSCRIPTIONS = 256;
 

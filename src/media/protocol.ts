@@ -32,6 +32,12 @@ export const munmapCommand = struct({ command: u32, reserved: u32, driverAddress
 /** One piece of guest memory behind a pointer of a payload. */
 export const sgEntry = struct({ start: u64, length: u32, reserved: u32 });
 
+/**
+ * Ioctl codes of media requests, where they are offered (docs/stateless.md): VIDIOC numbers from BASE_VIDIOC_PRIVATE on. A
+ * device without them answers ENOTTY.
+ */
+export const RequestCode = { ALLOC: 192, QUEUE: 193, REINIT: 194, CLOSE: 195 } as const;
+
 /** Names an object: in place of a descriptor, behind the structure that would hold it. */
 export const UUID_BYTES = 16;
 

@@ -15,6 +15,8 @@ import { type BufferQueue, backings, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
 import type { DeviceObjects } from './objects.js';
+import { RequestHandles } from './request-handles.js';
+import { ImplicitRequests } from './requests.js';
 import type { SharedMemory } from './shared-memory.js';
 import type { Stitches } from './stitches.js';
 
@@ -31,6 +33,14 @@ export interface SessionContext {
   readonly objects: DeviceObjects | null;
   /** Whether a lost session is told by an event of its own. */
   readonly errorEvents: boolean;
+  /** Media requests, where the node takes them; null: none. */
+  readonly requests: RequestSupport | null;
+}
+
+/** Who makes the requests, and a descriptor of the media device that they come from. */
+export interface RequestSupport {
+  readonly mode: 'auto' | 'handles';
+  readonly media: number;
 }
 
 export class Session {
@@ -44,6 +54,11 @@ export class Session {
   degraded = false;
   /** The guest was told that the session is lost. */
   mourned = false;
+
+  /** Requests that the guest does not know of; null: the node needs none, or the guest makes its own. */
+  readonly requests: ImplicitRequests | null;
+  /** Requests that the guest makes; null: it cannot. */
+  readonly handles: RequestHandles | null;
 
   readonly #file: OpenFile;
   readonly #tasks: (() => Promise<void>)[] = [];
@@ -60,6 +75,10 @@ export class Session {
     readonly context: SessionContext,
   ) {
     this.#file = context.node.open((events) => this.#ready(events));
+    const caller = { call: (call: NodeCall, speed: Speed) => this.call(call, speed) };
+    const { mode, media = -1 } = context.requests ?? {};
+    this.requests = mode === 'auto' ? new ImplicitRequests(caller, media) : null;
+    this.handles = mode === 'handles' ? new RequestHandles(caller, media) : null;
   }
 
   open(): Promise<number> {
@@ -123,6 +142,7 @@ export class Session {
   forget(queue: BufferQueue): void {
     for (const index of [...queue.buffers.keys()]) this.forgetBuffer(queue, index);
     queue.stopped();
+    if (!queue.isCapture) this.requests?.stopped();
     if (this.queues.get(queue.type) === queue) this.queues.delete(queue.type);
   }
 
@@ -137,6 +157,8 @@ export class Session {
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
     for (const queue of this.queues.values()) if (backings[queue.backing].mapped) void this.#giveUp(queue);
+    this.requests?.close();
+    this.handles?.closeAll();
     // Slots only afterwards: until then the hardware may still write to them.
     await this.#file.close();
     await this.#idle();

@@ -42,7 +42,10 @@ async function streamOff(
 ): Promise<Answer> {
   await session.arm(queue);
   const status = await session.ioctl(Ioctl.STREAMOFF, request.payload);
-  if (status === 0) queue?.stopped();
+  if (status === 0 && queue) {
+    queue.stopped();
+    if (!queue.isCapture) session.requests?.stopped();
+  }
   await session.arm();
   await session.context.events.barrier(request.command.remaining);
   return { status };

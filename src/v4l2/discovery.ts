@@ -37,6 +37,13 @@ export const hostRoots: Roots = { sysfs: '/sys', dev: '/dev' };
 const nodeName = /^(video|vbi|radio|swradio|v4l-touch|v4l-subdev)(\d+)$/;
 const linkFolders = ['v4l/by-id', 'v4l/by-path'];
 
+/** A character device's folder in sysfs. `rdev`: as stat(2) tells it. */
+export function deviceFolder(rdev: number, roots: Roots = hostRoots): string {
+  const major = (rdev >> 8) & 0xfff;
+  const minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00);
+  return join(roots.sysfs, 'dev/char', `${major}:${minor}`);
+}
+
 /** Every V4L2 node of the host, by class and number. An absent class directory (no V4L2 driver loaded) is an empty list. */
 export async function hostNodes(roots: Roots = hostRoots): Promise<HostNodeEntry[]> {
   const folder = join(roots.sysfs, 'class/video4linux');

@@ -128,7 +128,7 @@ export async function queuesOf(ask: Ask, deviceCaps: number, sizes: boolean): Pr
   return queues;
 }
 
-async function formatsOf(ask: Ask, type: number, sizes: boolean): Promise<Format[]> {
+export async function formatsOf(ask: Ask, type: number, sizes: boolean): Promise<Format[]> {
   const formats: Format[] = [];
   const payload = Buffer.alloc(fmtdesc.size);
   while (formats.length < MAX_FORMATS) {

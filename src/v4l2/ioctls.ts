@@ -21,10 +21,12 @@ export type Payload =
   | 'export'
   | 'stream'
   | 'codec'
+  | 'control'
   | 'controls'
   | 'edid'
   | 'timings'
-  | 'subscription';
+  | 'subscription'
+  | 'request';
 
 /** `fast`: may run on the loop while the node is quiet. `slow`: may wait for hardware, always on the lane. */
 export type Speed = 'fast' | 'slow';
@@ -65,7 +67,7 @@ const rows: readonly Row[] = [
   [25, 'ENUMSTD', 'wr', 72, 'plain', 'fast'],
   [26, 'ENUMINPUT', 'wr', 80, 'plain', 'slow'],
   [27, 'G_CTRL', 'wr', 8, 'plain', 'slow'],
-  [28, 'S_CTRL', 'wr', 8, 'plain', 'slow'],
+  [28, 'S_CTRL', 'wr', 8, 'control', 'slow'],
   [29, 'G_TUNER', 'wr', 84, 'tuner', 'slow'],
   [30, 'S_TUNER', 'w', 84, 'plain', 'slow'],
   [33, 'G_AUDIO', 'r', 52, 'plain', 'slow'],

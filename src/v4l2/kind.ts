@@ -35,7 +35,7 @@ export interface Queue {
 }
 
 /** FOURCCs of parsed bitstreams, which only the request API can feed: V4L2_PIX_FMT_*_SLICE, *_FRAME, *_STATELESS. */
-const statelessFormats: ReadonlySet<string> = new Set([
+export const statelessFormats: ReadonlySet<string> = new Set([
   'S264',
   'S265',
   'MG2S',
@@ -93,7 +93,7 @@ export function isUsable(caps: number): boolean {
 }
 
 /** Why no guest can be given the node, in a sentence; undefined: it can. */
-export function refusalOf(nodeClass: NodeClass, caps: number, kind: Kind): string | undefined {
+export function refusalOf(nodeClass: NodeClass, caps: number): string | undefined {
   if (nodeClass === 'v4l-subdev')
     return 'a sub-device has no buffers: give the guest the video node of the same pipeline';
   if (!isUsable(caps)) {
@@ -101,8 +101,6 @@ export function refusalOf(nodeClass: NodeClass, caps: number, kind: Kind): strin
       ? 'the driver only offers read() and write(): virtio-media needs streaming I/O'
       : 'the driver offers no streaming I/O, which is all that virtio-media carries';
   }
-  if (kind === 'stateless decoder')
-    return 'a stateless decoder is driven with media requests, which virtio-media does not carry';
   return undefined;
 }
 
@@ -123,6 +121,10 @@ export function cautionsOf(caps: number, kind: Kind): string[] {
   if (unpolled.has(kind))
     cautions.push(
       "the Linux guest driver's poll() never reports these buffers: use blocking DQBUF in the guest",
+    );
+  if (kind === 'capture and output')
+    cautions.push(
+      'the Linux guest driver takes a node that is both for an output: load v4l2loopback with exclusive_caps=1',
     );
   if ((caps & Capability.IO_MC) !== 0)
     cautions.push(

@@ -36,6 +36,7 @@ export const Capability = {
   VBI_OUTPUT: 0x00000020,
   SLICED_VBI_CAPTURE: 0x00000040,
   SLICED_VBI_OUTPUT: 0x00000080,
+  RDS_CAPTURE: 0x00000100,
   VIDEO_OUTPUT_OVERLAY: 0x00000200,
   VIDEO_CAPTURE_MPLANE: 0x00001000,
   VIDEO_OUTPUT_MPLANE: 0x00002000,
@@ -285,8 +286,8 @@ export const MAX_EDID_BLOCKS = 256;
 export const CODEC_CMD_START = 0;
 export const CODEC_CMD_STOP = 1;
 
-/** V4L2_TUNER_CAP_RDS_BLOCK_IO. */
-export const TUNER_CAP_RDS_BLOCK_IO = 0x0100;
+/** V4L2_TUNER_CAP_*. */
+export const TunerCapability = { RDS: 0x0080, RDS_BLOCK_IO: 0x0100, RDS_CONTROLS: 0x0200 } as const;
 
 export const frmsizeenum = struct({
   index: u32,

@@ -6,6 +6,7 @@ import { readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Errno, errnoName } from '../errno.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
+import { deviceFolder } from './discovery.js';
 import { Ioctl, type Speed } from './ioctls.js';
 import { capability } from './layout.js';
 
@@ -104,10 +105,7 @@ export class HostNode {
   }
 
   #deviceType(): number {
-    const { rdev } = statSync(this.path);
-    const major = (rdev >> 8) & 0xfff;
-    const minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00);
-    const name = basename(readlinkSync(`/sys/dev/char/${major}:${minor}`));
+    const name = basename(readlinkSync(deviceFolder(statSync(this.path).rdev)));
     return deviceTypes.find(([pattern]) => pattern.test(name))?.[1] ?? 0;
   }
 }

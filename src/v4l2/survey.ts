@@ -78,7 +78,7 @@ function conclude(node: HostNodeEntry, findings: Findings, problem: string | und
   const { identity, queues = [], controls = [] } = findings;
   const caps = identity?.deviceCaps ?? 0;
   const kind = kindOf(node.class, caps, queues);
-  const reason = problem ?? refusalOf(node.class, caps, kind) ?? busyProblem(node, queues) ?? null;
+  const reason = problem ?? refusalOf(node.class, caps) ?? busyProblem(node, queues) ?? null;
   return {
     node,
     kind,

@@ -1,4 +1,4 @@
-/** The compiler's <linux/videodev2.h> against literals: the numbers that the wire format of virtio-media is made of. */
+/** The compiler's <linux/videodev2.h> and <linux/media.h> against literals: what the wire format of virtio-media is made of. */
 import assert from 'node:assert/strict';
 import { native } from '../../src/native.js';
 
@@ -107,6 +107,11 @@ const ioctls: Record<string, readonly [nr: number, dir: number, size: number]> =
   QUERY_EXT_CTRL: [103, WR, 232], REMOVE_BUFS: [104, WR, 64],
 };
 
+// biome-ignore format: a table
+const mediaIoctls: Record<string, readonly [nr: number, dir: number, size: number]> = {
+  MEDIA_IOC_REQUEST_ALLOC: [5, R, 4], MEDIA_REQUEST_IOC_QUEUE: [128, 0, 0], MEDIA_REQUEST_IOC_REINIT: [129, 0, 0],
+};
+
 describe('addon: layout', () => {
   const layout = native.layout();
 
@@ -125,15 +130,15 @@ describe('addon: layout', () => {
   });
 
   it('ioctls', () => {
-    for (const [name, [nr, dir, size]] of Object.entries(ioctls)) {
-      const key = `VIDIOC_${name}`;
+    const video = Object.entries(ioctls).map(([name, row]) => [`VIDIOC_${name}`, row] as const);
+    for (const [key, [nr, dir, size]] of [...video, ...Object.entries(mediaIoctls)]) {
       assert.deepEqual(
         [layout[`nr ${key}`], layout[`dir ${key}`], layout[`size ${key}`]],
         [nr, dir, size],
-        name,
+        key,
       );
     }
     const known = Object.keys(layout).filter((key) => key.startsWith('nr '));
-    assert.equal(known.length, Object.keys(ioctls).length);
+    assert.equal(known.length, video.length + Object.keys(mediaIoctls).length);
   });
 });

@@ -6,10 +6,10 @@ import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { DaemonProcess } from '../device/daemon-process.js';
 import { collect, openDecoder } from './codec-session.js';
-import { fwhtFrames } from './fwht.js';
+import { fwhtFrames } from './fwht-stream.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { movingPicture } from './moving-picture.js';
-import { encodeNatively } from './native-codec.js';
+import { encodeNatively } from './v4l2-ctl-codec.js';
 
 const VICODEC = 'vicodec multiplanar=0';
 const SIZE = { width: 640, height: 368 };

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { Codec } from '../../src/client/codec.js';
 import { backings, collect, deviceCaps, openDecoder, openEncoder } from './codec-session.js';
-import { fwhtFrames, planesOf } from './fwht.js';
+import { fwhtFrames, planesOf } from './fwht-stream.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { movingPicture } from './moving-picture.js';
-import { decodeNatively, encodeNatively } from './native-codec.js';
 import { onStage, type Stage } from './stage.js';
+import { decodeNatively, encodeNatively } from './v4l2-ctl-codec.js';
 
 const MODULES = ['vicodec multiplanar=0', 'vim2m'];
 const SIZE = { width: 640, height: 368 };

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import type { Codec } from '../../src/client/codec.js';
 import { backings, collect, deviceCaps, openDecoder } from './codec-session.js';
-import { fwhtFrames, planesOf } from './fwht.js';
+import { fwhtFrames, planesOf } from './fwht-stream.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { movingPicture } from './moving-picture.js';
-import { decodeNatively, encodeNatively } from './native-codec.js';
 import { Stage } from './stage.js';
+import { decodeNatively, encodeNatively } from './v4l2-ctl-codec.js';
 
 const VICODEC = 'vicodec multiplanar=0';
 const SESSIONS = 32;

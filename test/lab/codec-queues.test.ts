@@ -5,12 +5,12 @@ import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, EventType, Memory, requestBuffers } from '../../src/v4l2/layout.js';
 import { DecoderQueues } from './codec-queues.js';
 import { backings } from './codec-session.js';
-import { fwhtFrames } from './fwht.js';
+import { fwhtFrames } from './fwht-stream.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { movingPicture } from './moving-picture.js';
-import { decodeNatively, encodeNatively } from './native-codec.js';
 import { NativeNode } from './native-node.js';
 import { errnoOf, onStage } from './stage.js';
+import { decodeNatively, encodeNatively } from './v4l2-ctl-codec.js';
 
 const MODULES = ['vicodec multiplanar=0', 'vim2m', 'vivid n_devs=1 node_types=0x1'];
 const SIZE = { width: 640, height: 368 };

@@ -1,8 +1,8 @@
 /** vicodec through the bridge, by the client's own Codec. */
 import { Codec, type CodecOptions } from '../../src/client/codec.js';
-import { fwhtSize, planesOf } from './fwht.js';
-import type { PictureSize } from './native-codec.js';
+import { fwhtSize, planesOf } from './fwht-stream.js';
 import type { Stage, StageOptions } from './stage.js';
+import type { PictureSize } from './v4l2-ctl-codec.js';
 
 /** Software codecs on an emulated machine take their time. */
 export const PATIENT: Pick<CodecOptions, 'timeout'> = { timeout: 60_000 };

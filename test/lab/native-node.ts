@@ -37,6 +37,11 @@ export class NativeNode {
     return this.file.run(call);
   }
 
+  /** On the lane, after everything that was submitted before. */
+  submit(call: NodeCall): Promise<number> {
+    return new Promise((resolve) => this.file.submit(call, resolve));
+  }
+
   /** A pointer-free ioctl. */
   ioctl(nr: number, payload: Uint8Array): NativeAnswer {
     const copy = Buffer.from(payload);

@@ -52,6 +52,7 @@ class Pair {
       objects: true,
       sharedPages: false,
       errorEvents: false,
+      requests: 'auto',
       ...options,
     });
   }

@@ -95,10 +95,17 @@ export class GuestQueue {
     return this.buffer(Ioctl.QBUF, index, more);
   }
 
-  buffer(nr: number, index: number, more: Partial<BufferRequest['buffer']> = {}): Promise<BufferAnswer> {
+  buffer(
+    nr: number,
+    index: number,
+    more: Partial<BufferRequest['buffer']> = {},
+    planes: BufferRequest['planes'] = this.format.planes.map(() => ({})),
+  ): Promise<BufferAnswer> {
     const buffer = { index, type: this.type, memory: this.memory, ...more };
-    const planes = isMultiplanar(this.type) ? { planes: this.format.planes.map(() => ({})) } : {};
-    return bufferIoctl(this.driver, this.session, nr, { buffer, ...planes });
+    return bufferIoctl(this.driver, this.session, nr, {
+      buffer,
+      ...(isMultiplanar(this.type) && { planes }),
+    });
   }
 
   /** The offsets that the device wants to see in MMAP, one a plane. */

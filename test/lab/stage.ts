@@ -34,6 +34,7 @@ export class Stage {
       objects: false,
       sharedPages: false,
       errorEvents: false,
+      requests: 'auto',
       ...options.serve,
     });
   }

@@ -33,6 +33,7 @@ export class Bridge {
       objects: false,
       sharedPages: true,
       errorEvents: false,
+      requests: 'auto',
       ...options,
     });
     await daemon.start();

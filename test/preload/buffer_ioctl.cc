@@ -51,10 +51,26 @@ int list_objects(Call& call, Following& following) {
   return 0;
 }
 
+// The lengths that the Linux driver sets to 0 where there is no address: a kernel's node leaves them to the program.
+class PlaneLengths {
+ public:
+  explicit PlaneLengths(Call& call) : call_(call), planes_(call.array.size() / sizeof(v4l2_plane)) {
+    for (size_t i = 0; i < planes_.size(); i++) planes_[i] = call.array_of<v4l2_plane>()[i].length;
+  }
+  void restore() {
+    for (size_t i = 0; i < planes_.size(); i++) call_.array_of<v4l2_plane>()[i].length = planes_[i];
+  }
+
+ private:
+  Call& call_;
+  std::vector<uint32_t> planes_;
+};
+
 int send(Call& call) {
   auto& buffer = call.as<v4l2_buffer>();
   if (!has_type(call.session.device(), buffer.type)) return -EINVAL;
   Following following;
+  PlaneLengths lengths(call);
   int result = 0;
   if (buffer.memory == V4L2_MEMORY_USERPTR) result = list_pages(call, following);
   if (buffer.memory == V4L2_MEMORY_DMABUF && Settings::get().objects) result = list_objects(call, following);
@@ -68,6 +84,7 @@ int send(Call& call) {
   if (planes) buffer.m.planes = call.array_of<v4l2_plane>();
   result = forward(call, rest, kJudgement);
   if (planes) buffer.m.planes = user;
+  if (result != 0) lengths.restore();
   return result;
 }
 

@@ -7,11 +7,11 @@ import { keepJournal, showJournal } from '../lab/journal.js';
 import { Bridge } from './bridge.js';
 import { compliance, type Difference, differences, type Outcome } from './compliance.js';
 import { type Expected, expectedDifferences, isExpected } from './expected.js';
-import { type Scene, scenes } from './scenes.js';
+import { type Options, type Scene, scenes } from './scenes.js';
 
 /** The tool on a node that the bridge serves. It has exceptions for drivers that it knows by name: both runs shall have the same. */
-async function bridged(device: string, driver: string): Promise<Outcome> {
-  const bridge = await Bridge.open(device);
+async function bridged(device: string, driver: string, serve: Options): Promise<Outcome> {
+  const bridge = await Bridge.open(device, serve);
   try {
     return await compliance(device, bridge.environment({ driver }));
   } finally {
@@ -37,7 +37,7 @@ describe('preload: v4l2-compliance', function () {
     if (this.currentTest?.state !== 'passed') complete = false;
   });
 
-  for (const { title, kinds, open } of scenes)
+  for (const { title, kinds, serve = {}, open } of scenes)
     describe(title, () => {
       let scene: Scene;
       before(async function () {
@@ -49,7 +49,7 @@ describe('preload: v4l2-compliance', function () {
         it(`${kind}: as natively`, async () => {
           const device = scene.nodes.get(kind)!;
           const own = await compliance(device);
-          const other = await bridged(device, own.driver);
+          const other = await bridged(device, own.driver, serve);
           assert.ok(own.verdicts.size > 30, own.output);
           const more = differences(own, other).filter((found) => unexpected(found, kind));
           if (more.length > 0) console.error(`${own.output}\n--- through the bridge:\n${other.output}`);

@@ -14,6 +14,8 @@ constexpr uint32_t kM2m = V4L2_CAP_VIDEO_M2M | V4L2_CAP_VIDEO_M2M_MPLANE;
 constexpr uint32_t kOutput = V4L2_CAP_VIDEO_OUTPUT | V4L2_CAP_VIDEO_OUTPUT_MPLANE | V4L2_CAP_VBI_OUTPUT |
                              V4L2_CAP_SLICED_VBI_OUTPUT | V4L2_CAP_SDR_OUTPUT | V4L2_CAP_META_OUTPUT |
                              V4L2_CAP_MODULATOR;
+// A node that is both without being mem-to-mem (v4l2loopback): the Linux driver would take it for an output alone.
+constexpr uint32_t kBoth = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_CAPTURE_MPLANE;
 
 std::mutex& devices_mutex() {
   static std::mutex& mutex = *new std::mutex;
@@ -76,7 +78,9 @@ bool Device::is_m2m() const { return config_.device_caps & kM2m; }
 
 bool Device::is_output() const { return is_m2m() || (config_.device_caps & kOutput); }
 
-bool Device::is_capture() const { return is_m2m() || !(config_.device_caps & kOutput); }
+bool Device::is_capture() const {
+  return is_m2m() || (config_.device_caps & kBoth) || !(config_.device_caps & kOutput);
+}
 
 void Device::add(Session* session) {
   std::lock_guard lock(mutex_);

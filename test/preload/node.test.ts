@@ -21,7 +21,7 @@ const SOURCE = fileURLToPath(new URL('../../../test/preload/node-life.c', import
 /** Lines of `v4l2-ctl --all` that name the driver, or depend on READWRITE, which the bridge hides. */
 const OWN = /^\s*(Driver name|Bus info|Capabilities|Device Caps|Read\/Write|Read buffers)\b/;
 /** It goes on with what is beside the node in sysfs. */
-const MEDIA = /\nMedia Driver Info:[^]*?\n(?=Priority)/;
+const MEDIA = /\nMedia Driver Info:[\s\S]*?\n(?=Priority)/;
 
 describe('preload: a node', function () {
   this.timeout(60_000);

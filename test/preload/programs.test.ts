@@ -71,10 +71,11 @@ const programs: readonly Program[] = [
 
 describe('preload: programs', function () {
   this.timeout(180_000);
-  before(function () {
+  // Anew for each: a program may leave a colour space behind that the next one keeps.
+  beforeEach(function () {
     provide(this, VIVID);
+    keepJournal();
   });
-  beforeEach(keepJournal);
   afterEach(function () {
     showJournal(this.currentTest);
   });

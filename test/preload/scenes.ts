@@ -1,6 +1,8 @@
 /** Nodes to compare on: what has to be there before they are, and what goes with them. */
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { ServeOptions } from '../../src/daemon.js';
+import { eventually } from '../addon/process.js';
 import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
 import { UsbCamera } from '../lab/usb-camera.js';
 
@@ -10,16 +12,19 @@ export interface Scene {
   end(): Promise<void> | void;
 }
 
+/** What else the bridge is told for the nodes of a scene. */
+export type Options = Partial<ServeOptions>;
+
 export interface SceneRow {
   readonly title: string;
   readonly kinds: readonly string[];
+  readonly serve?: Options;
   /** Skips the suite of `context` where the machine has no such nodes. */
   readonly open: (context: Mocha.Context) => Promise<Scene>;
 }
 
-/** v4l2-compliance presses every button that it finds: there are none that inject faults. */
-function vivid(parameters: string, names: Readonly<Record<string, string>>): SceneRow {
-  const modules = `vivid ${parameters} no_error_inj=1`;
+/** Nodes of a driver, by their names in sysfs. */
+function nodesOf(modules: string, names: Readonly<Record<string, string>>): SceneRow {
   return {
     title: modules,
     kinds: Object.keys(names),
@@ -30,6 +35,10 @@ function vivid(parameters: string, names: Readonly<Record<string, string>>): Sce
     },
   };
 }
+
+/** v4l2-compliance presses every button that it finds: there are none that inject faults. */
+const vivid = (parameters: string, names: Readonly<Record<string, string>>): SceneRow =>
+  nodesOf(`vivid ${parameters} no_error_inj=1`, names);
 
 const usbCamera: SceneRow = {
   title: 'uvcvideo',
@@ -45,14 +54,19 @@ const LABEL = 'a-loopback';
 const loopback: SceneRow = {
   title: 'v4l2loopback',
   kinds: ['loopback'],
+  // The driver has no USERPTR: natively the tool is told so.
+  serve: { sharedPages: false },
   open: async (context) => {
-    const modules = `v4l2loopback devices=1 card_label=${LABEL}`;
+    const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
     provide(context, modules);
     const node = nodeNamed(LABEL);
     const source = ['-re', '-f', 'lavfi', '-i', 'testsrc=size=320x180:rate=30', '-pix_fmt', 'yuyv422'];
     const quiet = ['-nostdin', '-loglevel', 'error'];
     const feeder = spawn('ffmpeg', [...quiet, ...source, '-f', 'v4l2', node], { stdio: 'inherit' });
-    await once(feeder, 'spawn');
+    // The node is a capture device only from the writer's first frame on.
+    const isCamera = () =>
+      execFileSync('v4l2-ctl', ['-d', node, '--info'], { encoding: 'utf8' }).includes('Video Capture');
+    if (!(await eventually(isCamera, 20_000))) throw new Error('ffmpeg does not write to the loopback');
     const end = async () => {
       feeder.kill();
       if (feeder.exitCode === null) await once(feeder, 'exit');
@@ -78,6 +92,11 @@ export const scenes: readonly SceneRow[] = [
   vivid('n_devs=1 multiplanar=2 node_types=0x101', {
     'multi-planar capture': 'vivid-000-vid-cap',
     'multi-planar output': 'vivid-000-vid-out',
+  }),
+  nodesOf('vim2m', { converter: 'vim2m' }),
+  nodesOf('vicodec', {
+    'stateful encoder': 'stateful-encoder',
+    'stateful decoder': 'stateful-decoder',
   }),
   usbCamera,
   loopback,

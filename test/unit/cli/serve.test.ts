@@ -20,6 +20,7 @@ const defaults: ServeArguments = {
   objects: false,
   'shared-pages': false,
   'error-events': false,
+  requests: 'auto',
 };
 const one = { device: ['/dev/video0'], 'socket-path': ['/run/a.sock'] };
 
@@ -36,6 +37,7 @@ describe('cli/serve options', () => {
       objects: false,
       sharedPages: false,
       errorEvents: false,
+      requests: 'auto',
     });
   });
 

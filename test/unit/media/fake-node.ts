@@ -136,6 +136,7 @@ export class FakeFile {
     if (!this.node.memories.includes(payload.readUInt32LE(8))) return EINVAL;
     payload.writeUInt32LE(this.buffers.length, 0);
     this.#make(payload.readUInt32LE(4));
+    payload.writeUInt32LE(0xffff_ffff, 224);
     return 0;
   }
 

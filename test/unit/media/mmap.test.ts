@@ -87,6 +87,7 @@ function call(
     held,
     guest: { record: guest, planes, rest: NOTHING },
     nr: QBUF,
+    request: 0,
   };
 }
 
@@ -120,6 +121,7 @@ describe('memory type MMAP', () => {
 
   const held = (...lengths: number[]): HeldBuffer => ({
     index: 3,
+    request: 0,
     prepared: false,
     planes: lengths.map((length, n) => ({
       ...plane(length, 0x0102_0000 + 0x1_0000 * n),
@@ -317,7 +319,7 @@ describe('memory type MMAP', () => {
       const slot = shared.allocate(LENGTH)!;
       const queue = new BufferQueue(type, 'copy');
       const planes = [{ ...plane(LENGTH, 1), slot, host: host.region }];
-      const buffer = { index: 0, prepared: false, planes };
+      const buffer = { index: 0, request: 0, prepared: false, planes };
       const place = shared.memory(slot);
       const inGuest = Buffer.from(place.region.windows[0]!, place.offset, LENGTH);
       return { host, inHost: Buffer.from(host.region.windows[0]!), inGuest, queue, buffer };
@@ -354,7 +356,7 @@ describe('memory type MMAP', () => {
       inHost.fill(0x5a);
       for (const backing of ['userptr', 'direct', 'unmapped'] as const)
         mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, backing), buffer, { buffer: record({}) });
-      const bare = { index: 0, prepared: false, planes: [plane(LENGTH, 1)] };
+      const bare = { index: 0, request: 0, prepared: false, planes: [plane(LENGTH, 1)] };
       mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, 'copy'), bare, { buffer: record({}) });
       assert.ok(inGuest.every((byte) => byte === 0));
       host.close();

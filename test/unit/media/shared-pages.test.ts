@@ -56,6 +56,7 @@ describe('memory type SHARED_PAGES', () => {
 
   const held = (length = LENGTH): HeldBuffer => ({
     index: 0,
+    request: 0,
     prepared: false,
     planes: [{ length, cookie: 1, slot: null, host: null, pages: null, object: null, exported: null }],
   });
@@ -77,7 +78,7 @@ describe('memory type SHARED_PAGES', () => {
       rest.writeUInt32LE(0xdead_beef, 16 * n + 12);
     }
     const guest = { record, planes: Buffer.alloc(0), rest };
-    return { session, queue: new BufferQueue(type, backing), held: buffer, guest, nr };
+    return { session, queue: new BufferQueue(type, backing), held: buffer, guest, nr, request: 0 };
   };
   const attach = (given: BufferCall): Attached => {
     const attached = sharedPages.attach(given);
@@ -164,7 +165,7 @@ describe('memory type SHARED_PAGES', () => {
     const given = call(plane, 'carried', scattered(5, 2, 9), { nr: PREPARE_BUF, type: OUTPUT });
     attach(given).settle!(0);
     assert.equal(at(), 0);
-    attach({ ...given, nr: QBUF }).settle!(0);
+    attach({ ...given, nr: QBUF, request: 0 }).settle!(0);
     assert.equal(at(), 0x77);
     plane.planes[0]!.host.close();
   });

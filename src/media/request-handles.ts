@@ -1,0 +1,88 @@
+/**
+ * Media requests as a guest's own (`--requests handles`, docs/stateless.md): a handle is a number of this session, which
+ * stands for a request of the host wherever V4L2 has a request_fd. No descriptor crosses, either way.
+ */
+import { closeSync } from 'node:fs';
+import { Errno } from '../errno.js';
+import type { NodeCall } from '../native.js';
+import type { RequestCaller } from '../v4l2/request.js';
+import type { Answer } from './command.js';
+import type { IoctlRequest } from './ioctl.js';
+import { MAX_REQUEST_HANDLES } from './policy.js';
+import { RequestCode } from './protocol.js';
+import type { Session } from './session.js';
+
+export class RequestHandles {
+  readonly #requests = new Map<number, number>();
+  /** Never the same twice; 0 is none. */
+  #next = 1;
+
+  /** `media`: a descriptor of the node's media device, which stays the caller's and open. */
+  constructor(
+    private readonly file: RequestCaller,
+    private readonly media: number,
+  ) {}
+
+  /** The request's descriptor, which stays here; undefined: there is no such handle. */
+  find(handle: number): number | undefined {
+    return this.#requests.get(handle);
+  }
+
+  /** A new request, or a negative errno: -EMFILE where the session has as many as it may. */
+  async allocate(): Promise<number> {
+    if (this.#requests.size >= MAX_REQUEST_HANDLES) return -Errno.EMFILE;
+    const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media };
+    const errno = await this.file.call(call, 'slow');
+    if (errno !== 0 || call.request === undefined) return -(errno || Errno.EIO);
+    const handle = this.#next++;
+    this.#requests.set(handle, call.request);
+    return handle;
+  }
+
+  queue(handle: number): Promise<number> | number {
+    return this.#run('queueRequest', handle);
+  }
+
+  reinit(handle: number): Promise<number> | number {
+    return this.#run('reinitRequest', handle);
+  }
+
+  /** A request that is queued is carried out all the same: the kernel keeps it. */
+  close(handle: number): number {
+    const fd = this.find(handle);
+    if (fd === undefined) return Errno.EINVAL;
+    this.#requests.delete(handle);
+    closeSync(fd);
+    return 0;
+  }
+
+  /** Twice is harmless. */
+  closeAll(): void {
+    for (const handle of [...this.#requests.keys()]) this.close(handle);
+  }
+
+  #run(kind: 'queueRequest' | 'reinitRequest', handle: number): Promise<number> | number {
+    const request = this.find(handle);
+    return request === undefined ? Errno.EINVAL : this.file.call({ kind, request }, 'slow');
+  }
+}
+
+type Operation = (handles: RequestHandles, handle: number) => Promise<number> | number;
+
+const operations: Readonly<Record<number, Operation>> = {
+  [RequestCode.QUEUE]: (handles, handle) => handles.queue(handle),
+  [RequestCode.REINIT]: (handles, handle) => handles.reinit(handle),
+  [RequestCode.CLOSE]: (handles, handle) => handles.close(handle),
+};
+
+/** The ioctls of RequestCode. */
+export async function requestIoctl(session: Session, { row, payload }: IoctlRequest): Promise<Answer> {
+  const { handles } = session;
+  if (!handles) return { status: Errno.ENOTTY };
+  if (row.nr !== RequestCode.ALLOC)
+    return { status: await operations[row.nr]!(handles, payload.readUInt32LE(0)) };
+  const handle = await handles.allocate();
+  if (handle < 0) return { status: -handle };
+  payload.writeUInt32LE(handle, 0);
+  return { status: 0, payload: [payload] };
+}

@@ -1,0 +1,51 @@
+/** Media requests on visl, which decodes nothing but draws what it was told: the values of each request reach it. */
+import assert from 'node:assert/strict';
+import { DrawnText } from './drawn-text.js';
+import { FWHT_PARAMS, fwhtParams } from './fwht.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { StatelessDecoder } from './native-stateless.js';
+
+const [WIDTH, HEIGHT] = [640, 360];
+/** The line that shows the reference of a FWHT frame. The parameter tpg_verbose would add what is not the same twice. */
+const REFERENCE_LINE = 4;
+
+/** Flags: three components, YUV, an I frame. */
+const frame = {
+  version: 3,
+  width: WIDTH,
+  height: HEIGHT,
+  flags: (2 << 16) | (1 << 19) | (1 << 10),
+  colorspace: 3,
+  transferFunction: 0,
+  encoding: 0,
+  quantization: 0,
+};
+
+describe('lab: media requests on visl', function () {
+  this.timeout(60_000);
+  before(function () {
+    provide(this, 'visl');
+  });
+  after(() => unload('visl'));
+
+  it('shows the values of each request in its picture', () =>
+    StatelessDecoder.with(nodeNamed('visl'), true, ['SFWH', 'NV12'], [WIDTH, HEIGHT], async (decoder) => {
+      const { output, requests } = decoder;
+      const request = await requests.allocate();
+      const { bytesperline } = decoder.capture.format.planes[0]!;
+      const drawn = new DrawnText();
+      decoder.start();
+      const text = (reference: bigint) => `backwards_ref_ts: ${reference}`;
+      for (const [number, reference] of [1234567890n, 9876543210n, 4n, 2n ** 62n].entries()) {
+        assert.equal(await requests.control(request, FWHT_PARAMS, fwhtParams(frame, reference)), 0);
+        await output.queue(0, { bytes: Buffer.alloc(100), timestamp: number + 1, request });
+        assert.equal(await requests.queue(request), 0);
+        const { capture, bytes } = await decoder.next();
+        if (number === 0) drawn.learn(bytes, bytesperline, REFERENCE_LINE, text(reference));
+        const length = text(reference).length;
+        assert.equal(drawn.read(bytes, bytesperline, REFERENCE_LINE, length), text(reference));
+        await decoder.capture.queue(capture);
+        await decoder.recycle(request);
+      }
+    }));
+});

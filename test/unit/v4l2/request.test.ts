@@ -1,0 +1,254 @@
+/** Media requests: a fake sysfs and a fake /dev in a temporary folder, and a fake file whose requests are /dev/null. */
+import assert from 'node:assert/strict';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import type { NodeCall } from '../../../src/native.js';
+import type { Roots } from '../../../src/v4l2/discovery.js';
+import {
+  mediaDevices,
+  openMedia,
+  type RequestCaller,
+  RequestPool,
+  requiresRequests,
+} from '../../../src/v4l2/request.js';
+
+const ENOENT = 2;
+const EBADF = 9;
+const EBUSY = 16;
+const ENODEV = 19;
+const EMFILE = 24;
+const ENOTTY = 25;
+
+const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+
+describe('v4l2/request', () => {
+  describe('the media device of a node', () => {
+    let root: string;
+    let roots: Roots;
+
+    beforeEach(() => {
+      root = realpathSync(mkdtempSync(join(tmpdir(), 'vmb-media-')));
+      roots = { sysfs: join(root, 'sys'), dev: join(root, 'dev') };
+    });
+    afterEach(() => rmSync(root, { recursive: true }));
+
+    const put = (path: string, text: string): void => {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      writeFileSync(join(root, path), text);
+    };
+    const link = (path: string, target: string): void => {
+      mkdirSync(dirname(join(root, path)), { recursive: true });
+      symlinkSync(target, join(root, path));
+    };
+
+    /** /dev/null stands for the node: 1:3. */
+    function addNode(...media: string[]): void {
+      const device = 'sys/devices/platform/decoder';
+      put(`${device}/video4linux/video7/uevent`, 'MAJOR=1\nMINOR=3\n');
+      link(`${device}/video4linux/video7/device`, '../..');
+      link('sys/dev/char/1:3', '../../devices/platform/decoder/video4linux/video7');
+      for (const name of media) {
+        put(`${device}/${name}/uevent`, `MAJOR=244\nMINOR=0\nDEVNAME=${name}\n`);
+        put(`dev/${name}`, name);
+      }
+    }
+
+    async function opened(): Promise<number> {
+      const media = await openMedia('/dev/null', roots);
+      assert.ok(typeof media === 'object', `errno ${media}`);
+      return media.fd;
+    }
+
+    it('is found and opened', async () => {
+      addNode('media3');
+      assert.deepEqual(await mediaDevices('/dev/null', roots), [join(root, 'dev/media3')]);
+      const fd = await opened();
+      assert.equal(fstatSync(fd).size, 'media3'.length);
+      closeSync(fd);
+    });
+
+    it('is found by a link to the node', async () => {
+      addNode('media3');
+      link('by-id/decoder', '/dev/null');
+      assert.deepEqual(await mediaDevices(join(root, 'by-id/decoder'), roots), [join(root, 'dev/media3')]);
+    });
+
+    it('may be missing, or the node unknown', async () => {
+      assert.equal(await openMedia('/dev/null', roots), ENODEV);
+      addNode();
+      assert.equal(await openMedia('/dev/null', roots), ENODEV);
+      assert.equal(await openMedia(root, roots), ENODEV);
+      assert.equal(await openMedia(join(root, 'dev/video7'), roots), ENOENT);
+    });
+
+    it('is the first of several, by number, that can be opened', async () => {
+      addNode('media10', 'media9');
+      const paths = [join(root, 'dev/media9'), join(root, 'dev/media10')];
+      assert.deepEqual(await mediaDevices('/dev/null', roots), paths);
+      rmSync(paths[0]!);
+      const fd = await opened();
+      assert.equal(fstatSync(fd).size, 'media10'.length);
+      closeSync(fd);
+      rmSync(paths[1]!);
+      assert.equal(await openMedia('/dev/null', roots), ENOENT);
+    });
+
+    it('is no other thing beside the node', async () => {
+      addNode();
+      for (const name of ['media', 'mediaX', 'media0x', 'video4linux'])
+        mkdirSync(join(root, 'sys/devices/platform/decoder', name), { recursive: true });
+      assert.deepEqual(await mediaDevices('/dev/null', roots), []);
+    });
+  });
+
+  it('are required by parsed formats on a queue that takes them', () => {
+    for (const fourcc of ['S264', 'S265', 'MG2S', 'VP8F', 'VP9F', 'AV1F', 'SFWH']) {
+      assert.equal(requiresRequests(['H264', fourcc], 0x0d), true);
+      assert.equal(requiresRequests([fourcc], 0x05), false);
+    }
+    assert.equal(
+      requiresRequests(['FWHT', 'H264', 'YU12'], 0x0d),
+      false,
+      'vim2m takes requests, and needs none',
+    );
+    assert.equal(requiresRequests([], 0x0d), false);
+  });
+
+  describe('the pool', () => {
+    /** Answers asynchronously, as a lane does. */
+    class FakeFile implements RequestCaller {
+      readonly log: string[] = [];
+      readonly busy = new Set<number>();
+      allocateErrno = 0;
+      queueErrno = 0;
+
+      async call(call: NodeCall): Promise<number> {
+        const before = this.#answer(call);
+        await new Promise(setImmediate);
+        return before;
+      }
+
+      #answer(call: NodeCall): number {
+        if (call.kind === 'allocateRequest') {
+          assert.equal(call.media, 77);
+          this.log.push('allocate');
+          if (this.allocateErrno === 0) call.request = openSync('/dev/null', 'r');
+          return this.allocateErrno;
+        }
+        assert.ok(call.kind === 'queueRequest' || call.kind === 'reinitRequest');
+        fstatSync(call.request); // It is open when the call is accepted.
+        this.log.push(`${call.kind.slice(0, -7)} ${call.request}`);
+        if (call.kind === 'queueRequest') return this.queueErrno;
+        return this.busy.has(call.request) ? EBUSY : 0;
+      }
+    }
+
+    let file: FakeFile;
+    let pool: RequestPool;
+    let before: number;
+
+    beforeEach(() => {
+      before = openDescriptors();
+      file = new FakeFile();
+      pool = new RequestPool(file, 77, 3);
+    });
+    afterEach(() => {
+      pool.close();
+      assert.equal(openDescriptors(), before);
+    });
+
+    async function take(): Promise<number> {
+      const taken = await pool.take();
+      assert.ok(typeof taken === 'object', `errno ${taken}`);
+      return taken.fd;
+    }
+
+    it('allocates up to its bound, also when all ask at once', async () => {
+      const taken = await Promise.all([pool.take(), pool.take(), pool.take(), pool.take()]);
+      assert.equal(taken.filter((each) => typeof each === 'object').length, 3);
+      assert.equal(taken[3], EMFILE);
+      assert.equal(await pool.take(), EMFILE);
+      assert.equal(openDescriptors(), before + 3);
+    });
+
+    it('reuses what was given back, the oldest first, reset when it is taken', async () => {
+      const [first, second] = [await take(), await take()];
+      assert.equal(await pool.queue(first), 0);
+      pool.giveBack(first);
+      pool.giveBack(second);
+      pool.giveBack(first);
+      assert.deepEqual(file.log, ['allocate', 'allocate', `queue ${first}`]);
+      assert.equal(await take(), first);
+      assert.equal(await take(), second);
+      assert.deepEqual(file.log.slice(3), [`reinit ${first}`, `reinit ${second}`]);
+      assert.notEqual(await take(), first);
+      assert.equal(await pool.take(), EMFILE);
+    });
+
+    it('lets go of one that is not complete, and allocates another', async () => {
+      const first = await take();
+      file.busy.add(first);
+      pool.giveBack(first);
+      await take();
+      // Once to ask, once to have the lane close it.
+      assert.deepEqual(file.log, ['allocate', `reinit ${first}`, `reinit ${first}`, 'allocate']);
+      assert.equal(openDescriptors(), before + 1);
+    });
+
+    it('withdraws at once what was not queued', async () => {
+      file.queueErrno = ENOENT;
+      const first = await take();
+      assert.equal(await pool.queue(first), ENOENT);
+      await pool.withdraw(first);
+      await pool.withdraw(first);
+      assert.deepEqual(file.log.slice(2), [`reinit ${first}`]);
+      assert.equal(await take(), first);
+      file.busy.add(first);
+      await pool.withdraw(first);
+      assert.equal(openDescriptors(), before);
+    });
+
+    it('takes all of them back after STREAMOFF', async () => {
+      for (let i = 0; i < 3; i++) await take();
+      pool.giveBackAll();
+      for (let i = 0; i < 3; i++) await take();
+      assert.equal(file.log.filter((line) => line === 'allocate').length, 3);
+    });
+
+    it('tells why there is none, and goes on afterwards', async () => {
+      file.allocateErrno = ENOTTY;
+      for (let i = 0; i < 5; i++) assert.equal(await pool.take(), ENOTTY);
+      file.allocateErrno = 0;
+      for (let i = 0; i < 3; i++) await take();
+    });
+
+    it('closes everything, also what is on its way', async () => {
+      const [first, second] = [await take(), await take()];
+      pool.giveBack(first);
+      const reset = pool.take();
+      const fresh = pool.take();
+      const withdrawn = pool.withdraw(second);
+      pool.close();
+      pool.close();
+      assert.equal(await reset, EBADF);
+      assert.equal(await fresh, EBADF);
+      await withdrawn;
+      assert.equal(openDescriptors(), before);
+      assert.equal(await pool.take(), EBADF);
+      pool.giveBack(first);
+      assert.equal(await pool.take(), EBADF);
+    });
+  });
+});
