@@ -64,10 +64,10 @@ describe('preload: a node', function () {
   });
 
   it('sets controls, a string too, that others then read', async () => {
-    await bridged('v4l2-ctl', '-d', device, '-c', 'brightness=77,string=over there,bitmask=0x80002000');
+    await bridged('v4l2-ctl', '-d', device, '-c', 'brightness=77,string=four,bitmask=0x2000');
     const words = ['-d', device, '-C', 'brightness,string,bitmask'];
     const said = await bridged('v4l2-ctl', ...words);
-    assert.match(said, /brightness: 77\n.*string: 'over there'\n.*bitmask: 0x80002000/);
+    assert.match(said, /brightness: 77\nstring: 'four'\nbitmask: (8192|0x00002000)\n/);
     assert.equal(said, (await run('v4l2-ctl', words)).stdout);
   });
 
