@@ -81,8 +81,8 @@ export class Camera {
   }
 
   /** The FOURCCs that the device offers. */
-  async formats(): Promise<string[]> {
-    return (await this.#queue.formats()).map(({ fourcc }) => fourcc);
+  formats(): Promise<string[]> {
+    return this.#queue.fourccs();
   }
 
   /** Allocates, maps and queues the buffers, and starts the stream. */

@@ -57,7 +57,8 @@ export async function negotiate(
 
 /** Whether the queue's frames are compressed, as it is set now. */
 async function isCompressed(queue: VideoQueue, fourcc: string): Promise<boolean> {
-  return (await queue.formats()).some((format) => format.fourcc === fourcc && format.compressed);
+  for await (const format of queue.formats()) if (format.fourcc === fourcc) return format.compressed;
+  return false;
 }
 
 function roleOf(fromCompressed: boolean, toCompressed: boolean): CodecRole {
@@ -68,7 +69,7 @@ function roleOf(fromCompressed: boolean, toCompressed: boolean): CodecRole {
 async function set(queue: VideoQueue, wish: FormatWish): Promise<void> {
   const { fourcc, width, height } = await queue.setFormat(wish);
   if (fourcc !== wish.fourcc) {
-    const offered = (await queue.formats()).map((format) => format.fourcc).join(', ');
+    const offered = (await queue.fourccs()).join(', ');
     throw new FormatRefused(`the device does not take ${wish.fourcc}; it offers ${offered}`);
   }
   if (wish.width > 0 && (width < wish.width || height < wish.height))

@@ -1,7 +1,7 @@
 /** What a stateful codec is asked beside its queues: its end of stream, its events, how many buffers it needs. */
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
-import { eventSubscription } from '../v4l2/layout.js';
+import { CODEC_CMD_STOP, eventSubscription } from '../v4l2/layout.js';
 import { asking } from './asking.js';
 import type { CodecRole } from './codec-formats.js';
 import { controlIoctl } from './control-ioctls.js';
@@ -23,7 +23,7 @@ export function hasCommands(role: CodecRole): boolean {
   return commands[role] !== undefined;
 }
 
-/** DECODER_CMD or ENCODER_CMD with `command` (CODEC_CMD_*). EBUSY is no error: it drains already. */
+/** DECODER_CMD or ENCODER_CMD with `command` (CODEC_CMD_*). STOP while it drains already is no error. */
 export async function codecCommand(
   driver: GuestDriver,
   sessionId: number,
@@ -34,7 +34,8 @@ export async function codecCommand(
   const payload = Buffer.alloc(size);
   payload.writeUInt32LE(command);
   const errno = await asking(driver, sessionId)(nr, payload);
-  if (errno !== 0 && errno !== Errno.EBUSY) throw new DriverError(driver.operation(nr), errno);
+  const isDraining = command === CODEC_CMD_STOP && errno === Errno.EBUSY;
+  if (errno !== 0 && !isDraining) throw new DriverError(driver.operation(nr), errno);
 }
 
 /** SUBSCRIBE_EVENT; a device that lacks the event needs none. */

@@ -134,9 +134,11 @@ export class Codec {
     }
   }
 
-  /** After a drain: the next run() goes on in the same stream. */
-  async restart(how: 'command' | 'stream' = 'command'): Promise<void> {
-    // START does not end EPIPE for an encoder, neither in the guest's driver nor in vicodec.
+  /**
+   * After a drain: the next run() goes on in the same stream, by STREAMOFF and STREAMON or by START. START does not end
+   * EPIPE for an encoder in the guest's driver, and for no codec in vicodec: it is sent to decoders only, where asked for.
+   */
+  async restart(how: 'command' | 'stream' = 'stream'): Promise<void> {
     if (how === 'command' && this.role === 'decoder') {
       await this.#command(CODEC_CMD_START);
       await this.#capture.queue(this.#last);

@@ -27,6 +27,11 @@ const MAX_FORMATS = 256;
 /** V4L2_FMT_FLAG_COMPRESSED. */
 const COMPRESSED = 0x0001;
 
+export interface OfferedFormat {
+  readonly fourcc: string;
+  readonly compressed: boolean;
+}
+
 export interface FormatWish {
   readonly fourcc: string;
   readonly width: number;
@@ -64,18 +69,23 @@ export class VideoQueue {
   }
 
   /** The formats that the device offers for this queue, as it is set now. */
-  async formats(): Promise<{ fourcc: string; compressed: boolean }[]> {
-    const found: { fourcc: string; compressed: boolean }[] = [];
-    while (found.length < MAX_FORMATS) {
-      const wanted = { index: found.length, type: this.type };
+  async *formats(): AsyncGenerator<OfferedFormat, void, undefined> {
+    for (let index = 0; index < MAX_FORMATS; index++) {
+      const wanted = { index, type: this.type };
       try {
         const answer = await this.driver.call(this.sessionId, Ioctl.ENUM_FMT, fmtdesc, wanted);
-        found.push({ fourcc: fourcc(answer.pixelformat), compressed: (answer.flags & COMPRESSED) !== 0 });
+        yield { fourcc: fourcc(answer.pixelformat), compressed: (answer.flags & COMPRESSED) !== 0 };
       } catch (error) {
         if (!(error instanceof DriverError) || error instanceof CommandTimeout) throw error;
-        break;
+        return;
       }
     }
+  }
+
+  /** Their FOURCCs. */
+  async fourccs(): Promise<string[]> {
+    const found: string[] = [];
+    for await (const { fourcc } of this.formats()) found.push(fourcc);
     return found;
   }
 

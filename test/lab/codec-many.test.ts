@@ -12,7 +12,7 @@ const VICODEC = 'vicodec multiplanar=0';
 const SESSIONS = 32;
 /** Neighbours never have the same one. */
 const STREAMS = 8;
-const FRAMES = 6;
+const FRAMES = 5;
 const SIZE = { width: 640, height: 368 };
 const SEED = 20_250_704;
 /** These are closed with everything in flight, when so many frames have come. */

@@ -86,26 +86,34 @@ for (const [name, options] of Object.entries(backings))
         }
       }));
 
-    it('a drain: EOS, then LAST, then silence until START', () =>
+    it('a drain: EOS, then LAST, then silence until the stream is restarted', () =>
       onDecoder(async (decoder) => {
+        const { capture, driver, session } = decoder;
         await decoder.feed(0, stream[0]!);
         await startCapture(decoder, 4);
         await decoder.feed(1, stream[1]!);
-        await decoder.command(STOP);
         const indices = [await expectPicture(decoder, 0), await expectPicture(decoder, 1)];
+        assert.deepEqual([await decoder.returned(), await decoder.returned()], [0, 1]);
+        await decoder.command(STOP);
         const last = await decoder.frame();
         assert.deepEqual([last.buffer.bytesused, last.buffer.flags & BufferFlag.LAST], [0, BufferFlag.LAST]);
-        assert.ok(
-          decoder.waiting.some((each) => each.kind === 'event' && each.event.type === EventType.EOS),
-          'EOS is before LAST',
-        );
-        decoder.waiting.length = 0;
-        for (const index of indices) await decoder.capture.queue(index);
+        const [end] = decoder.waiting.splice(0);
+        assert.ok(end?.kind === 'event' && end.event.type === EventType.EOS, 'EOS is before LAST');
+        for (const index of indices) await capture.queue(index);
         await decoder.feed(2, stream[2]!);
         await sleep(500);
-        assert.equal(decoder.driver.waitingEvents(decoder.session), 0);
+        assert.equal(driver.waitingEvents(session), 0);
+        // vicodec goes on decoding, but DQBUF answers EPIPE as before (measured natively, Linux 7.3): nothing to tell.
         await decoder.command(START);
-        await expectPicture(decoder, 2);
+        await decoder.feed(0, stream[3]!);
+        assert.deepEqual([await decoder.returned(), await decoder.returned()], [2, 0]);
+        await sleep(500);
+        assert.equal(driver.waitingEvents(session), 0);
+        await capture.off();
+        await capture.on();
+        for (const index of indices) await capture.queue(index);
+        await decoder.feed(0, stream[0]!);
+        await expectPicture(decoder, 0);
       }));
 
     it('what the drain refuses is refused: STOP and START while it drains', () =>

@@ -5,7 +5,7 @@ import type { Stage, StageOptions } from './stage.js';
 import type { PictureSize } from './v4l2-ctl-codec.js';
 
 /** Software codecs on an emulated machine take their time. */
-export const PATIENT: Pick<CodecOptions, 'timeout'> = { timeout: 60_000 };
+export const PATIENT: Pick<CodecOptions, 'timeout'> = { timeout: 20_000 };
 
 /** How MMAP buffers reach the guest. */
 export const backings: Readonly<Record<'arena' | 'direct', Partial<StageOptions>>> = {
