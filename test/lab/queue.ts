@@ -99,12 +99,12 @@ export class GuestQueue {
     nr: number,
     index: number,
     more: Partial<BufferRequest['buffer']> = {},
-    planes: BufferRequest['planes'] = this.format.planes.map(() => ({})),
+    planes?: NonNullable<BufferRequest['planes']>,
   ): Promise<BufferAnswer> {
     const buffer = { index, type: this.type, memory: this.memory, ...more };
     return bufferIoctl(this.driver, this.session, nr, {
       buffer,
-      ...(isMultiplanar(this.type) && { planes }),
+      ...(isMultiplanar(this.type) && { planes: planes ?? this.format.planes.map(() => ({})) }),
     });
   }
 
