@@ -55,7 +55,7 @@ for (const [name, options] of Object.entries(backings))
       assert.equal(new Set(streams.map(({ decoded }) => decoded.toString('latin1'))).size, STREAMS);
       stage = await Stage.open(nodeNamed('stateful-decoder'), {
         ...options,
-        serve: { ...options.serve, sharedMemorySize: 256 << 20 },
+        serve: { ...options.serve, sharedMemorySize: 1 << 30 },
       });
     });
     after(async () => {
