@@ -93,11 +93,6 @@ export const scenes: readonly SceneRow[] = [
     'multi-planar capture': 'vivid-000-vid-cap',
     'multi-planar output': 'vivid-000-vid-out',
   }),
-  nodesOf('vim2m', { converter: 'vim2m' }),
-  nodesOf('vicodec', {
-    'stateful encoder': 'stateful-encoder',
-    'stateful decoder': 'stateful-decoder',
-  }),
   usbCamera,
   loopback,
 ];
