@@ -1,15 +1,7 @@
 /** Memory that a host's program brings to a real driver through the raw addon: stitched pages and DMABUFs. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import {
-  closeSync,
-  ftruncateSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmdirSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { type LinearMapping, native } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -150,16 +142,12 @@ for (const [type, multiplanar, fourcc] of [
 }
 
 describe('lab: huge pages', () => {
+  /** The two pages of 2 MiB that the lab reserves (test/lab/run.sh). */
   const SIZE = 4 << 20;
-  const POOL = '/proc/sys/vm/nr_hugepages';
-  let pool: string;
 
   before(function () {
     provide(this);
-    pool = readFileSync(POOL, 'latin1');
-    writeFileSync(POOL, '8');
   });
-  after(() => writeFileSync(POOL, pool));
 
   it('are not joined: EINVAL, and nothing is left', async () => {
     const folder = mkdtempSync('/tmp/vmb-huge-');

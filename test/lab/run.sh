@@ -79,12 +79,13 @@ share() {
 
 # The lab's own QEMU on its own libraries: the same version on every host.
 # no_timer_check: on a busy host the emulated timer is late for the kernel's test of it, which ends in a panic.
+# hugepages: taken at boot, since a machine that has run for a while has no 2 MiB in one piece.
 # erms, fsrm: emulation executes "rep movsb" byte by byte; without them kernel and libc copy seven times as fast.
 qemu_command() {
   local root=$lab/rootfs usr=$lab/rootfs/usr
   qemu=("$root/lib64/ld-linux-x86-64.so.2" --library-path "$usr/lib/x86_64-linux-gnu" "$usr/bin/qemu-system-x86_64"
     -L "$usr/share/qemu" -L "$usr/share/seabios" -nodefaults -no-user-config -display none -no-reboot -smp 2 -m "$memory"
-    -kernel "$lab/vmlinuz" -initrd "$lab/initrd" -append "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check $append"
+    -kernel "$lab/vmlinuz" -initrd "$lab/initrd" -append "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check hugepages=2 $append"
     -device isa-debug-exit,iobase=0xf4 -serial "file:${run//,/,,}/console")
   case ${VMB_LAB_ACCEL:-tcg} in
     tcg) qemu+=(-accel tcg,thread=multi,tb-size=1024 -cpu max,erms=off,fsrm=off) ;;
