@@ -57,11 +57,14 @@ describe('preload: v4l2-compliance', function () {
         });
     });
 
-  it('every row of the list is seen', function () {
-    if (!complete) return this.skip();
-    assert.deepEqual(
-      expected.filter((row) => !seen.has(row)),
-      [],
-    );
+  // A suite of its own: mocha runs the tests of a suite before the suites in it.
+  describe('the list of differences', () => {
+    it('has no row that no node shows', function () {
+      if (!complete) return this.skip();
+      assert.deepEqual(
+        expected.filter((row) => !seen.has(row)),
+        [],
+      );
+    });
   });
 });
