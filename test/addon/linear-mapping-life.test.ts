@@ -1,57 +1,19 @@
 /** What linearMapping refuses, and how long its mappings live. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import { type LinearMapping, native, type Region, type RegionPiece } from '../../src/native.js';
-import { readMemory, type Vma, vmasOf } from './address-space.js';
+import { native, type Region, type RegionPiece } from '../../src/native.js';
+import { readMemory, vmasOf } from './address-space.js';
+import { collectGarbage } from './garbage.js';
+import { linearMemory, PAGE, PAGES } from './linear-memory.js';
 import { eventually, mappingsOf } from './process.js';
 import { bufferRecord, openNull } from './records.js';
 
 const EINVAL = 22;
 const ENOTTY = 25;
-const PAGE = 4096;
-const PAGES = 2048;
 const MEMORY = 'linear-life';
 
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
-
 describe('addon: linearMapping, refused and over', () => {
-  let fd: number;
-  let region: Region;
-  let words: Uint32Array;
-  let made: LinearMapping[];
-  let whole: Vma;
-
-  beforeEach(() => {
-    fd = native.memoryFile(MEMORY, PAGES * PAGE);
-    region = new native.Region(fd, 0, PAGES * PAGE);
-    words = new Uint32Array(region.windows[0]!);
-    made = [];
-    [whole] = vmasOf(MEMORY) as [Vma];
-  });
-  afterEach(() => {
-    for (const one of made) one.close();
-    region.close();
-    closeSync(fd);
-  });
-
-  const piece = (offset: number, length: number, of = region): RegionPiece => ({
-    region: of,
-    offset,
-    length,
-  });
-  const page = (index: number, count = 1): RegionPiece => piece(index * PAGE, count * PAGE);
-  function join(...pieces: RegionPiece[]): LinearMapping {
-    const mapping = native.linearMapping(pieces);
-    assert.ok(typeof mapping === 'object', `errno ${mapping}`);
-    made.push(mapping);
-    return mapping;
-  }
-  const refused = (...pieces: unknown[]): unknown => native.linearMapping(pieces as RegionPiece[]);
-  /** What came beside the region's own mapping. */
-  const fresh = (): Vma[] => vmasOf(MEMORY).filter(({ start }) => start < whole.start || start >= whole.end);
+  const { memory, piece, page, join, refused, fresh } = linearMemory(MEMORY);
 
   it('refuses what is empty, out of its region or too large', () => {
     assert.equal(refused(), EINVAL);
@@ -70,7 +32,7 @@ describe('addon: linearMapping, refused and over', () => {
   });
 
   it('refuses what is no piece of an open region', () => {
-    const closed = new native.Region(fd, 0, PAGE);
+    const closed = new native.Region(memory.fd, 0, PAGE);
     closed.close();
     const mapping = join(page(1));
     for (const wrong of [
@@ -84,8 +46,8 @@ describe('addon: linearMapping, refused and over', () => {
       { ...page(1), region: {} },
       { ...page(1), region: closed },
       { ...page(1), region: mapping },
-      { ...page(1), region: Object.create(region) },
-      { ...page(1), region: new Proxy(region, {}) },
+      { ...page(1), region: Object.create(memory.region) },
+      { ...page(1), region: new Proxy(memory.region, {}) },
       { ...page(1), offset: -1 },
       { ...page(1), offset: 0.5 },
       { ...page(1), length: Number.NaN },
@@ -109,7 +71,7 @@ describe('addon: linearMapping, refused and over', () => {
   });
 
   it('survives accessors that close the region, and lists that shrink', () => {
-    const short = new native.Region(fd, 0, 4 * PAGE);
+    const short = new native.Region(memory.fd, 0, 4 * PAGE);
     const list = [
       piece(0, PAGE, short),
       {
@@ -137,26 +99,34 @@ describe('addon: linearMapping, refused and over', () => {
   it('has a size that stays, and a close of its own', () => {
     const mapping = join(page(1));
     assert.throws(() => Object.assign(mapping, { size: 1 }), TypeError);
-    for (const receiver of [{}, null, undefined, 1, region, Object.create(mapping), new Proxy(mapping, {})]) {
+    for (const receiver of [
+      {},
+      null,
+      undefined,
+      1,
+      memory.region,
+      Object.create(mapping),
+      new Proxy(mapping, {}),
+    ]) {
       assert.throws(() => mapping.close.call(receiver as never), TypeError);
     }
     assert.equal(fresh().length, 1);
     assert.equal(mapping.constructor, Object);
-    assert.throws(() => region.close.call(mapping as never), TypeError);
+    assert.throws(() => memory.region.close.call(mapping as never), TypeError);
   });
 
   it('outlives its regions, and they it', async () => {
-    words[PAGE / 4] = 0x7777;
+    memory.words[PAGE / 4] = 0x7777;
     const mapping = join(page(1), page(3));
-    region.close();
-    closeSync(fd);
+    memory.region.close();
+    closeSync(memory.fd);
     const left = () => vmasOf(MEMORY).filter(({ end, start }) => end - start === PAGE);
     assert.ok(await eventually(() => mappingsOf(MEMORY) === 2));
     assert.equal(readMemory(left()[0]!.start, 4).readUInt32LE(), 0x7777);
     mapping.close();
     mapping.close();
     assert.equal(mappingsOf(MEMORY), 0);
-    fd = native.memoryFile(MEMORY, PAGE);
+    memory.fd = native.memoryFile(MEMORY, PAGE);
   });
 
   it('is unmapped when it is collected without close', async () => {

@@ -1,52 +1,18 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
-import { type LinearMapping, native, type Region, type RegionPiece } from '../../src/native.js';
+import { type LinearMapping, native } from '../../src/native.js';
 import { mapsLines, readMemory, type Vma, vmasOf } from './address-space.js';
+import { linearMemory, PAGE, PAGES } from './linear-memory.js';
 
 const EINVAL = 22;
-const PAGE = 4096;
-const PAGES = 2048;
 const MEMORY = 'linear-ram';
 
 describe('addon: linearMapping', () => {
-  let fd: number;
-  let region: Region;
-  let words: Uint32Array;
-  let made: LinearMapping[];
-  let whole: Vma;
-
-  beforeEach(() => {
-    fd = native.memoryFile(MEMORY, PAGES * PAGE);
-    region = new native.Region(fd, 0, PAGES * PAGE);
-    words = new Uint32Array(region.windows[0]!);
-    made = [];
-    [whole] = vmasOf(MEMORY) as [Vma];
-  });
-  afterEach(() => {
-    for (const one of made) one.close();
-    region.close();
-    closeSync(fd);
-  });
-
-  const piece = (offset: number, length: number, of = region): RegionPiece => ({
-    region: of,
-    offset,
-    length,
-  });
-  const page = (index: number, count = 1): RegionPiece => piece(index * PAGE, count * PAGE);
-  function join(...pieces: RegionPiece[]): LinearMapping {
-    const mapping = native.linearMapping(pieces);
-    assert.ok(typeof mapping === 'object', `errno ${mapping}`);
-    made.push(mapping);
-    return mapping;
-  }
-  const refused = (...pieces: unknown[]): unknown => native.linearMapping(pieces as RegionPiece[]);
-  /** What came beside the region's own mapping. */
-  const fresh = (): Vma[] => vmasOf(MEMORY).filter(({ start }) => start < whole.start || start >= whole.end);
+  const { memory, piece, page, join, refused, fresh } = linearMemory(MEMORY);
 
   it('is the same pages in the order of the pieces', () => {
     const order = [7, 3, 1000, 0, 2047];
-    for (const [at, index] of order.entries()) words[(index * PAGE) / 4] = 0xabc0 + at;
+    for (const [at, index] of order.entries()) memory.words[(index * PAGE) / 4] = 0xabc0 + at;
     const mapping = join(...order.map((index) => page(index)));
     assert.equal(mapping.size, 5 * PAGE);
     const vmas = fresh();
@@ -58,7 +24,7 @@ describe('addon: linearMapping', () => {
       assert.equal(start, vmas[0]!.start + at * PAGE);
       assert.equal(end, start + PAGE);
       assert.equal(readMemory(start, 4).readUInt32LE(), 0xabc0 + at);
-      words[(order[at]! * PAGE) / 4] = 0xdef0 + at;
+      memory.words[(order[at]! * PAGE) / 4] = 0xdef0 + at;
       assert.equal(readMemory(start, 4).readUInt32LE(), 0xdef0 + at);
     }
   });
@@ -76,8 +42,8 @@ describe('addon: linearMapping', () => {
   });
 
   it('may start and end anywhere in a page', () => {
-    words[(3 * PAGE + 96) / 4] = 0x1111;
-    words[(9 * PAGE) / 4] = 0x2222;
+    memory.words[(3 * PAGE + 96) / 4] = 0x1111;
+    memory.words[(9 * PAGE) / 4] = 0x2222;
     const mapping = join(piece(3 * PAGE + 96, PAGE - 96), page(9), piece(20 * PAGE, 5));
     assert.equal(mapping.size, PAGE - 96 + PAGE + 5);
     const [first, second] = fresh();
@@ -106,7 +72,7 @@ describe('addon: linearMapping', () => {
   });
 
   it('goes by the address in memory, not by the offset', () => {
-    const odd = new native.Region(fd, 96, 4 * PAGE);
+    const odd = new native.Region(memory.fd, 96, 4 * PAGE);
     assert.equal(refused(piece(0, PAGE, odd), piece(PAGE, PAGE, odd)), EINVAL);
     assert.equal(join(piece(0, PAGE - 96, odd), piece(2 * PAGE - 96, PAGE, odd)).size, 2 * PAGE - 96);
     odd.close();
@@ -152,7 +118,7 @@ describe('addon: linearMapping', () => {
   it('1024 scattered pieces', () => {
     const order = Array.from({ length: 1024 }, (_, i) => (i * 1021 * 2) % PAGES);
     assert.equal(new Set(order).size, 1024);
-    for (const [at, index] of order.entries()) words[(index * PAGE) / 4] = at;
+    for (const [at, index] of order.entries()) memory.words[(index * PAGE) / 4] = at;
     const mapping = join(...order.map((index) => page(index)));
     assert.equal(mapping.size, 1024 * PAGE);
     const [{ start }] = fresh() as [Vma];

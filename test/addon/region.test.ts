@@ -2,16 +2,12 @@ import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { native, type Region } from '../../src/native.js';
+import { collectGarbage } from './garbage.js';
 import { eventually, mappingsOf } from './process.js';
 
 const GIB = 1 << 30;
 const MIB = 1 << 20;
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 
 describe('addon: Region', () => {
   let fd: number;

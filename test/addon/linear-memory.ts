@@ -1,0 +1,51 @@
+/** A region of one memfd for each test of a suite, and joins of its pages: all closed after the test. */
+import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
+import { type LinearMapping, native, type Region, type RegionPiece } from '../../src/native.js';
+import { type Vma, vmasOf } from './address-space.js';
+
+export const PAGE = 4096;
+export const PAGES = 2048;
+
+export interface Memory {
+  fd: number;
+  region: Region;
+  words: Uint32Array;
+}
+
+/** Adds the hooks of a suite. `name`: the memfd's. The memory itself is another one in each test. */
+export function linearMemory(name: string) {
+  const memory = {} as Memory;
+  let made: LinearMapping[];
+  let whole: Vma;
+
+  beforeEach(() => {
+    memory.fd = native.memoryFile(name, PAGES * PAGE);
+    memory.region = new native.Region(memory.fd, 0, PAGES * PAGE);
+    memory.words = new Uint32Array(memory.region.windows[0]!);
+    made = [];
+    [whole] = vmasOf(name) as [Vma];
+  });
+  afterEach(() => {
+    for (const one of made) one.close();
+    memory.region.close();
+    closeSync(memory.fd);
+  });
+
+  const piece = (offset: number, length: number, of = memory.region): RegionPiece => ({
+    region: of,
+    offset,
+    length,
+  });
+  const page = (index: number, count = 1): RegionPiece => piece(index * PAGE, count * PAGE);
+  function join(...pieces: RegionPiece[]): LinearMapping {
+    const mapping = native.linearMapping(pieces);
+    assert.ok(typeof mapping === 'object', `errno ${mapping}`);
+    made.push(mapping);
+    return mapping;
+  }
+  const refused = (...pieces: unknown[]): unknown => native.linearMapping(pieces as RegionPiece[]);
+  /** What came beside the region's own mapping. */
+  const fresh = (): Vma[] => vmasOf(name).filter(({ start }) => start < whole.start || start >= whole.end);
+  return { memory, piece, page, join, refused, fresh };
+}
