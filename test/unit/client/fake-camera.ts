@@ -7,6 +7,7 @@ import { closeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { native } from '../../../src/native.js';
 import type { FakeBackend } from './fake-backend.js';
+import { fakeDevice, ok, status } from './fake-device.js';
 
 const ENOTTY = 25;
 const EINVAL = 22;
@@ -55,25 +56,11 @@ export class FakeCamera {
     this.#file = undefined;
   }
 
-  readonly device = async (readable: Buffer, backend: FakeBackend): Promise<Buffer> => {
-    switch (readable.readUInt32LE(0)) {
-      case 1: {
-        const answer = Buffer.alloc(16);
-        answer.writeUInt32LE(++this.#session, 8);
-        return answer;
-      }
-      case 2:
-        return Buffer.alloc(0);
-      case 3:
-        return this.#ioctl(readable.readUInt32LE(12), readable.subarray(16), backend);
-      case 4:
-        return this.#mmap(readable.readUInt32LE(16), backend);
-      case 5:
-        return Buffer.alloc(8);
-      default:
-        return status(ENOTTY);
-    }
-  };
+  readonly device = fakeDevice({
+    open: () => ++this.#session,
+    ioctl: (nr, payload, backend) => this.#ioctl(nr, payload, backend),
+    mmap: (offset, backend) => this.#mmap(offset, backend),
+  });
 
   async #ioctl(nr: number, payload: Buffer, backend: FakeBackend): Promise<Buffer> {
     this.ioctls.push(nr);
@@ -204,14 +191,4 @@ function paintPacked(frame: Buffer, luma: number): void {
 /** USERPTR: the start of the one piece that the list behind the record names. */
 function userAddress(payload: Buffer): number | undefined {
   return payload.readUInt32LE(60) === 2 ? Number(payload.readBigUInt64LE(88)) : undefined;
-}
-
-function status(errno: number): Buffer {
-  const answer = Buffer.alloc(8);
-  answer.writeUInt32LE(errno, 0);
-  return answer;
-}
-
-function ok(payload: Buffer): Buffer {
-  return Buffer.concat([status(0), payload]);
 }

@@ -7,6 +7,7 @@ import { closeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { native } from '../../../src/native.js';
 import type { FakeBackend } from './fake-backend.js';
+import { fakeDevice, ok, status } from './fake-device.js';
 
 export const CODEC_CAPS = 0x0420_8000;
 const HEIGHT = 2;
@@ -48,23 +49,11 @@ export class FakeCodec {
     closeSync(this.#file);
   }
 
-  readonly device = async (readable: Buffer, backend: FakeBackend): Promise<Buffer> => {
-    switch (readable.readUInt32LE(0)) {
-      case 1: {
-        const answer = Buffer.alloc(16);
-        answer.writeUInt32LE(++this.#session, 8);
-        return answer;
-      }
-      case 2:
-        return Buffer.alloc(0);
-      case 3:
-        return this.#ioctl(readable.readUInt32LE(12), readable.subarray(16), backend);
-      case 4:
-        return this.#mmap(readable.readUInt32LE(16), backend);
-      default:
-        return status(0);
-    }
-  };
+  readonly device = fakeDevice({
+    open: () => ++this.#session,
+    ioctl: (nr, payload, backend) => this.#ioctl(nr, payload, backend),
+    mmap: (offset, backend) => this.#mmap(offset, backend),
+  });
 
   async #ioctl(nr: number, payload: Buffer, backend: FakeBackend): Promise<Buffer> {
     this.ioctls.push(nr);
@@ -223,14 +212,4 @@ const slot = (type: number, index: number) => (type === OUTPUT ? index : index +
 
 function slotOf(record: Buffer): number {
   return slot(record.readUInt32LE(4), record.readUInt32LE(0));
-}
-
-function status(errno: number): Buffer {
-  const answer = Buffer.alloc(8);
-  answer.writeUInt32LE(errno, 0);
-  return answer;
-}
-
-function ok(payload: Buffer): Buffer {
-  return Buffer.concat([status(0), payload]);
 }

@@ -1,28 +1,12 @@
 /** The host's nodes, read from a fake sysfs and a fake /dev in a temporary folder. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { findNode, hostNodes, type Roots } from '../../../src/v4l2/discovery.js';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { findNode, hostNodes } from '../../../src/v4l2/discovery.js';
+import { fakeSysfs } from './fake-sysfs.js';
 
 describe('v4l2/discovery', () => {
-  let root: string;
-  let roots: Roots;
-
-  beforeEach(() => {
-    root = realpathSync(mkdtempSync(join(tmpdir(), 'vmb-sysfs-')));
-    roots = { sysfs: join(root, 'sys'), dev: join(root, 'dev') };
-  });
-  afterEach(() => rmSync(root, { recursive: true }));
-
-  const put = (path: string, text: string): void => {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    writeFileSync(join(root, path), text);
-  };
-  const link = (path: string, target: string): void => {
-    mkdirSync(dirname(join(root, path)), { recursive: true });
-    symlinkSync(target, join(root, path));
-  };
+  const { sysfs, put, link } = fakeSysfs();
 
   /** A node as the kernel shows it: the class folder holds links into /sys/devices. */
   function addNode(name: string, device: string, title: string, index = 0): void {
@@ -36,21 +20,21 @@ describe('v4l2/discovery', () => {
   }
 
   it('finds nothing where no V4L2 driver is loaded', async () => {
-    assert.deepEqual(await hostNodes(roots), []);
+    assert.deepEqual(await hostNodes(sysfs.roots), []);
   });
 
   it('tells name, path, title, driver and physical device of a node', async () => {
     addNode('video3', 'pci0/usb1/1-4/1-4:1.0', 'Integrated Camera', 1);
     link('sys/devices/pci0/usb1/1-4/1-4:1.0/driver', '../../../../bus/usb/drivers/uvcvideo');
-    assert.deepEqual(await hostNodes(roots), [
+    assert.deepEqual(await hostNodes(sysfs.roots), [
       {
         name: 'video3',
-        path: join(root, 'dev/video3'),
+        path: join(sysfs.root, 'dev/video3'),
         class: 'video',
         title: 'Integrated Camera',
         index: 1,
         driver: 'uvcvideo',
-        device: join(root, 'sys/devices/pci0/usb1/1-4/1-4:1.0'),
+        device: join(sysfs.root, 'sys/devices/pci0/usb1/1-4/1-4:1.0'),
         links: [],
       },
     ]);
@@ -59,7 +43,7 @@ describe('v4l2/discovery', () => {
   it('orders by class, then by number and not by letter', async () => {
     for (const name of ['video10', 'radio0', 'v4l-subdev0', 'video2', 'vbi0', 'swradio1', 'v4l-touch0'])
       addNode(name, `platform/${name}`, name);
-    const names = (await hostNodes(roots)).map(({ name }) => name);
+    const names = (await hostNodes(sysfs.roots)).map(({ name }) => name);
     assert.deepEqual(names, ['video2', 'video10', 'vbi0', 'radio0', 'swradio1', 'v4l-touch0', 'v4l-subdev0']);
   });
 
@@ -67,7 +51,7 @@ describe('v4l2/discovery', () => {
     addNode('video0', 'platform/a', 'a');
     addNode('media0', 'platform/b', 'b');
     assert.deepEqual(
-      (await hostNodes(roots)).map(({ name }) => name),
+      (await hostNodes(sysfs.roots)).map(({ name }) => name),
       ['video0'],
     );
   });
@@ -78,10 +62,10 @@ describe('v4l2/discovery', () => {
     link('dev/v4l/by-path/pci-0-video-index0', '../../video0');
     link('dev/v4l/by-id/usb-cam-video-index0', '../../video0');
     link('dev/v4l/by-id/usb-gone', '../../video9');
-    const [first, second] = await hostNodes(roots);
+    const [first, second] = await hostNodes(sysfs.roots);
     assert.deepEqual(first!.links, [
-      join(root, 'dev/v4l/by-id/usb-cam-video-index0'),
-      join(root, 'dev/v4l/by-path/pci-0-video-index0'),
+      join(sysfs.root, 'dev/v4l/by-id/usb-cam-video-index0'),
+      join(sysfs.root, 'dev/v4l/by-path/pci-0-video-index0'),
     ]);
     assert.deepEqual(second!.links, []);
   });
@@ -90,16 +74,16 @@ describe('v4l2/discovery', () => {
     addNode('video0', 'platform/a', 'a');
     link('dev/v4l/by-id/usb-cam', '../../video0');
     put('dev/null', '');
-    assert.equal((await findNode(join(root, 'dev/video0'), roots))?.name, 'video0');
-    assert.equal((await findNode(join(root, 'dev/v4l/by-id/usb-cam'), roots))?.name, 'video0');
-    assert.equal(await findNode(join(root, 'dev/null'), roots), undefined);
-    assert.equal(await findNode(join(root, 'dev/video7'), roots), undefined);
+    assert.equal((await findNode(join(sysfs.root, 'dev/video0'), sysfs.roots))?.name, 'video0');
+    assert.equal((await findNode(join(sysfs.root, 'dev/v4l/by-id/usb-cam'), sysfs.roots))?.name, 'video0');
+    assert.equal(await findNode(join(sysfs.root, 'dev/null'), sysfs.roots), undefined);
+    assert.equal(await findNode(join(sysfs.root, 'dev/video7'), sysfs.roots), undefined);
   });
 
   it('lists a node whose file is missing from /dev and whose attributes cannot be read', async () => {
-    mkdirSync(join(root, 'sys/class/video4linux/video5'), { recursive: true });
-    const [node] = await hostNodes(roots);
-    assert.equal(node!.path, join(root, 'dev/video5'));
+    mkdirSync(join(sysfs.root, 'sys/class/video4linux/video5'), { recursive: true });
+    const [node] = await hostNodes(sysfs.roots);
+    assert.equal(node!.path, join(sysfs.root, 'dev/video5'));
     assert.deepEqual([node!.title, node!.driver, node!.device, node!.index], ['', '', '', 0]);
   });
 });

@@ -1,21 +1,8 @@
 /** Media requests: a fake sysfs and a fake /dev in a temporary folder, and a fake file whose requests are /dev/null. */
 import assert from 'node:assert/strict';
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { closeSync, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import type { NodeCall } from '../../../src/native.js';
-import type { Roots } from '../../../src/v4l2/discovery.js';
 import {
   mediaDevices,
   openMedia,
@@ -23,6 +10,8 @@ import {
   RequestPool,
   requiresRequests,
 } from '../../../src/v4l2/request.js';
+import { openDescriptors } from '../../addon/process.js';
+import { fakeSysfs } from './fake-sysfs.js';
 
 const ENOENT = 2;
 const EBADF = 9;
@@ -31,27 +20,9 @@ const ENODEV = 19;
 const EMFILE = 24;
 const ENOTTY = 25;
 
-const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
-
 describe('v4l2/request', () => {
   describe('the media device of a node', () => {
-    let root: string;
-    let roots: Roots;
-
-    beforeEach(() => {
-      root = realpathSync(mkdtempSync(join(tmpdir(), 'vmb-media-')));
-      roots = { sysfs: join(root, 'sys'), dev: join(root, 'dev') };
-    });
-    afterEach(() => rmSync(root, { recursive: true }));
-
-    const put = (path: string, text: string): void => {
-      mkdirSync(dirname(join(root, path)), { recursive: true });
-      writeFileSync(join(root, path), text);
-    };
-    const link = (path: string, target: string): void => {
-      mkdirSync(dirname(join(root, path)), { recursive: true });
-      symlinkSync(target, join(root, path));
-    };
+    const { sysfs, put, link } = fakeSysfs();
 
     /** /dev/null stands for the node: 1:3. */
     function addNode(...media: string[]): void {
@@ -66,14 +37,14 @@ describe('v4l2/request', () => {
     }
 
     async function opened(): Promise<number> {
-      const media = await openMedia('/dev/null', roots);
+      const media = await openMedia('/dev/null', sysfs.roots);
       assert.ok(typeof media === 'object', `errno ${media}`);
       return media.fd;
     }
 
     it('is found and opened', async () => {
       addNode('media3');
-      assert.deepEqual(await mediaDevices('/dev/null', roots), [join(root, 'dev/media3')]);
+      assert.deepEqual(await mediaDevices('/dev/null', sysfs.roots), [join(sysfs.root, 'dev/media3')]);
       const fd = await opened();
       assert.equal(fstatSync(fd).size, 'media3'.length);
       closeSync(fd);
@@ -82,34 +53,36 @@ describe('v4l2/request', () => {
     it('is found by a link to the node', async () => {
       addNode('media3');
       link('by-id/decoder', '/dev/null');
-      assert.deepEqual(await mediaDevices(join(root, 'by-id/decoder'), roots), [join(root, 'dev/media3')]);
+      assert.deepEqual(await mediaDevices(join(sysfs.root, 'by-id/decoder'), sysfs.roots), [
+        join(sysfs.root, 'dev/media3'),
+      ]);
     });
 
     it('may be missing, or the node unknown', async () => {
-      assert.equal(await openMedia('/dev/null', roots), ENODEV);
+      assert.equal(await openMedia('/dev/null', sysfs.roots), ENODEV);
       addNode();
-      assert.equal(await openMedia('/dev/null', roots), ENODEV);
-      assert.equal(await openMedia(root, roots), ENODEV);
-      assert.equal(await openMedia(join(root, 'dev/video7'), roots), ENOENT);
+      assert.equal(await openMedia('/dev/null', sysfs.roots), ENODEV);
+      assert.equal(await openMedia(sysfs.root, sysfs.roots), ENODEV);
+      assert.equal(await openMedia(join(sysfs.root, 'dev/video7'), sysfs.roots), ENOENT);
     });
 
     it('is the first of several, by number, that can be opened', async () => {
       addNode('media10', 'media9');
-      const paths = [join(root, 'dev/media9'), join(root, 'dev/media10')];
-      assert.deepEqual(await mediaDevices('/dev/null', roots), paths);
+      const paths = [join(sysfs.root, 'dev/media9'), join(sysfs.root, 'dev/media10')];
+      assert.deepEqual(await mediaDevices('/dev/null', sysfs.roots), paths);
       rmSync(paths[0]!);
       const fd = await opened();
       assert.equal(fstatSync(fd).size, 'media10'.length);
       closeSync(fd);
       rmSync(paths[1]!);
-      assert.equal(await openMedia('/dev/null', roots), ENOENT);
+      assert.equal(await openMedia('/dev/null', sysfs.roots), ENOENT);
     });
 
     it('is no other thing beside the node', async () => {
       addNode();
       for (const name of ['media', 'mediaX', 'media0x', 'video4linux'])
-        mkdirSync(join(root, 'sys/devices/platform/decoder', name), { recursive: true });
-      assert.deepEqual(await mediaDevices('/dev/null', roots), []);
+        mkdirSync(join(sysfs.root, 'sys/devices/platform/decoder', name), { recursive: true });
+      assert.deepEqual(await mediaDevices('/dev/null', sysfs.roots), []);
     });
   });
 

@@ -3,7 +3,7 @@
  * It shares no code with src/vhost-user.
  */
 import assert from 'node:assert/strict';
-import { closeSync, readdirSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { log } from '../../../src/log.js';
 import { native } from '../../../src/native.js';
@@ -88,7 +88,7 @@ export const message = (request: number, flags: number, body: Uint8Array): Buffe
   return Buffer.concat([head, body]);
 };
 
-export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
+export { openDescriptors } from '../../addon/process.js';
 
 /** Turns of the event loop until `done`; fails after `limit` ms. */
 export async function until(done: () => boolean, what = 'it', limit = 5000): Promise<void> {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { closeSync, openSync, readdirSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { GuestMemory, GuestMemoryError, MAX_REGIONS } from '../../../src/virtio/guest-memory.js';
+import { openDescriptors } from '../../addon/process.js';
 import { anotherDescriptor, GuestRam } from './driver.js';
 
 const PAGE = 4096;
-const openDescriptors = () => readdirSync('/proc/self/fd').length;
 
 describe('guest memory', () => {
   let memory: GuestMemory;
