@@ -9,7 +9,7 @@ import type { MmapMode } from './media/shared-memory.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
-import { openMedia, requestNeed } from './v4l2/request.js';
+import { openMedia, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener } from './vhost-user/listener.js';
@@ -184,7 +184,8 @@ async function requestsOf(
   { card, deviceCaps }: NodeDescription,
   mode: RequestMode,
 ): Promise<RequestSupport | undefined> {
-  if (mode === 'off') return undefined;
+  // A camera is not opened, and woken up, for this.
+  if (mode === 'off' || requestQueues(deviceCaps).length === 0) return undefined;
   const file = questioned(path);
   try {
     const need = (await file.open()) === 0 ? await requestNeed(file.ioctl, deviceCaps) : 'none';

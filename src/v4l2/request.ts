@@ -34,9 +34,14 @@ export function requiresRequests(formats: readonly string[], capabilities: numbe
 /** Whether an OUTPUT queue takes buffers in requests: not, where the guest likes, or in no other way. */
 export type RequestNeed = 'none' | 'optional' | 'required';
 
+/** The queues of a node that might take requests; none: there is nothing to ask. */
+export function requestQueues(deviceCaps: number): number[] {
+  return bufferTypesOf(deviceCaps).filter((type) => outputTypes.has(type));
+}
+
 /** Asks a node. */
 export async function requestNeed(ask: Ask, deviceCaps: number): Promise<RequestNeed> {
-  for (const type of bufferTypesOf(deviceCaps).filter((each) => outputTypes.has(each))) {
+  for (const type of requestQueues(deviceCaps)) {
     const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
     if ((await ask(Ioctl.REQBUFS, none)) !== 0) continue;
     const { capabilities } = requestBuffers.read(none);
