@@ -7,6 +7,7 @@ import {
   pixFormat,
   pixFormatMplane,
   planePixFormat,
+  streamType,
   VIDEO_MAX_PLANES,
 } from '../v4l2/layout.js';
 import { fourcc, fourccCode } from '../v4l2/names.js';
@@ -189,8 +190,6 @@ export class VideoQueue {
   }
 
   async #stream(nr: number): Promise<void> {
-    const type = Buffer.alloc(4);
-    type.writeUInt32LE(this.type);
-    await this.driver.ioctl(this.sessionId, nr, type);
+    await this.driver.call(this.sessionId, nr, streamType, { type: this.type });
   }
 }

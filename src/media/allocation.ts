@@ -2,12 +2,12 @@
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { createBuffers as createRecord, format, requestBuffers as requestRecord } from '../v4l2/layout.js';
-import { hold, isSound, ruleOut, usableBackings } from './backing.js';
+import { hold, isOffered, isSound, ruleOut, usableBackings } from './backing.js';
 import { bufferBytes } from './buffer-size.js';
 import { type Backing, BufferQueue, backings, isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
 import type { IoctlRequest } from './ioctl.js';
-import { conceal, isOffered } from './offer.js';
+import { conceal } from './offer.js';
 import { MAX_BUFFERS, MAX_SESSION_BYTES } from './policy.js';
 import type { Session } from './session.js';
 

@@ -18,6 +18,11 @@ export function usableBackings(session: Session, type: number, memory: number): 
   return wanted.filter((backing) => session.context.node.traits.get(trait(backing, type)) !== false);
 }
 
+/** Whether the guest is offered this memory type at all, whatever the driver can do. */
+export function isOffered(session: Session, memory: number): boolean {
+  return (wishes[memory]?.(session) ?? []).length > 0;
+}
+
 /** By the guest's V4L2_MEMORY_*. What is exported as an object must be a buffer of the host's driver. */
 const wishes: Readonly<Record<number, (session: Session) => Backing[]>> = {
   [Memory.MMAP]: ({ context: { shared, objects } }) => {

@@ -2,7 +2,7 @@
 import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
 import { Ioctl, type Speed } from '../v4l2/ioctls.js';
-import { BufferFlag, buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
+import { BufferFlag, buffer, Memory, plane, streamType, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
 import { type BufferQueue, isMultiplanar } from './buffers.js';
 import type { Answer } from './command.js';
 import { type IoctlRequest, refuse } from './ioctl.js';
@@ -62,9 +62,7 @@ async function queued({ session, queue, held, request }: BufferCall, late: boole
 /** Takes back pages that the guest believes to be its own: the hardware must not write there. What else was queued comes back damaged. */
 async function giveUp(session: Session, queue: BufferQueue): Promise<void> {
   await session.arm(queue);
-  const type = Buffer.alloc(4);
-  type.writeUInt32LE(queue.type);
-  await session.ioctl(Ioctl.STREAMOFF, type);
+  await session.ioctl(Ioctl.STREAMOFF, streamType.encode({ type: queue.type }));
   queue.failed = true;
   session.wantDrain();
 }

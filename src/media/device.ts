@@ -71,7 +71,7 @@ export class MediaDevice {
   #context: SessionContext | null = null;
   #commandq: Queue | null = null;
   #timer: NodeJS.Timeout | null = null;
-  #nextSession = 1;
+  #lastSession = 0;
 
   constructor(
     private readonly node: HostNode,
@@ -205,10 +205,9 @@ export class MediaDevice {
 
   /** Not one that is open, however many there ever were. */
   #sessionId(): number {
-    while (this.#sessions.has(this.#nextSession)) this.#nextSession = (this.#nextSession % 0xffff_ffff) + 1;
-    const id = this.#nextSession;
-    this.#nextSession = (id % 0xffff_ffff) + 1;
-    return id;
+    do this.#lastSession = (this.#lastSession % 0xffff_ffff) + 1;
+    while (this.#sessions.has(this.#lastSession));
+    return this.#lastSession;
   }
 
   /** Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before. */

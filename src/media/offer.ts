@@ -1,25 +1,13 @@
-/** Which memory types a guest is offered, and what REQBUFS and CREATE_BUFS tell it about them. */
+/** What REQBUFS and CREATE_BUFS tell a guest about its memory types. */
 import { Ioctl } from '../v4l2/ioctls.js';
 import {
   BufferCapability,
   createBuffers as createRecord,
-  Memory,
   requestBuffers as requestRecord,
 } from '../v4l2/layout.js';
 import type { IoctlRequest } from './ioctl.js';
 import { MAX_BUFFERS } from './policy.js';
 import type { Session, SessionContext } from './session.js';
-
-/** By V4L2_MEMORY_*. */
-const offers: Readonly<Record<number, (context: SessionContext) => boolean>> = {
-  [Memory.MMAP]: () => true,
-  [Memory.USERPTR]: ({ sharedPages }) => sharedPages,
-  [Memory.DMABUF]: ({ objects }) => objects !== null,
-};
-
-export function isOffered({ context }: Session, memory: number): boolean {
-  return offers[memory]?.(context) ?? false;
-}
 
 /** The Linux driver would show the bit and has no call. */
 const HIDDEN = BufferCapability.REMOVE_BUFS;

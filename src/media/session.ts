@@ -8,7 +8,7 @@ import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
 import { Ioctl, type Speed } from '../v4l2/ioctls.js';
-import { Memory, requestBuffers } from '../v4l2/layout.js';
+import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { type BufferQueue, backings, Cookies } from './buffers.js';
@@ -167,8 +167,6 @@ export class Session {
 
   /** A mapping of the node pins its open file: the queue is given up first, so that closing frees the node. */
   async #giveUp({ type, buffers }: BufferQueue): Promise<void> {
-    const off = Buffer.alloc(4);
-    off.writeUInt32LE(type);
     const none = requestBuffers.encode({
       ...requestBuffers.read(Buffer.alloc(20)),
       type,
@@ -177,7 +175,7 @@ export class Session {
     const done = [
       // An armed queue without buffers starts read() emulation: the node would stay busy with the mapping.
       this.#file.call({ kind: 'watch', events: NodeEvents.PRI }, 'slow'),
-      this.#file.ioctl(Ioctl.STREAMOFF, off),
+      this.#file.ioctl(Ioctl.STREAMOFF, streamType.encode({ type })),
       this.#file.ioctl(Ioctl.REQBUFS, none),
     ];
     for (const { host } of [...buffers.values()].flatMap(({ planes }) => planes)) host?.close();

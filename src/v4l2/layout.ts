@@ -190,6 +190,9 @@ export const exportBuffer = struct({
   reserved: bytes(44),
 });
 
+/** STREAMON and STREAMOFF. */
+export const streamType = struct({ type: u32 });
+
 export const removeBuffers = struct({ index: u32, count: u32, type: u32, reserved: bytes(52) });
 
 export const format = struct({ type: u32, pad4: u32, fmt: bytes(200) });

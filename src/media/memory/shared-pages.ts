@@ -26,7 +26,7 @@ import type { Attached, BufferCall, MemoryType } from '../memory-type.js';
 import { MAX_SESSION_BYTES } from '../policy.js';
 import type { Session, SessionContext } from '../session.js';
 import { locate, type Piece, SgLists } from '../sg-list.js';
-import { isSame, type Stitched } from '../stitches.js';
+import { isSame } from '../stitches.js';
 
 export const sharedPages: MemoryType = {
   attach(call) {
@@ -68,7 +68,7 @@ function readPages({ session, queue, held, guest }: BufferCall): HeldPages[] | n
     const pages = pagesOf(session.context, queue, held.planes[number]!, given, pieces);
     if (typeof pages !== 'number') found.push(pages);
     else {
-      for (const [made, { stitched }] of found.entries()) discard(held.planes[made]!, stitched);
+      for (const [made, each] of found.entries()) discard(held.planes[made]!, each);
       return pages;
     }
   }
@@ -102,8 +102,7 @@ function attachPages(call: BufferCall, pages: readonly HeldPages[]): Attached | 
     for (const [number, plane] of held.planes.entries()) {
       const [before, now] = [plane.pages, pages[number]!];
       if (errno === 0) plane.pages = now;
-      const unused = errno === 0 ? before?.stitched : now.stitched;
-      if (unused !== plane.pages?.stitched) unused?.close();
+      discard(plane, errno === 0 ? before : now);
     }
     if (errno === 0) held.prepared = nr === Ioctl.PREPARE_BUF;
   };
@@ -113,9 +112,9 @@ function attachPages(call: BufferCall, pages: readonly HeldPages[]): Attached | 
 const withPages = ({ planes }: HeldBuffer, pages: readonly HeldPages[]): HeldPlane[] =>
   planes.map((plane, number) => ({ ...plane, pages: pages[number]! }));
 
-/** Closes a mapping that the plane does not keep. */
-function discard(plane: HeldPlane, stitched: Stitched | null): void {
-  if (stitched !== plane.pages?.stitched) stitched?.close();
+/** Closes the mapping of pages that the plane does not keep. */
+function discard(plane: HeldPlane, pages: HeldPages | null): void {
+  if (pages?.stitched !== plane.pages?.stitched) pages?.stitched?.close();
 }
 
 /** What the driver writes to: the guest's pages, or memory of ours of the same size that is copied. */
