@@ -10,45 +10,54 @@ import { memoryTypes } from './buffer-ioctls.js';
 import { type HostBuffer, received } from './buffer-record.js';
 import { type BufferQueue, backings } from './buffers.js';
 import type { Session } from './session.js';
+import { Slot } from './slot.js';
 
 /** `starved`: there may be more, but the guest has no descriptor for it. */
 type Outcome = 'empty' | 'starved';
 
 export async function drain(session: Session): Promise<void> {
-  if ((await drainEvents(session)) === 'starved') return;
+  const slot = new Slot(session.context.events, session.resume);
+  await drainAll(session, slot).finally(() => slot.giveBack());
+}
+
+async function drainAll(session: Session, slot: Slot): Promise<void> {
+  if ((await readEvents(session, slot)) === 'starved') return;
   const queues = [...session.queues.values()];
   for (const queue of [...queues.filter((q) => q.isCapture), ...queues.filter((q) => !q.isCapture)]) {
-    if ((await drainQueue(session, queue)) === 'starved') return;
+    if ((await drainQueue(session, queue, slot)) === 'starved') return;
   }
-  if (session.gone && session.context.errorEvents) mourn(session);
+  if (session.gone && session.context.errorEvents) mourn(session, slot);
 }
 
 /** VIRTIO 1.4, Media Device, "Device-side error": after the last buffer, once; the session stays until CLOSE. */
-function mourn(session: Session): void {
-  const { events } = session.context;
-  if (session.mourned || session.closing || !events.reserve(session.resume)) return;
+function mourn(session: Session, slot: Slot): void {
+  if (session.mourned || session.closing || !slot.take()) return;
   session.mourned = true;
-  events.sendError(session.id, Errno.ENODEV);
+  slot.spend().sendError(session.id, Errno.ENODEV);
 }
 
-/** Everything that DQEVENT has, to the guest. Also before the answer of SUBSCRIBE_EVENT with SEND_INITIAL. */
-export async function drainEvents(session: Session): Promise<Outcome> {
-  const { events } = session.context;
-  while (!session.gone && !session.closing && session.subscriptions.size > 0) {
-    if (!events.reserve(session.resume)) return 'starved';
+/** Everything that DQEVENT has, to the guest: before the answer of SUBSCRIBE_EVENT with SEND_INITIAL. */
+export async function drainEvents(session: Session): Promise<void> {
+  const slot = new Slot(session.context.events, session.resume);
+  await readEvents(session, slot).finally(() => slot.giveBack());
+}
+
+/** `present`: those that are there now and no more, however fast new ones come. */
+async function readEvents(session: Session, slot: Slot, present = false): Promise<Outcome> {
+  let left = Infinity;
+  while (left > 0 && !session.gone && !session.closing && session.subscriptions.size > 0) {
+    if (!slot.take()) return 'starved';
     const record = Buffer.alloc(event.size);
     const errno = await session.call({ kind: 'dequeueEvent', event: record }, 'fast');
-    if (errno !== 0 || session.closing) {
-      events.release();
-      break;
-    }
-    events.sendEvent(session.id, event.encode({ ...event.read(record), pad4: 0, pad132: 0 }));
+    if (errno !== 0 || session.closing) break;
+    const read = event.read(record);
+    if (present) left = Math.min(left - 1, read.pending);
+    slot.spend().sendEvent(session.id, event.encode({ ...read, pad4: 0, pad132: 0 }));
   }
   return 'empty';
 }
 
-async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome> {
-  const { events } = session.context;
+async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Promise<Outcome> {
   let strangers = 0;
   while (
     isExpecting(queue) &&
@@ -56,30 +65,39 @@ async function drainQueue(session: Session, queue: BufferQueue): Promise<Outcome
     !session.closing &&
     (queue.streaming || session.gone)
   ) {
-    if (!events.reserve(session.resume)) return 'starved';
+    if (!slot.take()) return 'starved';
     const host = await dequeue(session, queue);
-    if (!host || session.closing) {
-      events.release();
-      break;
-    }
+    if (!host || session.closing) break;
     const { index, flags } = buffer.read(host.buffer);
     if (!queue.isCapture) session.requests?.returned(index);
     // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
     if (queue.unwanted.delete(index) || !queue.queued.has(index)) {
       strangers++;
-      events.release();
       continue;
     }
-    // SOURCE_CHANGE and EOS reach the guest before the buffer that says LAST.
-    if (flags & BufferFlag.LAST) await drainEvents(session);
+    await sendAhead(session, queue, flags);
+    if (session.closing) break;
     const held = queue.buffers.get(index);
     if (held) memoryTypes[queue.memory]!.release(session, queue, held, host);
     queue.queued.delete(index);
     queue.lastFrame = host.buffer;
     const { buffer: record, planes } = received(queue, held, host);
-    events.sendBuffer(session.id, record, planes);
+    slot.spend().sendBuffer(session.id, record, planes);
   }
   return 'empty';
+}
+
+/** What the guest has to hear before a buffer that is out of the kernel already. */
+async function sendAhead(session: Session, queue: BufferQueue, flags: number): Promise<void> {
+  const slot = new Slot(session.context.events, null);
+  // SOURCE_CHANGE and EOS come before the buffer that says LAST.
+  if (flags & BufferFlag.LAST) await readEvents(session, slot, true);
+  // An OUTPUT buffer tells the guest that its request is complete: the picture is there, as it is for a native program.
+  if (session.handles && !queue.isCapture) {
+    const captures = [...session.queues.values()].filter(({ isCapture }) => isCapture);
+    for (const capture of captures) await drainQueue(session, capture, slot);
+  }
+  slot.giveBack();
 }
 
 function isExpecting({ queued, unwanted }: BufferQueue): boolean {

@@ -7,7 +7,7 @@ import { EVENT_BARRIER_MS } from './policy.js';
 import { dqbufEvent, Event, errorEvent, sessionEvent } from './protocol.js';
 
 interface Barrier {
-  /** Events that were pushed before the barrier; passed when the driver has given as many back. */
+  /** Events that were sent before the barrier, those that wait for a descriptor included; passed when the driver has given as many back. */
   readonly pushed: number;
   readonly pass: () => void;
 }
@@ -16,7 +16,7 @@ export class EventQueue {
   #queue: Queue | null = null;
   /** Descriptors promised to dequeues that are under way. */
   #reserved = 0;
-  /** Events whose promised descriptor was broken or is gone (device paused): each had a reservation. */
+  /** Events whose promised descriptor was overdrawn, broken, or is gone (device paused): each had a reservation. */
   #unsent: Buffer[] = [];
   /** How many descriptors circulate: the most that were ever out of our hands' reach at once. */
   #pool = 0;
@@ -67,6 +67,12 @@ export class EventQueue {
     return false;
   }
 
+  /** A promise whether a descriptor is free or not: its event waits here for one, and goes before all later ones. */
+  overdraw(): true {
+    this.#reserved++;
+    return true;
+  }
+
   /** Gives back a promise that was not used. */
   release(): void {
     this.#reserved--;
@@ -99,14 +105,15 @@ export class EventQueue {
    */
   barrier(limit: number): Promise<void> {
     const queue = this.#queue;
-    if (!queue || this.#returned(queue) >= queue.pushed) return Promise.resolve();
+    const pushed = (queue?.pushed ?? 0) + this.#unsent.length;
+    if (!queue || this.#returned(queue) >= pushed) return Promise.resolve();
     return new Promise((resolve) => {
       const pass = (): void => {
         clearTimeout(timer);
         this.#barriers = this.#barriers.filter((other) => other !== barrier);
         resolve();
       };
-      const barrier: Barrier = { pushed: queue.pushed, pass };
+      const barrier: Barrier = { pushed, pass };
       const timer = setTimeout(pass, Math.min(EVENT_BARRIER_MS, limit));
       this.#barriers.push(barrier);
     });

@@ -34,6 +34,14 @@ describe('streaming', () => {
     assert.equal((await bench.tell(session, 18, u32(1))).status, 0);
   };
 
+  /** struct v4l2_event of SOURCE_CHANGE, with so many behind it. */
+  const pending = (count: number): Buffer => {
+    const event = Buffer.alloc(136);
+    event.writeUInt32LE(5, 0);
+    event.writeUInt32LE(count, 72);
+    return event;
+  };
+
   /** What `look` sees at the moment at which each event is put into the ring. */
   const answersAtEvents = <T>(look: () => T): T[] => {
     const seen: T[] = [];
@@ -251,6 +259,60 @@ describe('streaming', () => {
       bench.takeEvents().map((event) => event.length),
       [144, 608],
     );
+  });
+
+  it('events come before the buffer that says LAST, where the guest has one descriptor for both too', async () => {
+    bench.start(1);
+    const session = await bench.open();
+    await bench.tell(session, 90, Buffer.concat([u32(5, 0, 0), Buffer.alloc(20)]));
+    await stream(session, 2);
+    const { file } = bench.node;
+    const run = file.call.bind(file);
+    let asked = 0;
+    // A new event whenever one is read: two, and those that came later, are not in the way of the buffer for ever.
+    file.call = async (call) => {
+      if (call.kind === 'dequeueBuffer' && file.done.length > 0) file.events.push(pending(1), pending(0));
+      if (call.kind === 'dequeueEvent' && file.events.length > 0 && asked++ < 1000)
+        file.events.push(pending(9));
+      return run(call);
+    };
+    file.frame(LAST);
+    await turns();
+    const came = [];
+    for (let n = 0; n < 4; n++) {
+      came.push(...bench.takeEvents().map((event) => event.length));
+      await turns();
+    }
+    assert.deepEqual(came.slice(0, 3), [144, 144, 608]);
+  });
+
+  it('frames reach the guest of 17, 24 and 40 sessions that share sixteen descriptors, each as often', async () => {
+    for (const sessions of [17, 24, 40]) {
+      bench.close();
+      bench = new DeviceBench();
+      bench.start(16);
+      const ids: number[] = [];
+      for (let n = 0; n < sessions; n++) {
+        const session = await bench.open();
+        ids.push(session);
+        await bench.tell(session, 90, Buffer.concat([u32(5, 0, 0), Buffer.alloc(20)]));
+        await stream(session, 4);
+      }
+      for (const file of bench.node.files) {
+        const run = file.call.bind(file);
+        // As a thread would: the loop turns meanwhile.
+        file.call = async (call) => new Promise(setImmediate).then(() => run(call));
+        for (let n = 0; n < 4; n++) file.frame();
+      }
+      const came: number[] = [];
+      for (let turn = 0; turn < 40 * sessions && came.length < 4 * sessions; turn++) {
+        await turns(1);
+        came.push(...bench.takeEvents().map((event) => event.readUInt32LE(4)));
+      }
+      assert.equal(came.length, 4 * sessions);
+      const first = came.slice(0, sessions);
+      assert.deepEqual(new Set(first), new Set(ids), 'nobody has a second frame before everybody has one');
+    }
   });
 
   it('after EPIPE the queue is left alone until it is streamed anew', async () => {
