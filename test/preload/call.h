@@ -44,7 +44,6 @@ int query_capabilities(Call&);
 int get_priority(Call&);
 int set_priority(Call&);
 int format(Call&);
-int parameters(Call&);
 int get_number(Call&);
 // allocation_ioctl.cc
 int request_buffers(Call&);

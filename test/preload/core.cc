@@ -148,8 +148,6 @@ bool has_type(const Device& device, uint32_t type) {
 
 int format(Call& call) { return has_type(call.session.device(), call.as<uint32_t>()) ? forward(call) : -EINVAL; }
 
-int parameters(Call& call) { return has_type(call.session.device(), call.as<uint32_t>()) ? forward(call) : -EINVAL; }
-
 // G_INPUT and G_OUTPUT: the Linux driver sends a payload with them, though they are _IOR.
 int get_number(Call& call) {
   const Part number[] = {{call.payload, call.row.size(), Part::kBoth}};
