@@ -1,5 +1,6 @@
 /** A node that the bridge serves in this process, and the environment in which a program finds it in the node's place. */
 import { readdirSync, statSync } from 'node:fs';
+import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from '../../src/cli/size.js';
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
 
 /** Built by build.sh on the host, before the machine is started. */
@@ -26,7 +27,7 @@ export class Bridge {
     const socket = `/tmp/vmb-preload-${process.pid}-${sockets++}.sock`;
     const daemon = new Daemon({
       pairs: [{ device, socket: { path: socket } }],
-      sharedMemorySize: 256 << 20,
+      sharedMemorySize: sharedMemorySize(DEFAULT_SHARED_MEMORY),
       mmap: 'auto',
       frontend: 'auto',
       memSlots: false,

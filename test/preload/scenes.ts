@@ -95,4 +95,10 @@ export const scenes: readonly SceneRow[] = [
   }),
   usbCamera,
   loopback,
+  nodesOf('vim2m', { transformer: 'vim2m' }),
+  nodesOf('vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
+  nodesOf('vicodec multiplanar=1', {
+    'multi-planar encoder': 'stateful-encoder',
+    'multi-planar decoder': 'stateful-decoder',
+  }),
 ];
