@@ -17,18 +17,38 @@ export type Options = Partial<ServeOptions>;
 
 export interface SceneRow {
   readonly title: string;
+  /** Scenes of one lane share a driver or a machine's patience: one after the other. Lanes run beside each other. */
+  readonly lane: 'vivid' | 'others';
   readonly kinds: readonly string[];
   readonly serve?: Options;
-  /** Skips the suite of `context` where the machine has no such nodes. */
-  readonly open: (context: Mocha.Context) => Promise<Scene>;
+  /** Rejects with what `skipped` knows where the machine has no such nodes. */
+  readonly open: () => Promise<Scene>;
+}
+
+class Missing extends Error {}
+
+/** Scenes are opened outside of any test. */
+const context = {
+  skip: () => {
+    throw new Missing('this machine has no such nodes');
+  },
+} as unknown as Mocha.Context;
+
+/** Skips the test of `context` where its scene is missing. */
+export function skipped(test: Mocha.Context): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof Missing) test.skip();
+    throw error;
+  };
 }
 
 /** Nodes of a driver, by their names in sysfs. */
 function nodesOf(modules: string, names: Readonly<Record<string, string>>): SceneRow {
   return {
     title: modules,
+    lane: modules.startsWith('vivid') ? 'vivid' : 'others',
     kinds: Object.keys(names),
-    open: async (context) => {
+    open: async () => {
       provide(context, modules);
       const nodes = Object.entries(names).map(([kind, name]) => [kind, nodeNamed(name)] as const);
       return { nodes: new Map(nodes), end: () => unload(modules) };
@@ -42,8 +62,9 @@ const vivid = (parameters: string, names: Readonly<Record<string, string>>): Sce
 
 const usbCamera: SceneRow = {
   title: 'uvcvideo',
+  lane: 'others',
   kinds: ['uvc camera'],
-  open: async (context) => {
+  open: async () => {
     const camera = await UsbCamera.plugIn(context);
     return { nodes: new Map([['uvc camera', camera.node]]), end: () => camera.end() };
   },
@@ -53,10 +74,11 @@ const LABEL = 'a-loopback';
 /** With a program of the host that feeds it. */
 const loopback: SceneRow = {
   title: 'v4l2loopback',
+  lane: 'others',
   kinds: ['loopback'],
   // The driver has no USERPTR: natively the tool is told so.
   serve: { sharedPages: false },
-  open: async (context) => {
+  open: async () => {
     const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
     provide(context, modules);
     const node = nodeNamed(LABEL);
@@ -76,7 +98,10 @@ const loopback: SceneRow = {
   },
 };
 
-export const scenes: readonly SceneRow[] = [
+/** A part of the titles of the scenes to be played; '': all. */
+export const wanted = process.env.VMB_COMPLIANCE_SCENE ?? '';
+
+const all: readonly SceneRow[] = [
   vivid('n_devs=1', {
     capture: 'vivid-000-vid-cap',
     output: 'vivid-000-vid-out',
@@ -102,3 +127,5 @@ export const scenes: readonly SceneRow[] = [
     'multi-planar decoder': 'stateful-decoder',
   }),
 ];
+
+export const scenes = all.filter(({ title }) => title.includes(wanted));
