@@ -17,8 +17,8 @@ export type Options = Partial<ServeOptions>;
 
 export interface SceneRow {
   readonly title: string;
-  /** Scenes of one lane share a driver or a machine's patience: one after the other. Lanes run beside each other. */
-  readonly lane: 'vivid' | 'others';
+  /** Lanes run beside each other, the scenes of one after the other: they share a driver, or their programs count on time. */
+  readonly lane: 'cameras' | 'codecs';
   readonly kinds: readonly string[];
   readonly serve?: Options;
   /** Rejects with what `skipped` knows where the machine has no such nodes. */
@@ -43,10 +43,10 @@ export function skipped(test: Mocha.Context): (error: unknown) => never {
 }
 
 /** Nodes of a driver, by their names in sysfs. */
-function nodesOf(modules: string, names: Readonly<Record<string, string>>): SceneRow {
+function nodesOf(lane: SceneRow['lane'], modules: string, names: Readonly<Record<string, string>>): SceneRow {
   return {
     title: modules,
-    lane: modules.startsWith('vivid') ? 'vivid' : 'others',
+    lane,
     kinds: Object.keys(names),
     open: async () => {
       provide(context, modules);
@@ -58,11 +58,11 @@ function nodesOf(modules: string, names: Readonly<Record<string, string>>): Scen
 
 /** v4l2-compliance presses every button that it finds: there are none that inject faults. */
 const vivid = (parameters: string, names: Readonly<Record<string, string>>): SceneRow =>
-  nodesOf(`vivid ${parameters} no_error_inj=1`, names);
+  nodesOf('cameras', `vivid ${parameters} no_error_inj=1`, names);
 
 const usbCamera: SceneRow = {
   title: 'uvcvideo',
-  lane: 'others',
+  lane: 'cameras',
   kinds: ['uvc camera'],
   open: async () => {
     const camera = await UsbCamera.plugIn(context);
@@ -74,7 +74,7 @@ const LABEL = 'a-loopback';
 /** With a program of the host that feeds it. */
 const loopback: SceneRow = {
   title: 'v4l2loopback',
-  lane: 'others',
+  lane: 'cameras',
   kinds: ['loopback'],
   // The driver has no USERPTR: natively the tool is told so.
   serve: { sharedPages: false },
@@ -120,9 +120,9 @@ const all: readonly SceneRow[] = [
   }),
   usbCamera,
   loopback,
-  nodesOf('vim2m', { transformer: 'vim2m' }),
-  nodesOf('vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
-  nodesOf('vicodec multiplanar=1', {
+  nodesOf('codecs', 'vim2m', { transformer: 'vim2m' }),
+  nodesOf('codecs', 'vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
+  nodesOf('codecs', 'vicodec multiplanar=1', {
     'multi-planar encoder': 'stateful-encoder',
     'multi-planar decoder': 'stateful-decoder',
   }),
