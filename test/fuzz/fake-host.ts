@@ -1,0 +1,106 @@
+/** A FAKE host: the unit tests' node with formats, mappings, exports and media requests, and moods that a seed decides. */
+import { native, type NodeCall } from '../../src/native.js';
+import type { HostNode } from '../../src/v4l2/node.js';
+import { privateRegion } from '../../src/virtio/memory-file.js';
+import { FakeFile, FakeNode } from '../unit/media/fake-node.js';
+import type { Random } from './random.js';
+
+/** Bytes of each plane. */
+const PLANES = [0x3000, 0x1000];
+const Flag = { ERROR: 0x40, LAST: 0x10_0000 } as const;
+const errnos = [1, 5, 11, 12, 13, 14, 16, 22, 25, 28, 32, 34, 110];
+
+class MoodyFile extends FakeFile {
+  override async call(call: NodeCall): Promise<number> {
+    // Only what comes later is on record elsewhere: a run is long.
+    this.calls.length = 0;
+    this.watched.length = 0;
+    if (call.kind === 'map') {
+      call.region = privateRegion('fake-buffer', call.length);
+      return 0;
+    }
+    if (call.kind === 'allocateRequest') call.request = native.eventFd();
+    if (call.kind.endsWith('Request')) return 0;
+    return super.call(call);
+  }
+}
+
+export class FakeHost {
+  readonly #node: FakeNode;
+  readonly #releases: (() => void)[] = [];
+
+  constructor(private readonly random: Random) {
+    const node = new FakeNode();
+    this.#node = node;
+    node.open = (onReady) => {
+      const file = new MoodyFile(node, onReady);
+      node.files.push(file);
+      return file;
+    };
+    node.memories = random.pick([[1], [1, 2], [1, 2, 4], [1, 4]]);
+    node.planeLengths = PLANES.slice(0, random.between(1, 2));
+    for (const nr of [4, 5, 64]) node.ioctls.set(nr, (payload) => this.#format(payload));
+    node.ioctls.set(16, (payload) => this.#export(payload));
+    node.ioctls.set(103, (payload) => this.#describeControl(payload));
+    node.controls = ({ payloads }) => {
+      for (const payload of payloads) payload?.fill(0x5c);
+      return this.#errno(0.1);
+    };
+  }
+
+  get host(): HostNode {
+    return this.#node.host;
+  }
+
+  /** What a driver does by itself, and how it feels about the next calls. */
+  live(): void {
+    const { random } = this;
+    const { files } = this.#node;
+    files.splice(0, files.length, ...files.filter(({ closed }) => !closed));
+    this.#node.fallback = this.#errno(0.2);
+    if (random.chance(0.1)) this.#releases.push(this.#node.hold());
+    else if (this.#releases.length > 0 && random.chance(0.5)) this.#releases.shift()!();
+    for (const file of files) {
+      if (file.streaming && file.queued.length > 0 && random.chance(0.5))
+        file.frame(random.weighted([[20, 0], [2, Flag.ERROR], [1, Flag.LAST]]));
+      if (random.chance(0.02)) file.events.push(random.bytes(136));
+      if (random.chance(0.05)) file.ready(random.weighted([[40, 2], [20, 1], [20, 8], [1, 0x10]]));
+    }
+  }
+
+  /** Holds nothing back any more. */
+  relax(): void {
+    for (const release of this.#releases.splice(0)) release();
+    this.#node.held.length = 0;
+  }
+
+  #errno(probability: number): number {
+    return this.random.chance(probability) ? this.random.pick(errnos) : 0;
+  }
+
+  #format(payload: Buffer): number {
+    const type = payload.readUInt32LE(0);
+    payload.writeUInt32LE(640, 8);
+    payload.writeUInt32LE(360, 12);
+    const { planeLengths } = this.#node;
+    const isMultiplanar = type === 9 || type === 10;
+    if (isMultiplanar) {
+      for (const [plane, length] of planeLengths.entries()) payload.writeUInt32LE(length, 28 + 20 * plane);
+      payload[188] = planeLengths.length;
+    } else payload.writeUInt32LE(planeLengths[0]!, 28);
+    return 0;
+  }
+
+  #export(payload: Buffer): number {
+    payload.writeInt32LE(native.memoryFile('fake-export', PLANES[0]!), 16);
+    return 0;
+  }
+
+  /** Every other control has a payload. */
+  #describeControl(payload: Buffer): number {
+    const id = payload.readUInt32LE(0);
+    payload.writeUInt32LE(id & 1 ? 0x100 : 0, 4 + 4 + 32 + 8 * 4);
+    payload.writeUInt32LE(16, 4 + 4 + 32 + 8 * 4 + 4);
+    return this.#errno(0.1);
+  }
+}
