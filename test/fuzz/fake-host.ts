@@ -8,34 +8,90 @@ import type { Random } from './random.js';
 /** Bytes of each plane. */
 const PLANES = [0x3000, 0x1000];
 const Flag = { ERROR: 0x40, LAST: 0x10_0000 } as const;
+/** Flags of a frame, and what the watcher says: PRI, IN, ERR, seldom HUP. */
+const frames = [
+  [20, 0],
+  [2, Flag.ERROR],
+  [1, Flag.LAST],
+] as const;
+const wakes = [
+  [40, 2],
+  [20, 1],
+  [20, 8],
+  [1, 0x10],
+] as const;
 const errnos = [1, 5, 11, 12, 13, 14, 16, 22, 25, 28, 32, 34, 110];
 
-class MoodyFile extends FakeFile {
-  override async call(call: NodeCall): Promise<number> {
-    // Only what comes later is on record elsewhere: a run is long.
-    this.calls.length = 0;
-    this.watched.length = 0;
+/** One queue a buffer type: the unit tests' file has but one. */
+class MoodyFile {
+  readonly #queues = new Map<number, FakeFile>();
+  closed = false;
+
+  constructor(
+    private readonly node: FakeNode,
+    private readonly onReady: (events: number) => void,
+  ) {}
+
+  open(): Promise<number> {
+    return Promise.resolve(this.node.openErrno);
+  }
+
+  close(): Promise<void> {
+    this.closed = true;
+    return this.node.closing;
+  }
+
+  async call(call: NodeCall): Promise<number> {
     if (call.kind === 'map') {
       call.region = privateRegion('fake-buffer', call.length);
       return 0;
     }
     if (call.kind === 'allocateRequest') call.request = native.eventFd();
     if (call.kind.endsWith('Request')) return 0;
-    return super.call(call);
+    const queue = this.queue(typeOf(call));
+    // Only what comes later is on record elsewhere: a run is long.
+    queue.calls.length = 0;
+    queue.watched.length = 0;
+    return queue.call(call);
   }
+
+  ioctl(nr: number, payload: Uint8Array): Promise<number> {
+    return this.call({ kind: 'ioctl', nr, payload });
+  }
+
+  /** Those that have something to finish. */
+  get busy(): FakeFile[] {
+    return [...this.#queues.values()].filter(({ streaming, queued }) => streaming && queued.length > 0);
+  }
+
+  queue(type: number): FakeFile {
+    const queue = this.#queues.get(type) ?? new FakeFile(this.node, this.onReady);
+    this.#queues.set(type, queue);
+    return queue;
+  }
+}
+
+/** Where the records of <linux/videodev2.h> have the buffer type. */
+const typeAt: Readonly<Record<number, number>> = { 8: 4, 18: 0, 19: 0, 92: 16 };
+
+function typeOf(call: NodeCall): number {
+  if ('buffer' in call) return Buffer.from(call.buffer).readUInt32LE(4);
+  const at = call.kind === 'ioctl' ? typeAt[call.nr] : undefined;
+  return at === undefined || call.kind !== 'ioctl' ? 0 : Buffer.from(call.payload).readUInt32LE(at);
 }
 
 export class FakeHost {
   readonly #node: FakeNode;
   readonly #releases: (() => void)[] = [];
+  #files: MoodyFile[] = [];
 
   constructor(private readonly random: Random) {
     const node = new FakeNode();
     this.#node = node;
     node.open = (onReady) => {
       const file = new MoodyFile(node, onReady);
-      node.files.push(file);
-      return file;
+      this.#files.push(file);
+      return file as unknown as FakeFile;
     };
     node.memories = random.pick([[1], [1, 2], [1, 2, 4], [1, 4]]);
     node.planeLengths = PLANES.slice(0, random.between(1, 2));
@@ -55,16 +111,15 @@ export class FakeHost {
   /** What a driver does by itself, and how it feels about the next calls. */
   live(): void {
     const { random } = this;
-    const { files } = this.#node;
-    files.splice(0, files.length, ...files.filter(({ closed }) => !closed));
+    this.#files = this.#files.filter(({ closed }) => !closed);
     this.#node.fallback = this.#errno(0.2);
     if (random.chance(0.1)) this.#releases.push(this.#node.hold());
     else if (this.#releases.length > 0 && random.chance(0.5)) this.#releases.shift()!();
-    for (const file of files) {
-      if (file.streaming && file.queued.length > 0 && random.chance(0.5))
-        file.frame(random.weighted([[20, 0], [2, Flag.ERROR], [1, Flag.LAST]]));
-      if (random.chance(0.02)) file.events.push(random.bytes(136));
-      if (random.chance(0.05)) file.ready(random.weighted([[40, 2], [20, 1], [20, 8], [1, 0x10]]));
+    for (const file of this.#files) {
+      for (const queue of file.busy) if (random.chance(0.5)) queue.frame(random.weighted(frames));
+      const events = file.queue(0);
+      if (random.chance(0.02)) events.events.push(random.bytes(136));
+      if (random.chance(0.05)) events.ready(random.weighted(wakes));
     }
   }
 

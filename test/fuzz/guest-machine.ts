@@ -7,7 +7,7 @@ import { GuestRing, GuestSide } from './guest-ring.js';
 import { GuestWindow } from './guest-window.js';
 import type { Random } from './random.js';
 
-export const SHM_SIZE = 32 << 20;
+export const SHM_SIZE = 16 << 20;
 const COMMANDS = { base: 0x4000_0000, size: 512 } as const;
 const EVENTS = { base: 0x4000_8000, size: 64 } as const;
 /** Event buffers: 1 KiB each. */

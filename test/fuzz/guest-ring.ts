@@ -1,9 +1,10 @@
 /** The driver's side of a ring whose chains are accounted for: each comes back once, in time, with a plausible length. */
 import { GuestMemory } from '../../src/virtio/guest-memory.js';
-import { Queue } from '../../src/virtio/queue.js';
+import { Queue, type Rings } from '../../src/virtio/queue.js';
 import { Ram } from '../device/ram.js';
 import { descriptor } from '../device/ring.js';
 import { anotherDescriptor } from '../unit/virtio/driver.js';
+import type { Random } from './random.js';
 
 /** The answer to every chain comes within 4 s; a busy machine may look at it late. */
 const ANSWER_MS = 4000;
@@ -80,18 +81,12 @@ export class GuestRing {
 
   /** The device's side of it as it is now. */
   start(): Queue {
-    const { memory, ram } = this.guest;
     const base = this.#isNew ? this.#used : this.queue.nextAvailable;
     this.#isNew = false;
-    const view = (place: number, length: number) => memory.ring(ram.user(place), length)!;
     this.queue = new Queue({
-      memory,
+      memory: this.guest.memory,
       size: this.size,
-      rings: {
-        descriptors: view(this.#places.descriptors, 16 * this.size),
-        available: view(this.#places.available, 6 + 2 * this.size),
-        used: view(this.#places.used, 6 + 8 * this.size),
-      },
+      rings: this.views,
       base,
       eventIdx: this.eventIdx,
       indirect: true,
@@ -101,6 +96,17 @@ export class GuestRing {
       },
     });
     return this.queue;
+  }
+
+  /** The three parts as the device sees them. */
+  get views(): Rings {
+    const { memory, ram } = this.guest;
+    const view = (place: number, length: number) => memory.ring(ram.user(place), length)!;
+    return {
+      descriptors: view(this.#places.descriptors, 16 * this.size),
+      available: view(this.#places.available, 6 + 2 * this.size),
+      used: view(this.#places.used, 6 + 8 * this.size),
+    };
   }
 
   get outstanding(): number {
@@ -133,6 +139,15 @@ export class GuestRing {
   /** Says that the next available index is this. */
   publish(index: number): void {
     this.#write16(this.#places.available + 2, index);
+  }
+
+  /** Flags, the event index, and entries that are not available: a driver may write them at any time. */
+  disturb(random: Random): void {
+    this.#write16(this.#places.available, random.edge());
+    this.#write16(this.#places.available + 4 + 2 * this.size, random.edge());
+    const later = this.#available + random.below(this.size);
+    if (((later - this.queue.nextAvailable) & 0xffff) >= this.size) return;
+    this.#write16(this.#places.available + 4 + 2 * (later % this.size), random.edge());
   }
 
   /** Looks at what has come back. Throws where it is not one of those that are out. */
