@@ -1,6 +1,7 @@
 /** Every fuzzer there is. */
 import { commands } from './commands.js';
 import type { Fuzzer } from './fuzzer.js';
+import { messages } from './messages.js';
 import { rings } from './rings.js';
 
-export const fuzzers: readonly Fuzzer[] = [rings, commands];
+export const fuzzers: readonly Fuzzer[] = [messages, rings, commands];
