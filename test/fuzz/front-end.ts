@@ -45,13 +45,28 @@ export class FrontEnd {
 
   /** What a VMM says to start the device, in its order. */
   get overture(): (() => Said)[] {
-    const rings = PLACES.keys();
-    const settings = [Ask.SET_VRING_NUM, Ask.SET_VRING_BASE, Ask.SET_VRING_ADDR, Ask.SET_VRING_ERR];
-    const ringOrder = [...settings, Ask.SET_VRING_CALL, Ask.SET_VRING_KICK, Ask.SET_VRING_ENABLE];
     const before = [Ask.GET_FEATURES, Ask.GET_PROTOCOL_FEATURES, Ask.SET_PROTOCOL_FEATURES, Ask.SET_OWNER];
     const setUp = [Ask.SET_BACKEND_REQ_FD, Ask.GET_CONFIG, Ask.SET_FEATURES, Ask.SET_MEM_TABLE];
-    const perRing = [...rings].flatMap((ring) => ringOrder.map((request) => () => this.proper(request, ring)));
-    return [...[...before, ...setUp].map((request) => () => this.proper(request)), ...perRing];
+    return [...[...before, ...setUp].map((request) => () => this.proper(request)), ...this.#start];
+  }
+
+  /** What it says when the guest's driver begins anew: rings that are empty. */
+  get revival(): (() => Said)[] {
+    const stop = [0, 1].map((ring) => () => this.proper(Ask.GET_VRING_BASE, ring));
+    const empty = (): Said => {
+      this.ram.bytes.fill(0);
+      this.#available = [0, 0];
+      this.#postEvents();
+      return this.proper(this.random.pick([Ask.SET_MEM_TABLE, Ask.GET_FEATURES]));
+    };
+    return [...stop, empty, ...this.#start];
+  }
+
+  /** Both rings. */
+  get #start(): (() => Said)[] {
+    const settings = [Ask.SET_VRING_NUM, Ask.SET_VRING_BASE, Ask.SET_VRING_ADDR, Ask.SET_VRING_ERR];
+    const ringOrder = [...settings, Ask.SET_VRING_CALL, Ask.SET_VRING_KICK, Ask.SET_VRING_ENABLE];
+    return [0, 1].flatMap((ring) => ringOrder.map((request) => () => this.proper(request, ring)));
   }
 
   /** A request as it should be. */
@@ -76,7 +91,7 @@ export class FrontEnd {
     [Ask.SET_VRING_KICK]: (ring) => [u64(ring), [this.fds[3 * ring]!]],
     [Ask.SET_VRING_CALL]: (ring) => [u64(ring), [this.fds[3 * ring + 1]!]],
     [Ask.SET_VRING_ERR]: (ring) => [u64(ring), [this.fds[3 * ring + 2]!]],
-    [Ask.SET_VRING_ENABLE]: (ring) => [u32(ring, this.random.chance(0.8) ? 1 : 0)],
+    [Ask.SET_VRING_ENABLE]: (ring) => [u32(ring, this.random.chance(0.95) ? 1 : 0)],
     [Ask.SET_BACKEND_REQ_FD]: () => [zeros(0), [this.#newChannel()]],
     [Ask.GET_CONFIG]: () => [join(u32(this.random.pick([0, 0, 8, 300]), 40, 0), zeros(40))],
     [Ask.SET_CONFIG]: () => [join(u32(0, 8, 0), zeros(8))],
@@ -146,8 +161,8 @@ export class FrontEnd {
   #table(): [Buffer, readonly number[]] {
     const { ram, random } = this;
     const regions: MemoryRegion[] = [...ram.regions];
-    if (random.chance(0.1)) regions.splice(random.below(regions.length), 1);
-    if (random.chance(0.05)) regions.push(random.pick(regions));
+    if (random.chance(0.03)) regions.splice(random.below(regions.length), 1);
+    if (random.chance(0.02)) regions.push(random.pick(regions));
     return [join(u32(regions.length, 0), ...regions.map(regionBytes)), regions.map(() => ram.fd)];
   }
 

@@ -14,6 +14,9 @@ const PLAIN = 0x1;
 const REPLY = 0x5;
 const END_MS = 8000;
 const SHM_SIZE = 16 << 20;
+/** VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS, _SHARED_OBJECT. */
+const MEM_SLOTS = 1n << 15n;
+const SHARED_OBJECT = 1n << 18n;
 /** Descriptors of one sendmsg here, and more of one message than may be. */
 const MOST = 32;
 const TOO_MANY = 40;
@@ -28,14 +31,15 @@ type Operation = (run: MessageRun) => void;
 
 const operations: readonly (readonly [weight: number, operation: Operation])[] = [
   [400, (run) => run.next()],
-  [200, (run) => run.any()],
-  [150, (run) => run.guest()],
+  [100, (run) => run.any()],
+  [300, (run) => run.guest()],
+  [40, (run) => run.restart()],
   [30, (run) => run.bent()],
   [10, (run) => run.corrupt()],
-  [6, (run) => run.wrongDescriptors()],
-  [4, (run) => run.wrongHeader()],
-  [4, (run) => run.cut()],
-  [3, (run) => run.leave()],
+  [4, (run) => run.wrongDescriptors()],
+  [2, (run) => run.wrongHeader()],
+  [2, (run) => run.cut()],
+  [1, (run) => run.leave()],
 ];
 
 class MessageRun implements Run {
@@ -82,6 +86,12 @@ class MessageRun implements Run {
   any(): void {
     const front = this.#front!;
     this.#say(front.proper(this.random.pick(front.requests)));
+  }
+
+  /** The guest's driver begins anew, in the VMM's words. */
+  restart(): void {
+    this.#overture = this.#front!.revival;
+    while (this.#overture.length > 0) this.next();
   }
 
   guest(): void {
@@ -140,13 +150,21 @@ class MessageRun implements Run {
     this.#subject = await makeSubject(this.random, { decoys: this.target.decoys }, SHM_SIZE);
     this.#ends = 0;
     this.#asked = [];
-    const options = { memSlots: this.random.chance(0.5), objects: this.random.chance(0.5) };
+    const front = new FrontEnd(this.random, ours, this.#ram, this.#fds);
+    // Mostly what this VMM takes is what is offered.
+    const offers = (bit: bigint) => this.random.chance(0.95) && (front.protocol & bit) !== 0n;
+    const options = { memSlots: offers(MEM_SLOTS), objects: offers(SHARED_OBJECT) };
     const onEnd = () => {
       this.#ends++;
     };
     this.#backend = new Backend({ fd: theirs, device: this.#subject.device, options, onEnd });
-    this.#front = new FrontEnd(this.random, ours, this.#ram, this.#fds);
-    this.#overture = this.#front.overture;
+    this.#front = front;
+    this.#overture = front.overture;
+    // Most conversations get past the beginning.
+    while (this.#overture.length > 0 && this.random.chance(0.95)) {
+      this.next();
+      await this.#turns(1);
+    }
   }
 
   /** Either side has ended it: the back-end says so once, and lets go of everything. */
