@@ -67,7 +67,9 @@ describe('memory that its owner cuts off', () => {
   });
 
   it('a SIGBUS that has nothing to do with it ends the process as ever', () => {
-    const addon = process.env.VMB_ADDON ?? new URL('../../../build/Release/virtio_media_bridge.node', import.meta.url).pathname;
+    const addon =
+      process.env.VMB_ADDON ??
+      new URL('../../../build/Release/virtio_media_bridge.node', import.meta.url).pathname;
     const program = `const native = require(${JSON.stringify(addon)});
       const fd = native.memoryFile('x', 4096);
       new native.Region(fd, 0, 4096);

@@ -40,7 +40,10 @@ export async function run(campaign: Campaign): Promise<Result> {
   const { only, operations } = campaign;
   const chosen = fuzzers.filter(({ name }) => only === undefined || name === only);
   const shares = chosen.reduce((sum, { share }) => sum + share, 0);
-  const parts = chosen.map(({ name, share }) => ({ name, operations: Math.ceil((operations * share) / shares) }));
+  const parts = chosen.map(({ name, share }) => ({
+    name,
+    operations: Math.ceil((operations * share) / shares),
+  }));
   const results: Result[] = [];
   const next = async (): Promise<void> => {
     for (let part = parts.shift(); part; part = parts.shift())
@@ -79,7 +82,8 @@ async function runWorker(campaign: Campaign, fuzzer: string, operations: number)
   });
   clearTimeout(alarm);
   const died = end !== 'exit code 0' || (done < operations && !found);
-  const finding = found ?? (died ? { operation: now.operations, what: `the process ended: ${end}\n${words}` } : null);
+  const finding =
+    found ?? (died ? { operation: now.operations, what: `the process ended: ${end}\n${words}` } : null);
   if (!finding) return { operations: done, findings: [] };
   // Of a run that ended before its time, no more than led to it.
   const needed = Math.min(now.operations, finding.operation + 1);
@@ -93,7 +97,12 @@ function start(order: Order, { sanitize, decoys }: Campaign): ChildProcess {
   return spawn(file!, words, { stdio: ['ignore', 'inherit', 'pipe', ...decoys.all, 'ipc'] });
 }
 
-function commandLine({ device, sanitize }: Campaign, fuzzer: string, seed: number, operations: number): string {
+function commandLine(
+  { device, sanitize }: Campaign,
+  fuzzer: string,
+  seed: number,
+  operations: number,
+): string {
   const more = [...(device === undefined ? [] : ['--device', device]), ...(sanitize ? ['--sanitize'] : [])];
   return ['npm run fuzz -- --seed', seed, '--operations', operations, '--only', fuzzer, ...more].join(' ');
 }

@@ -33,7 +33,14 @@ export const SCRIBBLED = [
   { start: BUFFERS.base, length: SLOTS * BUFFERS.bytes },
 ] as const;
 /** Not in guest memory. */
-const OUTSIDE: readonly (number | bigint)[] = [0, 0x5000_0000, 0x4040_0000, 0x1_0010_0000, 2n ** 64n - 1n, 2n ** 63n];
+const OUTSIDE: readonly (number | bigint)[] = [
+  0,
+  0x5000_0000,
+  0x4040_0000,
+  0x1_0010_0000,
+  2n ** 64n - 1n,
+  2n ** 63n,
+];
 const SPOILT = 0xa5;
 
 /** Makes a good list of descriptors bad. `entries`: of its table. */
@@ -44,11 +51,15 @@ const anyOf = (list: Entry[], random: Random): Entry => random.pick(list);
 
 const spoilers: readonly Spoiler[] = [
   // A loop, of one or of all.
-  (list, random) => Object.assign(lastOf(list), { flags: lastOf(list).flags | NEXT, next: random.pick(list).next }),
+  (list, random) =>
+    Object.assign(lastOf(list), { flags: lastOf(list).flags | NEXT, next: random.pick(list).next }),
   (list, _, entries) => Object.assign(lastOf(list), { flags: lastOf(list).flags | NEXT, next: entries }),
-  (list, random) => Object.assign(lastOf(list), { flags: lastOf(list).flags | NEXT, next: random.between(0x8000, 0xffff) }),
-  (list, random) => Object.assign(anyOf(list, random), { address: random.pick(OUTSIDE), length: random.between(1, 64) }),
-  (list, random) => Object.assign(anyOf(list, random), { length: random.pick([0xffff_ffff, 0x8000_0000, 0x40_0001]) }),
+  (list, random) =>
+    Object.assign(lastOf(list), { flags: lastOf(list).flags | NEXT, next: random.between(0x8000, 0xffff) }),
+  (list, random) =>
+    Object.assign(anyOf(list, random), { address: random.pick(OUTSIDE), length: random.between(1, 64) }),
+  (list, random) =>
+    Object.assign(anyOf(list, random), { length: random.pick([0xffff_ffff, 0x8000_0000, 0x40_0001]) }),
   // Readable after writable.
   (list, random) => {
     Object.assign(list[0]!, { flags: list[0]!.flags | WRITE, length: random.between(1, 64) });
@@ -126,7 +137,10 @@ export class ChainMaker {
     const [from, bytes] = [ram.at(LONG_TABLE), 16 * MOST_ENTRIES];
     for (let entry = 0; entry < MOST_ENTRIES; entry++) {
       const last = entry === MOST_ENTRIES - 1;
-      descriptor({ address: at, length, flags: last ? 0 : NEXT }, entry + 1).copy(ram.bytes, from + 16 * entry);
+      descriptor({ address: at, length, flags: last ? 0 : NEXT }, entry + 1).copy(
+        ram.bytes,
+        from + 16 * entry,
+      );
     }
     ram.write(at, Buffer.of(SPOILT));
     const head = slot * this.#each;

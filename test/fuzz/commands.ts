@@ -16,7 +16,9 @@ const END_MS = 8000;
 const requestNumbers = [192, 193, 194, 195];
 const numbers = [...ioctls.keys(), ...requestNumbers];
 /** What gets a stream going, over and over. */
-const streaming = [8, 8, 9, 9, 15, 15, 15, 15, 15, 18, 18, 19, 5, 4, 92, 93, 16, 71, 72, 28, 103, 90, 192, 193];
+const streaming = [
+  8, 8, 9, 9, 15, 15, 15, 15, 15, 18, 18, 19, 5, 4, 92, 93, 16, 71, 72, 28, 103, 90, 192, 193,
+];
 
 const sizeOf = (nr: number): number => ioctls.get(nr)?.size ?? 4;
 
@@ -63,7 +65,7 @@ class CommandRun implements Run {
   }
 
   async step(): Promise<void> {
-    for (let waited = 0; this.#machine.isFull; waited++) {
+    while (this.#machine.isFull) {
       this.subject.relax();
       await this.#machine.turns(1);
     }
@@ -135,7 +137,10 @@ class CommandRun implements Run {
   /** Too short, too long, of no kind. */
   nonsense(): void {
     const { random } = this;
-    const request = join(u32(random.pick([0, 1, 2, 3, 4, 5, 6, random.edge()])), random.bytes(random.below(60)));
+    const request = join(
+      u32(random.pick([0, 1, 2, 3, 4, 5, 6, random.edge()])),
+      random.bytes(random.below(60)),
+    );
     this.#send(request.subarray(0, random.between(1, request.length)), random.below(40));
   }
 
@@ -162,13 +167,16 @@ class CommandRun implements Run {
   #returned(): void {
     const { commandq } = this.#machine;
     const { queue } = commandq;
-    if (queue.popped !== queue.pushed) throw new Error(`${queue.popped - queue.pushed} chains are left in the ring`);
+    if (queue.popped !== queue.pushed)
+      throw new Error(`${queue.popped - queue.pushed} chains are left in the ring`);
   }
 
   #payload(nr: number, session: KnownSession): Buffer {
     const { random } = this;
     const isKnown = random.chance(0.2) && this.#knowledge.answers.has(nr);
-    const made = isKnown ? Buffer.from(this.#knowledge.answers.get(nr)!) : makers[nr]?.(this.#ground, session);
+    const made = isKnown
+      ? Buffer.from(this.#knowledge.answers.get(nr)!)
+      : makers[nr]?.(this.#ground, session);
     const payload = made ?? Buffer.alloc(sizeOf(nr));
     if (!made || random.chance(0.1)) random.bend(payload, random.pick([1, 2, 8]));
     const cut = random.chance(0.98) ? payload : payload.subarray(0, random.below(payload.length + 1));

@@ -1,5 +1,5 @@
 /** A FAKE host: the unit tests' node with formats, mappings, exports and media requests, and moods that a seed decides. */
-import { native, type NodeCall } from '../../src/native.js';
+import { type NodeCall, native } from '../../src/native.js';
 import type { HostNode } from '../../src/v4l2/node.js';
 import { privateRegion } from '../../src/virtio/memory-file.js';
 import { FakeFile, FakeNode } from '../unit/media/fake-node.js';
@@ -44,6 +44,10 @@ class MoodyFile {
   async call(call: NodeCall): Promise<number> {
     if (call.kind === 'map') {
       call.region = privateRegion('fake-buffer', call.length);
+      return 0;
+    }
+    if (call.kind === 'edid') {
+      call.blocks.fill(0x5c);
       return 0;
     }
     if (call.kind === 'allocateRequest') call.request = native.eventFd();

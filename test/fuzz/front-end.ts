@@ -96,7 +96,9 @@ export class FrontEnd {
     [Ask.GET_CONFIG]: () => [join(u32(this.random.pick([0, 0, 8, 300]), 40, 0), zeros(40))],
     [Ask.SET_CONFIG]: () => [join(u32(0, 8, 0), zeros(8))],
     [Ask.ADD_MEM_REG]: () => [join(u64(0), regionBytes(this.#moreMemory())), [this.ram.fd]],
-    [Ask.REM_MEM_REG]: () => [join(u64(0), regionBytes(this.random.pick([...this.ram.regions, this.#moreMemory()])))],
+    [Ask.REM_MEM_REG]: () => [
+      join(u64(0), regionBytes(this.random.pick([...this.ram.regions, this.#moreMemory()]))),
+    ],
     [Ask.SET_STATUS]: () => [u64(this.random.pick([0, 1, 3, 11, 15]))],
     [MORE.GET_SHARED_OBJECT]: () => [this.random.bytes(16)],
   };
@@ -106,7 +108,10 @@ export class FrontEnd {
     const { random, ram } = this;
     const head = 2 * random.below(QUEUE_SIZE / 2);
     const at = COMMAND_AT + 1024 * head;
-    const request = join(u32(random.between(1, 5), 0, random.between(1, 3), random.pick([4, 8, 15, 18])), u32(1, 1, 1));
+    const request = join(
+      u32(random.between(1, 5), 0, random.between(1, 3), random.pick([4, 8, 15, 18])),
+      u32(1, 1, 1),
+    );
     ram.write(at, request);
     const pieces = [
       descriptor({ address: at, length: request.length, flags: NEXT }, head + 1),
@@ -115,6 +120,10 @@ export class FrontEnd {
     ram.write(PLACES[0] + 16 * head, join(...pieces));
     this.#offer(0, head);
     native.signal(this.fds[0]!);
+  }
+
+  kick(): void {
+    for (const ring of [0, 1]) native.signal(this.fds[3 * ring]!);
   }
 
   /** Any byte of a ring. */
@@ -131,9 +140,18 @@ export class FrontEnd {
     const { channel, random } = this;
     for (let asked = channel?.poll(); channel && asked; asked = channel.poll()) {
       for (const fd of asked.descriptors) closeSync(fd);
-      const answer = join(u32(asked.request, 5, 8), u64(random.weighted([[9, 0], [1, 1]])));
+      const answer = join(
+        u32(asked.request, 5, 8),
+        u64(
+          random.weighted([
+            [9, 0],
+            [1, 1],
+          ]),
+        ),
+      );
       if (random.chance(0.02)) random.bend(answer, 1);
-      if (asked.flags & 8 || random.chance(0.02)) native.send(channel.fd, answer, random.chance(0.01) ? [this.fds[0]!] : []);
+      if (asked.flags & 8 || random.chance(0.02))
+        native.send(channel.fd, answer, random.chance(0.01) ? [this.fds[0]!] : []);
     }
   }
 

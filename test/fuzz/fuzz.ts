@@ -14,13 +14,22 @@ const sanitizer = fileURLToPath(new URL('../../../test/sanitize.sh', import.meta
 
 const parser = yargs(hideBin(process.argv))
   .scriptName('npm run fuzz --')
-  .usage('$0\n\nFuzzes the bridge: what a hostile VMM or guest may send, and all that has to hold all the same.')
+  .usage(
+    '$0\n\nFuzzes the bridge: what a hostile VMM or guest may send, and all that has to hold all the same.',
+  )
   .options({
     operations: { type: 'number', default: 100_000, describe: 'messages, chains and commands in all' },
     seed: { type: 'number', describe: 'of the first run; each later one has the next (random unless told)' },
     only: { choices: names, describe: 'one fuzzer instead of all of them' },
-    device: { type: 'string', describe: 'a V4L2 node for the commands (a fake unless told): not one that is in use' },
-    sanitize: { type: 'boolean', default: false, describe: 'with AddressSanitizer and UndefinedBehaviorSanitizer' },
+    device: {
+      type: 'string',
+      describe: 'a V4L2 node for the commands (a fake unless told): not one that is in use',
+    },
+    sanitize: {
+      type: 'boolean',
+      default: false,
+      describe: 'with AddressSanitizer and UndefinedBehaviorSanitizer',
+    },
   })
   .epilogue('Exit code 1: something was found, and the command line that finds it again is printed.')
   .version(false)
@@ -28,7 +37,8 @@ const parser = yargs(hideBin(process.argv))
   .locale('en')
   .strict()
   .check(({ operations, seed }) => {
-    if (!Number.isSafeInteger(operations) || operations < 1) throw new Error('--operations must be 1 or more');
+    if (!Number.isSafeInteger(operations) || operations < 1)
+      throw new Error('--operations must be 1 or more');
     if (seed !== undefined && (!Number.isInteger(seed) || seed < 0 || seed > 0xffff_ffff))
       throw new Error('--seed must be a number of 32 bits');
     return true;
@@ -70,6 +80,7 @@ const result = await run({
 decoys.close();
 if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
 const seconds = ((performance.now() - started) / 1000).toFixed(1);
-for (const { fuzzer, what, replay } of result.findings) console.error(`\n${fuzzer}: ${what}\n\nreplay: ${replay}`);
+for (const { fuzzer, what, replay } of result.findings)
+  console.error(`\n${fuzzer}: ${what}\n\nreplay: ${replay}`);
 console.log(`${result.operations} operations in ${seconds} s, ${result.findings.length} findings`);
 process.exit(result.findings.length > 0 ? 1 : 0);

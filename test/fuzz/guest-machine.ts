@@ -25,7 +25,11 @@ export const PAGES = [
   { start: 0x1_0000_0000, length: 0x10_0000 },
 ] as const;
 /** What the fake puts where a host's pointer would be. */
-const FAKE_POINTERS = { start: 0xdead_beef_0000n, end: 0xdead_bef0_0000n, name: 'a pointer of the fake' } as const;
+const FAKE_POINTERS = {
+  start: 0xdead_beef_0000n,
+  end: 0xdead_bef0_0000n,
+  name: 'a pointer of the fake',
+} as const;
 
 export class GuestMachine {
   readonly side = new GuestSide();
@@ -101,7 +105,8 @@ export class GuestMachine {
     this.eventq.poll();
     this.commandq.checkOverdue();
     if (this.window.faults.length > 0) throw new Error(this.window.faults.join('; '));
-    for (const ring of [this.commandq, this.eventq]) if (ring.broken) throw new Error(`a ring broke: ${ring.broken}`);
+    for (const ring of [this.commandq, this.eventq])
+      if (ring.broken) throw new Error(`a ring broke: ${ring.broken}`);
     if (this.#idleEvents.length > 0 && this.random.chance(0.9)) this.repost();
   }
 

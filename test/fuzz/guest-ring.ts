@@ -176,9 +176,12 @@ export class GuestRing {
     if (!offered!.writable) return;
     const room = offered!.writable.reduce((sum, piece) => sum + piece.length, 0);
     if (length > room) throw new Error(`chain ${head}: ${length} bytes written in a chain of ${room}`);
-    const bytes = Buffer.concat(offered!.writable.map((piece) => this.guest.ram.read(piece.at, piece.length)));
+    const bytes = Buffer.concat(
+      offered!.writable.map((piece) => this.guest.ram.read(piece.at, piece.length)),
+    );
     for (let each = length; each < room; each++)
-      if (bytes[each] !== UNTOUCHED) throw new Error(`chain ${head}: byte ${each} was written, ${length} told`);
+      if (bytes[each] !== UNTOUCHED)
+        throw new Error(`chain ${head}: byte ${each} was written, ${length} told`);
     offered!.answered?.(bytes.subarray(0, length));
   }
 

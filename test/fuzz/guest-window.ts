@@ -26,7 +26,8 @@ export class GuestWindow implements SharedMemoryTransport, ObjectTransport {
   map(fd: number, fileOffset: number, offset: number, length: number, done: (errno: number) => void): void {
     if (offset < 0 || offset + length > this.size) this.faults.push(`${length} bytes mapped at ${offset}`);
     for (const [at, { size }] of this.#mapped)
-      if (offset < at + size && at < offset + length) this.faults.push(`a mapping at ${offset} over one at ${at}`);
+      if (offset < at + size && at < offset + length)
+        this.faults.push(`a mapping at ${offset} over one at ${at}`);
     const errno = this.#mood();
     if (errno === 0) this.#mapped.set(offset, new native.Region(fd, fileOffset, length));
     this.#later(() => done(errno));
@@ -45,7 +46,8 @@ export class GuestWindow implements SharedMemoryTransport, ObjectTransport {
   }
 
   removeObject(uuid: Uint8Array): void {
-    if (!this.#objects.delete(Buffer.from(uuid).toString('hex'))) this.faults.push('an object that never was');
+    if (!this.#objects.delete(Buffer.from(uuid).toString('hex')))
+      this.faults.push('an object that never was');
   }
 
   /** The guest reset the device. */

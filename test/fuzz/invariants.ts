@@ -93,8 +93,8 @@ function holdings(): Holdings {
       .filter((name) => mapped.test(name))
       .sort(),
     // Lanes and watchers; Node's own come and go.
-    threads: entriesOf('/proc/self/task', (task) => readFileSync(`${task}/comm`, 'latin1').trim()).filter((name) =>
-      name.startsWith('vmb-'),
+    threads: entriesOf('/proc/self/task', (task) => readFileSync(`${task}/comm`, 'latin1').trim()).filter(
+      (name) => name.startsWith('vmb-'),
     ),
   };
 }

@@ -19,7 +19,9 @@ export class Knowledge {
   readonly cookies: number[] = [];
   readonly addresses: number[] = [];
   readonly uuids: Buffer[] = [];
-  readonly controls: number[] = [0x0098_0900, 0x0098_0905, 0x0098_f900, 0x0098_f905, 0x0098_f90a, 0x0098_f90d];
+  readonly controls: number[] = [
+    0x0098_0900, 0x0098_0905, 0x0098_f900, 0x0098_f905, 0x0098_f90a, 0x0098_f90d,
+  ];
   /** The last payload that each ioctl was answered with. */
   readonly answers = new Map<number, Buffer>();
 

@@ -1,9 +1,12 @@
 /** vhost-user: whole conversations in which messages are bent, reordered, cut, or come with the wrong descriptors. */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { native } from '../../src/native.js';
 import { Backend } from '../../src/vhost-user/backend.js';
-import { join, u32 } from '../device/bytes.js';
+import { join as bytesOf, u32 } from '../device/bytes.js';
 import { Ram } from '../device/ram.js';
+import { Ask } from '../device/vmm.js';
 import { FrontEnd, type Said } from './front-end.js';
 import type { Fuzzer, Run, Target } from './fuzzer.js';
 import type { Random } from './random.js';
@@ -27,7 +30,7 @@ export const messages: Fuzzer = {
   begin: async (random, target) => new MessageRun(random, target),
 };
 
-type Operation = (run: MessageRun) => void;
+type Operation = (run: MessageRun) => void | Promise<void>;
 
 const operations: readonly (readonly [weight: number, operation: Operation])[] = [
   [400, (run) => run.next()],
@@ -40,13 +43,18 @@ const operations: readonly (readonly [weight: number, operation: Operation])[] =
   [2, (run) => run.wrongHeader()],
   [2, (run) => run.cut()],
   [1, (run) => run.leave()],
+  [1, (run) => run.cutMemory()],
 ];
 
 class MessageRun implements Run {
   readonly #ram = new Ram();
   readonly #fds = Array.from({ length: 6 }, () => native.eventFd());
   /** One of each kind that no VMM would send. */
-  readonly #strange = [native.memoryFile('strange', 4096), openSync('/dev/zero', 'r+'), ...native.socketPair()];
+  readonly #strange = [
+    native.memoryFile('strange', 4096),
+    openSync('/dev/zero', 'r+'),
+    ...native.socketPair(),
+  ];
   #subject!: Subject;
   #backend: Backend | null = null;
   #front: FrontEnd | null = null;
@@ -62,7 +70,7 @@ class MessageRun implements Run {
 
   async step(): Promise<void> {
     if (!this.#front) await this.#connect();
-    this.random.weighted(operations)(this);
+    await this.random.weighted(operations)(this);
     // Several may arrive together.
     if (this.random.chance(0.7)) await this.#turns(this.random.between(1, 3));
     this.#subject.live();
@@ -121,22 +129,39 @@ class MessageRun implements Run {
 
   wrongHeader(): void {
     const front = this.#front!;
-    const { request, body, descriptors } = front.proper(this.random.pick([...front.requests, this.random.edge()]));
-    const size = this.random.pick([body.length, body.length + 1, body.length - 1, 4096, 4097, 0xffff_ffff]) >>> 0;
+    const { request, body, descriptors } = front.proper(
+      this.random.pick([...front.requests, this.random.edge()]),
+    );
+    const size =
+      this.random.pick([body.length, body.length + 1, body.length - 1, 4096, 4097, 0xffff_ffff]) >>> 0;
     const flags = this.random.pick([1, 1, 9, 0, 2, 3, 5, 0x11, 0x8000_0001]);
     this.#asked.push(request);
-    this.#send(join(u32(request, flags, size), body), descriptors);
+    this.#send(bytesOf(u32(request, flags, size), body), descriptors);
   }
 
   /** In two pieces, or the first piece alone. */
   cut(): void {
     const { request, body, descriptors } = this.#front!.proper(this.random.pick(this.#front!.requests));
-    const whole = join(u32(request, PLAIN, body.length), body);
+    const whole = bytesOf(u32(request, PLAIN, body.length), body);
     const at = this.random.between(1, whole.length - 1);
     this.#send(whole.subarray(0, at), descriptors);
     if (this.random.chance(0.3)) return this.leave();
     this.#asked.push(request);
     this.#send(whole.subarray(at), this.random.chance(0.1) ? descriptors : []);
+  }
+
+  /** Guest memory whose file ends all at once, with rings in it. */
+  async cutMemory(): Promise<void> {
+    const folder = mkdtempSync(join(tmpdir(), 'vmb-fuzz-'));
+    const fd = openSync(join(folder, 'memory'), 'w+');
+    rmSync(folder, { recursive: true });
+    ftruncateSync(fd, this.#ram.bytes.length);
+    const said = this.#front!.proper(Ask.SET_MEM_TABLE);
+    this.#say({ ...said, descriptors: said.descriptors.map(() => fd) });
+    await this.#turns(2);
+    ftruncateSync(fd, this.random.pick([0, 4096, 0x20_0000]));
+    closeSync(fd);
+    this.#front?.kick();
   }
 
   /** The VMM is gone, at any moment. */
@@ -189,7 +214,9 @@ class MessageRun implements Run {
       for (const fd of reply.descriptors) closeSync(fd);
       const at = this.#asked.indexOf(reply.request);
       if (at < 0 || reply.flags !== REPLY)
-        throw new Error(`a reply to request ${reply.request}, flags ${reply.flags}, asked ${this.#asked.slice(0, 5)}`);
+        throw new Error(
+          `a reply to request ${reply.request}, flags ${reply.flags}, asked ${this.#asked.slice(0, 5)}`,
+        );
       this.#asked.splice(0, at + 1);
     }
   }
@@ -197,7 +224,7 @@ class MessageRun implements Run {
   #say({ request, body, descriptors }: Said): void {
     this.#asked.push(request);
     const flags = this.random.chance(0.5) ? NEED_REPLY : PLAIN;
-    this.#send(join(u32(request, flags, body.length), body), descriptors);
+    this.#send(bytesOf(u32(request, flags, body.length), body), descriptors);
   }
 
   #send(bytes: Buffer, descriptors: readonly number[]): void {

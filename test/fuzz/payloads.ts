@@ -1,7 +1,7 @@
 /** Payloads of ioctls: what a driver would send, by what is known, so that what is bent afterwards gets somewhere. */
 import { join, record, u32, u64, zeros } from '../device/bytes.js';
 import { sg } from '../device/v4l2.js';
-import type { KnownSession, Knowledge } from './knowledge.js';
+import type { Knowledge, KnownSession } from './knowledge.js';
 import type { Random } from './random.js';
 
 export interface Ground {
@@ -33,9 +33,14 @@ export const makers: Readonly<Record<number, Maker>> = {
   15: (ground, session) => buffer(ground, session, true),
   93: (ground, session) => buffer(ground, session, true),
   16: ({ random, types }) =>
-    record(64, { 0: random.pick(types), 4: random.below(4), 8: random.below(2), 12: random.pick([0, 2, 0x8_0002]) }),
-  18: ({ random, types }) => u32(random.pick(types)),
-  19: ({ random, types }) => u32(random.pick(types)),
+    record(64, {
+      0: random.pick(types),
+      4: random.below(4),
+      8: random.below(2),
+      12: random.pick([0, 2, 0x8_0002]),
+    }),
+  18: (ground, session) => u32(queueType(ground, session)),
+  19: (ground, session) => u32(queueType(ground, session)),
   21: ({ random, types }) => record(204, { 0: random.pick(types) }),
   22: ({ random, types }) => record(204, { 0: random.pick(types), 12: 1, 16: random.pick([1, 5, 30, 60]) }),
   27: (ground) => u32(controlId(ground), 0),
@@ -50,7 +55,10 @@ export const makers: Readonly<Record<number, Maker>> = {
   77: (ground) => record(40, { 0: ground.random.below(5), 4: ground.random.below(2) }),
   96: (ground) => record(72, { 0: ground.random.below(5), 4: ground.random.below(2) }),
   90: ({ random, ...ground }) =>
-    join(u32(random.between(1, 6), random.pick([0, controlId({ random, ...ground })]), random.below(4)), zeros(20)),
+    join(
+      u32(random.between(1, 6), random.pick([0, controlId({ random, ...ground })]), random.below(4)),
+      zeros(20),
+    ),
   91: ({ random, ...ground }) =>
     join(u32(random.between(0, 6), random.pick([0, controlId({ random, ...ground })]), 0), zeros(20)),
   92: (ground) => {
@@ -91,6 +99,11 @@ function queriedId(ground: Ground): number {
   return (controlId(ground) | ground.random.pick(NEXT_FLAGS)) >>> 0;
 }
 
+/** Mostly of a queue that the session has. */
+function queueType({ random, types }: Ground, { queues }: KnownSession): number {
+  return queues.size > 0 && random.chance(0.9) ? random.pick([...queues.keys()]) : random.pick(types);
+}
+
 /** count, type, memory. */
 function allocation({ random, types }: Ground): [number, number, number] {
   return [random.pick([0, 1, 2, 3, 4, 4, 8]), random.pick(types), random.pick([1, 1, 1, 2, 2, 4])];
@@ -115,8 +128,8 @@ function handle({ random }: Ground, { handles }: KnownSession): Buffer {
 
 /** struct v4l2_buffer with its planes and what its memory type adds. */
 function buffer(ground: Ground, session: KnownSession, isQueued: boolean): Buffer {
-  const { random, types, knowledge } = ground;
-  const type = session.queues.size > 0 ? random.pick([...session.queues.keys()]) : random.pick(types);
+  const { random, knowledge } = ground;
+  const type = queueType(ground, session);
   const { memory = 1, count = 4, planes = 1, length = PAGE } = session.queues.get(type) ?? {};
   const isMultiplanar = type === 9 || type === 10;
   const isOutput = type === 2 || type === 10;
@@ -151,7 +164,10 @@ function controls(ground: Ground): Buffer {
   const count = random.between(0, 4);
   const sizes = Array.from({ length: count }, () => random.pick([0, 0, 4, 16, 100, 120, 256, 5000]));
   const which = random.pick([0, 0, 0x0098_0000, 0x0f00_0000, 0x0f01_0000, 0x0f02_0000]);
-  const head = join(u32(which, random.chance(0.02) ? random.edge() : count, 0, random.between(3, 40)), zeros(16));
+  const head = join(
+    u32(which, random.chance(0.02) ? random.edge() : count, 0, random.between(3, 40)),
+    zeros(16),
+  );
   const one = (size: number) => join(u32(controlId(ground), size, 0), u64(random.edge64()));
   const lists = sizes.filter((size) => size > 0).map((size) => sgList(ground, size));
   return join(head, ...sizes.map(one), ...lists).subarray(0, 32 + CONTROL * count + 8000);

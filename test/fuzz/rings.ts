@@ -152,7 +152,8 @@ class RingRun implements Run {
     if (this.#ring.broken !== null) throw new Error(`the ring broke: ${this.#ring.broken}`);
     // Those that never arrived were malformed.
     for (const { slot, made } of this.#waiting.splice(0)) {
-      if (made.readable !== null && !this.#scribbler) throw new Error(`chain ${made.head} was taken for malformed`);
+      if (made.readable !== null && !this.#scribbler)
+        throw new Error(`chain ${made.head} was taken for malformed`);
       this.#free.push(slot);
     }
   }
@@ -166,14 +167,18 @@ class RingRun implements Run {
     const room = made.writable.reduce((sum, { length }) => sum + length, 0);
     if (made.readable === null) throw new Error(`chain ${chain.head} is malformed and was popped`);
     if (!chain.readable.equals(made.readable)) throw new Error(`chain ${chain.head} was read wrongly`);
-    if (chain.writableLength !== room) throw new Error(`chain ${chain.head}: ${chain.writableLength} of ${room} bytes`);
+    if (chain.writableLength !== room)
+      throw new Error(`chain ${chain.head}: ${chain.writableLength} of ${room} bytes`);
   }
 
   /** Answers one, in any order. */
   #giveBack(): void {
     const [{ slot, chain }] = this.#held.splice(this.random.below(this.#held.length), 1) as [Held];
     const length = this.random.below(Math.min(chain.writableLength, 5000) + 2);
-    this.#ring.queue.push(chain, chain.reply([this.random.bytes(length >> 1), this.random.bytes(length - (length >> 1))]));
+    this.#ring.queue.push(
+      chain,
+      chain.reply([this.random.bytes(length >> 1), this.random.bytes(length - (length >> 1))]),
+    );
     this.#free.push(slot);
   }
 }

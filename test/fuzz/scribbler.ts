@@ -19,7 +19,12 @@ export class Scribbler {
   private constructor(private readonly child: ChildProcess) {}
 
   /** Resolves when it has begun. */
-  static async start(memory: number, size: number, places: readonly Place[], seed: number): Promise<Scribbler> {
+  static async start(
+    memory: number,
+    size: number,
+    places: readonly Place[],
+    seed: number,
+  ): Promise<Scribbler> {
     const words = [program, JSON.stringify({ size, places, seed })];
     const child = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'inherit', memory] });
     await new Promise((resolve, reject) => {
@@ -42,9 +47,9 @@ function scribble(bytes: Buffer, places: readonly Place[], random: Random): void
   for (let left = BURST; left > 0; left--) {
     const { start, length } = random.pick(places);
     const at = start + 2 * random.below((length - 8) >> 1);
-    if (random.chance(0.5)) bytes.writeUInt16LE(random.below(8), at);
-    else if (random.chance(0.5)) bytes.writeUInt16LE(random.u32() & 0xffff, at);
-    else bytes.writeUInt32LE(random.edge(), at);
+    const kind = random.below(4);
+    if (kind === 0) bytes.writeUInt32LE(random.edge(), at);
+    else bytes.writeUInt16LE(kind === 1 ? random.u32() & 0xffff : random.below(8), at);
   }
 }
 

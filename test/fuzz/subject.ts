@@ -22,7 +22,11 @@ export interface Subject {
 
 const fakeTypes = [1, 2, 9, 10];
 
-export async function makeSubject(random: Random, target: Target, sharedMemorySize: number): Promise<Subject> {
+export async function makeSubject(
+  random: Random,
+  target: Target,
+  sharedMemorySize: number,
+): Promise<Subject> {
   const options = {
     sharedMemorySize,
     mmap: 'auto',
