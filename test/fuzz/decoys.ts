@@ -3,6 +3,8 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { native } from '../../src/native.js';
+import { bufferTypesOf } from '../../src/v4l2/enumeration.js';
+import { HostNode } from '../../src/v4l2/node.js';
 import { exportBuffer } from '../device/dmabuf.js';
 
 /** As many as there are: the worker has them from 3 on. */
@@ -24,8 +26,9 @@ export class Decoys {
       native.signal(fd);
       return fd;
     };
+    const type = node === undefined ? 0 : bufferTypesOf((await new HostNode(node).describe()).deviceCaps)[0];
     const makers = [
-      async () => (node === undefined ? counter() : exportBuffer(node)),
+      async () => (node === undefined ? counter() : exportBuffer(node, type)),
       async () => native.memoryFile('decoy', 1 << 20),
       async () => counter(),
       async () => openSync(file, 'r+'),

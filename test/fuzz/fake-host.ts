@@ -1,5 +1,5 @@
 /** A FAKE host: the unit tests' node with formats, mappings, exports and media requests, and moods that a seed decides. */
-import { type NodeCall, native } from '../../src/native.js';
+import { type NodeCall, native, type Region } from '../../src/native.js';
 import type { HostNode } from '../../src/v4l2/node.js';
 import { privateRegion } from '../../src/virtio/memory-file.js';
 import { FakeFile, FakeNode } from '../unit/media/fake-node.js';
@@ -27,8 +27,10 @@ class MoodyFile {
   readonly #queues = new Map<number, FakeFile>();
   closed = false;
 
+  /** `mapped`: takes every mapping of a buffer. */
   constructor(
     private readonly node: FakeNode,
+    private readonly mapped: Region[],
     private readonly onReady: (events: number) => void,
   ) {}
 
@@ -44,6 +46,7 @@ class MoodyFile {
   async call(call: NodeCall): Promise<number> {
     if (call.kind === 'map') {
       call.region = privateRegion('fake-buffer', call.length);
+      this.mapped.push(call.region);
       return 0;
     }
     if (call.kind === 'edid') {
@@ -88,12 +91,14 @@ export class FakeHost {
   readonly #node: FakeNode;
   readonly #releases: (() => void)[] = [];
   #files: MoodyFile[] = [];
+  /** Held here, so that no garbage collection closes what the product forgets. */
+  readonly #mapped: Region[] = [];
 
   constructor(private readonly random: Random) {
     const node = new FakeNode();
     this.#node = node;
     node.open = (onReady) => {
-      const file = new MoodyFile(node, onReady);
+      const file = new MoodyFile(node, this.#mapped, onReady);
       this.#files.push(file);
       return file as unknown as FakeFile;
     };
@@ -131,6 +136,12 @@ export class FakeHost {
   relax(): void {
     for (const release of this.#releases.splice(0)) release();
     this.#node.held.length = 0;
+  }
+
+  /** Every session is over. Throws where a buffer is still mapped. */
+  close(): void {
+    const left = this.#mapped.filter(({ windows }) => windows[0]!.byteLength > 0);
+    if (left.length > 0) throw new Error(`${left.length} buffers of the host are still mapped`);
   }
 
   #errno(probability: number): number {

@@ -44,7 +44,7 @@ export async function makeSubject(
     types: fakeTypes,
     live: () => fake.live(),
     relax: () => fake.relax(),
-    close: () => undefined,
+    close: () => fake.close(),
   };
 }
 
