@@ -2,10 +2,11 @@
 import { ioctls } from '../../src/v4l2/ioctls.js';
 import { join, u32, u64 } from '../device/bytes.js';
 import type { Fuzzer, Run, Target } from './fuzzer.js';
-import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SHM_SIZE } from './guest-machine.js';
+import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SCRIBBLED, SHM_SIZE } from './guest-machine.js';
 import { Knowledge, type KnownSession } from './knowledge.js';
 import { type Ground, makers } from './payloads.js';
 import type { Random } from './random.js';
+import { Scribbler } from './scribbler.js';
 import { makeSubject, type Subject } from './subject.js';
 
 const MOST_SESSIONS = 6;
@@ -31,7 +32,8 @@ const operations: readonly (readonly [weight: number, operation: Operation])[] =
   [250, (run) => run.ioctl(run.random.pick(numbers))],
   [60, (run) => run.mmap()],
   [40, (run) => run.munmap()],
-  [40, (run) => run.nonsense()],
+  [30, (run) => run.nonsense()],
+  [15, (run) => run.malformed()],
   [2, (run) => run.reset()],
   [2, (run) => run.pause()],
 ];
@@ -45,6 +47,7 @@ export const commands: Fuzzer = {
 class CommandRun implements Run {
   readonly #machine: GuestMachine;
   readonly #ground: Ground;
+  #scribbler: Scribbler | null = null;
 
   private constructor(
     readonly random: Random,
@@ -57,7 +60,9 @@ class CommandRun implements Run {
 
   static async begin(random: Random, target: Target): Promise<CommandRun> {
     const size = random.chance(0.9) ? SHM_SIZE : 0;
-    return new CommandRun(random, await makeSubject(random, target, size));
+    const run = new CommandRun(random, await makeSubject(random, target, size));
+    if (random.chance(0.1)) await run.#scribble();
+    return run;
   }
 
   get #knowledge(): Knowledge {
@@ -85,7 +90,9 @@ class CommandRun implements Run {
     const limit = performance.now() + END_MS;
     while (commandq.outstanding > 0 && performance.now() < limit) await this.#machine.turns(1);
     if (commandq.outstanding > 0) throw new Error(`${commandq.outstanding} chains never came back`);
-    this.#machine.scan();
+    await this.#scribbler?.stop();
+    // What a scribbler wrote may look like anything.
+    if (!this.#scribbler) this.#machine.scan();
     this.#machine.stop();
     this.subject.device.disconnected();
     await this.subject.device.closed();
@@ -144,6 +151,10 @@ class CommandRun implements Run {
     this.#send(request.subarray(0, random.between(1, request.length)), random.below(40));
   }
 
+  malformed(): void {
+    this.#machine.malformed();
+  }
+
   /** The guest resets the device: every chain that was out has come back, and the driver begins anew. */
   async reset(): Promise<void> {
     this.subject.relax();
@@ -169,6 +180,12 @@ class CommandRun implements Run {
     const { queue } = commandq;
     if (queue.popped !== queue.pushed)
       throw new Error(`${queue.popped - queue.pushed} chains are left in the ring`);
+  }
+
+  async #scribble(): Promise<void> {
+    const { ram } = this.#machine.side;
+    const places = SCRIBBLED.map(({ start, length }) => ({ start: ram.at(start), length }));
+    this.#scribbler = await Scribbler.start(ram.fd, ram.bytes.length, places, this.random.u32());
   }
 
   #payload(nr: number, session: KnownSession): Buffer {

@@ -19,6 +19,14 @@ const ANSWER_AT = 0x3000;
 const TABLE_AT = 0x5800;
 export const MOST_READABLE = ANSWER_AT;
 export const MOST_WRITABLE = TABLE_AT - ANSWER_AT;
+/** What another processor of the guest may write to at any moment: pages, and commands that are being read. */
+export const SCRIBBLED = [
+  { start: 0x4020_0000, length: 0x20_0000 },
+  ...Array.from({ length: SLOTS.count }, (_, slot) => ({
+    start: SLOTS.base + SLOTS.bytes * slot,
+    length: ANSWER_AT,
+  })),
+];
 /** Guest memory that no ring and no command lies in. */
 export const PAGES = [
   { start: 0x4020_0000, length: 0x20_0000 },
@@ -98,6 +106,26 @@ export class GuestMachine {
     this.device.queueKicked(0);
   }
 
+  /** A chain that VIRTIO forbids: it comes back empty. */
+  malformed(): void {
+    const slot = this.#free.shift()!;
+    const head = SLOTS.descriptors * slot;
+    const at = SLOTS.base + SLOTS.bytes * slot;
+    const [address, length, flags, next] = this.random.pick([
+      [at, 8, NEXT, head],
+      [at, 8, NEXT, COMMANDS.size],
+      [at, 8, WRITE | NEXT, head],
+      [0x5000_0000, 8, 0, 0],
+      [at, 0xffff_ffff, 0, 0],
+      [at, 16, INDIRECT | NEXT, head],
+      [at, 15, INDIRECT, 0],
+      [0x5000_0000, 16, INDIRECT, 0],
+    ] as const);
+    this.commandq.describe(head, { address, length, flags, next });
+    this.commandq.offer({ head, writable: [], answered: () => this.#free.push(slot) });
+    this.device.queueKicked(0);
+  }
+
   /** Lets the device work for some turns of the loop, and takes what it gives back. */
   async turns(count: number): Promise<void> {
     for (let left = count; left > 0; left--) await new Promise(setImmediate);
@@ -133,10 +161,12 @@ export class GuestMachine {
 
   #postEvent(event: number): void {
     const at = EVENT_PLACE + 1024 * event;
-    this.eventq.describe(event, { address: at, length: EVENT_BYTES, flags: WRITE, next: 0 });
+    // One that is too small for its event goes back empty.
+    const length = this.random.chance(0.97) ? EVENT_BYTES : this.random.between(1, EVENT_BYTES);
+    this.eventq.describe(event, { address: at, length, flags: WRITE, next: 0 });
     this.eventq.offer({
       head: event,
-      writable: [{ at, length: EVENT_BYTES }],
+      writable: [{ at, length }],
       answered: () => this.#idleEvents.push(event),
     });
   }
