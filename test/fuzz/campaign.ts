@@ -56,21 +56,62 @@ export async function run(campaign: Campaign): Promise<Result> {
   };
 }
 
+/** How a worker ended. */
+interface Attempt {
+  readonly done: number;
+  /** The run that it was in. */
+  readonly seed: number;
+  readonly operations: number;
+  /** Null: everything was in order. `isDeath`: it could not say which operation it was. */
+  readonly finding: { readonly what: string; readonly operation: number; readonly isDeath: boolean } | null;
+}
+
 async function runWorker(campaign: Campaign, fuzzer: string, operations: number): Promise<Result> {
-  const { seed, device, decoys } = campaign;
-  const numbers = decoys.all.map((_, at) => 3 + at);
-  const order: Order = { fuzzer, seed, operations, decoys: numbers, ...(device !== undefined && { device }) };
-  const worker = start(order, campaign);
-  let [done, now] = [0, { seed, operations: 0 }];
+  const { done, seed, finding, ...run } = await attempt(campaign, fuzzer, campaign.seed, operations);
+  if (!finding) return { operations: done, findings: [] };
+  // Of a run that ended before its time, no more than led to it.
+  const needed = finding.isDeath
+    ? await fewest(campaign, fuzzer, seed, run.operations)
+    : Math.min(run.operations, finding.operation + 1);
+  const replay = commandLine(campaign, fuzzer, seed, needed);
+  return { operations: done, findings: [{ fuzzer, what: finding.what, replay }] };
+}
+
+/** The shortest run of this seed that a worker dies of, or all of it where it does not die every time. */
+async function fewest(campaign: Campaign, fuzzer: string, seed: number, operations: number): Promise<number> {
+  const { onProgress: _, ...silent } = campaign;
+  const dies = async (count: number) => (await attempt(silent, fuzzer, seed, count)).finding !== null;
+  let [least, most] = [1, operations];
+  while (least < most) {
+    const middle = (least + most) >> 1;
+    if (await dies(middle)) most = middle;
+    else least = middle + 1;
+  }
+  return (await dies(most)) ? most : operations;
+}
+
+async function attempt(
+  campaign: Campaign,
+  fuzzer: string,
+  seed: number,
+  operations: number,
+): Promise<Attempt> {
+  const worker = start({ fuzzer, seed, operations }, campaign);
+  let done = 0;
+  let now = { seed, operations };
   let found: { operation: number; what: string } | null = null;
   let words = '';
-  const alarm = setTimeout(() => worker.kill('SIGABRT'), SILENCE_MS);
+  let isSilent = false;
+  const alarm = setTimeout(() => {
+    isSilent = true;
+    worker.kill('SIGABRT');
+  }, SILENCE_MS);
   worker.stderr!.setEncoding('utf8').on('data', (text: string) => {
     words = (words + text).slice(-16_000);
   });
   worker.on('message', (report: Report) => {
     alarm.refresh();
-    if (report.kind === 'run') now = report;
+    if (report.kind === 'run') now = { seed: report.seed, operations: report.operations };
     else if (report.kind === 'finding') found = report;
     else {
       done += report.operations;
@@ -81,17 +122,17 @@ async function runWorker(campaign: Campaign, fuzzer: string, operations: number)
     worker.on('close', (code, signal) => resolve(signal ?? `exit code ${code}`));
   });
   clearTimeout(alarm);
-  const died = end !== 'exit code 0' || (done < operations && !found);
-  const finding =
-    found ?? (died ? { operation: now.operations, what: `the process ended: ${end}\n${words}` } : null);
-  if (!finding) return { operations: done, findings: [] };
-  // Of a run that ended before its time, no more than led to it.
-  const needed = Math.min(now.operations, finding.operation + 1);
-  const replay = commandLine(campaign, fuzzer, now.seed, needed);
-  return { operations: done, findings: [{ fuzzer, what: finding.what, replay }] };
+  const told = found as { operation: number; what: string } | null;
+  const isDeath = !told && (end !== 'exit code 0' || done < operations);
+  const what = isSilent ? `nothing was heard for ${SILENCE_MS} ms` : `the process ended: ${end}`;
+  const finding = told ?? (isDeath ? { operation: now.operations, what: `${what}\n${words}` } : null);
+  return { ...now, done, finding: finding && { ...finding, isDeath: isDeath && !isSilent } };
 }
 
-function start(order: Order, { sanitize, decoys }: Campaign): ChildProcess {
+function start(part: Pick<Order, 'fuzzer' | 'seed' | 'operations'>, campaign: Campaign): ChildProcess {
+  const { sanitize, decoys, device } = campaign;
+  const numbers = decoys.all.map((_, at) => 3 + at);
+  const order: Order = { ...part, decoys: numbers, ...(device !== undefined && { device }) };
   const command = [process.execPath, '--expose-gc', '--enable-source-maps', program, JSON.stringify(order)];
   const [file, ...words] = sanitize ? ['bash', sanitizer, ...command] : command;
   return spawn(file!, words, { stdio: ['ignore', 'inherit', 'pipe', ...decoys.all, 'ipc'] });

@@ -64,7 +64,10 @@ const show = () => {
   process.stdout.write(`\r\x1b[K${parts.join(', ')} of ${operations}`);
 };
 
-const decoys = await Decoys.open(device);
+const decoys = await Decoys.open(device).catch((error: Error) => {
+  console.error(`npm run fuzz: ${error.message}`);
+  process.exit(USAGE_ERROR);
+});
 const result = await run({
   seed,
   operations,

@@ -56,7 +56,7 @@ class RingRun implements Run {
 
   static async begin(random: Random): Promise<RingRun> {
     const run = new RingRun(random);
-    if (random.chance(0.25)) await run.#scribble();
+    if (random.chance(0.1)) await run.#scribble();
     return run;
   }
 
