@@ -40,9 +40,9 @@ lint() {
   if npm run --silent lint; then echo 'tally: 1 passed, 0 failed, 0 skipped'; else return 1; fi
 }
 
-# With the lab's share a million in all.
+# With the sanitized ones a million in all, the lab's on top.
 fuzz() {
-  VMB_FUZZ_OPERATIONS=900000 mocha dist/test/fuzz/fuzz.test.js
+  VMB_FUZZ_OPERATIONS=940000 mocha dist/test/fuzz/fuzz.test.js
 }
 
 # The addon's own tests, and the fuzzers, under AddressSanitizer and UndefinedBehaviorSanitizer.

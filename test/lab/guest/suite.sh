@@ -9,7 +9,7 @@ fuzz() {
   local node
   modprobe vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2
   for node in /dev/video0 /dev/video1 $(test/lab/guest/modules.sh vicodec); do
-    VMB_FUZZ_DEVICE=$node VMB_FUZZ_OPERATIONS=${VMB_FUZZ_OPERATIONS:-2000} \
+    VMB_FUZZ_DEVICE=$node VMB_FUZZ_OPERATIONS=${VMB_FUZZ_OPERATIONS:-1000} \
       node node_modules/mocha/bin/mocha.js --reporter test/tally.cjs dist/test/fuzz/fuzz.test.js || status=1
   done
   # Where its library loads: it is the host's, beside the addon.
