@@ -10,6 +10,7 @@
         "addon/socket.cc",
         "addon/event_fd.cc",
         "addon/memory_file.cc",
+        "addon/cut_memory.cc",
         "addon/mapping.cc",
         "addon/region.cc",
         "addon/linear_mapping.cc",

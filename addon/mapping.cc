@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 #include <vector>
 
+#include "cut_memory.h"
 #include "thread.h"
 
 namespace vmb {
@@ -102,6 +104,13 @@ int Duplicate(std::span<const Run> runs, uint8_t* target) {
   return 0;
 }
 
+/** Null with ENOMEM, and nothing mapped, where the mapping cannot be guarded. */
+std::shared_ptr<Mapping> Guarded(std::shared_ptr<Mapping> mapping, void* base, size_t length) {
+  if (GuardMapping(base, length)) return mapping;
+  errno = ENOMEM;
+  return nullptr;
+}
+
 }  // namespace
 
 std::shared_ptr<Mapping> Mapping::Map(int fd, uint64_t offset, uint64_t size, Source source) {
@@ -118,7 +127,8 @@ std::shared_ptr<Mapping> Mapping::Map(int fd, uint64_t offset, uint64_t size, So
   void* base =
       mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, static_cast<off_t>(offset - skip));
   if (base == MAP_FAILED) return nullptr;
-  return std::shared_ptr<Mapping>(new Mapping(base, length, skip, size, source));
+  auto mapping = std::shared_ptr<Mapping>(new Mapping(base, length, skip, size, source));
+  return source == Source::kNode ? mapping : Guarded(std::move(mapping), base, length);
 }
 
 std::shared_ptr<Mapping> Mapping::Join(std::span<const Piece> pieces) {
@@ -136,7 +146,9 @@ std::shared_ptr<Mapping> Mapping::Join(std::span<const Piece> pieces) {
   if (base == MAP_FAILED) return nullptr;
   const int error = Duplicate(plan.runs, static_cast<uint8_t*>(base));
   if (error == 0)
-    return std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces));
+    return Guarded(
+        std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces)), base,
+        length);
   // It has no hole where somebody else's memory could be by now: the limits are checked before mremap unmaps
   // its target.
   munmap(base, length);
@@ -148,6 +160,7 @@ Mapping::~Mapping() {
   if (source_ == Source::kNode) {
     UnmapNode(base_, length_);
   } else {
+    UnguardMapping(base_);
     munmap(base_, length_);
   }
 }

@@ -21,7 +21,7 @@ class Mapping {
 
   /**
    * `size` bytes at `offset`, which need not be page-aligned for kMemory. Null: errno says why. EINVAL also
-   * for a regular file that is shorter: touching what lies behind its end would be a SIGBUS.
+   * for a regular file that is shorter. One that is cut off later: cut_memory.h.
    */
   static std::shared_ptr<Mapping> Map(int fd, uint64_t offset, uint64_t size, Source source);
 

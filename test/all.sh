@@ -40,6 +40,17 @@ lint() {
   if npm run --silent lint; then echo 'tally: 1 passed, 0 failed, 0 skipped'; else return 1; fi
 }
 
+# With the sanitized ones a million in all, the lab's on top.
+fuzz() {
+  VMB_FUZZ_OPERATIONS=940000 mocha dist/test/fuzz/fuzz.test.js
+}
+
+# The addon's own tests, and the fuzzers, under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitized() {
+  test/sanitize.sh node node_modules/mocha/bin/mocha.js --reporter test/tally.cjs 'dist/test/addon/**/*.test.js' &&
+    VMB_FUZZ_SANITIZE=1 VMB_FUZZ_OPERATIONS=60000 mocha dist/test/fuzz/fuzz.test.js
+}
+
 # Everything that wants a V4L2 node runs in the lab's machine; its build is kept and reused.
 lab() {
   if [ "$(id -u)" != 0 ]; then
@@ -62,6 +73,8 @@ main() {
   part 'lint' lint
   part 'unit' mocha 'dist/test/unit/**/*.test.js' 'dist/test/*.test.js'
   part 'addon' mocha 'dist/test/addon/**/*.test.js'
+  part 'fuzz' fuzz
+  part 'sanitized: the addon and the fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer' sanitized
   lab
   heading 'result'
   printf '%s\n' "${summary[@]}"

@@ -3,6 +3,7 @@
  * there is to do is compared with the address ranges of the daemon's process.
  */
 import assert from 'node:assert/strict';
+import { addressesIn, type Range } from './addresses.js';
 import { join, u32, zeros } from './bytes.js';
 import type { Guest } from './guest.js';
 import { onVivid, rig } from './rig.js';
@@ -21,29 +22,6 @@ import {
   v4l2Buffer,
 } from './v4l2.js';
 import { CROSVM, QEMU } from './vmm.js';
-
-interface Range {
-  readonly start: bigint;
-  readonly end: bigint;
-  readonly name: string;
-}
-
-/** Everything that looks like an address of one of the ranges, at any offset of 4 bytes. */
-function addressesIn(bytes: Buffer, ranges: readonly Range[]): string[] {
-  const found: string[] = [];
-  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
-  // The upper halves that addresses have: nearly every word is ruled out by its neighbour alone.
-  const highs = new Set(
-    ranges.flatMap(({ start, end }) => [Number(start >> 32n), Number((end - 1n) >> 32n)]),
-  );
-  for (let at = 1; at < words.length; at++) {
-    if (words[at] === 0 || !highs.has(words[at]!)) continue;
-    const value = (BigInt(words[at]!) << 32n) | BigInt(words[at - 1]!);
-    const range = ranges.find(({ start, end }) => value >= start && value < end);
-    if (range) found.push(`0x${value.toString(16)} (${range.name || 'anonymous'}) at byte ${4 * (at - 1)}`);
-  }
-  return found;
-}
 
 onVivid('addresses of the host', () => {
   let guest: Guest;

@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { addressesOf, type Range } from './addresses.js';
 import { until } from './until.js';
 
 const program = fileURLToPath(new URL('serve.js', import.meta.url));
@@ -69,12 +70,8 @@ export class DaemonProcess {
   }
 
   /** Address ranges of everything that is mapped. */
-  addresses(): { start: bigint; end: bigint; name: string }[] {
-    return this.#maps().map((line) => {
-      const [range] = line.split(' ');
-      const [start, end] = range!.split('-').map((text) => BigInt(`0x${text}`));
-      return { start: start!, end: end!, name: line.slice(73).trim() };
-    });
+  addresses(): Range[] {
+    return addressesOf(this.pid);
   }
 
   /** A line of /proc/PID/status in KiB. */

@@ -1,0 +1,35 @@
+/** Addresses of a process, and whether bytes hold any. */
+import { readFileSync } from 'node:fs';
+
+export interface Range {
+  readonly start: bigint;
+  readonly end: bigint;
+  readonly name: string;
+}
+
+/** Everything that a process has mapped. */
+export function addressesOf(pid: number | 'self'): Range[] {
+  const lines = readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n').filter(Boolean);
+  return lines.map((line) => {
+    const [range] = line.split(' ');
+    const [start, end] = range!.split('-').map((text) => BigInt(`0x${text}`));
+    return { start: start!, end: end!, name: line.slice(73).trim() };
+  });
+}
+
+/** Everything that looks like an address of one of the ranges, at any offset of 4 bytes. */
+export function addressesIn(bytes: Buffer, ranges: readonly Range[]): string[] {
+  const found: string[] = [];
+  const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
+  // The upper halves that addresses have: nearly every word is ruled out by its neighbour alone.
+  const highs = new Set(
+    ranges.flatMap(({ start, end }) => [Number(start >> 32n), Number((end - 1n) >> 32n)]),
+  );
+  for (let at = 1; at < words.length; at++) {
+    if (words[at] === 0 || !highs.has(words[at]!)) continue;
+    const value = (BigInt(words[at]!) << 32n) | BigInt(words[at - 1]!);
+    const range = ranges.find(({ start, end }) => value >= start && value < end);
+    if (range) found.push(`0x${value.toString(16)} (${range.name || 'anonymous'}) at byte ${4 * (at - 1)}`);
+  }
+  return found;
+}

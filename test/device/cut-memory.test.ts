@@ -1,0 +1,44 @@
+/** A VMM that cuts its memory file off while the bridge has it mapped: the bridge lives, and so does the other VM. */
+import assert from 'node:assert/strict';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Guest } from './guest.js';
+import type { Ram } from './ram.js';
+import { onVivid, rig } from './rig.js';
+
+onVivid('memory that is cut off', () => {
+  let guest: Guest;
+  let fd: number;
+
+  /** The guest's memory lies in another file from now on. */
+  const moveMemory = async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'vmb-cut-'));
+    fd = openSync(join(folder, 'memory'), 'w+');
+    rmSync(folder, { recursive: true });
+    const { ram } = guest.vmm;
+    ftruncateSync(fd, ram.bytes.length);
+    const moved = { fd, table: ram.table, regions: ram.regions } as unknown as Ram;
+    assert.equal(await guest.vmm.setMemory(moved), 0n);
+  };
+
+  beforeEach(async () => {
+    guest = await rig.guest();
+  });
+  afterEach(() => closeSync(fd));
+
+  for (const [what, left] of [
+    ['all of it', 0],
+    ['all but the rings', 0x1_0000],
+  ] as const)
+    it(`${what}: kicks are harmless, the VMM is answered, and new memory is taken`, async () => {
+      await moveMemory();
+      ftruncateSync(fd, left);
+      for (const ring of guest.vmm.rings) ring.kick();
+      assert.equal((await guest.vmm.config()).length, 40);
+      for (const ring of guest.vmm.rings) ring.kick();
+      assert.equal(await guest.vmm.setMemory(), 0n);
+      assert.equal((await guest.vmm.config()).length, 40);
+      assert.ok(rig.daemon.alive, rig.daemon.alive ? '' : rig.daemon.obituary);
+    });
+});

@@ -1,0 +1,206 @@
+/** Commands: every one, with every ioctl of the table, in any order on several sessions, over a fake or a real node. */
+import { ioctls } from '../../src/v4l2/ioctls.js';
+import { join, u32, u64 } from '../device/bytes.js';
+import type { Fuzzer, Run, Target } from './fuzzer.js';
+import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SCRIBBLED, SHM_SIZE } from './guest-machine.js';
+import { Knowledge, type KnownSession } from './knowledge.js';
+import { type Ground, makers } from './payloads.js';
+import type { Random } from './random.js';
+import { Scribbler } from './scribbler.js';
+import { makeSubject, type Subject } from './subject.js';
+
+const MOST_SESSIONS = 6;
+/** Turns of the loop that an operation waits for its answer; a real node works beside the loop. */
+const PATIENCE = 8;
+const END_MS = 8000;
+/** Media requests: see docs/stateless.md. */
+const requestNumbers = [192, 193, 194, 195];
+const numbers = [...ioctls.keys(), ...requestNumbers];
+/** What gets a stream going, over and over. */
+const streaming = [
+  8, 8, 9, 9, 15, 15, 15, 15, 15, 18, 18, 19, 5, 4, 92, 93, 16, 71, 72, 28, 103, 90, 192, 193,
+];
+
+const sizeOf = (nr: number): number => ioctls.get(nr)?.size ?? 4;
+
+type Operation = (run: CommandRun) => void | Promise<void>;
+
+const operations: readonly (readonly [weight: number, operation: Operation])[] = [
+  [30, (run) => run.open()],
+  [10, (run) => run.shut()],
+  [500, (run) => run.ioctl(run.random.pick(streaming))],
+  [250, (run) => run.ioctl(run.random.pick(numbers))],
+  [60, (run) => run.mmap()],
+  [40, (run) => run.munmap()],
+  [30, (run) => run.nonsense()],
+  [15, (run) => run.malformed()],
+  [2, (run) => run.reset()],
+  [2, (run) => run.pause()],
+];
+
+export const commands: Fuzzer = {
+  name: 'commands',
+  share: 50,
+  begin: (random, target) => CommandRun.begin(random, target),
+};
+
+class CommandRun implements Run {
+  readonly #machine: GuestMachine;
+  readonly #ground: Ground;
+  #scribbler: Scribbler | null = null;
+
+  private constructor(
+    readonly random: Random,
+    private readonly subject: Subject,
+  ) {
+    this.#machine = new GuestMachine(random, subject.device);
+    const knowledge = new Knowledge(random);
+    this.#ground = { random, knowledge, types: subject.types, pages: PAGES };
+  }
+
+  static async begin(random: Random, target: Target): Promise<CommandRun> {
+    const size = random.chance(0.9) ? SHM_SIZE : 0;
+    const run = new CommandRun(random, await makeSubject(random, target, size));
+    if (random.chance(0.1)) await run.#scribble();
+    return run;
+  }
+
+  get #knowledge(): Knowledge {
+    return this.#ground.knowledge;
+  }
+
+  async step(): Promise<void> {
+    while (this.#machine.isFull) {
+      this.subject.relax();
+      await this.#machine.turns(1);
+    }
+    this.subject.live();
+    const answeredBefore = this.#machine.commandq.outstanding;
+    await this.random.weighted(operations)(this);
+    // Mostly one after the other, as a driver does it; now and then all at once.
+    const patience = this.random.chance(0.8) ? PATIENCE : this.random.below(2);
+    for (let turn = 0; turn < patience && this.#machine.commandq.outstanding > answeredBefore; turn++)
+      await this.#machine.turns(1);
+    if (patience === 0) await this.#machine.turns(0);
+  }
+
+  async end(): Promise<void> {
+    this.subject.relax();
+    const { commandq } = this.#machine;
+    const limit = performance.now() + END_MS;
+    while (commandq.outstanding > 0 && performance.now() < limit) await this.#machine.turns(1);
+    if (commandq.outstanding > 0) throw new Error(`${commandq.outstanding} chains never came back`);
+    await this.#scribbler?.stop();
+    // What a scribbler wrote may look like anything.
+    if (!this.#scribbler) this.#machine.scan();
+    this.#machine.stop();
+    this.subject.device.disconnected();
+    await this.subject.device.closed();
+    if (this.subject.device.sessions > 0) throw new Error('sessions are left');
+    this.#machine.close();
+    this.subject.close();
+  }
+
+  open(): void {
+    if (this.#knowledge.sessions.length >= MOST_SESSIONS) return this.shut();
+    this.#send(u32(1, 0), 16, (bytes) => {
+      if (bytes.length === 16 && bytes.readUInt32LE(0) === 0) this.#knowledge.opened(bytes.readUInt32LE(8));
+    });
+  }
+
+  shut(): void {
+    const { id } = this.#knowledge.session();
+    this.#knowledge.closed(id);
+    this.#send(u32(2, 0, id, 0), this.random.pick([0, 0, 8]));
+  }
+
+  ioctl(nr: number): void {
+    const { random } = this;
+    const session = this.#knowledge.session();
+    const payload = this.#payload(nr, session);
+    const room = random.chance(0.95) ? 8 + payload.length + 16 : random.below(8 + payload.length + 1);
+    this.#send(join(u32(3, 0, session.id, nr), payload), room, (bytes) => {
+      const isWhole = bytes.length >= 8 + sizeOf(nr) && bytes.readUInt32LE(0) === 0;
+      if (isWhole) this.#knowledge.learn(session, nr, bytes.subarray(8));
+    });
+  }
+
+  mmap(): void {
+    const { cookies, addresses } = this.#knowledge;
+    const isKnown = cookies.length > 0 && this.random.chance(0.9);
+    const cookie = isKnown ? this.random.pick(cookies) : this.random.edge();
+    this.#send(u32(4, 0, this.#knowledge.session().id, this.random.below(3), cookie), 24, (bytes) => {
+      if (bytes.length === 24 && bytes.readUInt32LE(0) === 0)
+        this.#knowledge.remember(addresses, bytes.readUInt32LE(8));
+    });
+  }
+
+  munmap(): void {
+    const { addresses } = this.#knowledge;
+    const isKnown = addresses.length > 0 && this.random.chance(0.9);
+    this.#send(join(u32(5, 0), u64(isKnown ? this.random.pick(addresses) : this.random.edge64())), 8);
+  }
+
+  /** Too short, too long, of no kind. */
+  nonsense(): void {
+    const { random } = this;
+    const request = join(
+      u32(random.pick([0, 1, 2, 3, 4, 5, 6, random.edge()])),
+      random.bytes(random.below(60)),
+    );
+    this.#send(request.subarray(0, random.between(1, request.length)), random.below(40));
+  }
+
+  malformed(): void {
+    this.#machine.malformed();
+  }
+
+  /** The guest resets the device: every chain that was out has come back, and the driver begins anew. */
+  async reset(): Promise<void> {
+    this.subject.relax();
+    this.#machine.stop();
+    this.#returned();
+    this.subject.device.reset();
+    this.#machine.window.reset();
+    this.#knowledge.forgetSessions();
+    this.#machine.begin();
+  }
+
+  /** The VMM pauses the VM and lets it go on. */
+  async pause(): Promise<void> {
+    this.#machine.stop();
+    this.#returned();
+    await new Promise(setImmediate);
+    this.#machine.start();
+  }
+
+  /** A queue that stops has given back every command; what is not taken yet is taken later. */
+  #returned(): void {
+    const { commandq } = this.#machine;
+    const { queue } = commandq;
+    if (queue.popped !== queue.pushed)
+      throw new Error(`${queue.popped - queue.pushed} chains are left in the ring`);
+  }
+
+  async #scribble(): Promise<void> {
+    const { ram } = this.#machine.side;
+    const places = SCRIBBLED.map(({ start, length }) => ({ start: ram.at(start), length }));
+    this.#scribbler = await Scribbler.start(ram.fd, ram.bytes.length, places, this.random.u32());
+  }
+
+  #payload(nr: number, session: KnownSession): Buffer {
+    const { random } = this;
+    const isKnown = random.chance(0.2) && this.#knowledge.answers.has(nr);
+    const made = isKnown
+      ? Buffer.from(this.#knowledge.answers.get(nr)!)
+      : makers[nr]?.(this.#ground, session);
+    const payload = made ?? Buffer.alloc(sizeOf(nr));
+    if (!made || random.chance(0.1)) random.bend(payload, random.pick([1, 2, 8]));
+    const cut = random.chance(0.98) ? payload : payload.subarray(0, random.below(payload.length + 1));
+    return cut.subarray(0, MOST_READABLE - 16);
+  }
+
+  #send(request: Uint8Array, room: number, answered?: (bytes: Buffer) => void): void {
+    this.#machine.command(request, Math.min(room, MOST_WRITABLE), answered);
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * The fuzzers with a fixed seed, with one that nobody has had before, and with every seed that once found something.
+ * VMB_FUZZ_OPERATIONS: how many operations in all. VMB_FUZZ_DEVICE: the node that the commands go to. VMB_FUZZ_SANITIZE=1.
+ */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { type Campaign, run } from './campaign.js';
+import { Decoys } from './decoys.js';
+
+interface Seed {
+  readonly fuzzer: string;
+  readonly seed: number;
+  readonly operations: number;
+  readonly found: string;
+}
+
+/** Half of them with each of the two seeds. */
+const OPERATIONS = Number(process.env.VMB_FUZZ_OPERATIONS ?? 20_000);
+const FIXED = 1;
+/** Some hundred operations a second, on a slow machine. */
+const MS_EACH = 10;
+const START_MS = 60_000;
+const device = process.env.VMB_FUZZ_DEVICE;
+const sanitize = process.env.VMB_FUZZ_SANITIZE === '1';
+// A real node is reached by commands alone.
+const target = { ...(device !== undefined && { device, only: 'commands' }), sanitize };
+const corpus = JSON.parse(
+  readFileSync(new URL('../../../test/fuzz/corpus/seeds.json', import.meta.url), 'utf8'),
+) as Seed[];
+
+describe(`fuzz${device === undefined ? '' : ` ${device}`}${sanitize ? ', sanitized' : ''}`, () => {
+  let decoys: Decoys;
+  before(async () => {
+    decoys = await Decoys.open(device);
+  });
+  after(() => decoys.close());
+
+  const check = async (context: Mocha.Context, campaign: Pick<Campaign, 'seed' | 'operations' | 'only'>) => {
+    context.timeout(START_MS + MS_EACH * campaign.operations);
+    const { findings, operations } = await run({ ...target, ...campaign, decoys });
+    const told = findings.map(({ what, replay }) => `${what}\nreplay: ${replay}`);
+    assert.deepEqual(told, []);
+    assert.ok(operations >= campaign.operations, `${operations} of ${campaign.operations} operations`);
+  };
+
+  for (const seed of [FIXED, randomInt(2 ** 32)])
+    it(`${OPERATIONS / 2} operations from seed ${seed}`, function () {
+      return check(this, { seed, operations: OPERATIONS / 2 });
+    });
+
+  if (device === undefined)
+    for (const { fuzzer, seed, operations, found } of corpus)
+      it(`corpus: ${found}`, function () {
+        return check(this, { seed, operations, only: fuzzer });
+      });
+});

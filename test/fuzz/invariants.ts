@@ -1,0 +1,112 @@
+/** What holds before and after every run, in the process that is fuzzed. */
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { log } from '../../src/log.js';
+
+/** How long files may take to close. */
+const QUIET_MS = 6000;
+/** What the JavaScript heap and its buffers may have grown by, with all garbage gone. */
+const MOST_GROWTH = 48 << 20;
+/** Files that are mapped: guest memory, arenas, nodes, DMABUFs. */
+const mapped = /\/memfd:|\/dev\/|\/dmabuf|anon_inode/;
+
+interface Holdings {
+  readonly descriptors: readonly string[];
+  readonly mappings: readonly string[];
+  readonly threads: readonly string[];
+}
+
+export class Invariants {
+  /** What happened outside of any call: rejections that nobody handles, errors that the product logged. */
+  readonly #faults: string[] = [];
+  readonly #decoys: readonly string[];
+  #before: Holdings | null = null;
+  #memory = 0;
+
+  constructor(private readonly decoys: readonly number[]) {
+    log.silent = true;
+    const fault = (kind: string) => (what: unknown) => {
+      this.#faults.push(`${kind}: ${what instanceof Error ? what.stack : String(what)}`);
+    };
+    process.on('unhandledRejection', fault('unhandled rejection'));
+    process.on('uncaughtException', fault('uncaught exception'));
+    // The level of the product's own faults; what a guest does wrong is a warning.
+    log.error = ((message: unknown, details: unknown) => {
+      fault('logged')(details instanceof Error ? details.stack : `${message} ${JSON.stringify(details)}`);
+      return log;
+    }) as typeof log.error;
+    this.#decoys = decoys.map(appearance);
+  }
+
+  /** Throws where something went wrong that no call told of. */
+  readonly judge = (): void => {
+    const [first] = this.#faults.splice(0);
+    if (first !== undefined) throw new Error(first);
+  };
+
+  /** What is there now is what has to be there after every run. */
+  async learn(): Promise<void> {
+    await sleep(100);
+    collectGarbage();
+    this.#before = holdings();
+    this.#memory = inUse();
+  }
+
+  /** Throws where a run has left something behind, or has touched a decoy. */
+  async check(): Promise<void> {
+    const wanted = JSON.stringify(this.#before);
+    const limit = performance.now() + QUIET_MS;
+    while (JSON.stringify(holdings()) !== wanted && performance.now() < limit) await sleep(5);
+    this.judge();
+    if (JSON.stringify(holdings()) !== wanted)
+      throw new Error(`held before: ${wanted}\nheld after: ${JSON.stringify(holdings())}`);
+    for (const [at, fd] of this.decoys.entries())
+      if (appearance(fd) !== this.#decoys[at])
+        throw new Error(`descriptor ${fd} was touched:\n${this.#decoys[at]}\n${appearance(fd)}`);
+    collectGarbage();
+    const grown = inUse() - this.#memory;
+    if (grown > MOST_GROWTH) throw new Error(`memory has grown by ${Math.round(grown / 1024)} KiB`);
+  }
+}
+
+/** What the kernel says of a descriptor: kind, position, count of an eventfd, users of a DMABUF. */
+function appearance(fd: number): string {
+  return `${readlinkSync(`/proc/self/fd/${fd}`)} ${readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1')}`;
+}
+
+function collectGarbage(): void {
+  if (!global.gc) throw new Error('node runs without --expose-gc');
+  global.gc();
+}
+
+function inUse(): number {
+  const { heapUsed, external } = process.memoryUsage();
+  return heapUsed + external;
+}
+
+function holdings(): Holdings {
+  return {
+    descriptors: entriesOf('/proc/self/fd', (fd) => readlinkSync(fd).replace(/:\[\d+\]$/, '')),
+    mappings: readFileSync('/proc/self/maps', 'latin1')
+      .split('\n')
+      .map((line) => line.slice(73).trim())
+      .filter((name) => mapped.test(name))
+      .sort(),
+    // Lanes and watchers; Node's own come and go.
+    threads: entriesOf('/proc/self/task', (task) => readFileSync(`${task}/comm`, 'latin1').trim()).filter(
+      (name) => name.startsWith('vmb-'),
+    ),
+  };
+}
+
+function entriesOf(folder: string, read: (path: string) => string): string[] {
+  const entries = readdirSync(folder).flatMap((name) => {
+    try {
+      return [read(`${folder}/${name}`)];
+    } catch {
+      // It went between the two calls.
+      return [];
+    }
+  });
+  return entries.sort();
+}

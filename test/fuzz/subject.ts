@@ -1,0 +1,71 @@
+/** The device under test: over a fake host, or over a real V4L2 node. */
+import { closeSync } from 'node:fs';
+import { MediaDevice } from '../../src/media/device.js';
+import { ObjectTable } from '../../src/media/objects.js';
+import { bufferTypesOf } from '../../src/v4l2/enumeration.js';
+import { HostNode } from '../../src/v4l2/node.js';
+import { openMedia, requestQueues } from '../../src/v4l2/request.js';
+import { FakeHost } from './fake-host.js';
+import type { Target } from './fuzzer.js';
+import type { Random } from './random.js';
+
+export interface Subject {
+  readonly device: MediaDevice;
+  /** Buffer types that it has. */
+  readonly types: readonly number[];
+  /** The host lives on for a moment. */
+  live(): void;
+  /** Whatever the host holds back ends now. */
+  relax(): void;
+  close(): void;
+}
+
+const fakeTypes = [1, 2, 9, 10];
+
+export async function makeSubject(
+  random: Random,
+  target: Target,
+  sharedMemorySize: number,
+): Promise<Subject> {
+  const options = {
+    sharedMemorySize,
+    mmap: 'auto',
+    sharedPages: random.chance(0.7),
+    errorEvents: random.chance(0.5),
+    ...(random.chance(0.5) && { objects: new ObjectTable() }),
+  } as const;
+  const mode = random.pick(['auto', 'handles', null] as const);
+  if (target.device !== undefined) return onNode(target.device, options, mode);
+  const fake = new FakeHost(random);
+  const description = { driver: 'fake', card: 'fake', busInfo: '', deviceCaps: 0x0520_0003, deviceType: 0 };
+  const requests = mode && { requests: { mode, media: -1 } };
+  return {
+    device: new MediaDevice(fake.host, description, { ...options, ...requests }),
+    types: fakeTypes,
+    live: () => fake.live(),
+    relax: () => fake.relax(),
+    close: () => fake.close(),
+  };
+}
+
+async function onNode(
+  path: string,
+  options: ConstructorParameters<typeof MediaDevice>[2],
+  mode: 'auto' | 'handles' | null,
+): Promise<Subject> {
+  const node = new HostNode(path);
+  const description = await node.describe();
+  const takesRequests = mode && requestQueues(description.deviceCaps).length > 0;
+  const media = takesRequests ? await openMedia(path) : 0;
+  const opened = typeof media === 'object' ? media.fd : -1;
+  const requests = mode && opened >= 0 && { requests: { mode, media: opened } };
+  return {
+    device: new MediaDevice(node, description, { ...options, ...requests }),
+    types: bufferTypesOf(description.deviceCaps),
+    live: () => undefined,
+    relax: () => undefined,
+    close: () => {
+      if (opened >= 0) closeSync(opened);
+    },
+  };
+}
