@@ -48,9 +48,10 @@ export function takeBack(answer: Buffer, array: Buffer): void {
 /** G_CTRL, S_CTRL and QUERYMENU: the id is the first word. Resolves to the errno. */
 export async function byId(session: Session, { row, payload }: IoctlRequest): Promise<number> {
   const given = payload.readUInt32LE(0);
-  payload.writeUInt32LE(await nodeId(session, given), 0);
+  const id = await nodeId(session, given);
+  payload.writeUInt32LE(id, 0);
   const status = await session.ioctl(row.nr, payload, row.speed);
-  payload.writeUInt32LE(given, 0);
+  if (id !== given) payload.writeUInt32LE(given, 0);
   return status;
 }
 

@@ -27,8 +27,3 @@ export const DRIVER_PRIVATE_MASK = 0xf000;
  * in the class `user`.
  */
 export const PRIVATE_BASE = 0x08000000;
-
-/** The id of the heading of a class: V4L2_CID_USER_CLASS and the like. */
-export function headingOf(id: number): number {
-  return (id & CLASS_MASK) | 1;
-}

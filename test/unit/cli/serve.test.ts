@@ -11,6 +11,7 @@ import { type ServeArguments, serveOptions, serveUntilEnd } from '../../../src/c
 import { sharedMemorySize } from '../../../src/cli/size.js';
 import type { ServeOptions } from '../../../src/daemon.js';
 import { log } from '../../../src/log.js';
+import { defaultPolicy } from '../../../src/media/policy.js';
 
 /** What yargs makes of no option at all. */
 const defaults: ServeArguments = {
@@ -32,6 +33,7 @@ describe('cli/serve options', () => {
       pairs: [{ device: '/dev/video0', socket: { path: '/run/a.sock' } }],
       sharedMemorySize: 2 ** 30,
       mmap: 'auto',
+      policy: defaultPolicy,
       frontend: 'auto',
       memSlots: false,
       objects: false,
