@@ -16,7 +16,7 @@ import {
 } from '../v4l2/layout.js';
 import type { Answer } from './command.js';
 import { type IoctlRequest, reply } from './ioctl.js';
-import { allows, isOpen, type Policy } from './policy.js';
+import { type Access, allows, type Entry, isOpen, type Policy } from './policy.js';
 import type { Session } from './session.js';
 
 /** Of no control: from PRIVATE_BASE on drivers count, and none has as many. */
@@ -28,7 +28,14 @@ const NEXT = (ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND) >>> 0;
  * would set the control behind the one that was judged.
  */
 export function isReachable({ controls }: Policy, id: number): boolean {
-  return isOpen(controls) || (id < PRIVATE_BASE && allows(controls, id));
+  if (isOpen(controls)) return true;
+  return id < PRIVATE_BASE && (allows(controls, id) || isHeading(controls, id));
+}
+
+/** The heading of a class, which has no value, goes with what is allowed below it: programs expect both or none. */
+function isHeading({ allow, deny }: Access, id: number): boolean {
+  const isAbove = ({ mask, value }: Entry): boolean => ((id ^ value) & mask & CLASS_MASK) === 0;
+  return (id & ~CLASS_MASK) === 1 && (allow ?? []).some(isAbove) && allows({ allow: null, deny }, id);
 }
 
 /** The array as the node gets it, a copy. */

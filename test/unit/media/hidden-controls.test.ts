@@ -105,6 +105,13 @@ describe('hidden controls', () => {
     assert.deepEqual(await enumerate(103, BOTH), [0x9a_0001, 0x9a_0908]);
     assert.equal((await query(103, 0x98_0001)).status, EINVAL);
     assert.equal((await query(36, 0x9a_0001)).status, 0);
+    for (const [heading, errno] of [
+      [0x9a_0001, 0],
+      [0x98_0001, EINVAL],
+    ] as const) {
+      assert.equal(await statusOf(27, u32(heading, 0)), errno, 'as the driver says, or nobody');
+      assert.equal(await statusOf(90, Buffer.concat([u32(3, heading), Buffer.alloc(24)])), errno);
+    }
     assert.equal((await extended(71, [], 0x98_0000)).status, EINVAL, 'any of the class?');
     assert.equal((await extended(71, [], 0x9a_0000)).status, 0);
     assert.equal((await extended(71, [], 0)).status, 0);
