@@ -48,6 +48,7 @@ describe('cli/serve options', () => {
     const { sharedMemorySize: size, mmap, frontend, memSlots } = serveOptions(given, []);
     assert.deepEqual([size, mmap, frontend, memSlots], [256 * 2 ** 20, 'direct', 'qemu', true]);
     assert.equal(serveOptions({ ...defaults, ...one, 'no-shm': true }, []).sharedMemorySize, 0);
+    assert.equal(serveOptions({ ...defaults, ...one, 'max-sessions': '3' }, []).policy?.maxSessions, 3);
   });
 
   for (const [flag, name] of [
