@@ -4,6 +4,7 @@ import { errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/objects.js';
+import type { Policy } from './media/policy.js';
 import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
 import { isUsable } from './v4l2/kind.js';
@@ -30,6 +31,8 @@ export interface ServeOptions {
   /** Bytes of SHM region 0: a power of two of at least 64 KiB, or 0 for none. */
   readonly sharedMemorySize: number;
   readonly mmap: MmapMode;
+  /** What the guest of each node may do; absent: all that virtio-media carries. */
+  readonly policy?: Policy;
   readonly frontend: DialectOption;
   readonly memSlots: boolean;
   /** Buffers are objects that others of the VM may use: EXPBUF and the OBJECT memory type. */

@@ -20,13 +20,23 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'v4l2/ioctls',
     'v4l2/names',
   ],
-  cli: ['daemon', 'cli', 'client', 'v4l2', 'media/protocol', 'vhost-user/protocol', 'vhost-user/dialect'],
+  cli: [
+    'daemon',
+    'cli',
+    'client',
+    'v4l2',
+    'media/policy',
+    'media/protocol',
+    'vhost-user/protocol',
+    'vhost-user/dialect',
+  ],
   daemon: ['media', 'virtio', 'vhost-user', 'v4l2'],
 };
 const everybody = ['struct', 'errno', 'log'];
 /** Files that hold numbers and records only. */
 const tables = [
   'media/protocol',
+  'v4l2/control-classes',
   'v4l2/layout',
   'v4l2/enumeration-layout',
   'v4l2/ioctls',

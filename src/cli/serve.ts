@@ -7,6 +7,7 @@ import { listeningDescriptors } from './activation.js';
 import { ExitCode, OperatorError } from './exit.js';
 import { pairsOf } from './pairs.js';
 import { vmmOptions } from './paste.js';
+import { policyFlags, policyOf } from './policy.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 
 /** SIGTERM promises an end within a second; what is not closed by then is the kernel's to close. */
@@ -77,6 +78,7 @@ const flags = {
     default: 'auto',
     describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
+  ...policyFlags,
   'log-level': {
     ...one,
     choices: logLevels,
@@ -139,6 +141,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
     sharedMemorySize:
       given['no-shm'] === true ? 0 : sharedMemorySize((given['shm-size'] as string) ?? DEFAULT_SHARED_MEMORY),
     mmap: given.mmap as ServeOptions['mmap'],
+    policy: policyOf(given),
     frontend: given.frontend as ServeOptions['frontend'],
     memSlots: given['mem-slots'] === true,
     objects: given.objects === true,

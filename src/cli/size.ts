@@ -15,10 +15,15 @@ export const MIN_SHARED_MEMORY = 64 * KIB;
 export const MAX_SHARED_MEMORY = 64 * KIB ** 3;
 export const DEFAULT_SHARED_MEMORY = '1G';
 
-/** `256M`, `1G`, `65536` in bytes. Throws ERR_USAGE: QEMU aborts on a size that is no power of two. */
-export function sharedMemorySize(text: string): number {
+/** `256M`, `1G`, `65536` in bytes; NaN where it is no size. */
+export function sizeOf(text: string): number {
   const [, digits, unit] = /^(\d+)([KMG]?)(?:i?B)?$/i.exec(text) ?? [];
-  const size = Number(digits) * (units.get((unit ?? '').toUpperCase()) ?? 0);
+  return Number(digits) * (units.get((unit ?? '').toUpperCase()) ?? 0);
+}
+
+/** Throws ERR_USAGE: QEMU aborts on a size that is no power of two. */
+export function sharedMemorySize(text: string): number {
+  const size = sizeOf(text);
   const valid = size >= MIN_SHARED_MEMORY && size <= MAX_SHARED_MEMORY && Number.isInteger(Math.log2(size));
   if (valid) return size;
   throw new OperatorError(

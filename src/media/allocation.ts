@@ -6,9 +6,9 @@ import { hold, isOffered, isSound, ruleOut, usableBackings } from './backing.js'
 import { bufferBytes } from './buffer-size.js';
 import { type Backing, BufferQueue, backings, isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
+import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import type { IoctlRequest } from './ioctl.js';
 import { conceal } from './offer.js';
-import { MAX_BUFFERS, MAX_SESSION_BYTES } from './policy.js';
 import type { Session } from './session.js';
 
 /** What the kernel granted: `count` buffers from index `first` on. */
@@ -19,18 +19,17 @@ interface Grant {
 }
 
 /** How many of `count` buffers of this format a session may have beside `kept`: known before the kernel allocates. */
-function affordable(kept: readonly BufferQueue[], wanted: Uint8Array, count: number): number {
+function affordable(
+  { context }: Session,
+  kept: readonly BufferQueue[],
+  wanted: Uint8Array,
+  count: number,
+): number {
   const { type } = format.read(wanted);
-  const room = MAX_BUFFERS - (kept.find((queue) => queue.type === type)?.buffers.size ?? 0);
-  const left = MAX_SESSION_BYTES - kept.reduce((sum, { bytes }) => sum + bytes, 0);
+  const { maxBuffers, maxBufferBytes } = context.policy;
+  const room = maxBuffers - (kept.find((queue) => queue.type === type)?.buffers.size ?? 0);
+  const left = maxBufferBytes - kept.reduce((sum, { bytes }) => sum + bytes, 0);
   return Math.max(0, Math.min(count, room, Math.floor(left / Math.max(1, bufferBytes(wanted)))));
-}
-
-/** What REQBUFS makes buffers for: the format that the queue is set to. */
-async function currentFormat(session: Session, type: number): Promise<Buffer> {
-  const current = format.encode({ type, pad4: 0, fmt: NONE });
-  await session.ioctl(Ioctl.G_FMT, current);
-  return current;
 }
 
 /** One of the two ioctls, on a payload of its own for each attempt. */
@@ -41,7 +40,7 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
   if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const others = [...session.queues.values()].filter((queue) => queue.type !== type);
-    const granted = count > 0 ? affordable(others, await currentFormat(session, type), count) : 0;
+    const granted = count > 0 ? affordable(session, others, await currentFormat(session, type), count) : 0;
     if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
     const asked = {
       count: granted,
@@ -55,6 +54,7 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
     const status = await session.ioctl(Ioctl.REQBUFS, payload);
     return { status, first: 0, count: status === 0 ? requestRecord.read(payload).count : 0 };
   };
+  if (count > 0 && !(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
   return guarded(session, request, { type, memory }, async () => {
     const old = session.queues.get(type);
     if (count > 0) return allocate(session, request, type, memory, issue);
@@ -68,9 +68,10 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
   const { count, memory, format: wanted, flags } = createRecord.read(request.payload);
   const { type } = format.read(wanted);
   if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
+  if (!isFormatAllowed(session, Buffer.from(wanted))) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const blank = createRecord.read(Buffer.alloc(createRecord.size));
-    const granted = affordable([...session.queues.values()], wanted, count);
+    const granted = affordable(session, [...session.queues.values()], wanted, count);
     createRecord.write(payload, {
       ...blank,
       count: granted,
@@ -78,7 +79,7 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
       format: wanted,
       flags,
     });
-    const isFull = (session.queues.get(type)?.buffers.size ?? 0) >= MAX_BUFFERS;
+    const isFull = (session.queues.get(type)?.buffers.size ?? 0) >= session.context.policy.maxBuffers;
     const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
     // With a count of 0 the kernel makes nothing and judges the rest all the same.
     const refusal = isFull ? Errno.ENOBUFS : Errno.ENOMEM;

@@ -9,7 +9,6 @@ import { MemoryFile } from '../virtio/memory-file.js';
 import { hostRecord } from './buffer-record.js';
 import { type Backing, type BufferQueue, backings, type HeldBuffer, type HeldPlane } from './buffers.js';
 import { exportPlane } from './export.js';
-import { MAX_SESSION_BYTES } from './policy.js';
 import type { Session } from './session.js';
 
 /** The ways to back a guest's queue of this memory type, best first; none: the guest cannot have it. */
@@ -136,7 +135,9 @@ export async function hold(
     session.cookies.add(queue, held);
   }
   const bytes = [...session.queues.values()].reduce((sum, each) => sum + each.bytes, 0);
-  return bytes > MAX_SESSION_BYTES ? Errno.ENOMEM : 0;
+  const { maxBuffers, maxBufferBytes } = session.context.policy;
+  // A driver may make more than it was asked for.
+  return bytes > maxBufferBytes || queue.buffers.size > maxBuffers ? Errno.ENOMEM : 0;
 }
 
 async function makePlane(

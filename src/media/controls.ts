@@ -15,6 +15,7 @@ import {
 } from '../v4l2/layout.js';
 import { GuestMemoryError } from '../virtio/guest-memory.js';
 import type { Answer } from './command.js';
+import { byId, isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
 import { type IoctlRequest, refuse, reply } from './ioctl.js';
 import { MAX_CONTROL_PAYLOAD } from './policy.js';
 import type { SetControl } from './requests.js';
@@ -39,24 +40,35 @@ export async function extendedControls(session: Session, request: IoctlRequest):
   command.onLate([payload, array], () => {
     session.degraded = true;
   });
+  if (count === 0 && (await isClassHidden(session, which))) {
+    payload.writeUInt32LE(0, extControls.offset.errorIdx);
+    return refused(Errno.EINVAL);
+  }
 
   const lists = readLists(array, rest.subarray(arrayBytes));
   if (typeof lists === 'number') return refused(lists);
+  const forNode = nodeControls(session.context.policy, array);
   const pointed: (Pointed | null)[] = [];
   for (const [index, pieces] of lists.entries()) {
-    const id = extControl.read(array, index * extControl.size).id;
+    const id = extControl.read(forNode, index * extControl.size).id;
     const found = pieces && (await hasPayload(session, id)) ? read(session, pieces) : null;
     if (typeof found === 'number') return refused(found);
     pointed.push(found);
   }
-  return transfer(session, request, array, pointed, own);
+  return transfer(session, request, { array, forNode, pointed }, own);
+}
+
+/** The array as the guest gave it and as the node gets it, and what its pointers stand for. */
+interface Values {
+  readonly array: Buffer;
+  readonly forNode: Buffer;
+  readonly pointed: readonly (Pointed | null)[];
 }
 
 async function transfer(
   session: Session,
   request: IoctlRequest,
-  array: Buffer,
-  pointed: readonly (Pointed | null)[],
+  { array, forNode, pointed }: Values,
   own: number | undefined,
 ): Promise<Answer> {
   const { payload, command, row } = request;
@@ -67,12 +79,13 @@ async function transfer(
       kind: 'controls',
       nr: row.nr,
       controls,
-      array,
+      array: forNode,
       payloads: pointed.map((each) => each?.bytes ?? null),
       ...(own !== undefined && { request: own }),
     },
     row.speed,
   );
+  takeBack(forNode, array);
   // Past the deadline the guest's pages are not the command's any more.
   if (status === 0 && !command.answered) {
     for (const [index, each] of pointed.entries()) {
@@ -92,11 +105,11 @@ function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetContr
   }));
 }
 
-/** S_CTRL: one value, in the old form. */
-export async function setControl(session: Session, request: IoctlRequest): Promise<Answer> {
+/** G_CTRL and S_CTRL: one value, in the old form. */
+export async function oneControl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
-  const status = await session.ioctl(row.nr, payload, row.speed);
-  if (status === 0) {
+  const status = await byId(session, request);
+  if (status === 0 && row.nr === Ioctl.S_CTRL) {
     const value = Buffer.alloc(8);
     value.set(payload.subarray(4, 8));
     const record = extControl.encode({ id: payload.readUInt32LE(0), size: 0, reserved2: 0, value });

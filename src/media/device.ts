@@ -10,7 +10,7 @@ import { EventQueue } from './events.js';
 import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
-import { ANSWER_DEADLINE_MS, MAX_COMMANDS, MAX_SESSIONS } from './policy.js';
+import { ANSWER_DEADLINE_MS, defaultPolicy, MAX_COMMANDS, type Policy } from './policy.js';
 import {
   COMMANDQ,
   Command,
@@ -31,6 +31,8 @@ export interface MediaDeviceOptions {
   /** Bytes of SHM region 0; 0: none is offered. */
   readonly sharedMemorySize: number;
   readonly mmap: MmapMode;
+  /** What the guest may do; absent: all that virtio-media carries. */
+  readonly policy?: Policy;
   /** Whether buffers may be the guest's own pages. */
   readonly sharedPages?: boolean;
   /** The objects of all nodes that are served together; absent: none are offered. */
@@ -63,6 +65,7 @@ export class MediaDevice {
   readonly sharedMemorySize: number;
 
   readonly #offers: Offers;
+  readonly #policy: Policy;
   readonly #sessions = new Map<number, Session>();
   readonly #closing = new Set<Promise<void>>();
   readonly #events = new EventQueue();
@@ -80,6 +83,7 @@ export class MediaDevice {
   ) {
     this.config = configurationOf(description);
     this.sharedMemorySize = options.sharedMemorySize;
+    this.#policy = options.policy ?? defaultPolicy;
     this.#offers = {
       objects: options.objects !== undefined,
       handles: options.requests?.mode === 'handles',
@@ -100,6 +104,7 @@ export class MediaDevice {
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
     this.#context = {
       node: this.node,
+      policy: this.#policy,
       memory,
       shared,
       events: this.#events,
@@ -159,7 +164,7 @@ export class MediaDevice {
   open(command: CommandChain): void {
     const context = this.#context;
     const files = this.#sessions.size + this.#closing.size;
-    if (!context || files >= MAX_SESSIONS) return command.answer({ status: Errno.EMFILE });
+    if (!context || files >= this.#policy.maxSessions) return command.answer({ status: Errno.EMFILE });
     const session = new Session(this.#sessionId(), context);
     this.#sessions.set(session.id, session);
     session.enqueue(async () => {

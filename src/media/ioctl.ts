@@ -5,7 +5,6 @@ import {
   buffer,
   extControl,
   extControls,
-  format,
   MAX_CONTROLS,
   Memory,
   plane,
@@ -14,12 +13,14 @@ import {
 } from '../v4l2/layout.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
-import { isMultiplanar, isOverlay } from './buffers.js';
+import { isMultiplanar } from './buffers.js';
 import { codecIoctl } from './codec.js';
 import type { Answer, Command } from './command.js';
-import { extendedControls, setControl } from './controls.js';
+import { extendedControls, oneControl } from './controls.js';
 import { edidIoctl } from './edid.js';
 import { exportIoctl } from './export.js';
+import { enumerateFormats, enumerateFrames, formatIoctl } from './formats.js';
+import { queryControl, queryMenu } from './hidden-controls.js';
 import { RequestCode } from './protocol.js';
 import { removeBuffers } from './removal.js';
 import { requestIoctl } from './request-handles.js';
@@ -41,7 +42,9 @@ type Handler = (session: Session, request: IoctlRequest) => Promise<Answer>;
 
 const handlers: Readonly<Record<Payload, Handler>> = {
   plain,
+  formats: enumerateFormats,
   format: formatIoctl,
+  frames: enumerateFrames,
   parm,
   tuner,
   allocate: requestBuffers,
@@ -51,7 +54,9 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   export: exportIoctl,
   stream,
   codec: codecIoctl,
-  control: setControl,
+  query: queryControl,
+  menu: queryMenu,
+  control: oneControl,
   controls: extendedControls,
   edid: edidIoctl,
   timings,
@@ -141,12 +146,6 @@ export function reply({ row, payload }: IoctlRequest, status: number): Answer {
 
 async function plain(session: Session, request: IoctlRequest): Promise<Answer> {
   return reply(request, await session.ioctl(request.row.nr, request.payload, request.row.speed));
-}
-
-/** G/S/TRY_FMT: overlay types embed pointers. */
-async function formatIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
-  if (isOverlay(format.read(request.payload).type)) return { status: Errno.EINVAL };
-  return plain(session, request);
 }
 
 /** G/S_PARM: read() is not offered, so there are no read buffers. */

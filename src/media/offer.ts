@@ -6,7 +6,6 @@ import {
   requestBuffers as requestRecord,
 } from '../v4l2/layout.js';
 import type { IoctlRequest } from './ioctl.js';
-import { MAX_BUFFERS } from './policy.js';
 import type { Session, SessionContext } from './session.js';
 
 /** The Linux driver would show the bit and has no call. */
@@ -31,5 +30,5 @@ export function conceal({ context }: Session, { row, payload }: IoctlRequest, me
   payload.writeUInt32LE(capabilitiesOf(context, capabilities), record.offset.capabilities);
   if (row.nr !== Ioctl.CREATE_BUFS || !(capabilities & BufferCapability.MAX_NUM_BUFFERS)) return;
   const most = payload.readUInt32LE(createRecord.offset.maxNumBuffers);
-  payload.writeUInt32LE(Math.min(most, MAX_BUFFERS), createRecord.offset.maxNumBuffers);
+  payload.writeUInt32LE(Math.min(most, context.policy.maxBuffers), createRecord.offset.maxNumBuffers);
 }

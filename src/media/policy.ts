@@ -1,4 +1,4 @@
-/** What a guest may use up. Every bound that a guest can reach is a line here (docs/errors.md says what it then sees). */
+/** What a guest may do with a device, and what it may use up: docs/security.md is this file as a table. */
 
 /** Files of one device that are open, or not closed yet; v4l2-compliance opens 100 at once. */
 export const MAX_SESSIONS = 128;
@@ -24,3 +24,49 @@ export const EVENT_BARRIER_MS = 300;
 
 /** Alignment of everything the guest maps: guests with 64 KiB pages. */
 export const MAP_ALIGNMENT = 0x1_0000;
+
+/** An entry of an operator's list: all numbers that have `value` in the bits of `mask`. */
+export interface Entry {
+  readonly mask: number;
+  readonly value: number;
+}
+
+/** All of a kind, or what `allow` names; less what `deny` names. */
+export interface Access {
+  readonly allow: readonly Entry[] | null;
+  readonly deny: readonly Entry[];
+}
+
+/** What the guest of one device may do. What is not in here has no flag: the rows of v4l2/ioctls.ts, and the bounds above. */
+export interface Policy {
+  /** By id. The others are not there (media/hidden-controls.ts). */
+  readonly controls: Access;
+  /** By fourcc. The driver seems to lack the others (media/formats.ts). */
+  readonly formats: Access;
+  /** Open sessions: at most MAX_SESSIONS. */
+  readonly maxSessions: number;
+  /** Buffers of a queue: at most MAX_BUFFERS. */
+  readonly maxBuffers: number;
+  /** Bytes of all buffers of a session: at most MAX_SESSION_BYTES. */
+  readonly maxBufferBytes: number;
+}
+
+const EVERYTHING: Access = { allow: null, deny: [] };
+
+export const defaultPolicy: Policy = {
+  controls: EVERYTHING,
+  formats: EVERYTHING,
+  maxSessions: MAX_SESSIONS,
+  maxBuffers: MAX_BUFFERS,
+  maxBufferBytes: MAX_SESSION_BYTES,
+};
+
+/** Whether nothing of the kind is denied. */
+export function isOpen({ allow, deny }: Access): boolean {
+  return allow === null && deny.length === 0;
+}
+
+export function allows({ allow, deny }: Access, number: number): boolean {
+  const isNamed = ({ mask, value }: Entry): boolean => (number & mask) === (value & mask);
+  return (allow === null || allow.some(isNamed)) && !deny.some(isNamed);
+}

@@ -15,6 +15,7 @@ import { type BufferQueue, backings, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
 import type { DeviceObjects } from './objects.js';
+import type { Policy } from './policy.js';
 import { RequestHandles } from './request-handles.js';
 import { ImplicitRequests } from './requests.js';
 import type { SharedMemory } from './shared-memory.js';
@@ -23,6 +24,7 @@ import type { Stitches } from './stitches.js';
 /** What all sessions of one connection share. */
 export interface SessionContext {
   readonly node: HostNode;
+  readonly policy: Policy;
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
   readonly events: EventQueue;

@@ -4,6 +4,7 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import type { BufferQueue } from './buffers.js';
 import { isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
+import { isCurrentAllowed } from './formats.js';
 import type { IoctlRequest } from './ioctl.js';
 import type { Session } from './session.js';
 
@@ -21,6 +22,8 @@ async function streamOn(
   request: IoctlRequest,
   queue: BufferQueue | undefined,
 ): Promise<Answer> {
+  const type = request.payload.readUInt32LE(0);
+  if (!(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
   const status = await session.ioctl(Ioctl.STREAMON, request.payload);
   if (status !== 0 || !queue) return { status };
   // Too late for the guest, which believes that the stream is off.

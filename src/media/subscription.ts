@@ -4,6 +4,7 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import { EventType, eventSubscription, SubscriptionFlag } from '../v4l2/layout.js';
 import type { Answer } from './command.js';
 import { drainEvents } from './drain.js';
+import { isReachable } from './hidden-controls.js';
 import type { IoctlRequest } from './ioctl.js';
 import { MAX_SUBSCRIPTIONS } from './policy.js';
 import type { Session } from './session.js';
@@ -16,6 +17,7 @@ export async function subscription(session: Session, request: IoctlRequest): Pro
 
 async function subscribe(session: Session, { payload, command }: IoctlRequest): Promise<Answer> {
   const { type, id, flags } = eventSubscription.read(payload);
+  if (type === EventType.CTRL && !isReachable(session.context.policy, id)) return { status: Errno.EINVAL };
   const key = `${type}:${id}`;
   const isNew = !session.subscriptions.has(key);
   if (isNew && session.subscriptions.size >= MAX_SUBSCRIPTIONS) return { status: Errno.ENOMEM };

@@ -11,7 +11,9 @@ export type Direction = 'r' | 'w' | 'wr';
 /** What the payload embeds, and so which function of media/ioctl.ts takes it across. */
 export type Payload =
   | 'plain'
+  | 'formats'
   | 'format'
+  | 'frames'
   | 'parm'
   | 'tuner'
   | 'allocate'
@@ -21,6 +23,8 @@ export type Payload =
   | 'export'
   | 'stream'
   | 'codec'
+  | 'query'
+  | 'menu'
   | 'control'
   | 'controls'
   | 'edid'
@@ -51,7 +55,7 @@ type Row = readonly [
 
 //  nr  name                  dir   bytes  payload         speed
 const rows: readonly Row[] = [
-  [2, 'ENUM_FMT', 'wr', 64, 'plain', 'fast'],
+  [2, 'ENUM_FMT', 'wr', 64, 'formats', 'fast'],
   [4, 'G_FMT', 'wr', 208, 'format', 'slow'],
   [5, 'S_FMT', 'wr', 208, 'format', 'slow'],
   [8, 'REQBUFS', 'wr', 20, 'allocate', 'slow'],
@@ -66,14 +70,14 @@ const rows: readonly Row[] = [
   [24, 'S_STD', 'w', 8, 'plain', 'slow'],
   [25, 'ENUMSTD', 'wr', 72, 'plain', 'fast'],
   [26, 'ENUMINPUT', 'wr', 80, 'plain', 'slow'],
-  [27, 'G_CTRL', 'wr', 8, 'plain', 'slow'],
+  [27, 'G_CTRL', 'wr', 8, 'control', 'slow'],
   [28, 'S_CTRL', 'wr', 8, 'control', 'slow'],
   [29, 'G_TUNER', 'wr', 84, 'tuner', 'slow'],
   [30, 'S_TUNER', 'w', 84, 'plain', 'slow'],
   [33, 'G_AUDIO', 'r', 52, 'plain', 'slow'],
   [34, 'S_AUDIO', 'w', 52, 'plain', 'slow'],
-  [36, 'QUERYCTRL', 'wr', 68, 'plain', 'slow'],
-  [37, 'QUERYMENU', 'wr', 44, 'plain', 'slow'],
+  [36, 'QUERYCTRL', 'wr', 68, 'query', 'slow'],
+  [37, 'QUERYMENU', 'wr', 44, 'menu', 'slow'],
   [38, 'G_INPUT', 'r', 4, 'plain', 'slow'],
   [39, 'S_INPUT', 'wr', 4, 'plain', 'slow'],
   [40, 'G_EDID', 'wr', 40, 'edid', 'slow'],
@@ -98,8 +102,8 @@ const rows: readonly Row[] = [
   [71, 'G_EXT_CTRLS', 'wr', 32, 'controls', 'slow'],
   [72, 'S_EXT_CTRLS', 'wr', 32, 'controls', 'slow'],
   [73, 'TRY_EXT_CTRLS', 'wr', 32, 'controls', 'slow'],
-  [74, 'ENUM_FRAMESIZES', 'wr', 44, 'plain', 'fast'],
-  [75, 'ENUM_FRAMEINTERVALS', 'wr', 52, 'plain', 'fast'],
+  [74, 'ENUM_FRAMESIZES', 'wr', 44, 'frames', 'fast'],
+  [75, 'ENUM_FRAMEINTERVALS', 'wr', 52, 'frames', 'fast'],
   [76, 'G_ENC_INDEX', 'r', 2072, 'plain', 'slow'],
   [77, 'ENCODER_CMD', 'wr', 40, 'codec', 'slow'],
   [78, 'TRY_ENCODER_CMD', 'wr', 40, 'plain', 'slow'],
@@ -118,7 +122,7 @@ const rows: readonly Row[] = [
   [99, 'QUERY_DV_TIMINGS', 'r', 132, 'timings', 'slow'],
   [100, 'DV_TIMINGS_CAP', 'wr', 144, 'plain', 'slow'],
   [101, 'ENUM_FREQ_BANDS', 'wr', 64, 'tuner', 'slow'],
-  [103, 'QUERY_EXT_CTRL', 'wr', 232, 'plain', 'slow'],
+  [103, 'QUERY_EXT_CTRL', 'wr', 232, 'query', 'slow'],
   [104, 'REMOVE_BUFS', 'wr', 64, 'remove', 'slow'],
 ];
 
@@ -147,6 +151,7 @@ export const Ioctl = {
   G_CTRL: 27,
   S_CTRL: 28,
   G_TUNER: 29,
+  QUERYCTRL: 36,
   QUERYMENU: 37,
   G_EDID: 40,
   S_EDID: 41,

@@ -228,6 +228,8 @@ export const pixFormatMplane = struct({
   reserved: bytes(7),
 });
 
+/** V4L2_FMTDESC_FLAG_ENUM_ALL, in the index of ENUM_FMT (Linux 6.14). */
+export const FMTDESC_ENUM_ALL = 0x80000000;
 export const fmtdesc = struct({
   index: u32,
   type: u32,

@@ -1,54 +1,14 @@
 /** docs/protocol.md against the code: the table of ioctls, and every file, symbol and test that the page names. */
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs';
 import { ioctls } from '../../src/v4l2/ioctls.js';
+import { escaped, mentions, namedTests, read, root, rowsOf, sectionOf } from './document.js';
 
-const root = fileURLToPath(new URL('../../..', import.meta.url));
-const read = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
 const page = read('docs/protocol.md');
-
-function section(heading: string): string {
-  const found = page.split(`\n## ${heading}\n`)[1];
-  assert.ok(found, `no section "${heading}"`);
-  return found.split(/\n## /)[0]!;
-}
-
-/** Cells of every row of every table, without header and separator lines. */
-function rowsOf(text: string): string[][] {
-  const lines = text.split('\n').filter((line) => line.startsWith('|'));
-  const cells = lines.map((line) => line.split(/(?<!\\)\|/).slice(1, -1));
-  return cells.map((row) => row.map((cell) => cell.trim()));
-}
-
-interface Mention {
-  readonly path: string;
-  /** What follows the path, up to the next one. */
-  readonly about: string;
-}
-
-/** Each `path` of a cell, with what is said of it. */
-function mentions(cell: string): Mention[] {
-  const parts = cell.split(/`((?:src|test|docs|addon|udev)\/[^`]+)`/);
-  return parts.flatMap((path, at) => (at % 2 === 1 ? [{ path, about: parts[at + 1] ?? '' }] : []));
-}
+const section = (heading: string): string => sectionOf(page, heading);
 
 const everywhere = mentions(page.replaceAll('\n', ' \n'));
 const inCells = rowsOf(page).flatMap((row) => row.flatMap(mentions));
-
-/** The titles of a test file as they are written, its template strings with their gaps. */
-function titlesOf(path: string): string[] {
-  const found = read(path).matchAll(
-    /\bit\(\s*(?:'([^']*)'|"([^"]*)"|`((?:[^`$]|\$\{(?:[^{}`]|`[^`]*`)*\})*)`)/g,
-  );
-  return [...found].map(([, single, double, template]) => single ?? double ?? template!);
-}
-
-const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
-/** A title of the page: `…` stands for anything. */
-const isTitle = (named: string, title: string): boolean =>
-  new RegExp(`^${named.split('…').map(escaped).join('.*')}$`, 's').test(title);
 
 describe('docs/protocol.md', () => {
   it('names files that exist', () => {
@@ -74,18 +34,8 @@ describe('docs/protocol.md', () => {
   });
 
   it('names tests that their files have', () => {
-    const missing: string[] = [];
-    let tests = 0;
-    for (const { path, about } of inCells) {
-      if (!path.startsWith('test/') || !about.startsWith(':')) continue;
-      const named = [...about.matchAll(/"([^"]+)"/g)].map(([, title]) => title!);
-      assert.ok(named.length > 0, `no test of ${path}`);
-      for (const name of named) {
-        tests++;
-        if (!titlesOf(path).some((title) => isTitle(name, title))) missing.push(`${path}: ${name}`);
-      }
-    }
-    assert.ok(tests > 130, `${tests} tests`);
+    const { count, missing } = namedTests(inCells);
+    assert.ok(count > 130, `${count} tests`);
     assert.deepEqual(missing, []);
   });
 

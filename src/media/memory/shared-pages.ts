@@ -23,7 +23,6 @@ import {
 } from '../buffer-record.js';
 import type { BufferQueue, HeldBuffer, HeldPages, HeldPlane } from '../buffers.js';
 import type { Attached, BufferCall, MemoryType } from '../memory-type.js';
-import { MAX_SESSION_BYTES } from '../policy.js';
 import type { Session, SessionContext } from '../session.js';
 import { locate, type Piece, SgLists } from '../sg-list.js';
 import { isSame } from '../stitches.js';
@@ -58,7 +57,7 @@ export const sharedPages: MemoryType = {
 function readPages({ session, queue, held, guest }: BufferCall): HeldPages[] | number {
   const planes = guestPlanes(queue, held, guest);
   const total = planes.reduce((sum, { length }) => sum + length, 0);
-  if (total > MAX_SESSION_BYTES) return Errno.EINVAL;
+  if (total > session.context.policy.maxBufferBytes) return Errno.EINVAL;
   const lists = new SgLists(guest.rest);
   const found: HeldPages[] = [];
   for (const [number, given] of planes.entries()) {

@@ -11,6 +11,7 @@ import { type ServeArguments, serveOptions, serveUntilEnd } from '../../../src/c
 import { sharedMemorySize } from '../../../src/cli/size.js';
 import type { ServeOptions } from '../../../src/daemon.js';
 import { log } from '../../../src/log.js';
+import { defaultPolicy } from '../../../src/media/policy.js';
 
 /** What yargs makes of no option at all. */
 const defaults: ServeArguments = {
@@ -32,6 +33,7 @@ describe('cli/serve options', () => {
       pairs: [{ device: '/dev/video0', socket: { path: '/run/a.sock' } }],
       sharedMemorySize: 2 ** 30,
       mmap: 'auto',
+      policy: defaultPolicy,
       frontend: 'auto',
       memSlots: false,
       objects: false,
@@ -46,6 +48,7 @@ describe('cli/serve options', () => {
     const { sharedMemorySize: size, mmap, frontend, memSlots } = serveOptions(given, []);
     assert.deepEqual([size, mmap, frontend, memSlots], [256 * 2 ** 20, 'direct', 'qemu', true]);
     assert.equal(serveOptions({ ...defaults, ...one, 'no-shm': true }, []).sharedMemorySize, 0);
+    assert.equal(serveOptions({ ...defaults, ...one, 'max-sessions': '3' }, []).policy?.maxSessions, 3);
   });
 
   for (const [flag, name] of [

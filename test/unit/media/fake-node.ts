@@ -137,6 +137,7 @@ export class FakeFile {
     payload.writeUInt32LE(this.buffers.length, 0);
     this.#make(payload.readUInt32LE(4));
     payload.writeUInt32LE(0xffff_ffff, 224);
+    payload.writeUInt32LE(this.node.mostBuffers, 232);
     return 0;
   }
 

@@ -5,7 +5,7 @@ import type { HostBuffer } from '../../../src/media/buffer-record.js';
 import { type Backing, BufferQueue, type HeldBuffer } from '../../../src/media/buffers.js';
 import { sharedPages } from '../../../src/media/memory/shared-pages.js';
 import type { Attached, BufferCall } from '../../../src/media/memory-type.js';
-import { MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
+import { defaultPolicy, MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
 import type { Session } from '../../../src/media/session.js';
 import { type Stitched, Stitches } from '../../../src/media/stitches.js';
 import { native } from '../../../src/native.js';
@@ -47,7 +47,10 @@ describe('memory type SHARED_PAGES', () => {
       open.push(stitched);
       return stitched;
     };
-    session = { id: 1, context: { memory: bench.memory, stitches: { make } } } as unknown as Session;
+    session = {
+      id: 1,
+      context: { memory: bench.memory, policy: defaultPolicy, stitches: { make } },
+    } as unknown as Session;
   });
   afterEach(() => {
     for (const stitched of [...open]) stitched.close();

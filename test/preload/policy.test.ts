@@ -1,0 +1,56 @@
+/** v4l2-compliance on a node of which the guest has only a part: the rest is a driver that is sound in itself. */
+import assert from 'node:assert/strict';
+import { policyOf } from '../../src/cli/policy.js';
+import { keepJournal, showJournal } from '../lab/journal.js';
+import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
+import { VividControl as V } from '../lab/vivid.js';
+import { Bridge } from './bridge.js';
+import { compliance, type Outcome } from './compliance.js';
+
+/** The tool presses every button that it finds: there are none that inject faults. */
+const VIVID = 'vivid n_devs=1 node_types=0x1 no_error_inj=1';
+
+describe('preload: v4l2-compliance under a policy', function () {
+  this.timeout(600_000);
+  let device: string;
+  let natively: Outcome;
+
+  before(async function () {
+    provide(this, VIVID);
+    device = nodeNamed('vivid-000-vid-cap');
+    natively = await compliance(device);
+  });
+  after(() => unload(VIVID));
+  beforeEach(keepJournal);
+  afterEach(function () {
+    showJournal(this.currentTest);
+  });
+
+  // Class, plain, menu, button of the driver's own, string and array; formats at both ends of the list.
+  const denied = {
+    'deny-controls': [0x00f0_0000, V.BRIGHTNESS, V.MENU, V.BUTTON, V.STRING, V.U8_ARRAY].join(','),
+    'deny-formats': 'NV12,RGB3,GREY',
+    'max-buffers': '16',
+  };
+  // vivid starts with YUYV; of vivid the tool wants to see the pixel array.
+  const allowed = {
+    'allow-controls': [V.CONTRAST, V.INTEGER, V.U16_MATRIX, V.PIXEL_ARRAY].join(','),
+    'allow-formats': 'YUYV,NV16',
+  };
+
+  for (const [what, flags] of Object.entries({ denied, allowed }))
+    it(`fails in nothing that the whole node passes: ${what}`, async () => {
+      const bridge = await Bridge.open(device, { policy: policyOf(flags) });
+      try {
+        const { verdicts, output } = await compliance(device, bridge.environment({ driver: 'vivid' }));
+        assert.ok(verdicts.size > 30, output);
+        const failed = [...verdicts.keys()].filter(
+          (test) => verdicts.get(test) === 'FAIL' && natively.verdicts.get(test) !== 'FAIL',
+        );
+        if (failed.length > 0) console.error(output);
+        assert.deepEqual(failed, []);
+      } finally {
+        await bridge.close();
+      }
+    });
+});
