@@ -1,23 +1,29 @@
 /** Builds everything for its (node, socket) pairs, top to bottom; the only file that knows all layers. */
 import { closeSync } from 'node:fs';
-import { errnoName } from './errno.js';
+import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/objects.js';
 import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
+import { accessCure } from './privileges.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
 import { openMedia, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
-import { Listener } from './vhost-user/listener.js';
+import { Listener, listenAt, removeSocket, type SocketFile } from './vhost-user/listener.js';
+
+export type { SocketFile } from './vhost-user/listener.js';
 
 export type RequestMode = 'auto' | 'handles' | 'off';
 
-/** Where a VMM comes from: a path to listen at, a socket that listens already, or one that is connected. */
-export type SocketSource = { path: string } | { listeningFd: number } | { connectedFd: number };
+/** Where a VMM comes from: a path to listen at (or what listens there already), a socket that listens, or one that is connected. */
+export type SocketSource =
+  | { path: string; listeningFd?: number }
+  | { listeningFd: number }
+  | { connectedFd: number };
 
 export interface ServePair {
   /** Path of the node, or an inherited descriptor of it. */
@@ -40,6 +46,10 @@ export interface ServeOptions {
   readonly errorEvents: boolean;
   /** Who makes the media requests that a stateless codec needs: the bridge, or nobody. */
   readonly requests: RequestMode;
+  /** What the sockets that are made at a path shall be: 0600, this user's, unless told. */
+  readonly socketFile?: SocketFile;
+  /** Users whose processes may connect to a listening socket; everybody who can unless told. */
+  readonly allowUids?: readonly number[];
   /** Called when a connected socket that was handed over has ended. */
   readonly onEnd?: () => void;
 }
@@ -77,6 +87,7 @@ export class Daemon {
       }
     } catch (error) {
       await this.stop();
+      closeSockets(openedBefore(this.options.pairs.slice(this.#services.length)));
       throw error;
     }
   }
@@ -122,9 +133,14 @@ class Service {
   start(): void {
     const { socket } = this.pair;
     if ('connectedFd' in socket) return this.#connected(socket.connectedFd);
-    const at = 'path' in socket ? socket.path : socket.listeningFd;
+    const at = socket.listeningFd ?? ('path' in socket ? socket.path : -1);
+    const { socketFile: file, allowUids } = this.options;
     try {
-      this.#listener = new Listener(at, (fd) => this.#connected(fd));
+      this.#listener = new Listener(at, (fd) => this.#connected(fd), {
+        ...(file && { file }),
+        ...(allowUids && { allowUids }),
+        ...('path' in socket && { path: socket.path }),
+      });
     } catch (error) {
       throw socketError(at, error as NodeJS.ErrnoException);
     }
@@ -207,7 +223,10 @@ async function describe(node: HostNode): Promise<NodeDescription> {
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
     const { code, cure } = nodeFailures[errnoName(error.errno)] ?? nodeFailures.other!;
-    throw new StartError(code, `${error.message}: ${cure}.`);
+    throw new StartError(
+      code,
+      `${error.message}: ${error.errno === Errno.EACCES ? accessCure(node.path) : cure}.`,
+    );
   }
 }
 
@@ -229,9 +248,46 @@ function socketError(at: string | number, error: NodeJS.ErrnoException): StartEr
   return new StartError(code, `Cannot listen at ${at}: ${socketCures[error.code ?? ''] ?? error.message}.`);
 }
 
+/** Listens at every path, before this process gives up the right to. Throws StartError, with nothing left open. */
+export function openSockets({ pairs, socketFile }: ServeOptions): OpenSocket[] {
+  const opened: OpenSocket[] = [];
+  for (const { socket } of pairs) {
+    if (!('path' in socket) || socket.listeningFd !== undefined) continue;
+    try {
+      opened.push({ path: socket.path, fd: listenAt(socket.path, socketFile) });
+    } catch (error) {
+      closeSockets(opened);
+      throw socketError(socket.path, error as NodeJS.ErrnoException);
+    }
+  }
+  return opened;
+}
+
+/** Those that an earlier start of this program opened. */
+function openedBefore(pairs: readonly ServePair[]): OpenSocket[] {
+  return pairs.flatMap(({ socket }) =>
+    'path' in socket && socket.listeningFd !== undefined
+      ? [{ path: socket.path, fd: socket.listeningFd }]
+      : [],
+  );
+}
+
+export interface OpenSocket {
+  readonly path: string;
+  readonly fd: number;
+}
+
+export function closeSockets(opened: readonly OpenSocket[]): void {
+  for (const { path, fd } of opened) {
+    closeSync(fd);
+    removeSocket(path);
+  }
+}
+
 const socketCures: Readonly<Record<string, string>> = {
   EADDRINUSE: 'another process serves it, choose another path or stop that one',
   EACCES: 'no permission, choose a folder that this user may write to',
+  EPERM: 'only root may give it to another user, others only to a group of their own',
   ENOENT: 'its folder does not exist, create it first',
   EEXIST: 'a file that is no socket is there, remove it or choose another path',
   ENAMETOOLONG: 'a unix socket path has at most 107 bytes, choose a shorter one',

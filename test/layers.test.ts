@@ -20,8 +20,17 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'v4l2/ioctls',
     'v4l2/names',
   ],
-  cli: ['daemon', 'cli', 'client', 'v4l2', 'media/protocol', 'vhost-user/protocol', 'vhost-user/dialect'],
-  daemon: ['media', 'virtio', 'vhost-user', 'v4l2'],
+  cli: [
+    'daemon',
+    'privileges',
+    'cli',
+    'client',
+    'v4l2',
+    'media/protocol',
+    'vhost-user/protocol',
+    'vhost-user/dialect',
+  ],
+  daemon: ['media', 'virtio', 'vhost-user', 'v4l2', 'privileges'],
 };
 const everybody = ['struct', 'errno', 'log'];
 /** Files that hold numbers and records only. */
@@ -35,6 +44,7 @@ const tables = [
 ];
 /** Who may load the addon; its types are everybody's. */
 const nativeImporters = [
+  /^privileges$/,
   /^v4l2\/(node|discovery|survey|request)$/,
   /^virtio\/(guest-memory|memory-file|window)$/,
   /^vhost-user\/(connection|frontend|listener|vring)$/,
