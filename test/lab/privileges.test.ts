@@ -1,0 +1,278 @@
+/** serve gives up root: a real root, a real node with the owner and mode that udev gives it, a real setuid program. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  chownSync,
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { GuestDriver } from '../../src/client/guest-driver.js';
+import { Errno } from '../../src/errno.js';
+import { addonPath, native } from '../../src/native.js';
+import { BufferType } from '../../src/v4l2/layout.js';
+import { lineOf, printed } from '../addon/child.js';
+import { until } from '../device/until.js';
+import type { Attempts } from './captive.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { GuestQueue } from './queue.js';
+import { enter, ServeProcess, type ServeProcessOptions } from './serve-process.js';
+import { errnoOf } from './stage.js';
+
+const VIVID = 'vivid n_devs=1 node_types=0x1';
+const CAMERA = 'vivid-000-vid-cap';
+const NOBODY = 65534;
+const STRANGER = 4321;
+const VIDEO = 44;
+const FOLDER = '/tmp/vmb-lab-privileges';
+const ADDON = `${FOLDER}/addon.node`;
+const SECRET = `${FOLDER}/secret`;
+const SETUID_ID = `${FOLDER}/id`;
+const SOCKET = `${FOLDER}/camera.sock`;
+const CAPTIVE = fileURLToPath(new URL('captive.js', import.meta.url));
+const CLIENT = fileURLToPath(new URL('serve-process.js', import.meta.url));
+const NO_CAPABILITY = '0000000000000000';
+const asNobody = ['--user', 'nobody', '--group', 'video'];
+
+describe('lab: privileges', function () {
+  this.timeout(180_000);
+  let server: ServeProcess | undefined;
+
+  before(function () {
+    provide(this, VIVID);
+    rmSync(FOLDER, { recursive: true, force: true });
+    mkdirSync(FOLDER);
+    // The lab's own is where only root may read.
+    copyFileSync(addonPath, ADDON);
+    chmodSync(ADDON, 0o755);
+    process.env.VMB_ADDON = ADDON;
+    writeFileSync(SECRET, 'of root', { mode: 0o600 });
+    copyFileSync('/usr/bin/id', SETUID_ID);
+    chmodSync(SETUID_ID, 0o4755);
+  });
+  beforeEach(() => plug(VIDEO, 0o660));
+  afterEach(async function () {
+    if (this.currentTest?.state === 'failed') console.error(server?.stderr);
+    await server?.kill();
+    server = undefined;
+    rmSync(SOCKET, { force: true });
+  });
+  after(() => {
+    unload(VIVID);
+    rmSync(FOLDER, { recursive: true, force: true });
+  });
+
+  /** What udev does with a new node. */
+  const plug = (gid: number, mode: number) => {
+    chownSync(nodeNamed(CAMERA), 0, gid);
+    chmodSync(nodeNamed(CAMERA), mode);
+  };
+  const words = (...more: string[]) => ['--device', nodeNamed(CAMERA), '--socket-path', SOCKET, ...more];
+  const serve = async (more: readonly string[], options: ServeProcessOptions = {}) => {
+    server = await ServeProcess.start(words(...more), options);
+    return server;
+  };
+
+  it('root becomes a user with one group: frames come, and no thread has anything left', async () => {
+    await serve(asNobody);
+    const { frontEnd, driver } = await enter(SOCKET);
+    const queue = await streaming(driver);
+    const statuses = server!.statuses();
+    const names = statuses.map((status) => lineOf(status, 'Name'));
+    assert.ok(names.filter((name) => name.startsWith('vmb-')).length >= 2, `no lane and watcher: ${names}`);
+    assertConfined(statuses, NOBODY, VIDEO);
+    await frames(queue, 10);
+    await queue.off();
+    await driver.close(queue.session);
+    frontEnd.close();
+  });
+
+  it('whoever takes the process over does not get root back, nor what is root’s', async () => {
+    const env = {
+      NODE_OPTIONS: `--import=${CAPTIVE}`,
+      CAPTIVE_SECRET: SECRET,
+      CAPTIVE_SETUID_ID: SETUID_ID,
+    };
+    const control = spawnSync(SETUID_ID, ['-u'], { uid: NOBODY, gid: VIDEO, encoding: 'latin1' });
+    assert.equal(control.stdout.trim(), '0', 'the setuid program gives root to anybody else');
+    await serve(asNobody, { env });
+    server!.signal('SIGUSR2');
+    await until(() => /^captive .*\n/m.test(server!.stderr), 'the attempts', 30_000);
+    const found = JSON.parse(/^captive (.*)$/m.exec(server!.stderr)![1]!) as Attempts;
+    const { setuidProgram, ...refused } = found;
+    assert.equal(setuidProgram, String(NOBODY));
+    for (const [what, errno] of Object.entries(refused))
+      assert.ok(errno === 'EPERM' || errno === 'EACCES', `${what}: ${errno}`);
+    assertConfined(server!.statuses(), NOBODY, VIDEO);
+  });
+
+  it('a group alone: still user 0, without a capability, and it says so', async () => {
+    await serve(['--group', 'video']);
+    assertConfined(server!.statuses(), 0, VIDEO);
+    assert.match(server!.stderr, /user 0 without capabilities still owns root's files/);
+    assert.equal(await server!.stop(), 0);
+  });
+
+  it('a group that may not open the node: the error names the one that may', async () => {
+    for (const more of [
+      ['--user', 'nobody'],
+      ['--user', 'nobody', '--group', '1234'],
+    ]) {
+      const [exit, stderr] = await ServeProcess.refused(words(...more));
+      assert.equal(exit, 77);
+      assert.match(stderr, /cannot be opened: EACCES: .*serve with `--group video`/);
+    }
+    plug(0, 0o600);
+    const [exit, stderr] = await ServeProcess.refused(words(...asNobody));
+    assert.equal(exit, 77);
+    assert.match(stderr, /EACCES: .*udev rule.*GROUP="video"/);
+  });
+
+  it('a program that the user may not read: an error, and no socket is left', async () => {
+    const hidden = `${FOLDER}/hidden`;
+    mkdirSync(hidden, { mode: 0o700 });
+    copyFileSync(ADDON, `${hidden}/addon.node`);
+    const env = { VMB_ADDON: `${hidden}/addon.node` };
+    const [exit, stderr] = await ServeProcess.refused(words(...asNobody), { env });
+    assert.equal(exit, 77);
+    assert.match(stderr, /user 65534, group 44 has no access to .*hidden.*install virtio-media-bridge/);
+  });
+
+  it('started unprivileged in the group video: frames come, and no program gets more', async () => {
+    rmSync(SOCKET, { force: true });
+    chownSync(FOLDER, NOBODY, 0);
+    try {
+      await serve([], { uid: NOBODY, gid: VIDEO });
+      const { frontEnd, driver } = await enter(SOCKET);
+      const queue = await streaming(driver);
+      assertConfined(server!.statuses(), NOBODY, VIDEO, { bounding: false });
+      await frames(queue, 5);
+      frontEnd.close();
+      assert.equal(await server!.stop(), 0);
+      assert.equal(existsSync(SOCKET), false, 'the socket is left behind');
+      const [exit, stderr] = await ServeProcess.refused(words('--user', 'root'), {
+        uid: NOBODY,
+        gid: VIDEO,
+      });
+      assert.equal(exit, 77);
+      assert.match(stderr, /--user and --group need a start as root/);
+    } finally {
+      chownSync(FOLDER, 0, 0);
+    }
+  });
+
+  it('unplugged and plugged in again: a new session opens the new node, once its group may', async () => {
+    await serve(asNobody);
+    const { frontEnd, driver } = await enter(SOCKET);
+    const first = await streaming(driver);
+    await frames(first, 3);
+    await first.off();
+    await first.release();
+    await driver.close(first.session);
+    const path = nodeNamed(CAMERA);
+    await until(() => !server!.files().includes(path), 'the bridge to let go of the node');
+    provide({} as Mocha.Context, VIVID);
+    assert.equal(nodeNamed(CAMERA), path, 'the node has another number');
+    plug(0, 0o600);
+    assert.equal(await errnoOf(driver.open()), Errno.EACCES);
+    plug(VIDEO, 0o660);
+    const second = await streaming(driver);
+    await frames(second, 3);
+    assertConfined(server!.statuses(), NOBODY, VIDEO);
+    frontEnd.close();
+  });
+
+  it('the socket is the user’s own, 0600; an end leaves it where root’s folder does, the next start replaces it', async () => {
+    await serve(asNobody);
+    const { uid, gid, mode } = lstatSync(SOCKET);
+    assert.deepEqual([uid, gid, mode & 0o7777], [NOBODY, 0, 0o600]);
+    assert.throws(() => asked(STRANGER, STRANGER), /EACCES/);
+    assert.equal(asked(NOBODY, STRANGER), 'vivid');
+    assert.equal(await server!.stop(), 0);
+    assert.equal(existsSync(SOCKET), true);
+    await serve([...asNobody, '--socket-group', `${STRANGER}`]);
+    const shared = lstatSync(SOCKET);
+    assert.deepEqual([shared.uid, shared.gid, shared.mode & 0o7777], [NOBODY, STRANGER, 0o660]);
+    assert.equal(asked(1234, STRANGER), 'vivid');
+    assert.throws(() => asked(1234, 1234), /EACCES/);
+  });
+
+  it('--allow-uid: others are refused at once, a line says who, and root is one of them', async () => {
+    await serve([...asNobody, '--socket-mode', '666', '--allow-uid', `${STRANGER}`]);
+    assert.equal(asked(STRANGER, STRANGER), 'vivid');
+    assert.throws(() => asked(NOBODY, NOBODY));
+    const [, refused] = /a connection was refused: its user is none of --allow-uid uid=(\d+) pid=\d+/.exec(
+      server!.stderr,
+    )!;
+    assert.equal(refused, String(NOBODY));
+    assert.throws(() => asked(0, 0));
+    assert.equal(asked(STRANGER, STRANGER), 'vivid');
+    assert.equal(server!.stderr.match(/a connection was refused/g)!.length, 1, 'a line for each refusal');
+  });
+
+  it('descriptors that were handed over come along: a socket of systemd, an open node', async () => {
+    const listening = native.listen(SOCKET);
+    const node = openSync(nodeNamed(CAMERA), constants.O_RDWR | constants.O_NONBLOCK);
+    server = await ServeProcess.start(['--device-fd', '4', ...asNobody], {
+      inherited: [listening, node],
+      shell: 'LISTEN_PID=$$ LISTEN_FDS=1 exec "$@"',
+    });
+    for (const fd of [listening, node]) closeSync(fd);
+    const { frontEnd, driver } = await enter(SOCKET);
+    await frames(await streaming(driver), 3);
+    assertConfined(server.statuses(), NOBODY, VIDEO);
+    frontEnd.close();
+  });
+});
+
+async function streaming(driver: GuestDriver): Promise<GuestQueue> {
+  const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
+  await queue.setFormat('RGB3', 320, 180);
+  await queue.start(4);
+  return queue;
+}
+
+async function frames(queue: GuestQueue, count: number): Promise<void> {
+  for (let n = 0; n < count; n++) await queue.queue((await queue.next()).buffer.index);
+}
+
+/** Every thread, by what the kernel says of it. `bounding`: that set is empty too, which takes root. */
+function assertConfined(
+  statuses: readonly string[],
+  uid: number,
+  gid: number,
+  { bounding = true } = {},
+): void {
+  const four = (id: number) => Array(4).fill(id).join('\t');
+  assert.ok(statuses.length > 4, `${statuses.length} threads`);
+  const wanted: [string, string][] = [
+    ['Uid', four(uid)],
+    ['Gid', four(gid)],
+    ['Groups', ''],
+    ['NoNewPrivs', '1'],
+    ...['CapInh', 'CapPrm', 'CapEff', 'CapAmb'].map((set): [string, string] => [set, NO_CAPABILITY]),
+    ...(bounding ? [['CapBnd', NO_CAPABILITY] as [string, string]] : []),
+  ];
+  for (const status of statuses)
+    for (const [name, value] of wanted)
+      assert.equal(lineOf(status, name), value, `${name} of the thread ${lineOf(status, 'Name')}`);
+}
+
+/** What a VMM of this user and group reads: the card's name. Throws where it is not let in. */
+function asked(uid: number, gid: number): unknown {
+  const script = `
+    const { enter } = await import(${JSON.stringify(CLIENT)});
+    const { frontEnd } = await enter(${JSON.stringify(SOCKET)});
+    print((await frontEnd.readConfig()).card);
+    frontEnd.close();
+  `;
+  return printed(script, { uid, gid });
+}
