@@ -7,23 +7,21 @@ import { ObjectTable } from './media/objects.js';
 import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
 import { accessCure } from './privileges.js';
+import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
+import { StartError } from './start-error.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
 import { openMedia, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
-import { Listener, listenAt, removeSocket, type SocketFile } from './vhost-user/listener.js';
+import { Listener, type SocketFile } from './vhost-user/listener.js';
 
+export type { SocketSource } from './sockets.js';
+export { StartError } from './start-error.js';
 export type { SocketFile } from './vhost-user/listener.js';
 
 export type RequestMode = 'auto' | 'handles' | 'off';
-
-/** Where a VMM comes from: a path to listen at (or what listens there already), a socket that listens, or one that is connected. */
-export type SocketSource =
-  | { path: string; listeningFd?: number }
-  | { listeningFd: number }
-  | { connectedFd: number };
 
 export interface ServePair {
   /** Path of the node, or an inherited descriptor of it. */
@@ -54,17 +52,6 @@ export interface ServeOptions {
   readonly onEnd?: () => void;
 }
 
-/** Why the daemon cannot start: a code of docs/errors.md and a sentence with the cure. */
-export class StartError extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'StartError';
-  }
-}
-
 /** How long stop() waits for files that the hardware holds. */
 const STOP_GRACE_MS = 500;
 
@@ -87,7 +74,8 @@ export class Daemon {
       }
     } catch (error) {
       await this.stop();
-      closeSockets(openedBefore(this.options.pairs.slice(this.#services.length)));
+      const unserved = this.options.pairs.slice(this.#services.length);
+      closeSockets(openedBefore(unserved.map(({ socket }) => socket)));
       throw error;
     }
   }
@@ -133,7 +121,8 @@ class Service {
   start(): void {
     const { socket } = this.pair;
     if ('connectedFd' in socket) return this.#connected(socket.connectedFd);
-    const at = socket.listeningFd ?? ('path' in socket ? socket.path : -1);
+    const name = 'path' in socket ? socket.path : String(socket.listeningFd);
+    const at = 'path' in socket ? (socket.listeningFd ?? socket.path) : socket.listeningFd;
     const { socketFile: file, allowUids } = this.options;
     try {
       this.#listener = new Listener(at, (fd) => this.#connected(fd), {
@@ -142,9 +131,9 @@ class Service {
         ...('path' in socket && { path: socket.path }),
       });
     } catch (error) {
-      throw socketError(at, error as NodeJS.ErrnoException);
+      throw socketError(name, error as NodeJS.ErrnoException);
     }
-    log.info('serving', { device: this.node.path, card: this.description.card, socket: String(at) });
+    log.info('serving', { device: this.node.path, card: this.description.card, socket: name });
   }
 
   async stop(): Promise<void> {
@@ -241,54 +230,4 @@ const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
   ENXIO: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
   ETIMEDOUT: { code: 'ERR_NODE', cure: 'the device does not answer, unplug it or reset its driver' },
   other: { code: 'ERR_NODE', cure: 'try `virtio-media-bridge list`' },
-};
-
-function socketError(at: string | number, error: NodeJS.ErrnoException): StartError {
-  const code = error.code === 'EADDRINUSE' ? 'ERR_SOCKET_IN_USE' : 'ERR_SOCKET';
-  return new StartError(code, `Cannot listen at ${at}: ${socketCures[error.code ?? ''] ?? error.message}.`);
-}
-
-/** Listens at every path, before this process gives up the right to. Throws StartError, with nothing left open. */
-export function openSockets({ pairs, socketFile }: ServeOptions): OpenSocket[] {
-  const opened: OpenSocket[] = [];
-  for (const { socket } of pairs) {
-    if (!('path' in socket) || socket.listeningFd !== undefined) continue;
-    try {
-      opened.push({ path: socket.path, fd: listenAt(socket.path, socketFile) });
-    } catch (error) {
-      closeSockets(opened);
-      throw socketError(socket.path, error as NodeJS.ErrnoException);
-    }
-  }
-  return opened;
-}
-
-/** Those that an earlier start of this program opened. */
-function openedBefore(pairs: readonly ServePair[]): OpenSocket[] {
-  return pairs.flatMap(({ socket }) =>
-    'path' in socket && socket.listeningFd !== undefined
-      ? [{ path: socket.path, fd: socket.listeningFd }]
-      : [],
-  );
-}
-
-export interface OpenSocket {
-  readonly path: string;
-  readonly fd: number;
-}
-
-export function closeSockets(opened: readonly OpenSocket[]): void {
-  for (const { path, fd } of opened) {
-    closeSync(fd);
-    removeSocket(path);
-  }
-}
-
-const socketCures: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another process serves it, choose another path or stop that one',
-  EACCES: 'no permission, choose a folder that this user may write to',
-  EPERM: 'only root may give it to another user, others only to a group of their own',
-  ENOENT: 'its folder does not exist, create it first',
-  EEXIST: 'a file that is no socket is there, remove it or choose another path',
-  ENAMETOOLONG: 'a unix socket path has at most 107 bytes, choose a shorter one',
 };

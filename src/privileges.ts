@@ -1,8 +1,9 @@
 /**
  * What the process may do: from root to one user and one group, for good, in every thread.
  *
- * Capabilities and no_new_privs are a thread's own, and Node has threads before any of our code runs. So one thread gives
- * everything up and starts the program anew in its place (execve(2)): all others end, and the new ones have what it has.
+ * Capabilities and no_new_privs are a thread's own, and Node has threads before any of our code runs; a libuv with io_uring has
+ * one in the kernel, which keeps root's ids. So one thread gives everything up and starts the program anew in its place
+ * (execve(2)): all others end, and the new ones have what it has.
  */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { Errno, errnoName } from './errno.js';

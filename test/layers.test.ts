@@ -23,6 +23,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'daemon',
     'privileges',
+    'sockets',
     'cli',
     'client',
     'v4l2',
@@ -30,7 +31,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'vhost-user/protocol',
     'vhost-user/dialect',
   ],
-  daemon: ['media', 'virtio', 'vhost-user', 'v4l2', 'privileges'],
+  daemon: ['media', 'virtio', 'vhost-user', 'v4l2', 'privileges', 'sockets', 'start-error'],
+  sockets: ['vhost-user', 'start-error'],
 };
 const everybody = ['struct', 'errno', 'log'];
 /** Files that hold numbers and records only. */

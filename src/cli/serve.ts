@@ -145,13 +145,16 @@ async function confined(
   environment: NodeJS.ProcessEnv,
 ): Promise<ServeOptions> {
   const { accounts, confine } = await import('../privileges.js');
-  const { closeSockets, openSockets } = await import('../daemon.js');
+  const { closeSockets, openSockets } = await import('../sockets.js');
   const { identity, serve } = privilegesOf(privilegeFlags(given), asked.pairs, process.geteuid!(), accounts);
   const options = { ...asked, ...serve };
   let opened: ReturnType<typeof openSockets> = [];
   try {
     confine(identity, () => {
-      opened = openSockets(options);
+      opened = openSockets(
+        options.pairs.map(({ socket }) => socket),
+        options.socketFile,
+      );
       return sameProgram(
         options,
         opened.map(({ fd }) => fd),

@@ -1,6 +1,6 @@
 /** serve gives up root: a real root, a real node with the owner and mode that udev gives it, a real setuid program. */
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
   chownSync,
@@ -57,15 +57,13 @@ describe('lab: privileges', function () {
     writeFileSync(SECRET, 'of root', { mode: 0o600 });
     copyFileSync('/usr/bin/id', SETUID_ID);
     chmodSync(SETUID_ID, 0o4755);
+    plug(VIDEO, 0o660);
   });
-  beforeEach(() => plug(VIDEO, 0o660));
-  afterEach(async function () {
+  afterEach(function () {
     if (this.currentTest?.state === 'failed') console.error(server?.stderr);
-    await server?.kill();
-    server = undefined;
-    rmSync(SOCKET, { force: true });
   });
-  after(() => {
+  after(async () => {
+    await end();
     unload(VIVID);
     rmSync(FOLDER, { recursive: true, force: true });
   });
@@ -78,65 +76,140 @@ describe('lab: privileges', function () {
   const words = (...more: string[]) => ['--device', nodeNamed(CAMERA), '--socket-path', SOCKET, ...more];
   const serve = async (more: readonly string[], options: ServeProcessOptions = {}) => {
     server = await ServeProcess.start(words(...more), options);
-    return server;
+  };
+  const end = async () => {
+    await server?.kill();
+    server = undefined;
   };
 
-  it('root becomes a user with one group: frames come, and no thread has anything left', async () => {
-    await serve(asNobody);
-    const { frontEnd, driver } = await enter(SOCKET);
-    const queue = await streaming(driver);
-    const statuses = server!.statuses();
-    const names = statuses.map((status) => lineOf(status, 'Name'));
-    assert.ok(names.filter((name) => name.startsWith('vmb-')).length >= 2, `no lane and watcher: ${names}`);
-    assertConfined(statuses, NOBODY, VIDEO);
-    await frames(queue, 10);
-    await queue.off();
-    await driver.close(queue.session);
-    frontEnd.close();
-  });
-
-  it('whoever takes the process over does not get root back, nor what is root’s', async () => {
+  describe('root becomes a user with one group', () => {
+    const more = ['--socket-group', `${STRANGER}`, '--allow-uid', `${STRANGER}`, '--allow-uid', '0'];
     const env = {
       NODE_OPTIONS: `--import=${CAPTIVE}`,
       CAPTIVE_SECRET: SECRET,
       CAPTIVE_SETUID_ID: SETUID_ID,
     };
-    const control = spawnSync(SETUID_ID, ['-u'], { uid: NOBODY, gid: VIDEO, encoding: 'latin1' });
-    assert.equal(control.stdout.trim(), '0', 'the setuid program gives root to anybody else');
-    await serve(asNobody, { env });
-    server!.signal('SIGUSR2');
-    await until(() => /^captive .*\n/m.test(server!.stderr), 'the attempts', 30_000);
-    const found = JSON.parse(/^captive (.*)$/m.exec(server!.stderr)![1]!) as Attempts;
-    const { setuidProgram, ...refused } = found;
-    assert.equal(setuidProgram, String(NOBODY));
-    for (const [what, errno] of Object.entries(refused))
-      assert.ok(errno === 'EPERM' || errno === 'EACCES', `${what}: ${errno}`);
-    assertConfined(server!.statuses(), NOBODY, VIDEO);
+    before(() => serve([...asNobody, ...more], { env }));
+    after(end);
+
+    it('frames come, and no thread has anything left', async () => {
+      const { frontEnd, driver } = await enter(SOCKET);
+      const queue = await streaming(driver);
+      const statuses = server!.statuses();
+      const names = statuses.map((status) => lineOf(status, 'Name'));
+      assert.ok(names.filter((name) => name.startsWith('vmb-')).length >= 2, `no lane and watcher: ${names}`);
+      assertConfined(statuses, NOBODY, VIDEO);
+      await frames(queue, 10);
+      await queue.off();
+      frontEnd.close();
+    });
+
+    it('whoever takes the process over does not get root back, nor what is root’s', async () => {
+      const control = spawnSync(SETUID_ID, ['-u'], { uid: NOBODY, gid: VIDEO, encoding: 'latin1' });
+      assert.equal(control.stdout.trim(), '0', 'the setuid program gives root to anybody else');
+      server!.signal('SIGUSR2');
+      await until(() => /^captive .*\n/m.test(server!.stderr), 'the attempts', 30_000);
+      const found = JSON.parse(/^captive (.*)$/m.exec(server!.stderr)![1]!) as Attempts;
+      const { setuidProgram, ...refused } = found;
+      assert.equal(setuidProgram, String(NOBODY));
+      for (const [what, errno] of Object.entries(refused))
+        assert.ok(errno === 'EPERM' || errno === 'EACCES', `${what}: ${errno}`);
+    });
+
+    it('unplugged and plugged in again: a new session opens the new node, once its group may', async () => {
+      const { frontEnd, driver } = await enter(SOCKET);
+      const first = await streaming(driver);
+      await frames(first, 3);
+      await first.off();
+      await first.release();
+      await driver.close(first.session);
+      const path = nodeNamed(CAMERA);
+      await until(() => !server!.files().includes(path), 'the bridge to let go of the node');
+      unload(VIVID);
+      execFileSync('modprobe', VIVID.split(' '));
+      assert.equal(nodeNamed(CAMERA), path, 'the node has another number');
+      plug(0, 0o600);
+      assert.equal(await errnoOf(driver.open()), Errno.EACCES);
+      plug(VIDEO, 0o660);
+      await frames(await streaming(driver), 3);
+      assertConfined(server!.statuses(), NOBODY, VIDEO);
+      frontEnd.close();
+    });
+
+    it('the socket is the user’s and that of the group that was named', () => {
+      const { uid, gid, mode } = lstatSync(SOCKET);
+      assert.deepEqual([uid, gid, mode & 0o7777], [NOBODY, STRANGER, 0o660]);
+      assert.throws(() => asked(STRANGER, 1234), /EACCES/);
+    });
+
+    it('--allow-uid: others are closed at once, and a line says who', () => {
+      assert.equal(asked(STRANGER, STRANGER), 'vivid');
+      assert.throws(() => asked(1234, STRANGER), /ended|closed|gone|ECONNRESET|EPIPE/);
+      assert.match(server!.stderr, /refused: its user is none of --allow-uid uid=1234 pid=[1-9]\d*\n/);
+    });
+
+    it('SIGTERM ends it; its socket stays where root’s folder does', async () => {
+      assert.equal(await server!.stop(), 0);
+      assert.equal(existsSync(SOCKET), true);
+    });
   });
 
-  it('a group alone: still user 0, without a capability, and it says so', async () => {
-    await serve(['--group', 'video']);
-    assertConfined(server!.statuses(), 0, VIDEO);
-    assert.match(server!.stderr, /user 0 without capabilities still owns root's files/);
-    assert.equal(await server!.stop(), 0);
+  describe('a group alone', () => {
+    before(() => serve(['--group', 'video']));
+    after(end);
+
+    it('is still user 0, without a capability, and a line says so', () => {
+      assertConfined(server!.statuses(), 0, VIDEO);
+      assert.match(server!.stderr, /user 0 without capabilities still owns root's files/);
+    });
+
+    it('replaces a socket that was left, with one for nobody else', async () => {
+      const { uid, gid, mode } = lstatSync(SOCKET);
+      assert.deepEqual([uid, gid, mode & 0o7777], [0, 0, 0o600]);
+      const { frontEnd } = await enter(SOCKET);
+      frontEnd.close();
+    });
+  });
+
+  describe('started unprivileged in the group video', () => {
+    const identity = { uid: NOBODY, gid: VIDEO };
+    before(async () => {
+      rmSync(SOCKET, { force: true });
+      chownSync(FOLDER, NOBODY, 0);
+      await serve([], identity);
+    });
+    after(async () => {
+      chownSync(FOLDER, 0, 0);
+      await end();
+    });
+
+    it('frames come, and no program gets more', async () => {
+      const { frontEnd, driver } = await enter(SOCKET);
+      const queue = await streaming(driver);
+      assertConfined(server!.statuses(), NOBODY, VIDEO, { bounding: false });
+      await frames(queue, 5);
+      frontEnd.close();
+    });
+
+    it('SIGTERM ends it and removes its socket', async () => {
+      assert.equal(await server!.stop(), 0);
+      assert.equal(existsSync(SOCKET), false);
+    });
+
+    it('it may not become anybody else', async () => {
+      const [exit, stderr] = await ServeProcess.refused(words('--user', 'root'), identity);
+      assert.equal(exit, 77);
+      assert.match(stderr, /--user and --group need a start as root/);
+    });
   });
 
   it('a group that may not open the node: the error names the one that may', async () => {
-    for (const more of [
-      ['--user', 'nobody'],
-      ['--user', 'nobody', '--group', '1234'],
-    ]) {
-      const [exit, stderr] = await ServeProcess.refused(words(...more));
-      assert.equal(exit, 77);
-      assert.match(stderr, /cannot be opened: EACCES: .*serve with `--group video`/);
-    }
-    plug(0, 0o600);
-    const [exit, stderr] = await ServeProcess.refused(words(...asNobody));
+    const [exit, stderr] = await ServeProcess.refused(words('--user', 'nobody'));
     assert.equal(exit, 77);
-    assert.match(stderr, /EACCES: .*udev rule.*GROUP="video"/);
+    assert.match(stderr, /cannot be opened: EACCES: .*serve with `--group video`/);
   });
 
-  it('a program that the user may not read: an error, and no socket is left', async () => {
+  it('a program that the user may not read: an error that says so', async () => {
     const hidden = `${FOLDER}/hidden`;
     mkdirSync(hidden, { mode: 0o700 });
     copyFileSync(ADDON, `${hidden}/addon.node`);
@@ -146,79 +219,8 @@ describe('lab: privileges', function () {
     assert.match(stderr, /user 65534, group 44 has no access to .*hidden.*install virtio-media-bridge/);
   });
 
-  it('started unprivileged in the group video: frames come, and no program gets more', async () => {
-    rmSync(SOCKET, { force: true });
-    chownSync(FOLDER, NOBODY, 0);
-    try {
-      await serve([], { uid: NOBODY, gid: VIDEO });
-      const { frontEnd, driver } = await enter(SOCKET);
-      const queue = await streaming(driver);
-      assertConfined(server!.statuses(), NOBODY, VIDEO, { bounding: false });
-      await frames(queue, 5);
-      frontEnd.close();
-      assert.equal(await server!.stop(), 0);
-      assert.equal(existsSync(SOCKET), false, 'the socket is left behind');
-      const [exit, stderr] = await ServeProcess.refused(words('--user', 'root'), {
-        uid: NOBODY,
-        gid: VIDEO,
-      });
-      assert.equal(exit, 77);
-      assert.match(stderr, /--user and --group need a start as root/);
-    } finally {
-      chownSync(FOLDER, 0, 0);
-    }
-  });
-
-  it('unplugged and plugged in again: a new session opens the new node, once its group may', async () => {
-    await serve(asNobody);
-    const { frontEnd, driver } = await enter(SOCKET);
-    const first = await streaming(driver);
-    await frames(first, 3);
-    await first.off();
-    await first.release();
-    await driver.close(first.session);
-    const path = nodeNamed(CAMERA);
-    await until(() => !server!.files().includes(path), 'the bridge to let go of the node');
-    provide({} as Mocha.Context, VIVID);
-    assert.equal(nodeNamed(CAMERA), path, 'the node has another number');
-    plug(0, 0o600);
-    assert.equal(await errnoOf(driver.open()), Errno.EACCES);
-    plug(VIDEO, 0o660);
-    const second = await streaming(driver);
-    await frames(second, 3);
-    assertConfined(server!.statuses(), NOBODY, VIDEO);
-    frontEnd.close();
-  });
-
-  it('the socket is the user’s own, 0600; an end leaves it where root’s folder does, the next start replaces it', async () => {
-    await serve(asNobody);
-    const { uid, gid, mode } = lstatSync(SOCKET);
-    assert.deepEqual([uid, gid, mode & 0o7777], [NOBODY, 0, 0o600]);
-    assert.throws(() => asked(STRANGER, STRANGER), /EACCES/);
-    assert.equal(asked(NOBODY, STRANGER), 'vivid');
-    assert.equal(await server!.stop(), 0);
-    assert.equal(existsSync(SOCKET), true);
-    await serve([...asNobody, '--socket-group', `${STRANGER}`]);
-    const shared = lstatSync(SOCKET);
-    assert.deepEqual([shared.uid, shared.gid, shared.mode & 0o7777], [NOBODY, STRANGER, 0o660]);
-    assert.equal(asked(1234, STRANGER), 'vivid');
-    assert.throws(() => asked(1234, 1234), /EACCES/);
-  });
-
-  it('--allow-uid: others are refused at once, a line says who, and root is one of them', async () => {
-    await serve([...asNobody, '--socket-mode', '666', '--allow-uid', `${STRANGER}`]);
-    assert.equal(asked(STRANGER, STRANGER), 'vivid');
-    assert.throws(() => asked(NOBODY, NOBODY));
-    const [, refused] = /a connection was refused: its user is none of --allow-uid uid=(\d+) pid=\d+/.exec(
-      server!.stderr,
-    )!;
-    assert.equal(refused, String(NOBODY));
-    assert.throws(() => asked(0, 0));
-    assert.equal(asked(STRANGER, STRANGER), 'vivid');
-    assert.equal(server!.stderr.match(/a connection was refused/g)!.length, 1, 'a line for each refusal');
-  });
-
   it('descriptors that were handed over come along: a socket of systemd, an open node', async () => {
+    rmSync(SOCKET, { force: true });
     const listening = native.listen(SOCKET);
     const node = openSync(nodeNamed(CAMERA), constants.O_RDWR | constants.O_NONBLOCK);
     server = await ServeProcess.start(['--device-fd', '4', ...asNobody], {
@@ -230,6 +232,7 @@ describe('lab: privileges', function () {
     await frames(await streaming(driver), 3);
     assertConfined(server.statuses(), NOBODY, VIDEO);
     frontEnd.close();
+    await end();
   });
 });
 
