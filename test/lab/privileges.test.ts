@@ -142,10 +142,11 @@ describe('lab: privileges', function () {
       assert.throws(() => asked(STRANGER, 1234), /EACCES/);
     });
 
-    it('--allow-uid: others are closed at once, and a line says who', () => {
+    it('--allow-uid: others are closed at once, and a line says who', async () => {
       assert.equal(asked(STRANGER, STRANGER), 'vivid');
       assert.throws(() => asked(1234, STRANGER), /ended|closed|gone|ECONNRESET|EPIPE/);
-      assert.match(server!.stderr, /refused: its user is none of --allow-uid uid=1234 pid=[1-9]\d*\n/);
+      const line = /refused: its user is none of --allow-uid uid=1234 pid=[1-9]\d*\n/;
+      await until(() => line.test(server!.stderr), 'a line that says who was refused');
     });
 
     it('SIGTERM ends it; its socket stays where root’s folder does', async () => {
