@@ -147,11 +147,13 @@ function allow(who: string, path: string, mode: number): void {
 
 const GROUP_READ_WRITE = 0o060;
 
-/** What lets this user open a node that it may not open. */
-export function accessCure(path: string): string {
+/** What lets a user with these groups open a node that it may not open. */
+export function accessCure(path: string, groups: readonly number[] = process.getgroups!()): string {
   try {
     const { mode, gid } = statSync(path);
     const group = accounts.group(gid)?.name ?? gid;
+    if (groups.includes(gid) && (mode & GROUP_READ_WRITE) === GROUP_READ_WRITE)
+      return `this user is in its group ${group}, and something else forbids it: an ACL (getfacl), AppArmor or SELinux`;
     if (gid !== 0 && (mode & GROUP_READ_WRITE) === GROUP_READ_WRITE)
       return `it is open to the group ${group}: serve with \`--group ${group}\`, or run as a member of it`;
     return `no group may read and write it, let a udev rule say GROUP="video", MODE="0660" and serve with \`--group video\``;
