@@ -19,6 +19,7 @@ import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
 import { addonPath, native } from '../../src/native.js';
 import { BufferType } from '../../src/v4l2/layout.js';
+import { mediaDevices } from '../../src/v4l2/request.js';
 import { lineOf, printed } from '../addon/child.js';
 import { until } from '../device/until.js';
 import type { Attempts } from './captive.js';
@@ -28,6 +29,7 @@ import { enter, ServeProcess, type ServeProcessOptions } from './serve-process.j
 import { errnoOf } from './stage.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
+const VISL = 'visl';
 const CAMERA = 'vivid-000-vid-cap';
 const NOBODY = 65534;
 const STRANGER = 4321;
@@ -218,6 +220,30 @@ describe('lab: privileges', function () {
     const [exit, stderr] = await ServeProcess.refused(words(...asNobody), { env });
     assert.equal(exit, 77);
     assert.match(stderr, /user 65534, group 44 has no access to .*hidden.*install virtio-media-bridge/);
+  });
+
+  it('a stateless decoder: its media device is for the group too, or the error says so', async function () {
+    provide(this, VISL);
+    try {
+      const node = nodeNamed(VISL);
+      const devices = await mediaDevices(node);
+      assert.ok(Array.isArray(devices) && devices.length > 0, `media devices of ${node}: ${devices}`);
+      chownSync(node, 0, VIDEO);
+      chmodSync(node, 0o660);
+      const decoder = ['--device', node, '--socket-path', SOCKET, ...asNobody];
+      const [exit, stderr] = await ServeProcess.refused(decoder);
+      assert.equal(exit, 77);
+      assert.match(stderr, /its media device cannot be opened \(EACCES\)/);
+      for (const media of devices) {
+        chownSync(media, 0, VIDEO);
+        chmodSync(media, 0o660);
+      }
+      server = await ServeProcess.start(decoder);
+      assertConfined(server.statuses(), NOBODY, VIDEO);
+    } finally {
+      await end();
+      unload(VISL);
+    }
   });
 
   it('descriptors that were handed over come along: a socket of systemd, an open node', async () => {
