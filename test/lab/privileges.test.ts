@@ -23,6 +23,7 @@ import { mediaDevices } from '../../src/v4l2/request.js';
 import { lineOf, printed } from '../addon/child.js';
 import { until } from '../device/until.js';
 import type { Attempts } from './captive.js';
+import { assertConfined } from './confined.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { GuestQueue } from './queue.js';
 import { enter, ServeProcess, type ServeProcessOptions } from './serve-process.js';
@@ -41,7 +42,6 @@ const SETUID_ID = `${FOLDER}/id`;
 const SOCKET = `${FOLDER}/camera.sock`;
 const CAPTIVE = fileURLToPath(new URL('captive.js', import.meta.url));
 const CLIENT = fileURLToPath(new URL('serve-process.js', import.meta.url));
-const NO_CAPABILITY = '0000000000000000';
 const asNobody = ['--user', 'nobody', '--group', 'video'];
 
 describe('lab: privileges', function () {
@@ -272,28 +272,6 @@ async function streaming(driver: GuestDriver): Promise<GuestQueue> {
 
 async function frames(queue: GuestQueue, count: number): Promise<void> {
   for (let n = 0; n < count; n++) await queue.queue((await queue.next()).buffer.index);
-}
-
-/** Every thread, by what the kernel says of it. `bounding`: that set is empty too, which takes root. */
-function assertConfined(
-  statuses: readonly string[],
-  uid: number,
-  gid: number,
-  { bounding = true } = {},
-): void {
-  const four = (id: number) => Array(4).fill(id).join('\t');
-  assert.ok(statuses.length > 4, `${statuses.length} threads`);
-  const wanted: [string, string][] = [
-    ['Uid', four(uid)],
-    ['Gid', four(gid)],
-    ['Groups', ''],
-    ['NoNewPrivs', '1'],
-    ...['CapInh', 'CapPrm', 'CapEff', 'CapAmb'].map((set): [string, string] => [set, NO_CAPABILITY]),
-    ...(bounding ? [['CapBnd', NO_CAPABILITY] as [string, string]] : []),
-  ];
-  for (const status of statuses)
-    for (const [name, value] of wanted)
-      assert.equal(lineOf(status, name), value, `${name} of the thread ${lineOf(status, 'Name')}`);
 }
 
 /** What a VMM of this user and group reads: the card's name. Throws where it is not let in. */
