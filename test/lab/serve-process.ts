@@ -77,7 +77,14 @@ export class ServeProcess {
   /** /proc/PID/task/TID/status of every thread. */
   statuses(): string[] {
     const folder = `/proc/${this.pid}/task`;
-    return readdirSync(folder).map((thread) => readFileSync(`${folder}/${thread}/status`, 'latin1'));
+    return readdirSync(folder).flatMap((thread) => {
+      try {
+        return [readFileSync(`${folder}/${thread}/status`, 'latin1')];
+      } catch {
+        // It ended between the two calls.
+        return [];
+      }
+    });
   }
 
   /** What its descriptors are. */
