@@ -8,6 +8,8 @@
         "addon/arguments.cc",
         "addon/failure.cc",
         "addon/socket.cc",
+        "addon/account.cc",
+        "addon/privileges.cc",
         "addon/event_fd.cc",
         "addon/memory_file.cc",
         "addon/cut_memory.cc",

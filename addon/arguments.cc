@@ -30,6 +30,19 @@ bool ToBytes(napi_env env, napi_value value, std::span<uint8_t>& into) {
   return true;
 }
 
+bool ToDescriptors(napi_env env, napi_value array, uint32_t maximum, std::vector<int>& into) {
+  uint32_t length = 0;
+  if (napi_get_array_length(env, array, &length) != napi_ok || length > maximum) return false;
+  for (uint32_t i = 0; i < length; i++) {
+    napi_value element;
+    uint64_t fd = 0;
+    if (napi_get_element(env, array, i, &element) != napi_ok || !ToInteger(env, element, INT32_MAX, fd))
+      return false;
+    into.push_back(static_cast<int>(fd));
+  }
+  return true;
+}
+
 void* UnwrapTagged(napi_env env, napi_value value, const napi_type_tag& tag) {
   bool tagged = false;
   void* wrapped = nullptr;

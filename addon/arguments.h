@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 namespace vmb {
 
@@ -13,6 +14,10 @@ bool ToInteger(napi_env env, napi_value value, uint64_t maximum, uint64_t& into)
 
 /** The bytes of a Uint8Array. They are valid until JavaScript runs again: it may detach or resize them. */
 bool ToBytes(napi_env env, napi_value value, std::span<uint8_t>& into);
+
+/** The descriptors of an array of at most `maximum` numbers. False: it is something else, or an exception is
+ * pending. */
+bool ToDescriptors(napi_env env, napi_value array, uint32_t maximum, std::vector<int>& into);
 
 /** What an object with this tag wraps, else null. The tag says what it is: prototypes can be exchanged. */
 void* UnwrapTagged(napi_env env, napi_value value, const napi_type_tag& tag);

@@ -1,10 +1,12 @@
 #include <napi.h>
 
+#include "account.h"
 #include "event_fd.h"
 #include "fd_poller.h"
 #include "linear_mapping.h"
 #include "memory_file.h"
 #include "node_file.h"
+#include "privileges.h"
 #include "region.h"
 #include "socket.h"
 #include "v4l2_layout.h"
@@ -22,6 +24,8 @@ Napi::Object Export(Napi::Env env, Napi::Object exports) {
   FdPoller::Export(env, exports);
   NodeFile::Export(env, exports);
   ExportLayout(env, exports);
+  ExportAccount(env, exports);
+  ExportPrivileges(env, exports);
   return exports;
 }
 

@@ -1,13 +1,16 @@
 #include "socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <array>
 #include <cstring>
+#include <string>
 #include <vector>
 
 #include "arguments.h"
@@ -21,6 +24,9 @@ namespace {
 constexpr int kBacklog = 16;
 /** vhost-user sends at most 8 memory regions, hence 8 descriptors, in one message. */
 constexpr size_t kMaxDescriptors = 32;
+constexpr uint64_t kMaxMode = 0777;
+/** 2^32 - 1 means "leave it as it is" to the kernel. */
+constexpr uint64_t kMaxId = UINT32_MAX - 1;
 constexpr int kSocketType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 struct ControlBuffer {
@@ -59,9 +65,31 @@ int RemoveStale(const sockaddr_un& address) {
   return unlink(address.sun_path) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-int Serve(int fd, const sockaddr_un& address) {
-  // The file gets the mode of the socket at bind(2), less the umask: there is no moment at which others may
-  // connect.
+/** What a socket file shall be; (uid_t)-1, (gid_t)-1: as bind(2) makes it. */
+struct SocketFile {
+  mode_t mode = S_IRUSR | S_IWUSR;
+  uid_t uid = static_cast<uid_t>(-1);
+  gid_t gid = static_cast<gid_t>(-1);
+
+  bool IsAsMade() const {
+    return mode == SocketFile().mode && uid == SocketFile().uid && gid == SocketFile().gid;
+  }
+};
+
+/** Of the file that was just made; not of another one, or of a link to one, that took its place meanwhile. */
+int Give(const char* path, const SocketFile& wanted) {
+  const UniqueFd file(open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+  struct stat status;
+  if (!file || fstat(file.get(), &status) != 0) return errno;
+  if (!S_ISSOCK(status.st_mode) || status.st_nlink != 1 || status.st_uid != geteuid()) return EEXIST;
+  if (fchownat(file.get(), "", wanted.uid, wanted.gid, AT_EMPTY_PATH) != 0) return errno;
+  const std::string pinned = "/proc/self/fd/" + std::to_string(file.get());
+  return chmod(pinned.c_str(), wanted.mode) == 0 ? 0 : errno;
+}
+
+int Serve(int fd, const sockaddr_un& address, const SocketFile& file) {
+  // The file gets the mode of the socket at bind(2), less the umask. Until listen(2) nobody can connect,
+  // whatever its mode: there is no moment at which others may.
   if (fchmod(fd, S_IRUSR | S_IWUSR) != 0) return errno;
   int error = Bind(fd, address);
   if (error == EADDRINUSE) {
@@ -69,15 +97,18 @@ int Serve(int fd, const sockaddr_un& address) {
     if (error == 0) error = Bind(fd, address);
   }
   if (error != 0) return error;
+  error = file.IsAsMade() ? 0 : Give(address.sun_path, file);
+  if (error != 0) {
+    unlink(address.sun_path);
+    return error;
+  }
   return listen(fd, kBacklog) == 0 ? 0 : errno;
 }
 
 /** A new socket that `use(fd, address)` made ready. */
-Napi::Value OpenSocket(const Napi::CallbackInfo& info, const char* name,
-                       int (*use)(int, const sockaddr_un&)) {
-  Arguments arguments(info, name);
-  const std::string path = arguments.Text(0);
-  if (!arguments.ok()) return info.Env().Undefined();
+template <typename Use>
+Napi::Value OpenSocket(const Napi::CallbackInfo& info, const char* name, const std::string& path,
+                       const Use& use) {
   sockaddr_un address{};
   if (const int error = ToAddress(path, address)) return ThrowErrno(info.Env(), name, path, error);
   UniqueFd fd(socket(AF_UNIX, kSocketType, 0));
@@ -86,9 +117,27 @@ Napi::Value OpenSocket(const Napi::CallbackInfo& info, const char* name,
   return Napi::Number::New(info.Env(), fd.Release());
 }
 
-Napi::Value ListenSocket(const Napi::CallbackInfo& info) { return OpenSocket(info, "listen", Serve); }
+Napi::Value ListenSocket(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "listen");
+  const std::string path = arguments.Text(0);
+  const auto number = [&](size_t index, uint64_t maximum, uint32_t otherwise) {
+    return info[index].IsUndefined() ? otherwise : static_cast<uint32_t>(arguments.Integer(index, maximum));
+  };
+  SocketFile file;
+  file.mode = number(1, kMaxMode, file.mode);
+  file.uid = number(2, kMaxId, file.uid);
+  file.gid = number(3, kMaxId, file.gid);
+  if (!arguments.ok()) return info.Env().Undefined();
+  return OpenSocket(info, "listen", path,
+                    [&](int fd, const sockaddr_un& address) { return Serve(fd, address, file); });
+}
 
-Napi::Value ConnectSocket(const Napi::CallbackInfo& info) { return OpenSocket(info, "connect", Connect); }
+Napi::Value ConnectSocket(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "connect");
+  const std::string path = arguments.Text(0);
+  if (!arguments.ok()) return info.Env().Undefined();
+  return OpenSocket(info, "connect", path, Connect);
+}
 
 Napi::Value SocketPair(const Napi::CallbackInfo& info) {
   int pair[2];
@@ -108,6 +157,22 @@ Napi::Value Accept(const Napi::CallbackInfo& info) {
     connection = accept4(fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
   } while (connection < 0 && errno == EINTR);
   return Napi::Number::New(info.Env(), connection < 0 ? -errno : connection);
+}
+
+/** Who called connect(2), or made the pair. */
+Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Arguments arguments(info, "peerCredentials");
+  const int fd = arguments.Descriptor(0);
+  if (!arguments.ok()) return env.Undefined();
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return Napi::Number::New(env, -errno);
+  const Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", Napi::Number::New(env, peer.pid));
+  result.Set("uid", Napi::Number::New(env, peer.uid));
+  result.Set("gid", Napi::Number::New(env, peer.gid));
+  return result;
 }
 
 std::vector<UniqueFd> TakeDescriptors(msghdr& message) {
@@ -162,20 +227,6 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
   return Received(info.Env(), length, std::move(descriptors));
 }
 
-/** The descriptors of an array of numbers. False: it is something else, or an exception is pending. */
-bool ReadDescriptors(Napi::Env env, const Napi::Object& array, std::vector<int>& into) {
-  uint32_t length = 0;
-  if (napi_get_array_length(env, array, &length) != napi_ok || length > kMaxDescriptors) return false;
-  for (uint32_t i = 0; i < length; i++) {
-    napi_value element;
-    uint64_t fd = 0;
-    if (napi_get_element(env, array, i, &element) != napi_ok || !ToInteger(env, element, INT32_MAX, fd))
-      return false;
-    into.push_back(static_cast<int>(fd));
-  }
-  return true;
-}
-
 void Attach(msghdr& message, ControlBuffer& control, const std::vector<int>& descriptors) {
   const size_t size = descriptors.size() * sizeof(int);
   message.msg_control = control.bytes.data();
@@ -193,7 +244,8 @@ Napi::Value Send(const Napi::CallbackInfo& info) {
   const int fd = arguments.Descriptor(0);
   const Napi::Object array = arguments.Object(2);
   std::vector<int> descriptors;
-  if (arguments.ok() && !ReadDescriptors(env, array, descriptors) && !env.IsExceptionPending()) {
+  if (arguments.ok() && !ToDescriptors(env, array, kMaxDescriptors, descriptors) &&
+      !env.IsExceptionPending()) {
     arguments.Refuse(2, "an array of at most 32 descriptors");
   }
   if (env.IsExceptionPending()) return env.Undefined();
@@ -229,6 +281,7 @@ void ExportSocket(Napi::Env env, Napi::Object exports) {
   exports.Set("connect", Napi::Function::New<ConnectSocket>(env, "connect"));
   exports.Set("socketPair", Napi::Function::New<SocketPair>(env, "socketPair"));
   exports.Set("accept", Napi::Function::New<Accept>(env, "accept"));
+  exports.Set("peerCredentials", Napi::Function::New<PeerCredentials>(env, "peerCredentials"));
   exports.Set("receive", Napi::Function::New<Receive>(env, "receive"));
   exports.Set("send", Napi::Function::New<Send>(env, "send"));
   exports.Set("unreadBytes", Napi::Function::New<UnreadBytes>(env, "unreadBytes"));

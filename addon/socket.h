@@ -4,7 +4,7 @@
 
 namespace vmb {
 
-/** listen, connect, socketPair, accept, receive, send. */
+/** listen, connect, socketPair, accept, peerCredentials, receive, send. */
 void ExportSocket(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

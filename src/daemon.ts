@@ -1,24 +1,28 @@
 /** Builds everything for its (node, socket) pairs, top to bottom; the only file that knows all layers. */
 import { closeSync } from 'node:fs';
-import { errnoName } from './errno.js';
+import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/objects.js';
 import type { Policy } from './media/policy.js';
 import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
+import { accessCure } from './privileges.js';
+import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
+import { StartError } from './start-error.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
 import { openMedia, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
-import { Listener } from './vhost-user/listener.js';
+import { Listener, type SocketFile } from './vhost-user/listener.js';
+
+export type { SocketSource } from './sockets.js';
+export { StartError } from './start-error.js';
+export type { SocketFile } from './vhost-user/listener.js';
 
 export type RequestMode = 'auto' | 'handles' | 'off';
-
-/** Where a VMM comes from: a path to listen at, a socket that listens already, or one that is connected. */
-export type SocketSource = { path: string } | { listeningFd: number } | { connectedFd: number };
 
 export interface ServePair {
   /** Path of the node, or an inherited descriptor of it. */
@@ -43,19 +47,12 @@ export interface ServeOptions {
   readonly errorEvents: boolean;
   /** Who makes the media requests that a stateless codec needs: the bridge, or nobody. */
   readonly requests: RequestMode;
+  /** What the sockets that are made at a path shall be: 0600, this user's, unless told. */
+  readonly socketFile?: SocketFile;
+  /** Users whose processes may connect to a listening socket; everybody who can unless told. */
+  readonly allowUids?: readonly number[];
   /** Called when a connected socket that was handed over has ended. */
   readonly onEnd?: () => void;
-}
-
-/** Why the daemon cannot start: a code of docs/errors.md and a sentence with the cure. */
-export class StartError extends Error {
-  constructor(
-    readonly code: string,
-    message: string,
-  ) {
-    super(message);
-    this.name = 'StartError';
-  }
 }
 
 /** How long stop() waits for files that the hardware holds. */
@@ -80,6 +77,8 @@ export class Daemon {
       }
     } catch (error) {
       await this.stop();
+      const unserved = this.options.pairs.slice(this.#services.length);
+      closeSockets(openedBefore(unserved.map(({ socket }) => socket)));
       throw error;
     }
   }
@@ -125,13 +124,19 @@ class Service {
   start(): void {
     const { socket } = this.pair;
     if ('connectedFd' in socket) return this.#connected(socket.connectedFd);
-    const at = 'path' in socket ? socket.path : socket.listeningFd;
+    const name = 'path' in socket ? socket.path : String(socket.listeningFd);
+    const at = 'path' in socket ? (socket.listeningFd ?? socket.path) : socket.listeningFd;
+    const { socketFile: file, allowUids } = this.options;
     try {
-      this.#listener = new Listener(at, (fd) => this.#connected(fd));
+      this.#listener = new Listener(at, (fd) => this.#connected(fd), {
+        ...(file && { file }),
+        ...(allowUids && { allowUids }),
+        ...('path' in socket && { path: socket.path }),
+      });
     } catch (error) {
-      throw socketError(at, error as NodeJS.ErrnoException);
+      throw socketError(name, error as NodeJS.ErrnoException);
     }
-    log.info('serving', { device: this.node.path, card: this.description.card, socket: String(at) });
+    log.info('serving', { device: this.node.path, card: this.description.card, socket: name });
   }
 
   async stop(): Promise<void> {
@@ -210,7 +215,10 @@ async function describe(node: HostNode): Promise<NodeDescription> {
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
     const { code, cure } = nodeFailures[errnoName(error.errno)] ?? nodeFailures.other!;
-    throw new StartError(code, `${error.message}: ${cure}.`);
+    throw new StartError(
+      code,
+      `${error.message}: ${error.errno === Errno.EACCES ? accessCure(node.path) : cure}.`,
+    );
   }
 }
 
@@ -225,17 +233,4 @@ const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
   ENXIO: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
   ETIMEDOUT: { code: 'ERR_NODE', cure: 'the device does not answer, unplug it or reset its driver' },
   other: { code: 'ERR_NODE', cure: 'try `virtio-media-bridge list`' },
-};
-
-function socketError(at: string | number, error: NodeJS.ErrnoException): StartError {
-  const code = error.code === 'EADDRINUSE' ? 'ERR_SOCKET_IN_USE' : 'ERR_SOCKET';
-  return new StartError(code, `Cannot listen at ${at}: ${socketCures[error.code ?? ''] ?? error.message}.`);
-}
-
-const socketCures: Readonly<Record<string, string>> = {
-  EADDRINUSE: 'another process serves it, choose another path or stop that one',
-  EACCES: 'no permission, choose a folder that this user may write to',
-  ENOENT: 'its folder does not exist, create it first',
-  EEXIST: 'a file that is no socket is there, remove it or choose another path',
-  ENAMETOOLONG: 'a unix socket path has at most 107 bytes, choose a shorter one',
 };

@@ -14,6 +14,21 @@ export interface Received {
   descriptors: number[];
 }
 
+/** Who is on the other side of a socket: the process that connected, as it was then. 65534: an id that has no name here. */
+export interface PeerCredentials {
+  pid: number;
+  uid: number;
+  gid: number;
+}
+
+/** An entry of the host's user database (nsswitch.conf). */
+export interface UserEntry {
+  name: string;
+  uid: number;
+  /** The primary group. */
+  gid: number;
+}
+
 /**
  * Shared memory mapped from a descriptor (mmap(2), MAP_SHARED, read and write).
  * JavaScript sees it as windows: window i starts at byte i * WINDOW_STRIDE and is
@@ -140,14 +155,19 @@ export interface Native {
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
 
-  /** A listening AF_UNIX stream socket, mode 0600. A stale socket file that nobody serves is replaced. Throws. */
-  listen(path: string): number;
+  /**
+   * A listening AF_UNIX stream socket. A stale socket file that nobody serves is replaced. The file has this mode, 0600 unless
+   * told, whatever the umask, and this owner and group, before anybody can connect. Throws.
+   */
+  listen(path: string, mode?: number, uid?: number, gid?: number): number;
   /** Connects to an AF_UNIX stream socket. Throws. */
   connect(path: string): number;
   /** A connected pair. Throws. */
   socketPair(): [number, number];
   /** The next connection of a listening socket, or -errno (-EAGAIN: none waits). */
   accept(fd: number): number;
+  /** SO_PEERCRED, or -errno. */
+  peerCredentials(fd: number): PeerCredentials | number;
   /** One recvmsg into `into`. -errno on failure: -EAGAIN, -ECONNRESET, -EMSGSIZE when descriptors were cut off. Never blocks. */
   receive(fd: number, into: Uint8Array): Received | number;
   /** One sendmsg of all bytes with the descriptors on the first one: bytes sent, or -errno. Never blocks, no SIGPIPE. */
@@ -185,13 +205,38 @@ export interface Native {
   FdPoller: new (fd: number, callback: (events: number) => void) => FdPoller;
   NodeFile: new (onReady: (events: number) => void) => NodeFile;
 
+  /** By name or number; undefined: there is none. Throws. */
+  user(which: string | number): UserEntry | undefined;
+  /** By name or number; undefined: there is none. Throws. */
+  group(which: string | number): { name: string; gid: number } | undefined;
+
+  /** Every capability out of this thread's bounding set: no program that it starts can get one. An errno; EPERM: needs CAP_SETPCAP. */
+  dropBoundingSet(): number;
+  /** Real, effective, saved and file system ids of every thread; no supplementary groups. An errno; EPERM: needs CAP_SETUID and CAP_SETGID. */
+  become(uid: number, gid: number): number;
+  /** Permitted, effective, inheritable and ambient set of this thread. An errno. */
+  clearCapabilities(): number;
+  /** Of this thread: no program that it starts gets more than it has. For good. An errno. */
+  noNewPrivileges(): number;
+  /** Gives this thread's no_new_privs to every thread, by a seccomp filter that allows everything. An errno: EINVAL where the kernel has no filters. */
+  shareNoNewPrivileges(): number;
+  /** No core dump; others of the same user cannot look into this process. An errno. */
+  undumpable(): number;
+  /** execve(2) of this thread, all others end; `inherited` stay open. Returns only where it fails: an errno. */
+  execute(
+    path: string,
+    argv: readonly string[],
+    environment: readonly string[],
+    inherited: readonly number[],
+  ): number;
+
   /** `sizeof v4l2_buffer`, `offsetof v4l2_buffer.m`, `nr VIDIOC_QBUF`, `size VIDIOC_QBUF`, `dir VIDIOC_QBUF` (1 W, 2 R, 3 WR) as the compiler sees them. */
   layout(): Record<string, number>;
 }
 
 /** VMB_ADDON names another build of the addon (the lab's, where its C library is older). */
-const path =
+export const addonPath =
   process.env.VMB_ADDON ??
   fileURLToPath(new URL('../../build/Release/virtio_media_bridge.node', import.meta.url));
 
-export const native: Native = createRequire(import.meta.url)(path) as Native;
+export const native: Native = createRequire(import.meta.url)(addonPath) as Native;

@@ -22,6 +22,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: [
     'daemon',
+    'privileges',
+    'sockets',
     'cli',
     'client',
     'v4l2',
@@ -30,7 +32,8 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'vhost-user/protocol',
     'vhost-user/dialect',
   ],
-  daemon: ['media', 'virtio', 'vhost-user', 'v4l2'],
+  daemon: ['media', 'virtio', 'vhost-user', 'v4l2', 'privileges', 'sockets', 'start-error'],
+  sockets: ['vhost-user', 'start-error'],
 };
 const everybody = ['struct', 'errno', 'log'];
 /** Files that hold numbers and records only. */
@@ -45,6 +48,7 @@ const tables = [
 ];
 /** Who may load the addon; its types are everybody's. */
 const nativeImporters = [
+  /^privileges$/,
   /^v4l2\/(node|discovery|survey|request)$/,
   /^virtio\/(guest-memory|memory-file|window)$/,
   /^vhost-user\/(connection|frontend|listener|vring)$/,

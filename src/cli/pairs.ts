@@ -12,6 +12,8 @@ export interface PairFlags {
   readonly deviceFd: readonly string[];
   readonly socketPath: readonly string[];
   readonly fd: readonly string[];
+  /** What listens at the socket paths already, in order. */
+  readonly listeningFd?: readonly string[];
 }
 
 /** sun_path of sockaddr_un, without its NUL. */
@@ -48,7 +50,7 @@ function socketsOf(flags: PairFlags, activated: readonly number[]): Pair['socket
     throw usage('systemd passed the sockets already: leave --socket-path and --fd out');
   if (fd.length > 0)
     return descriptors('--fd', fd, 'a socket', (s) => s.isSocket()).map((connectedFd) => ({ connectedFd }));
-  if (socketPath.length > 0) return paths(socketPath);
+  if (socketPath.length > 0) return listening(paths(socketPath), flags.listeningFd ?? []);
   if (activated.length > 0) return activated.map((listeningFd) => ({ listeningFd }));
   throw usage(
     '--socket-path is missing: name the socket that the VMM connects to, for example --socket-path /run/vmb/video0.sock',
@@ -67,6 +69,14 @@ function paths(given: readonly string[]): { path: string }[] {
   if (twice !== undefined)
     throw usage(`--socket-path ${twice} is given twice: each device needs a socket of its own`);
   return given.map((path) => ({ path }));
+}
+
+function listening(sockets: { path: string }[], given: readonly string[]): Pair['socket'][] {
+  if (given.length === 0) return sockets;
+  const fds = descriptors('--listening-fd', given, 'a socket', (s) => s.isSocket());
+  if (fds.length !== sockets.length)
+    throw usage(`${counted(sockets.length, '--socket-path')} but ${counted(fds.length, '--listening-fd')}`);
+  return sockets.map(({ path }, index) => ({ path, listeningFd: fds[index]! }));
 }
 
 function descriptors(

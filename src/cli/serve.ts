@@ -8,6 +8,7 @@ import { ExitCode, OperatorError } from './exit.js';
 import { pairsOf } from './pairs.js';
 import { vmmOptions } from './paste.js';
 import { policyFlags, policyOf } from './policy.js';
+import { type PrivilegeFlags, privilegesOf, sameProgram } from './privileges.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 
 /** SIGTERM promises an end within a second; what is not closed by then is the kernel's to close. */
@@ -33,6 +34,26 @@ const flags = {
   fd: {
     ...several,
     describe: 'inherited descriptor of a connected socket, instead of --socket-path; ends with it',
+  },
+  'listening-fd': { ...several, hidden: true },
+  user: {
+    ...one,
+    describe: 'start as root, then become this user (name or number), without capabilities',
+  },
+  group: {
+    ...one,
+    describe:
+      'with this group only; that of the node, mostly video, or the node cannot be opened [default: the primary group of --user]',
+  },
+  'socket-mode': {
+    ...one,
+    describe: 'permissions of the sockets, octal [default: 0600, with --socket-group 0660]',
+  },
+  'socket-user': { ...one, describe: 'owner of the sockets: the user of the VMM [default: --user]' },
+  'socket-group': { ...one, describe: 'group of the sockets: a group of the VMM' },
+  'allow-uid': {
+    ...several,
+    describe: 'user (name or number) whose processes may connect; repeat it for more [default: all that can]',
   },
   'shm-size': {
     ...one,
@@ -105,8 +126,10 @@ export const serve: CommandModule<object, ServeArguments> = {
         'two',
       ),
   handler: async (given) => {
-    const options = serveOptions(given, listeningDescriptors(process.env, process.pid));
+    const environment = { ...process.env };
+    const asked = serveOptions(given, listeningDescriptors(process.env, process.pid));
     configureLog(given['log-level'] as LogLevel, given['log-format'] as LogFormat);
+    const options = await confined(asked, given, environment);
     const { Daemon } = await import('../daemon.js');
     process.exitCode = await serveUntilEnd(
       options,
@@ -116,6 +139,47 @@ export const serve: CommandModule<object, ServeArguments> = {
     );
   },
 };
+
+/** Gives up what --user and --group say, in a new start of this program. Throws ERR_USAGE, ERR_PRIVILEGES, StartError. */
+async function confined(
+  asked: ServeOptions,
+  given: ServeArguments,
+  environment: NodeJS.ProcessEnv,
+): Promise<ServeOptions> {
+  const { accounts, confine } = await import('../privileges.js');
+  const { closeSockets, openSockets } = await import('../sockets.js');
+  const { identity, serve } = privilegesOf(privilegeFlags(given), asked.pairs, process.geteuid!(), accounts);
+  const options = { ...asked, ...serve };
+  let opened: ReturnType<typeof openSockets> = [];
+  try {
+    confine(identity, () => {
+      opened = openSockets(
+        options.pairs.map(({ socket }) => socket),
+        options.socketFile,
+      );
+      return sameProgram(
+        options,
+        opened.map(({ fd }) => fd),
+        environment,
+      );
+    });
+  } catch (error) {
+    closeSockets(opened);
+    throw error;
+  }
+  return options;
+}
+
+function privilegeFlags(given: ServeArguments): PrivilegeFlags {
+  return {
+    user: given.user as string | undefined,
+    group: given.group as string | undefined,
+    socketUser: given['socket-user'] as string | undefined,
+    socketGroup: given['socket-group'] as string | undefined,
+    socketMode: given['socket-mode'] as string | undefined,
+    allowUid: (given['allow-uid'] as string[] | undefined) ?? [],
+  };
+}
 
 /** Throws ERR_USAGE, ERR_DESCRIPTOR. `activated`: the sockets that systemd passed. */
 export function serveOptions(given: ServeArguments, activated: readonly number[]): ServeOptions {
@@ -135,6 +199,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
         deviceFd: list('device-fd'),
         socketPath: list('socket-path'),
         fd: list('fd'),
+        listeningFd: list('listening-fd'),
       },
       activated,
     ),

@@ -4,6 +4,29 @@ import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
 
+/** What a socket file shall be. */
+export interface SocketFile {
+  /** Permission bits. */
+  readonly mode: number;
+  /** Owner and group; as it is made unless told. */
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+export interface ListenerOptions {
+  /** 0600 unless told. */
+  readonly file?: SocketFile;
+  /** Of a listening descriptor: the path that is removed at close, if this user may. */
+  readonly path?: string;
+  /** Users whose processes may connect; everybody who can unless told. */
+  readonly allowUids?: readonly number[];
+}
+
+/** A listening descriptor at a path; a stale socket there is replaced. Throws. */
+export function listenAt(path: string, file?: SocketFile): number {
+  return file ? native.listen(path, file.mode, file.uid, file.gid) : native.listen(path);
+}
+
 /** How long a full table of descriptors is left alone. */
 const RETRY_MS = 100;
 
@@ -13,14 +36,15 @@ export class Listener {
   #closed = false;
 
   /**
-   * @param at a path (created with mode 0600, a stale socket replaced, removed at close) or an inherited listening descriptor
+   * @param at a path (created, a stale socket replaced, removed at close) or an inherited listening descriptor
    * @param onConnection owns the descriptor it gets
    */
   constructor(
     private readonly at: string | number,
     private readonly onConnection: (fd: number) => void,
+    private readonly options: ListenerOptions = {},
   ) {
-    this.#fd = typeof at === 'number' ? at : native.listen(at);
+    this.#fd = typeof at === 'number' ? at : listenAt(at, options.file);
     this.#poller = new native.FdPoller(this.#fd, () => this.#accept());
     this.#poller.watch(PollEvents.READABLE);
   }
@@ -30,7 +54,8 @@ export class Listener {
     this.#closed = true;
     this.#poller.close();
     closeSync(this.#fd);
-    if (typeof this.at === 'string') removeSocket(this.at);
+    const path = typeof this.at === 'string' ? this.at : this.options.path;
+    if (path !== undefined) removeSocket(path);
   }
 
   /** One a wake: the poll is level-triggered. */
@@ -45,18 +70,31 @@ export class Listener {
   }
 
   #hand(fd: number): void {
+    if (!this.#isAllowed(fd)) return closeSync(fd);
     try {
       this.onConnection(fd);
     } catch (error) {
       log.error('a connection was dropped', { error: String(error) });
     }
   }
+
+  /** SO_PEERCRED: who the peer was when it connected. */
+  #isAllowed(fd: number): boolean {
+    const { allowUids } = this.options;
+    if (!allowUids) return true;
+    const peer = native.peerCredentials(fd);
+    if (typeof peer !== 'number' && allowUids.includes(peer.uid)) return true;
+    const who = typeof peer === 'number' ? { error: errnoName(-peer) } : { uid: peer.uid, pid: peer.pid };
+    warnLimited('peer-refused', 'a connection was refused: its user is none of --allow-uid', who);
+    return false;
+  }
 }
 
-function removeSocket(path: string): void {
+/** Twice is harmless. Where this user may not write to the folder the file stays, and the next start replaces it. */
+export function removeSocket(path: string): void {
   try {
     unlinkSync(path);
   } catch (error) {
-    log.debug('the socket file was gone already', { path, error: String(error) });
+    log.debug('the socket file is gone already, or stays', { path, error: String(error) });
   }
 }

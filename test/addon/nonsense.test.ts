@@ -199,6 +199,9 @@ describe(`addon: nonsense (seed ${SEED})`, () => {
     const descriptors = [fd, ...socket, memory, -1, 1_000_000];
     const names = [
       'accept',
+      'peerCredentials',
+      'user',
+      'group',
       'receive',
       'send',
       'isEventFd',

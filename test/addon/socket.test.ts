@@ -1,26 +1,42 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import {
+  chmodSync,
+  chownSync,
   closeSync,
+  existsSync,
   fstatSync,
   lstatSync,
   mkdtempSync,
   readFileSync,
   rmSync,
   symlinkSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { native, type Received } from '../../src/native.js';
+import { begun, printed } from './child.js';
 import { openDescriptors } from './process.js';
 
 const EAGAIN = 11;
 const EBADF = 9;
 const EINVAL = 22;
 const EPIPE = 32;
+const ENOTSOCK = 88;
 const EMSGSIZE = 90;
+const NOBODY = 65534;
+const VIDEO = 44;
+
+/** To become another user. */
+function needsRoot(context: Mocha.Context): void {
+  if (process.getuid!() === 0) return;
+  console.error(`SKIPPED: ${context.test!.fullTitle()}: it needs root`);
+  context.skip();
+}
 
 function received(result: Received | number): Received {
   assert.ok(typeof result === 'object', `receive: ${result}`);
@@ -58,6 +74,111 @@ describe('addon: sockets', () => {
         process.umask(before);
       }
       assert.equal(lstatSync(join(folder, 'a.sock')).mode & 0o7777, 0o600);
+    });
+
+    for (const umask of [0, 0o022, 0o777])
+      it(`gives the file the mode that it is told, under umask ${umask.toString(8)}`, () => {
+        const before = process.umask(umask);
+        try {
+          for (const mode of [0o600, 0o660, 0o666, 0o640]) {
+            const path = join(folder, `${mode}.sock`);
+            keep(native.listen(path, mode));
+            // A umask may take more away from 0600, which nobody asked for.
+            const wanted = mode === 0o600 ? mode & ~umask : mode;
+            assert.equal(lstatSync(path).mode & 0o7777, wanted);
+          }
+        } finally {
+          process.umask(before);
+        }
+      });
+
+    it('gives the file the owner and the group that it is told', function () {
+      needsRoot(this);
+      const path = join(folder, 'a.sock');
+      const owner = (file: string) => [
+        lstatSync(file).uid,
+        lstatSync(file).gid,
+        lstatSync(file).mode & 0o777,
+      ];
+      keep(native.listen(path, 0o660, NOBODY, VIDEO));
+      assert.deepEqual(owner(path), [NOBODY, VIDEO, 0o660]);
+      const grouped = join(folder, 'b.sock');
+      keep(native.listen(grouped, 0o660, undefined, VIDEO));
+      assert.deepEqual(owner(grouped), [0, VIDEO, 0o660]);
+      const owned = join(folder, 'c.sock');
+      keep(native.listen(owned, undefined, NOBODY));
+      assert.deepEqual(owner(owned), [NOBODY, 0, 0o600]);
+    });
+
+    it('leaves no file behind that it may not give away', function () {
+      needsRoot(this);
+      const path = join(folder, 'a.sock');
+      chownSync(folder, NOBODY, NOBODY);
+      const result = printed(
+        `
+        try { native.listen(${JSON.stringify(path)}, 0o660, 0); } catch ({ code }) { print(code); }
+        `,
+        { uid: NOBODY, gid: NOBODY },
+      );
+      assert.equal(result, 'EPERM');
+      assert.equal(existsSync(path), false);
+    });
+
+    it('is at no moment open to others than it is told', async function () {
+      needsRoot(this);
+      chmodSync(folder, 0o755);
+      const path = join(folder, 'a.sock');
+      const before = process.umask(0);
+      const intruder = begun(
+        `
+        console.log('knocking');
+        for (const end = Date.now() + 20_000; Date.now() < end; ) {
+          try { native.connect(${JSON.stringify(path)}); } catch {}
+        }
+        `,
+        { uid: NOBODY, gid: NOBODY },
+      );
+      try {
+        await once(intruder.stdout!, 'data');
+        for (let round = 0; round < 2000; round++) {
+          const listener = native.listen(path, 0o660, 0, VIDEO);
+          // Somebody who got in waits here.
+          assert.equal(native.accept(listener), -EAGAIN, `round ${round}`);
+          closeSync(listener);
+          unlinkSync(path);
+        }
+      } finally {
+        process.umask(before);
+        intruder.kill('SIGKILL');
+      }
+    });
+
+    it('tells who connected: the process, its user and its group', () => {
+      const path = join(folder, 'a.sock');
+      const [listener] = keep(native.listen(path));
+      keep(native.connect(path));
+      const [server] = keep(native.accept(listener!));
+      const self = { pid: process.pid, uid: process.geteuid!(), gid: process.getegid!() };
+      assert.deepEqual(native.peerCredentials(server!), self);
+      assert.deepEqual(native.peerCredentials(pair()[0]), self);
+      assert.equal(native.peerCredentials(-1), -EBADF);
+      const [eventFd] = keep(native.eventFd());
+      assert.equal(native.peerCredentials(eventFd!), -ENOTSOCK);
+      assert.throws(() => native.peerCredentials('1' as never), TypeError);
+    });
+
+    it('tells another user from this one', function () {
+      needsRoot(this);
+      chmodSync(folder, 0o755);
+      const path = join(folder, 'a.sock');
+      const [listener] = keep(native.listen(path, 0o666));
+      const pid = printed(`native.connect(${JSON.stringify(path)}); print(process.pid);`, {
+        uid: NOBODY,
+        gid: VIDEO,
+      });
+      const [server] = keep(native.accept(listener!));
+      // It has ended since: what counts is who it was when it connected.
+      assert.deepEqual(native.peerCredentials(server!), { pid, uid: NOBODY, gid: VIDEO });
     });
 
     it('accepts a connection, and none when none waits', () => {

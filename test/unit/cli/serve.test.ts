@@ -12,6 +12,7 @@ import { sharedMemorySize } from '../../../src/cli/size.js';
 import type { ServeOptions } from '../../../src/daemon.js';
 import { log } from '../../../src/log.js';
 import { defaultPolicy } from '../../../src/media/policy.js';
+import { native } from '../../../src/native.js';
 
 /** What yargs makes of no option at all. */
 const defaults: ServeArguments = {
@@ -89,6 +90,30 @@ describe('cli/serve options', () => {
       () => serveOptions({ ...defaults, device: ['a', 'b'] }, [3]),
       usage(/2 devices but 1 socket/),
     );
+  });
+
+  it('pairs what listens already with the paths, in order', () => {
+    const [a, b] = [native.socketPair(), native.socketPair()];
+    const given = { ...defaults, device: ['a', 'b'], 'socket-path': ['x', 'y'] };
+    try {
+      const { pairs } = serveOptions({ ...given, 'listening-fd': [`${a[0]}`, `${b[0]}`] }, []);
+      assert.deepEqual(
+        pairs.map(({ socket }) => socket),
+        [
+          { path: 'x', listeningFd: a[0] },
+          { path: 'y', listeningFd: b[0] },
+        ],
+      );
+      assert.throws(
+        () => serveOptions({ ...given, 'listening-fd': [`${a[0]}`] }, []),
+        usage(/2 --socket-paths but 1 --listening-fd/),
+      );
+      assert.throws(() => serveOptions({ ...given, 'listening-fd': ['9999', '9998'] }, []), {
+        code: 'ERR_DESCRIPTOR',
+      });
+    } finally {
+      for (const fd of [...a, ...b]) closeSync(fd);
+    }
   });
 
   it('takes an inherited device and refuses one that is no device', () => {

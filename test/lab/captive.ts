@@ -1,0 +1,47 @@
+/**
+ * Loaded into the daemon by a test (node --import): at SIGUSR2 it tries what somebody would who has taken the daemon over, and
+ * prints a line of JSON with what the kernel said.
+ */
+import { spawnSync } from 'node:child_process';
+import { closeSync, openSync, readFileSync, unlinkSync } from 'node:fs';
+
+const { CAPTIVE_SECRET: secret = '', CAPTIVE_SETUID_ID: setuidId = '' } = process.env;
+
+/** `done`, or the name of the errno. */
+function tried(what: () => unknown): string {
+  try {
+    what();
+    return 'done';
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  }
+}
+
+export interface Attempts {
+  readonly [what: string]: string;
+}
+
+/** A program that changes its ids starts with those of this process. Node's own calls refuse where libuv may use io_uring. */
+function changed(...words: string[]): string {
+  const { status, stderr } = spawnSync('setpriv', [...words, 'true'], { encoding: 'latin1' });
+  return status !== 0 && stderr.includes('not permitted') ? 'EPERM' : `${status} ${stderr}`;
+}
+
+function attempts(): Attempts {
+  return {
+    user: changed('--reuid', '0'),
+    group: changed('--regid', '0', '--keep-groups'),
+    groups: changed('--groups', '0'),
+    read: tried(() => closeSync(openSync(secret, 'r'))),
+    write: tried(() => closeSync(openSync(secret, 'w'))),
+    remove: tried(() => unlinkSync(secret)),
+    create: tried(() => closeSync(openSync('/root/captive', 'w'))),
+    init: tried(() => closeSync(openSync('/proc/1/environ', 'r'))),
+    kill: tried(() => process.kill(1, 0)),
+    ownEnvironment: tried(() => readFileSync('/proc/self/environ')),
+    // A program that is root's whoever starts it.
+    setuidProgram: spawnSync(setuidId, ['-u'], { encoding: 'latin1' }).stdout.trim(),
+  };
+}
+
+process.on('SIGUSR2', () => process.stderr.write(`captive ${JSON.stringify(attempts())}\n`));
