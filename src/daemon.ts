@@ -1,11 +1,12 @@
 /** Builds everything for its (node, socket) pairs, top to bottom; the only file that knows all layers. */
 import { closeSync } from 'node:fs';
-import { errnoName } from './errno.js';
+import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/objects.js';
 import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
+import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
@@ -207,8 +208,14 @@ async function describe(node: HostNode): Promise<NodeDescription> {
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
     const { code, cure } = nodeFailures[errnoName(error.errno)] ?? nodeFailures.other!;
-    throw new StartError(code, `${error.message}: ${cure}.`);
+    throw new StartError(code, `${error.message}: ${(await whoHas(node, error)) ?? cure}.`);
   }
+}
+
+async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
+  if (errno !== Errno.EBUSY) return undefined;
+  const found = await node.holders().catch(() => undefined);
+  return found && `${holdersText(found)} has it, end that one first`;
 }
 
 /** What each errno of opening or querying the node means to the operator. */

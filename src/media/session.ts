@@ -5,7 +5,7 @@
  * an answer ahead of the events that the command causes, whichever thread the calls ran on.
  */
 import { Errno } from '../errno.js';
-import { log } from '../log.js';
+import { log, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
 import { Ioctl, type Speed } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
@@ -89,6 +89,7 @@ export class Session {
   async call(call: NodeCall, speed: Speed): Promise<number> {
     const errno = await this.#file.call(call, speed);
     if (errno === Errno.ENODEV) this.lost();
+    if (errno === Errno.EBUSY) this.context.node.reportBusy();
     return errno;
   }
 
@@ -113,6 +114,8 @@ export class Session {
   lost(): void {
     if (this.gone) return;
     this.gone = true;
+    const { path } = this.context.node;
+    warnLimited(`gone ${path}`, 'the device was unplugged under a session of the guest', { device: path });
     this.wantDrain();
   }
 
