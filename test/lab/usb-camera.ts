@@ -33,8 +33,15 @@ export class UsbCamera {
       context.skip();
     }
     provide(context, ...MODULES);
+    return UsbCamera.plugInBeside();
+  }
+
+  /** One more, beside what is there; the drivers are loaded. `options`: of the program. */
+  static async plugInBeside(...options: string[]): Promise<UsbCamera> {
     const socket = `/run/usb-camera-${cameras++}.sock`;
-    const child = spawn(PROGRAM, ['serve', '--socket', socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(PROGRAM, ['serve', '--socket', socket, ...options], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const camera = new UsbCamera(child, socket);
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     camera.#named(line);
@@ -64,10 +71,15 @@ export class UsbCamera {
 
   /** Ends the camera and unloads its driver. */
   async end(): Promise<void> {
+    await this.takeAway();
+    unload(UVCVIDEO);
+  }
+
+  /** Ends the camera; its driver stays. */
+  async takeAway(): Promise<void> {
     this.process.kill();
     await once(this.process, 'exit');
     assert.ok(await eventually(() => !existsSync(this.node), 5000), `${this.node} outlives its camera`);
-    unload(UVCVIDEO);
   }
 
   #named(line: string): void {

@@ -1,0 +1,150 @@
+/** Drivers that are unbound from their device under a stream, and bound again: a way for a device to go and come back. */
+import assert from 'node:assert/strict';
+import { readFileSync, realpathSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Errno } from '../../src/errno.js';
+import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
+import { eventually } from '../addon/process.js';
+import { keepJournal, showJournal } from './journal.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { GuestQueue } from './queue.js';
+import { errnoOf, Stage } from './stage.js';
+import { UsbCamera } from './usb-camera.js';
+
+const BUFFERS = 4;
+const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
+
+/** A driver and one of its devices, as the node's folder in sysfs names them. */
+class Binding {
+  readonly #driver: string;
+  readonly #device: string;
+
+  constructor(node: string) {
+    const folder = join('/sys/class/video4linux', basename(node), 'device');
+    this.#driver = realpathSync(join(folder, 'driver'));
+    this.#device = basename(realpathSync(folder));
+  }
+
+  unbind(): Promise<void> {
+    return writeFile(join(this.#driver, 'unbind'), this.#device);
+  }
+
+  bind(): Promise<void> {
+    return writeFile(join(this.#driver, 'bind'), this.#device);
+  }
+}
+
+interface Case {
+  readonly driver: string;
+  /** Loads the driver; the name of the node in sysfs. */
+  readonly provide: (context: Mocha.Context) => Promise<string>;
+  readonly remove: () => Promise<void>;
+  /** Queues that stream; the first has buffers that the driver has not given back. */
+  readonly start: (stage: Stage) => Promise<GuestQueue[]>;
+}
+
+const VIVID = 'vivid n_devs=1 node_types=0x1';
+const VIM2M = 'vim2m';
+let camera: UsbCamera;
+
+async function capture(stage: Stage): Promise<GuestQueue[]> {
+  const queue = new GuestQueue(stage.driver, await stage.driver.open(), VIDEO_CAPTURE);
+  await queue.start(BUFFERS);
+  await queue.queue((await queue.next()).buffer.index);
+  return [queue];
+}
+
+/** Nothing is converted: the driver has no input, and keeps the buffers that it was given for the result. */
+async function convert(stage: Stage): Promise<GuestQueue[]> {
+  const session = await stage.driver.open();
+  const queues = [VIDEO_CAPTURE, VIDEO_OUTPUT].map((type) => new GuestQueue(stage.driver, session, type));
+  await queues[0]!.start(BUFFERS);
+  await queues[1]!.request(1);
+  await queues[1]!.on();
+  return queues;
+}
+
+const cases: readonly Case[] = [
+  {
+    driver: 'uvcvideo',
+    provide: async (context) => {
+      camera = await UsbCamera.plugIn(context);
+      return readFileSync(`/sys/class/video4linux/${basename(camera.node)}/name`, 'utf8').trim();
+    },
+    remove: () => camera.end(),
+    start: capture,
+  },
+  {
+    driver: 'vivid',
+    provide: async (context) => {
+      provide(context, VIVID);
+      return 'vivid-000-vid-cap';
+    },
+    remove: async () => unload(VIVID),
+    start: capture,
+  },
+  {
+    driver: 'vim2m',
+    provide: async (context) => {
+      provide(context, VIM2M);
+      return 'vim2m';
+    },
+    remove: async () => unload(VIM2M),
+    start: convert,
+  },
+];
+
+const isThere = (name: string): boolean => {
+  try {
+    return nodeNamed(name) !== '';
+  } catch {
+    return false;
+  }
+};
+
+for (const each of cases)
+  describe(`lab: ${each.driver} is unbound from its device`, function () {
+    this.timeout(60_000);
+    let name: string;
+    let stage: Stage | undefined;
+
+    before(async function () {
+      name = await each.provide(this);
+    });
+    beforeEach(keepJournal);
+    afterEach(async function () {
+      showJournal(this.currentTest);
+      await stage?.close();
+      stage = undefined;
+    });
+    after(() => each.remove());
+
+    it('in mid-stream: buffers come back, ENODEV, nothing spins; bound again, new sessions stream', async () => {
+      stage = await Stage.open(nodeNamed(name));
+      const { driver } = stage;
+      const [first] = await each.start(stage);
+      const binding = new Binding(nodeNamed(name));
+      await binding.unbind();
+      let damaged = 0;
+      for (let n = 0; n < BUFFERS; n++)
+        if ((await first!.next(1000)).buffer.flags & BufferFlag.ERROR) damaged++;
+      assert.ok(damaged > 0, 'no buffer says that its frame is damaged');
+      assert.equal(await errnoOf(first!.off()), Errno.ENODEV);
+      assert.equal(await errnoOf(driver.open()), Errno.ENODEV);
+      const before = process.cpuUsage();
+      await sleep(1000);
+      const { user, system } = process.cpuUsage(before);
+      assert.ok(user + system < 500_000, `${(user + system) / 1000} ms of CPU in a second of nothing`);
+
+      await binding.bind();
+      assert.ok(await eventually(() => isThere(name)), `no ${name} after it was bound again`);
+      const [again] = await each.start(stage);
+      assert.equal(await errnoOf(first!.off()), Errno.ENODEV);
+      await driver.close(first!.session);
+      await again!.off();
+      await driver.close(again!.session);
+      stage.verify();
+    });
+  });
