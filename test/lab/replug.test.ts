@@ -97,11 +97,15 @@ describe('lab: a camera is plugged in again', function () {
   const openErrno = (on: Stage) => errnoOf(on.driver.open());
 
   it('in mid-stream: the old session is dead and idle, a new one streams from the node that it is now', async () => {
-    const on = await serve(camera.node);
+    const before = camera.node;
+    // A name of its own: lines about it are limited to one in five seconds.
+    const link = `/tmp/vmb-lab-replug-${process.pid}`;
+    symlinkSync(before, link);
+    const on = await serve(link);
+    rmSync(link);
     const old = await openQueue(on);
     await old.start(BUFFERS);
     await old.next();
-    const before = camera.node;
     await camera.unplug();
     await comesBackWithError(old, BUFFERS - 1);
     assert.equal(await openErrno(on), Errno.ENODEV);
@@ -115,8 +119,8 @@ describe('lab: a camera is plugged in again', function () {
     assert.equal(await errnoOf(old.off()), Errno.ENODEV);
     await isIdle();
     await on.driver.close(old.session);
-    assert.equal(journalled('the device is back').length, 1);
-    assert.ok(journalled('was unplugged').length > 0, 'the log does not say that it was unplugged');
+    for (const line of ['was unplugged', 'a guest cannot open the node (ENODEV)', 'the device is back'])
+      assert.equal(journalled(line).length, 1, line);
     on.verify();
   });
 
@@ -149,7 +153,6 @@ describe('lab: a camera is plugged in again', function () {
       const other = await plugIn(...OTHER_PORT, ...options);
       assert.equal(other.node, number);
       assert.equal(await openErrno(on), Errno.ENODEV);
-      assert.equal(journalled('a guest cannot open the node (ENODEV)').length, 1);
       await camera.replug();
       assert.notEqual(camera.node, number);
       await streams(on);
