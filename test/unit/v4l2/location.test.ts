@@ -13,6 +13,8 @@ type Number = keyof typeof stand;
 describe('v4l2/location', () => {
   const { sysfs, put, link } = fakeSysfs();
 
+  let gone = 0;
+
   before(() => configureLog('error', 'text'));
   after(() => configureLog('info', 'text'));
 
@@ -30,8 +32,9 @@ describe('v4l2/location', () => {
     link(`dev/${name}`, stand[number]);
   }
 
+  /** Its folder is kept elsewhere: sysfs, unlike this file system, never gives an inode number twice. */
   function unplug(name: string, number: Number, port: string): void {
-    rmSync(join(sysfs.root, 'sys/devices/pci0/usb1', port), { recursive: true });
+    renameSync(join(sysfs.root, 'sys/devices/pci0/usb1', port), join(sysfs.root, `gone-${gone++}`));
     for (const path of [`sys/class/video4linux/${name}`, `sys/dev/char/${number}`, `dev/${name}`])
       rmSync(join(sysfs.root, path));
   }
@@ -52,10 +55,7 @@ describe('v4l2/location', () => {
   it('is not current for another registration with the same number, until that is said to be it', async () => {
     plugIn('video0', '1:3', '1-4');
     const location = await locate(dev('video0'));
-    // It is kept, so that its inode is not given away again.
-    renameSync(join(sysfs.root, 'sys/devices/pci0/usb1/1-4'), join(sysfs.root, 'old'));
-    for (const path of ['sys/class/video4linux/video0', 'sys/dev/char/1:3', 'dev/video0'])
-      rmSync(join(sysfs.root, path));
+    unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-4');
     assert.equal(await location.isCurrent(), false);
     assert.equal(await location.search(), dev('video0'));
