@@ -10,7 +10,7 @@ import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
-import { openMedia, requestNeed, requestQueues } from './v4l2/request.js';
+import { MediaFile, openMedia, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener } from './vhost-user/listener.js';
@@ -54,6 +54,11 @@ export class StartError extends Error {
     super(message);
     this.name = 'StartError';
   }
+}
+
+/** Media requests of one node, whose media device is open until the end. */
+interface NodeRequests extends RequestSupport {
+  readonly media: MediaFile;
 }
 
 /** How long stop() waits for files that the hardware holds. */
@@ -103,7 +108,7 @@ class Service {
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
-    private readonly requests: RequestSupport | undefined,
+    private readonly requests: NodeRequests | undefined,
   ) {}
 
   static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
@@ -117,6 +122,7 @@ class Service {
       );
     }
     const requests = await requestsOf(path, description, options.requests);
+    if (requests) node.onReturn = (found) => requests.media.reopen(found);
     return new Service(pair, options, objects, node, description, requests);
   }
 
@@ -137,7 +143,7 @@ class Service {
     this.#backend?.close();
     this.#ended();
     await this.#closing;
-    if (this.requests) closeSync(this.requests.media);
+    this.requests?.media.close();
   }
 
   #connected(fd: number): void {
@@ -184,7 +190,7 @@ async function requestsOf(
   path: string,
   { card, deviceCaps }: NodeDescription,
   mode: RequestMode,
-): Promise<RequestSupport | undefined> {
+): Promise<NodeRequests | undefined> {
   // A camera is not opened, and woken up, for this.
   if (mode === 'off' || requestQueues(deviceCaps).length === 0) return undefined;
   const file = questioned(path);
@@ -195,7 +201,7 @@ async function requestsOf(
     file.close();
   }
   const media = await openMedia(path);
-  if (typeof media !== 'number') return { mode, media: media.fd };
+  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
   throw new StartError(
     'ERR_NODE_MEDIA',
     `${path} (${card}) takes buffers in media requests, and its media device cannot be opened (${errnoName(media)}): this user needs read and write permission on its /dev/mediaN.`,

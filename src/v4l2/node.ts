@@ -40,6 +40,8 @@ export class HostNode {
   #inFlight = 0;
   /** What was found out about the driver by trying, for all sessions. */
   readonly traits = new Map<string, boolean>();
+  /** The device is back, at this path: called before the session that found it is answered. */
+  onReturn: (path: string) => Promise<void> = async () => undefined;
   #cautiousUntil = 0;
   #holdersDue = 0;
   #location: Location | null = null;
@@ -193,6 +195,7 @@ export class OpenFile {
     const verdict = await this.node.recognise(this, path).catch(() => Errno.ENODEV);
     if (verdict !== 'same') return this.#refuse(path, verdict);
     await location.moved(path);
+    await this.node.onReturn(path);
     return 0;
   }
 

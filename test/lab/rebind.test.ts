@@ -6,11 +6,14 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually, openDescriptors } from '../addon/process.js';
+import { FWHT_PARAMS, fwhtParams } from './fwht.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { encodedPattern } from './native-codec.js';
 import { GuestQueue } from './queue.js';
-import { errnoOf, Stage } from './stage.js';
+import { errnoOf, onStage, Stage } from './stage.js';
+import { queueOutput, StatelessSession } from './stateless-session.js';
 import { UsbCamera } from './usb-camera.js';
 
 const BUFFERS = 4;
@@ -148,3 +151,46 @@ for (const each of cases)
       stage.verify();
     });
   });
+
+describe('lab: a stateless decoder is unbound from its device', function () {
+  this.timeout(60_000);
+  const VICODEC = 'vicodec multiplanar=0';
+  const DECODER = 'stateless-decoder';
+
+  before(function () {
+    provide(this, VICODEC);
+  });
+  beforeEach(keepJournal);
+  afterEach(function () {
+    showJournal(this.currentTest);
+  });
+  after(() => unload(VICODEC));
+
+  it('bound again, new sessions decode: with requests of its new media device', async () => {
+    const frame = (await encodedPattern(false, 640, 360, 1))[0]!;
+    const control = { id: FWHT_PARAMS, payload: fwhtParams(frame, 0n) };
+    await onStage(nodeNamed(DECODER), { serve: { sharedMemorySize: 64 << 20 } }, async ({ driver }) => {
+      const decode = async () => {
+        const session = await StatelessSession.open(driver, false, ['SFWH', 'YU12'], [[640, 360]]);
+        await session.start();
+        const picture = await session.decode(frame.data, control, async (feed) => {
+          assert.equal(await feed.session.setControl(feed.control), 0);
+          await queueOutput(feed);
+        });
+        return { session, picture };
+      };
+      const { session: old, picture } = await decode();
+      const binding = new Binding(nodeNamed(DECODER));
+      await binding.unbind();
+      assert.equal(await errnoOf(driver.open()), Errno.ENODEV);
+      await binding.bind();
+      assert.ok(await eventually(() => isThere(DECODER)), 'no decoder after it was bound again');
+      const descriptors = openDescriptors();
+      const again = await decode();
+      assert.ok(again.picture.equals(picture), 'another picture of the same frame');
+      await driver.close(again.session.id);
+      assert.equal(openDescriptors(), descriptors);
+      await driver.close(old.id);
+    });
+  });
+});

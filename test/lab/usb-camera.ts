@@ -20,6 +20,7 @@ export class UsbCamera {
   /** /dev paths of the camera and of its metadata. */
   node = '';
   metadata = '';
+  #isPluggedIn = false;
 
   private constructor(
     private readonly process: ChildProcess,
@@ -63,6 +64,7 @@ export class UsbCamera {
   /** Pulls the plug; the nodes are gone afterwards. */
   async unplug(): Promise<void> {
     assert.equal(await this.tell('unplug'), 'ok');
+    this.#isPluggedIn = false;
   }
 
   async replug(): Promise<void> {
@@ -79,6 +81,8 @@ export class UsbCamera {
   async takeAway(): Promise<void> {
     this.process.kill();
     await once(this.process, 'exit');
+    // Pulled before, its node's path may be another camera's.
+    if (!this.#isPluggedIn) return;
     assert.ok(await eventually(() => !existsSync(this.node), 5000), `${this.node} outlives its camera`);
   }
 
@@ -86,5 +90,6 @@ export class UsbCamera {
     const nodes = line.split(' ');
     assert.equal(nodes.length, 2, `the camera said "${line}"`);
     [this.node, this.metadata] = nodes as [string, string];
+    this.#isPluggedIn = true;
   }
 }
