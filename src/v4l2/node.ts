@@ -120,6 +120,7 @@ export class HostNode {
     warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
       device: this.path,
       card: this.#description?.card,
+      busInfo: this.#description?.busInfo,
     });
   }
 
@@ -150,6 +151,7 @@ const openCures: ReadonlyMap<number, string> = new Map([
     'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
   ],
   [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
+  [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
   [
     Errno.ENODEV,
     'its device is unplugged, or another one has its place: plug the same one in again, into the same port',

@@ -10,7 +10,7 @@ import { eventually, openDescriptors } from '../addon/process.js';
 import { FWHT_PARAMS, fwhtParams } from './fwht.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { encodedPattern } from './native-codec.js';
+import { codedSize, encodedPattern } from './native-codec.js';
 import { GuestQueue } from './queue.js';
 import { errnoOf, onStage, Stage } from './stage.js';
 import { queueOutput, StatelessSession } from './stateless-session.js';
@@ -52,8 +52,11 @@ const VIVID = 'vivid n_devs=1 node_types=0x1';
 const VIM2M = 'vim2m';
 let camera: UsbCamera;
 
-async function capture(stage: Stage): Promise<GuestQueue[]> {
+/** So slowly that the driver has empty buffers when it goes. */
+async function capture(stage: Stage, fourcc: string, rate: number): Promise<GuestQueue[]> {
   const queue = new GuestQueue(stage.driver, await stage.driver.open(), VIDEO_CAPTURE);
+  await queue.setFormat(fourcc, 320, 180);
+  await queue.setRate(rate);
   await queue.start(BUFFERS);
   await queue.queue((await queue.next()).buffer.index);
   return [queue];
@@ -77,7 +80,7 @@ const cases: readonly Case[] = [
       return readFileSync(`/sys/class/video4linux/${basename(camera.node)}/name`, 'utf8').trim();
     },
     remove: () => camera.end(),
-    start: capture,
+    start: (stage) => capture(stage, 'YUYV', 5),
   },
   {
     driver: 'vivid',
@@ -86,7 +89,7 @@ const cases: readonly Case[] = [
       return 'vivid-000-vid-cap';
     },
     remove: async () => unload(VIVID),
-    start: capture,
+    start: (stage) => capture(stage, 'RGB3', 1),
   },
   {
     driver: 'vim2m',
@@ -171,7 +174,15 @@ describe('lab: a stateless decoder is unbound from its device', function () {
     const control = { id: FWHT_PARAMS, payload: fwhtParams(frame, 0n) };
     await onStage(nodeNamed(DECODER), { serve: { sharedMemorySize: 64 << 20 } }, async ({ driver }) => {
       const decode = async () => {
-        const session = await StatelessSession.open(driver, false, ['SFWH', 'YU12'], [[640, 360]]);
+        const session = await StatelessSession.open(
+          driver,
+          false,
+          ['SFWH', 'YU12'],
+          [
+            [640, 360],
+            [codedSize(640), codedSize(360)],
+          ],
+        );
         await session.start();
         const picture = await session.decode(frame.data, control, async (feed) => {
           assert.equal(await feed.session.setControl(feed.control), 0);
