@@ -60,11 +60,14 @@ export class Location {
     return findSameNode(identity, await Promise.all(all), this.mark)?.path ?? null;
   }
 
-  /** It was found at `path`, and is open. */
-  async moved(path: string): Promise<void> {
+  /** It was found at `path`, and is open. Resolves to whether that is news. */
+  async moved(path: string): Promise<boolean> {
     this.currentPath = path;
-    this.registration = await registrationOf(path, this.roots);
-    if (this.registration !== '') log.info('the device is back', { device: this.given, at: path });
+    const registration = await registrationOf(path, this.roots);
+    if (registration === this.registration) return false;
+    this.registration = registration;
+    log.info('the device is back', { device: this.given, at: path });
+    return true;
   }
 }
 

@@ -196,8 +196,7 @@ export class OpenFile {
     if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
     const verdict = await this.node.recognise(this, path).catch(() => Errno.ENODEV);
     if (verdict !== 'same') return this.#refuse(path, verdict);
-    await location.moved(path);
-    await this.node.onReturn(path);
+    if (await location.moved(path)) await this.node.onReturn(path);
     return 0;
   }
 

@@ -59,7 +59,8 @@ describe('v4l2/location', () => {
     plugIn('video0', '1:3', '1-4');
     assert.equal(await location.isCurrent(), false);
     assert.equal(await location.search(), dev('video0'));
-    await location.moved(dev('video0'));
+    assert.equal(await location.moved(dev('video0')), true);
+    assert.equal(await location.moved(dev('video0')), false, 'two sessions may find it at the same time');
     assert.equal(await location.isCurrent(), true);
   });
 
@@ -114,7 +115,7 @@ describe('v4l2/location', () => {
     const location = await locate('/dev/null');
     assert.equal(await location.isCurrent(), false);
     assert.equal(await location.search(), '/dev/null');
-    await location.moved('/dev/null');
+    assert.equal(await location.moved('/dev/null'), false);
     assert.equal(await location.isCurrent(), false);
   });
 });
