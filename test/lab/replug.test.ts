@@ -186,11 +186,16 @@ describe('lab: a camera is plugged in again', function () {
     on.verify();
   });
 
-  it('given by its link of by-id it is found in another port', async () => {
+  describe('given by its link of by-id', () => {
     const link = `${BY_ID}/usb-virtio-media-bridge_Camera_1-video-index0`;
-    mkdirSync(BY_ID, { recursive: true });
-    symlinkSync(camera.node, link);
-    try {
+
+    beforeEach(() => {
+      mkdirSync(BY_ID, { recursive: true });
+      symlinkSync(camera.node, link);
+    });
+    afterEach(() => rmSync(link));
+
+    it('it is found in another port', async () => {
       const on = await serve(link);
       await streams(on);
       await camera.unplug();
@@ -198,9 +203,20 @@ describe('lab: a camera is plugged in again', function () {
       await plugIn(...OTHER_PORT);
       await streams(on);
       on.verify();
-    } finally {
-      rmSync(link);
-    }
+    });
+
+    it('a twin in its own port, with another serial number, is not served', async () => {
+      const on = await serve(link);
+      const number = camera.node;
+      await camera.unplug();
+      const twin = await plugIn('--serial', '2');
+      assert.equal(twin.node, number);
+      assert.equal(await openErrno(on), Errno.ENODEV);
+      await twin.unplug();
+      await camera.replug();
+      await streams(on);
+      on.verify();
+    });
   });
 
   it('the metadata node is found as the metadata node', async () => {
