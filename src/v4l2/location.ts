@@ -1,4 +1,5 @@
 /** Where a node is at the moment. It is looked for anew, in sysfs, when it is no longer registered as it was. */
+import { statSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { log } from '../log.js';
 import { deviceFolder, hostNodes, hostRoots, nodeOfNumber, type Roots, serialOf } from './discovery.js';
@@ -27,7 +28,7 @@ export class Location {
     const { rdev } = await stat(path);
     const entry = await nodeOfNumber(rdev, roots);
     const identity = entry ? { entry, serial: await serialOf(entry) } : null;
-    return new Location(given, roots, path, await registrationOf(path, roots), identity);
+    return new Location(given, roots, path, registrationOf(path, roots), identity);
   }
 
   /** What to open. */
@@ -41,8 +42,8 @@ export class Location {
   }
 
   /** Whether the kernel has the node registered as when it was last seen. A node that is open keeps its number. */
-  async isCurrent(): Promise<boolean> {
-    return this.registration !== '' && (await registrationOf(this.path, this.roots)) === this.registration;
+  isCurrent(): boolean {
+    return this.registration !== '' && registrationOf(this.path, this.roots) === this.registration;
   }
 
   /**
@@ -60,10 +61,10 @@ export class Location {
     return findSameNode(identity, await Promise.all(all), this.mark)?.path ?? null;
   }
 
-  /** It was found at `path`, and is open. Resolves to whether that is news. */
-  async moved(path: string): Promise<boolean> {
+  /** It was found at `path`, and is open. Whether that is news. */
+  moved(path: string): boolean {
     this.currentPath = path;
-    const registration = await registrationOf(path, this.roots);
+    const registration = registrationOf(path, this.roots);
     if (registration === this.registration) return false;
     this.registration = registration;
     log.info('the device is back', { device: this.given, at: path });
@@ -71,11 +72,14 @@ export class Location {
   }
 }
 
-/** What one registration of a node has to itself: the inode of its folder in sysfs. Empty: there is none. */
-async function registrationOf(path: string, roots: Roots): Promise<string> {
+/**
+ * What one registration of a node has to itself: the inode of its folder in sysfs. Empty: there is none. Neither /dev nor
+ * sysfs makes stat(2) wait, and a turn of the thread pool takes longer.
+ */
+function registrationOf(path: string, roots: Roots): string {
   try {
-    const { rdev } = await stat(path);
-    const { ino } = await stat(deviceFolder(rdev, roots), { bigint: true });
+    const { rdev } = statSync(path);
+    const { ino } = statSync(deviceFolder(rdev, roots), { bigint: true });
     return `${rdev} ${ino}`;
   } catch {
     return '';

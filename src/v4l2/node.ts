@@ -184,10 +184,10 @@ export class OpenFile {
   }
 
   async #openLocated(location: Location): Promise<number> {
-    if (await location.isCurrent()) {
+    if (location.isCurrent()) {
       const errno = await this.#openAt(location.path);
       // While it is open its number is nobody else's.
-      if (await location.isCurrent()) return errno;
+      if (location.isCurrent()) return errno;
       if (errno === 0) await this.#discard();
     }
     const path = await location.search();
@@ -196,7 +196,7 @@ export class OpenFile {
     if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
     const verdict = await this.node.recognise(this, path).catch(() => Errno.ENODEV);
     if (verdict !== 'same') return this.#refuse(path, verdict);
-    if (await location.moved(path)) await this.node.onReturn(path);
+    if (location.moved(path)) await this.node.onReturn(path);
     return 0;
   }
 

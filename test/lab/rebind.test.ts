@@ -44,6 +44,8 @@ interface Case {
   /** Loads the driver; the name of the node in sysfs. */
   readonly provide: (context: Mocha.Context) => Promise<string>;
   readonly remove: () => Promise<void>;
+  /** Whether it keeps an interface of the device, and so cannot be bound again, until its last file is closed. */
+  readonly binds: 'at once' | 'when closed';
   /** Queues that stream; the first has buffers that the driver has not given back. */
   readonly start: (stage: Stage) => Promise<GuestQueue[]>;
 }
@@ -75,6 +77,7 @@ async function convert(stage: Stage): Promise<GuestQueue[]> {
 const cases: readonly Case[] = [
   {
     driver: 'uvcvideo',
+    binds: 'when closed',
     provide: async (context) => {
       camera = await UsbCamera.plugIn(context);
       return readFileSync(`/sys/class/video4linux/${basename(camera.node)}/name`, 'utf8').trim();
@@ -84,6 +87,7 @@ const cases: readonly Case[] = [
   },
   {
     driver: 'vivid',
+    binds: 'at once',
     provide: async (context) => {
       provide(context, VIVID);
       return 'vivid-000-vid-cap';
@@ -93,6 +97,7 @@ const cases: readonly Case[] = [
   },
   {
     driver: 'vim2m',
+    binds: 'at once',
     provide: async (context) => {
       provide(context, VIM2M);
       return 'vim2m';
@@ -144,11 +149,14 @@ for (const each of cases)
       const { user, system } = process.cpuUsage(before);
       assert.ok(user + system < 500_000, `${(user + system) / 1000} ms of CPU in a second of nothing`);
 
+      if (each.binds === 'when closed') await driver.close(first!.session);
       await binding.bind();
       assert.ok(await eventually(() => isThere(name)), `no ${name} after it was bound again`);
       const [again] = await each.start(stage);
-      assert.equal(await errnoOf(first!.off()), Errno.ENODEV);
-      await driver.close(first!.session);
+      if (each.binds === 'at once') {
+        assert.equal(await errnoOf(first!.off()), Errno.ENODEV);
+        await driver.close(first!.session);
+      }
       await again!.off();
       await driver.close(again!.session);
       stage.verify();

@@ -46,9 +46,9 @@ describe('v4l2/location', () => {
     plugIn('video0', '1:3', '1-4');
     const location = await locate(dev('video0'));
     assert.equal(location.path, '/dev/null');
-    assert.equal(await location.isCurrent(), true);
+    assert.equal(location.isCurrent(), true);
     unplug('video0', '1:3', '1-4');
-    assert.equal(await location.isCurrent(), false);
+    assert.equal(location.isCurrent(), false);
     assert.equal(await location.search(), null);
   });
 
@@ -57,11 +57,11 @@ describe('v4l2/location', () => {
     const location = await locate(dev('video0'));
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-4');
-    assert.equal(await location.isCurrent(), false);
+    assert.equal(location.isCurrent(), false);
     assert.equal(await location.search(), dev('video0'));
-    assert.equal(await location.moved(dev('video0')), true);
-    assert.equal(await location.moved(dev('video0')), false, 'two sessions may find it at the same time');
-    assert.equal(await location.isCurrent(), true);
+    assert.equal(location.moved(dev('video0')), true);
+    assert.equal(location.moved(dev('video0')), false, 'two sessions may find it at the same time');
+    assert.equal(location.isCurrent(), true);
   });
 
   it('finds the device under another number, and not the one that has its number now', async () => {
@@ -69,13 +69,13 @@ describe('v4l2/location', () => {
     const location = await locate(dev('video0'));
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-2', 'A1');
-    assert.equal(await location.isCurrent(), false);
+    assert.equal(location.isCurrent(), false);
     assert.equal(await location.search(), null);
     plugIn('video5', '1:5', '1-4', 'A1');
     assert.equal(await location.search(), dev('video5'));
-    await location.moved(dev('video5'));
+    location.moved(dev('video5'));
     assert.equal(location.path, dev('video5'));
-    assert.equal(await location.isCurrent(), true);
+    assert.equal(location.isCurrent(), true);
   });
 
   it('finds no other model in its port', async () => {
@@ -103,9 +103,9 @@ describe('v4l2/location', () => {
     const fd = openSync('/dev/null', 'r');
     const location = await locate(`/proc/self/fd/${fd}`);
     assert.equal(location.path, `/proc/self/fd/${fd}`);
-    assert.equal(await location.isCurrent(), true);
+    assert.equal(location.isCurrent(), true);
     unplug('video0', '1:3', '1-4');
-    assert.equal(await location.isCurrent(), false);
+    assert.equal(location.isCurrent(), false);
     plugIn('video5', '1:5', '1-4');
     assert.equal(await location.search(), null);
     closeSync(fd);
@@ -113,9 +113,9 @@ describe('v4l2/location', () => {
 
   it('of a node that sysfs does not show there is its path, to be asked each time', async () => {
     const location = await locate('/dev/null');
-    assert.equal(await location.isCurrent(), false);
+    assert.equal(location.isCurrent(), false);
     assert.equal(await location.search(), '/dev/null');
-    assert.equal(await location.moved('/dev/null'), false);
-    assert.equal(await location.isCurrent(), false);
+    assert.equal(location.moved('/dev/null'), false);
+    assert.equal(location.isCurrent(), false);
   });
 });
