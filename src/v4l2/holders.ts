@@ -41,11 +41,12 @@ export function holdersText({ holders, hidden }: Holders): string {
   return hidden ? 'another program (run as root to see which)' : 'another program';
 }
 
+/** One after the other: a process may have very many. */
 async function holds(process: string, rdev: number): Promise<boolean | 'hidden'> {
   try {
     const folder = join(process, 'fd');
-    const found = await Promise.all((await readdir(folder)).map((fd) => isDevice(join(folder, fd), rdev)));
-    return found.includes(true);
+    for (const fd of await readdir(folder)) if (await isDevice(join(folder, fd), rdev)) return true;
+    return false;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     return code === 'EACCES' || code === 'EPERM' ? 'hidden' : false;
