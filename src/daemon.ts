@@ -10,10 +10,11 @@ import type { MmapMode } from './media/shared-memory.js';
 import { accessCure } from './privileges.js';
 import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
 import { StartError } from './start-error.js';
+import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
-import { openMedia, requestNeed, requestQueues } from './v4l2/request.js';
+import { MediaFile, openMedia, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener, type SocketFile } from './vhost-user/listener.js';
@@ -53,6 +54,11 @@ export interface ServeOptions {
   readonly allowUids?: readonly number[];
   /** Called when a connected socket that was handed over has ended. */
   readonly onEnd?: () => void;
+}
+
+/** Media requests of one node, whose media device is open until the end. */
+interface NodeRequests extends RequestSupport {
+  readonly media: MediaFile;
 }
 
 /** How long stop() waits for files that the hardware holds. */
@@ -104,7 +110,7 @@ class Service {
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
-    private readonly requests: RequestSupport | undefined,
+    private readonly requests: NodeRequests | undefined,
   ) {}
 
   static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
@@ -118,6 +124,7 @@ class Service {
       );
     }
     const requests = await requestsOf(path, description, options.requests);
+    if (requests) node.onReturn = (found) => requests.media.reopen(found);
     return new Service(pair, options, objects, node, description, requests);
   }
 
@@ -144,7 +151,7 @@ class Service {
     this.#backend?.close();
     this.#ended();
     await this.#closing;
-    if (this.requests) closeSync(this.requests.media);
+    this.requests?.media.close();
   }
 
   #connected(fd: number): void {
@@ -191,7 +198,7 @@ async function requestsOf(
   path: string,
   { card, deviceCaps }: NodeDescription,
   mode: RequestMode,
-): Promise<RequestSupport | undefined> {
+): Promise<NodeRequests | undefined> {
   // A camera is not opened, and woken up, for this.
   if (mode === 'off' || requestQueues(deviceCaps).length === 0) return undefined;
   const file = questioned(path);
@@ -202,7 +209,7 @@ async function requestsOf(
     file.close();
   }
   const media = await openMedia(path);
-  if (typeof media !== 'number') return { mode, media: media.fd };
+  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
   throw new StartError(
     'ERR_NODE_MEDIA',
     `${path} (${card}) takes buffers in media requests, and its media device cannot be opened (${errnoName(media)}): this user needs read and write permission on its /dev/mediaN.`,
@@ -215,11 +222,15 @@ async function describe(node: HostNode): Promise<NodeDescription> {
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
     const { code, cure } = nodeFailures[errnoName(error.errno)] ?? nodeFailures.other!;
-    throw new StartError(
-      code,
-      `${error.message}: ${error.errno === Errno.EACCES ? accessCure(node.path) : cure}.`,
-    );
+    const who = error.errno === Errno.EACCES ? accessCure(node.path) : await whoHas(node, error);
+    throw new StartError(code, `${error.message}: ${who ?? cure}.`);
   }
+}
+
+async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
+  if (errno !== Errno.EBUSY) return undefined;
+  const found = await node.holders().catch(() => undefined);
+  return found && `${holdersText(found)} has it, end that one first`;
 }
 
 /** What each errno of opening or querying the node means to the operator. */

@@ -30,7 +30,11 @@ const flags = {
     ...several,
     describe: 'socket to listen on for the VMM; the n-th belongs to the n-th device',
   },
-  'device-fd': { ...several, describe: 'inherited descriptor of an open node, instead of --device' },
+  'device-fd': {
+    ...several,
+    describe:
+      'inherited descriptor of an open node, instead of --device; an unplugged one is not found again',
+  },
   fd: {
     ...several,
     describe: 'inherited descriptor of a connected socket, instead of --socket-path; ends with it',

@@ -5,7 +5,7 @@
 import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
-import type { RequestCaller } from '../v4l2/request.js';
+import type { OpenMedia, RequestCaller } from '../v4l2/request.js';
 import type { Answer } from './command.js';
 import type { IoctlRequest } from './ioctl.js';
 import { MAX_REQUEST_HANDLES } from './policy.js';
@@ -17,10 +17,10 @@ export class RequestHandles {
   /** Never the same twice; 0 is none. */
   #next = 1;
 
-  /** `media`: a descriptor of the node's media device, which stays the caller's and open. */
+  /** `media`: the node's media device, which stays the caller's and open. */
   constructor(
     private readonly file: RequestCaller,
-    private readonly media: number,
+    private readonly media: OpenMedia,
   ) {}
 
   /** The request's descriptor, which stays here; undefined: there is no such handle. */
@@ -31,7 +31,7 @@ export class RequestHandles {
   /** A new request, or a negative errno: -EMFILE where the session has as many as it may. */
   async allocate(): Promise<number> {
     if (this.#requests.size >= MAX_REQUEST_HANDLES) return -Errno.EMFILE;
-    const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media };
+    const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
     const errno = await this.file.call(call, 'slow');
     if (errno !== 0 || call.request === undefined) return -(errno || Errno.EIO);
     const handle = this.#next++;

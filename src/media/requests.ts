@@ -6,7 +6,7 @@ import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { extControl, extControls, Which } from '../v4l2/layout.js';
-import { type RequestCaller, RequestPool } from '../v4l2/request.js';
+import { type OpenMedia, type RequestCaller, RequestPool } from '../v4l2/request.js';
 
 /** A value that the guest has set: struct v4l2_ext_control, and what its pointer stands for. */
 export interface SetControl {
@@ -23,10 +23,10 @@ export class ImplicitRequests {
   /** The request of each OUTPUT buffer that the driver has. */
   readonly #queued = new Map<number, number>();
 
-  /** `media`: a descriptor of the node's media device, which stays the caller's and open. */
+  /** `media`: the node's media device, which stays the caller's and open. */
   constructor(
     private readonly file: RequestCaller,
-    media: number,
+    media: OpenMedia,
   ) {
     this.#pool = new RequestPool(file, media);
   }

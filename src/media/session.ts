@@ -5,11 +5,12 @@
  * an answer ahead of the events that the command causes, whichever thread the calls ran on.
  */
 import { Errno } from '../errno.js';
-import { log } from '../log.js';
+import { log, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
 import { Ioctl, type Speed } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
+import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { type BufferQueue, backings, Cookies } from './buffers.js';
 import { drain } from './drain.js';
@@ -39,10 +40,10 @@ export interface SessionContext {
   readonly requests: RequestSupport | null;
 }
 
-/** Who makes the requests, and a descriptor of the media device that they come from. */
+/** Who makes the requests, and the media device that they come from. */
 export interface RequestSupport {
   readonly mode: 'auto' | 'handles';
-  readonly media: number;
+  readonly media: OpenMedia;
 }
 
 export class Session {
@@ -78,9 +79,9 @@ export class Session {
   ) {
     this.#file = context.node.open((events) => this.#ready(events));
     const caller = { call: (call: NodeCall, speed: Speed) => this.call(call, speed) };
-    const { mode, media = -1 } = context.requests ?? {};
-    this.requests = mode === 'auto' ? new ImplicitRequests(caller, media) : null;
-    this.handles = mode === 'handles' ? new RequestHandles(caller, media) : null;
+    const support = context.requests;
+    this.requests = support?.mode === 'auto' ? new ImplicitRequests(caller, support.media) : null;
+    this.handles = support?.mode === 'handles' ? new RequestHandles(caller, support.media) : null;
   }
 
   open(): Promise<number> {
@@ -91,6 +92,7 @@ export class Session {
   async call(call: NodeCall, speed: Speed): Promise<number> {
     const errno = await this.#file.call(call, speed);
     if (errno === Errno.ENODEV) this.lost();
+    if (errno === Errno.EBUSY) this.context.node.reportBusy();
     return errno;
   }
 
@@ -115,6 +117,8 @@ export class Session {
   lost(): void {
     if (this.gone) return;
     this.gone = true;
+    const { path } = this.context.node;
+    warnLimited(`gone ${path}`, 'the device was unplugged under a session of the guest', { device: path });
     this.wantDrain();
   }
 

@@ -58,6 +58,21 @@ export async function findNode(path: string, roots: Roots = hostRoots): Promise<
   return (await hostNodes(roots)).find((node) => node.path === target);
 }
 
+/** The entry of a device number, without its links. Undefined: there is no such node in sysfs, or it is none of V4L2. */
+export async function nodeOfNumber(
+  rdev: number,
+  roots: Roots = hostRoots,
+): Promise<HostNodeEntry | undefined> {
+  const folder = await realpath(deviceFolder(rdev, roots)).catch(() => '');
+  const name = basename(folder);
+  return nodeName.test(name) ? entry(roots, folder, name, new Map()) : undefined;
+}
+
+/** Serial number of the USB device that a node's interface belongs to; empty where there is none. */
+export function serialOf({ device }: HostNodeEntry): Promise<string> {
+  return device === '' ? Promise.resolve('') : attribute(join(device, '..', 'serial'));
+}
+
 async function entry(
   roots: Roots,
   folder: string,

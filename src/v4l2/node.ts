@@ -2,13 +2,17 @@
  * The host node and its open files: typed calls over the addon, and the rule of when a call may run
  * on the loop. Knows no guest.
  */
-import { readlinkSync, statSync } from 'node:fs';
-import { basename } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { Errno, errnoName } from '../errno.js';
+import { log, warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
-import { deviceFolder } from './discovery.js';
-import { Ioctl, type Speed } from './ioctls.js';
-import { capability } from './layout.js';
+import { type NodeDescription, queryCapabilities } from './description.js';
+import { type Holders, holdersOf, holdersText } from './holders.js';
+import { compare, type Verdict } from './identity.js';
+import type { Speed } from './ioctls.js';
+import { Location } from './location.js';
+
+export type { NodeDescription } from './description.js';
 
 /** An inline call slower than this says that somebody holds one of the node's locks. */
 const SLOW_INLINE_MS = 2;
@@ -16,15 +20,8 @@ const SLOW_INLINE_MS = 2;
 const CAUTION_MS = 1000;
 /** How long opening a node and reading its capabilities may take at start. */
 const QUERY_TIMEOUT_MS = 10_000;
-
-/** What QUERYCAP says, and the VFL_TYPE_* of the node. */
-export interface NodeDescription {
-  readonly driver: string;
-  readonly card: string;
-  readonly busInfo: string;
-  readonly deviceCaps: number;
-  readonly deviceType: number;
-}
+/** How often the host's processes are searched for who has the node. */
+const HOLDERS_INTERVAL_MS = 5000;
 
 /** A node that cannot be opened or queried: `errno` and a sentence. */
 export class NodeError extends Error {
@@ -37,43 +34,47 @@ export class NodeError extends Error {
   }
 }
 
-/** VFL_TYPE_* by the node's name in sysfs: what the guest registers its own node as. */
-const deviceTypes: readonly (readonly [RegExp, number])[] = [
-  [/^video\d+$/, 0],
-  [/^vbi\d+$/, 1],
-  [/^radio\d+$/, 2],
-  [/^swradio\d+$/, 4],
-  [/^v4l-touch\d+$/, 5],
-];
-
 /** One `/dev/videoN`, shared by all sessions: whether calls on it are harmless at the moment. */
 export class HostNode {
   /** Calls submitted to any lane of this node and not completed. */
   #inFlight = 0;
   /** What was found out about the driver by trying, for all sessions. */
   readonly traits = new Map<string, boolean>();
+  /** The device is back, at this path: called before the session that found it is answered. */
+  onReturn: (path: string) => Promise<void> = async () => undefined;
   #cautiousUntil = 0;
+  #holdersDue = 0;
+  #location: Location | null = null;
+  #description: NodeDescription | null = null;
 
   /** `path`: of the node, or /proc/self/fd/N for an inherited descriptor. */
   constructor(readonly path: string) {}
+
+  /** Where the node is; null before it was described: its path is what it is. */
+  get location(): Location | null {
+    return this.#location;
+  }
 
   /** Opens a file of its own; the completion says whether it worked. */
   open(onReady: (events: number) => void): OpenFile {
     return new OpenFile(this, onReady);
   }
 
-  /** Opens the node for a moment and reads what it is. Throws NodeError. */
+  /** Opens the node for a moment and reads what it is. From then on no other device is opened in its place. Throws NodeError. */
   async describe(): Promise<NodeDescription> {
     const file = this.open(() => undefined);
     try {
       const errno = await within(QUERY_TIMEOUT_MS, file.open());
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
-      const payload = Buffer.alloc(capability.size);
-      const refused = await within(QUERY_TIMEOUT_MS, file.ioctl(Ioctl.QUERYCAP, payload));
-      if (refused !== 0)
-        throw new NodeError(refused, `${this.path} is not a V4L2 node: ${errnoName(refused)}`);
-      const { driver, card, busInfo, deviceCaps } = capability.read(payload);
-      return { driver, card, busInfo, deviceCaps, deviceType: this.#deviceType() };
+      const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
+      const description = await queryCapabilities(query, this.path);
+      if (typeof description === 'number')
+        throw new NodeError(description, `${this.path} is not a V4L2 node: ${errnoName(description)}`);
+      this.#location = await Location.of(this.path).catch(() => {
+        throw new NodeError(Errno.ENODEV, `${this.path} is gone`);
+      });
+      this.#description = description;
+      return description;
     } finally {
       await within(
         QUERY_TIMEOUT_MS,
@@ -104,27 +105,123 @@ export class HostNode {
     this.#inFlight--;
   }
 
-  #deviceType(): number {
-    const name = basename(readlinkSync(deviceFolder(statSync(this.path).rdev)));
-    return deviceTypes.find(([pattern]) => pattern.test(name))?.[1] ?? 0;
+  /** Asks an open file whether it is the described node. An errno where it does not answer. */
+  async recognise(file: OpenFile, path: string): Promise<Verdict | number> {
+    const query = async (nr: number, payload: Uint8Array) => file.ioctl(nr, payload);
+    const found = await queryCapabilities(query, path);
+    if (typeof found === 'number') return found;
+    return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
+  }
+
+  /** What the operator should know of a node that a guest cannot open. */
+  reportRefusal(errno: number): void {
+    if (errno === Errno.EBUSY) return this.reportBusy(true);
+    const cure = openCures.get(errno) ?? 'see dmesg';
+    warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
+      device: this.path,
+      card: this.#description?.card,
+      busInfo: this.#description?.busInfo,
+    });
+  }
+
+  /** Says which other program has the node, once in five seconds. `always`: also where none is to be seen. */
+  reportBusy(always = false): void {
+    const now = performance.now();
+    if (now < this.#holdersDue) return;
+    this.#holdersDue = now + HOLDERS_INTERVAL_MS;
+    this.holders().then(
+      (found) => {
+        if (!always && found.holders.length === 0) return;
+        log.warn(`the guest was told EBUSY: ${holdersText(found)} has the node`, { device: this.path });
+      },
+      (error) => log.debug('who has the node cannot be told', { device: this.path, error: String(error) }),
+    );
+  }
+
+  /** Which other processes of the host have the node open. Rejects where it is gone. */
+  async holders(): Promise<Holders> {
+    return holdersOf((await stat(this.#location?.path ?? this.path)).rdev);
   }
 }
 
+/** What an errno of open(2) means to the operator. */
+const openCures: ReadonlyMap<number, string> = new Map([
+  [
+    Errno.EACCES,
+    'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
+  ],
+  [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
+  [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
+  [
+    Errno.ENODEV,
+    'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
+  ],
+]);
+
 /** One open file on a node. Calls keep their order. */
 export class OpenFile {
-  readonly #file: NodeFile;
+  #file: NodeFile;
   #pending = 0;
   #closed: Promise<void> | null = null;
 
   constructor(
     private readonly node: HostNode,
-    onReady: (events: number) => void,
+    private readonly onReady: (events: number) => void,
   ) {
     this.#file = new native.NodeFile(onReady);
   }
 
-  open(): Promise<number> {
-    return this.#tracked((done) => this.#file.open(this.node.path, done));
+  /**
+   * Opens the node, wherever its device is now. Resolves to an errno: ENODEV where it is unplugged or another device has
+   * its place. A node that was not described is its path.
+   */
+  async open(): Promise<number> {
+    const { location } = this.node;
+    if (!location) return this.#openAt(this.node.path);
+    const errno = await this.#openLocated(location);
+    if (errno !== 0 && !this.#closed) this.node.reportRefusal(errno);
+    return errno;
+  }
+
+  async #openLocated(location: Location): Promise<number> {
+    if (location.isCurrent()) {
+      const errno = await this.#openAt(location.path);
+      // While it is open its number is nobody else's.
+      if (location.isCurrent()) return errno;
+      if (errno === 0) await this.#discard();
+    }
+    const path = await location.search();
+    if (path === null || this.#closed) return Errno.ENODEV;
+    const errno = await this.#openAt(path);
+    if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
+    const verdict = await this.node.recognise(this, path).catch(() => Errno.ENODEV);
+    if (verdict !== 'same') return this.#refuse(path, verdict);
+    if (location.moved(path)) await this.node.onReturn(path);
+    return 0;
+  }
+
+  #openAt(path: string): Promise<number> {
+    return this.#tracked((done) => this.#file.open(path, done));
+  }
+
+  async #refuse(path: string, verdict: Verdict | number): Promise<number> {
+    await this.#discard();
+    if (verdict === 'changed')
+      warnLimited(
+        `changed ${path}`,
+        'the device came back with other capabilities than the guest was told: start the bridge and the VM anew',
+        {
+          device: this.node.path,
+          at: path,
+        },
+      );
+    return typeof verdict === 'number' && !absent.has(verdict) ? verdict : Errno.ENODEV;
+  }
+
+  /** What was opened is not the node. */
+  async #discard(): Promise<void> {
+    await this.#tracked((done) => this.#file.close(() => done(0)));
+    if (!this.#closed) this.#file = new native.NodeFile(this.onReady);
   }
 
   /** Runs the call inline where that is harmless and keeps the order, else on the lane. Resolves to its errno. */
@@ -158,6 +255,9 @@ export class OpenFile {
     );
   }
 }
+
+/** The errnos of open(2) and QUERYCAP that mean that there is no such device. */
+const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
 
 /** `work`, or ETIMEDOUT after `ms`. The work itself goes on. */
 async function within(ms: number, work: Promise<number> | number): Promise<number> {

@@ -6,7 +6,8 @@ import { closeSync, constants, open } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { Errno } from '../errno.js';
+import { Errno, errnoName } from '../errno.js';
+import { log } from '../log.js';
 import type { NodeCall } from '../native.js';
 import { deviceFolder, hostRoots, type Roots } from './discovery.js';
 import { type Ask, bufferTypesOf, formatsOf } from './enumeration.js';
@@ -95,6 +96,39 @@ export async function openMedia(
   return errno;
 }
 
+/** A media device that is open. Its descriptor is asked for at each use: it is another one when the device was away. */
+export interface OpenMedia {
+  readonly fd: number;
+}
+
+/** The open media device of a node: another one each time that the node's device comes back. */
+export class MediaFile implements OpenMedia {
+  #isClosed = false;
+
+  constructor(private current: number) {}
+
+  get fd(): number {
+    return this.current;
+  }
+
+  /** `nodePath`: where the node is now. Where it has no media device that can be opened, the old descriptor stays. */
+  async reopen(nodePath: string): Promise<void> {
+    const opened = await openMedia(nodePath);
+    if (typeof opened === 'number') {
+      log.warn('the media device cannot be opened again', { node: nodePath, error: errnoName(opened) });
+      return;
+    }
+    closeSync(this.#isClosed ? opened.fd : this.current);
+    if (!this.#isClosed) this.current = opened.fd;
+  }
+
+  /** Twice is harmless. */
+  close(): void {
+    if (!this.#isClosed) closeSync(this.current);
+    this.#isClosed = true;
+  }
+}
+
 async function devicePath(folder: string, name: string, { dev }: Roots): Promise<string> {
   const uevent = await readFile(join(folder, 'uevent'), 'utf8').catch(() => '');
   return join(dev, /^DEVNAME=(.+)$/m.exec(uevent)?.[1] ?? name);
@@ -114,10 +148,10 @@ export class RequestPool {
   #count = 0;
   #isClosed = false;
 
-  /** `media`: a descriptor of the node's media device, which stays the caller's and open. */
+  /** `media`: the node's media device, which stays the caller's and open. */
   constructor(
     private readonly file: RequestCaller,
-    private readonly media: number,
+    private readonly media: OpenMedia,
     private readonly limit = MAX_REQUESTS,
   ) {}
 
@@ -164,7 +198,7 @@ export class RequestPool {
 
   async #allocate(): Promise<{ readonly fd: number } | number> {
     this.#count++;
-    const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media };
+    const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
     const errno = await this.file.call(call, 'slow');
     if (errno === 0 && call.request !== undefined) return this.#lend(call.request);
     this.#count--;

@@ -201,7 +201,7 @@ for (const multiplanar of [false, true]) {
             return decoder.node.submit(call);
           },
         };
-        const pool = new RequestPool(file, media.fd, 4);
+        const pool = new RequestPool(file, media, 4);
         decoder.start();
         let before: number | undefined;
         for (const [number, frame] of frames.entries()) {

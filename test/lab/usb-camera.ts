@@ -20,6 +20,7 @@ export class UsbCamera {
   /** /dev paths of the camera and of its metadata. */
   node = '';
   metadata = '';
+  #isPluggedIn = false;
 
   private constructor(
     private readonly process: ChildProcess,
@@ -33,8 +34,15 @@ export class UsbCamera {
       context.skip();
     }
     provide(context, ...MODULES);
+    return UsbCamera.plugInBeside();
+  }
+
+  /** One more, beside what is there; the drivers are loaded. `options`: of the program. */
+  static async plugInBeside(...options: string[]): Promise<UsbCamera> {
     const socket = `/run/usb-camera-${cameras++}.sock`;
-    const child = spawn(PROGRAM, ['serve', '--socket', socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(PROGRAM, ['serve', '--socket', socket, ...options], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const camera = new UsbCamera(child, socket);
     const [line] = (await once(createInterface(child.stdout), 'line')) as [string];
     camera.#named(line);
@@ -56,6 +64,7 @@ export class UsbCamera {
   /** Pulls the plug; the nodes are gone afterwards. */
   async unplug(): Promise<void> {
     assert.equal(await this.tell('unplug'), 'ok');
+    this.#isPluggedIn = false;
   }
 
   async replug(): Promise<void> {
@@ -64,15 +73,23 @@ export class UsbCamera {
 
   /** Ends the camera and unloads its driver. */
   async end(): Promise<void> {
+    await this.takeAway();
+    unload(UVCVIDEO);
+  }
+
+  /** Ends the camera; its driver stays. */
+  async takeAway(): Promise<void> {
     this.process.kill();
     await once(this.process, 'exit');
+    // Pulled before, its node's path may be another camera's.
+    if (!this.#isPluggedIn) return;
     assert.ok(await eventually(() => !existsSync(this.node), 5000), `${this.node} outlives its camera`);
-    unload(UVCVIDEO);
   }
 
   #named(line: string): void {
     const nodes = line.split(' ');
     assert.equal(nodes.length, 2, `the camera said "${line}"`);
     [this.node, this.metadata] = nodes as [string, string];
+    this.#isPluggedIn = true;
   }
 }

@@ -52,7 +52,7 @@ void Print(const std::string& line) {
 
 Camera::Camera(const Options& options)
     : port_(options.port),
-      control_(options.name, faults_, controls_, video_),
+      control_({options.name, options.serial}, faults_, controls_, video_),
       commands_(options.socket,
                 [this](const std::string& line, Answer answer) { Obey(line, std::move(answer)); }) {}
 

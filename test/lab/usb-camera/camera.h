@@ -19,6 +19,7 @@ namespace usb_camera {
 struct Options {
   std::string socket;
   std::string name = "USB/IP camera";
+  std::string serial = "1";
   unsigned port = 0;
 };
 

@@ -68,7 +68,7 @@ std::optional<Bytes> ControlPipe::AnswerStandard(const Transfer& transfer) {
   const Request request(transfer.setup);
   switch (request.number) {
     case usb::kGetDescriptor:
-      return FindDescriptor(request.value_high, request.value_low, product_);
+      return FindDescriptor(request.value_high, request.value_low, strings_);
     case usb::kGetStatus:
       return Record(Word{0});
     case usb::kClearFeature:

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "controls.h"
+#include "descriptors.h"
 #include "faults.h"
 #include "link.h"
 #include "negotiation.h"
@@ -16,8 +17,8 @@ namespace usb_camera {
 
 class ControlPipe {
  public:
-  ControlPipe(std::string product, const Faults& faults, Controls& controls, VideoPipe& video)
-      : product_(std::move(product)), faults_(faults), controls_(controls), video_(video) {}
+  ControlPipe(Strings strings, const Faults& faults, Controls& controls, VideoPipe& video)
+      : strings_(std::move(strings)), faults_(faults), controls_(controls), video_(video) {}
 
   void Take(Link& link, Transfer transfer);
   /** Whether the transfer was waiting. */
@@ -40,7 +41,7 @@ class ControlPipe {
   std::optional<Bytes> AnswerStandard(const Transfer& transfer);
   std::optional<Bytes> AnswerClass(const Transfer& transfer);
 
-  const std::string product_;
+  const Strings strings_;
   const Faults& faults_;
   Controls& controls_;
   VideoPipe& video_;

@@ -116,7 +116,7 @@ Bytes Text(std::string_view text) {
 
 }  // namespace
 
-std::optional<Bytes> FindDescriptor(uint8_t type, uint8_t index, std::string_view product) {
+std::optional<Bytes> FindDescriptor(uint8_t type, uint8_t index, const Strings& strings) {
   if (type == usb::kDevice) return Device();
   if (type == usb::kConfiguration) return Configuration();
   if (type != usb::kString) return {};
@@ -126,9 +126,9 @@ std::optional<Bytes> FindDescriptor(uint8_t type, uint8_t index, std::string_vie
     case kManufacturer:
       return Text("virtio-media-bridge");
     case kProductName:
-      return Text(product);
+      return Text(strings.product);
     case kSerial:
-      return Text("1");
+      return Text(strings.serial);
     default:
       return {};
   }

@@ -3,13 +3,19 @@
 
 #include <cstdint>
 #include <optional>
-#include <string_view>
+#include <string>
 
 #include "little_endian.h"
 
 namespace usb_camera {
 
-/** The descriptor that GET_DESCRIPTOR's wValue names. `product` is the name that the node will have. */
-std::optional<Bytes> FindDescriptor(uint8_t type, uint8_t index, std::string_view product);
+/** What the camera calls itself. `product` is the name that the node will have. */
+struct Strings {
+  std::string product;
+  std::string serial;
+};
+
+/** The descriptor that GET_DESCRIPTOR's wValue names. */
+std::optional<Bytes> FindDescriptor(uint8_t type, uint8_t index, const Strings& strings);
 
 }  // namespace usb_camera

@@ -10,7 +10,7 @@
 namespace {
 
 constexpr char kUsage[] =
-    "usage: usb-camera serve [--socket PATH] [--name NAME] [--port NUMBER]\n"
+    "usage: usb-camera serve [--socket PATH] [--name NAME] [--serial TEXT] [--port NUMBER]\n"
     "       usb-camera tell --socket PATH WORD [ARGUMENT]...\n";
 
 [[noreturn]] void Misused() {
@@ -28,6 +28,8 @@ usb_camera::Options Parse(char**& rest) {
       options.socket = rest[1];
     else if (option == "--name")
       options.name = rest[1];
+    else if (option == "--serial")
+      options.serial = rest[1];
     else if (option == "--port")
       options.port = static_cast<unsigned>(atoi(rest[1]));
     else

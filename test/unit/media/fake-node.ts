@@ -216,6 +216,13 @@ export class FakeNode {
   planeLengths = [1000];
   controls: (call: NodeCall & { kind: 'controls' }) => Answer = () => 0;
 
+  /** How often it was asked who has the node. */
+  busyReports = 0;
+
+  reportBusy(): void {
+    this.busyReports++;
+  }
+
   open(onReady: (events: number) => void): FakeFile {
     const file = new FakeFile(this, onReady);
     this.files.push(file);

@@ -56,7 +56,7 @@ describe('media requests that the bridge makes', () => {
 
   beforeEach(() => {
     file = new FakeFile();
-    requests = new ImplicitRequests(file, MEDIA);
+    requests = new ImplicitRequests(file, { fd: MEDIA });
   });
   afterEach(() => requests.close());
 
@@ -139,7 +139,7 @@ describe('request handles', () => {
 
   beforeEach(() => {
     file = new FakeFile();
-    handles = new RequestHandles(file, MEDIA);
+    handles = new RequestHandles(file, { fd: MEDIA });
   });
   afterEach(() => handles.closeAll());
 

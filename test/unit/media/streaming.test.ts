@@ -5,6 +5,7 @@ import { Queue } from '../../../src/virtio/queue.js';
 import { buffer, DeviceBench, format, turns, u32 } from './bench.js';
 import { pass, startClock, stopClock } from './clock.js';
 
+const EBUSY = 16;
 const ENODEV = 19;
 const EPIPE = 32;
 const LAST = 0x0010_0000;
@@ -213,6 +214,16 @@ describe('streaming', () => {
     ]);
     assert.equal((await bench.ioctl(session, 4, format)).status, ENODEV);
     assert.equal((await bench.command(u32(2, 0, session, 0), 0)).length, 0);
+  });
+
+  it('a node that says EBUSY to a session: it is asked who has it', async () => {
+    bench.start();
+    const session = await bench.open();
+    assert.equal((await bench.ioctl(session, 4, format)).status, 0);
+    assert.equal(bench.node.busyReports, 0);
+    bench.node.ioctls.set(5, () => EBUSY);
+    assert.equal((await bench.ioctl(session, 5, format)).status, EBUSY);
+    assert.equal(bench.node.busyReports, 1);
   });
 
   it('a driver that gives up on a queue (EIO): its buffers come back with the ERROR flag', async () => {

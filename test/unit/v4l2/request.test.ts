@@ -135,7 +135,7 @@ describe('v4l2/request', () => {
     beforeEach(() => {
       before = openDescriptors();
       file = new FakeFile();
-      pool = new RequestPool(file, 77, 3);
+      pool = new RequestPool(file, { fd: 77 }, 3);
     });
     afterEach(() => {
       pool.close();

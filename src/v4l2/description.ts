@@ -1,0 +1,48 @@
+/** What a node says that it is: QUERYCAP, and the kind of node that it is registered as. */
+import { readlinkSync, realpathSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
+import { deviceFolder } from './discovery.js';
+import type { Ask } from './enumeration.js';
+import { Ioctl } from './ioctls.js';
+import { capability } from './layout.js';
+
+/** What QUERYCAP says, and the VFL_TYPE_* of the node. */
+export interface NodeDescription {
+  readonly driver: string;
+  readonly card: string;
+  readonly busInfo: string;
+  readonly deviceCaps: number;
+  readonly deviceType: number;
+}
+
+/** VFL_TYPE_* by the node's name in sysfs: what the guest registers its own node as. */
+const deviceTypes: readonly (readonly [RegExp, number])[] = [
+  [/^video\d+$/, 0],
+  [/^vbi\d+$/, 1],
+  [/^radio\d+$/, 2],
+  [/^swradio\d+$/, 4],
+  [/^v4l-touch\d+$/, 5],
+];
+
+/** Asks an open file; an errno where it refuses. `path`: what was opened. */
+export async function queryCapabilities(ask: Ask, path: string): Promise<NodeDescription | number> {
+  const payload = Buffer.alloc(capability.size);
+  const refused = await ask(Ioctl.QUERYCAP, payload);
+  if (refused !== 0) return refused;
+  const { driver, card, busInfo, deviceCaps } = capability.read(payload);
+  return { driver, card, busInfo, deviceCaps, deviceType: deviceTypeOf(path) };
+}
+
+function deviceTypeOf(path: string): number {
+  const name = registeredName(path);
+  return deviceTypes.find(([pattern]) => pattern.test(name))?.[1] ?? 0;
+}
+
+/** A container may have the node without its entry in sysfs: then its own name has to do. */
+function registeredName(path: string): string {
+  try {
+    return basename(readlinkSync(deviceFolder(statSync(path).rdev)));
+  } catch {
+    return basename(realpathSync(path));
+  }
+}

@@ -1,0 +1,106 @@
+/** Who has a device open: in the kernel's /proc with real processes, and in a made-up one for what cannot be arranged. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, openSync, statSync } from 'node:fs';
+import { type Holder, holdersOf, holdersText } from '../../../src/v4l2/holders.js';
+import { fakeSysfs } from './fake-sysfs.js';
+
+const DEVICE = '/dev/full';
+const rdev = statSync(DEVICE).rdev;
+
+describe('v4l2/holders', () => {
+  let child: ChildProcess | undefined;
+
+  afterEach(async () => {
+    if (child?.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
+    child = undefined;
+  });
+
+  /** A process with the descriptors of `stdio`; it runs when it has said so. */
+  async function holder(fd: number, command = 'echo ready; read end'): Promise<ChildProcess> {
+    child = spawn('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'inherit', fd] });
+    await once(child.stdout!, 'data');
+    return child;
+  }
+
+  it('names process and command, and not this process', async () => {
+    const fd = openSync(DEVICE, 'r');
+    try {
+      const { pid } = await holder(fd);
+      const { holders } = await holdersOf(rdev);
+      assert.deepEqual(
+        holders.filter((each) => each.pid === pid || each.pid === process.pid),
+        [{ pid, command: 'sh' }],
+      );
+      assert.equal(
+        holdersText({ holders: holders.filter((each) => each.pid === pid), hidden: true }),
+        `sh (${pid})`,
+      );
+    } finally {
+      closeSync(fd);
+    }
+  });
+
+  it('tells devices apart by their number, not by their name', async () => {
+    const fd = openSync(DEVICE, 'r');
+    try {
+      const { pid } = await holder(fd);
+      const { holders } = await holdersOf(statSync('/dev/zero').rdev);
+      assert.deepEqual(
+        holders.filter((each) => each.pid === pid),
+        [],
+      );
+    } finally {
+      closeSync(fd);
+    }
+  });
+
+  describe('in a made-up /proc', () => {
+    const { sysfs, put, link } = fakeSysfs();
+    const scan = () => holdersOf(rdev, `${sysfs.root}/proc`, 1);
+
+    it('passes over processes and descriptors that are gone, and whatever else is in /proc', async () => {
+      put('proc/12/comm', 'cheese\n');
+      link('proc/12/fd/3', '/dev/closed-meanwhile');
+      link('proc/12/fd/4', DEVICE);
+      put('proc/13/comm', 'ended\n');
+      put('proc/cmdline', '');
+      put('proc/1/comm', 'ourselves\n');
+      link('proc/1/fd/3', DEVICE);
+      assert.deepEqual(await scan(), { holders: [{ pid: 12, command: 'cheese' }], hidden: false });
+    });
+
+    it('orders by number and cleans names that a process has given itself', async () => {
+      put('proc/100/comm', 'a\u001b[2Jb\nc\n');
+      link('proc/100/fd/9', DEVICE);
+      put('proc/20/comm', '');
+      link('proc/20/fd/9', DEVICE);
+      const expected: Holder[] = [
+        { pid: 20, command: '?' },
+        { pid: 100, command: 'a?[2Jb?c' },
+      ];
+      assert.deepEqual((await scan()).holders, expected);
+    });
+
+    it('does not touch files outside of /dev: one on a network may never answer', async () => {
+      put('proc/12/comm', 'editor\n');
+      link('file-system/device', DEVICE);
+      link('proc/12/fd/3', `${sysfs.root}/file-system/device`);
+      assert.deepEqual((await scan()).holders, []);
+    });
+  });
+
+  it('says what to do to see more, where this user may not', () => {
+    assert.match(holdersText({ holders: [], hidden: true }), /another program.*run as root/);
+    assert.equal(holdersText({ holders: [], hidden: false }), 'another program');
+    const two = [
+      { pid: 5, command: 'ffmpeg' },
+      { pid: 6, command: 'cheese' },
+    ];
+    assert.equal(holdersText({ holders: two, hidden: false }), 'ffmpeg (5), cheese (6)');
+  });
+});

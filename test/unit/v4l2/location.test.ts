@@ -1,0 +1,121 @@
+/** Where a node is, in a fake sysfs and a fake /dev; character devices that every host has stand for the nodes. */
+import assert from 'node:assert/strict';
+import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { configureLog } from '../../../src/log.js';
+import { Location } from '../../../src/v4l2/location.js';
+import { fakeSysfs } from './fake-sysfs.js';
+
+/** Device numbers of Linux, Documentation/admin-guide/devices.txt. */
+const stand = { '1:3': '/dev/null', '1:5': '/dev/zero', '1:7': '/dev/full' } as const;
+type Number = keyof typeof stand;
+
+describe('v4l2/location', () => {
+  const { sysfs, put, link } = fakeSysfs();
+
+  let gone = 0;
+
+  before(() => configureLog('error', 'text'));
+  after(() => configureLog('info', 'text'));
+
+  /** A camera at a port of a USB bus, registered with a number. */
+  function plugIn(name: string, number: Number, port: string, serial = '', title = 'Camera'): void {
+    const device = `devices/pci0/usb1/${port}`;
+    const folder = `${device}/${port}:1.0/video4linux/${name}`;
+    put(`sys/${device}/serial`, `${serial}\n`);
+    put(`sys/${folder}/name`, `${title}\n`);
+    put(`sys/${folder}/index`, '0\n');
+    put(`sys/${folder}/uevent`, `DEVNAME=${name}\n`);
+    link(`sys/${folder}/device`, '../..');
+    link(`sys/class/video4linux/${name}`, `../../${folder}`);
+    link(`sys/dev/char/${number}`, `../../${folder}`);
+    link(`dev/${name}`, stand[number]);
+  }
+
+  /** Its folder is kept elsewhere: sysfs, unlike this file system, never gives an inode number twice. */
+  function unplug(name: string, number: Number, port: string): void {
+    renameSync(join(sysfs.root, 'sys/devices/pci0/usb1', port), join(sysfs.root, `gone-${gone++}`));
+    for (const path of [`sys/class/video4linux/${name}`, `sys/dev/char/${number}`, `dev/${name}`])
+      rmSync(join(sysfs.root, path));
+  }
+
+  const dev = (name: string) => join(sysfs.root, 'dev', name);
+  const locate = (path: string) => Location.of(path, sysfs.roots);
+
+  it('is current while the node is registered as it was, and is not when it is gone', async () => {
+    plugIn('video0', '1:3', '1-4');
+    const location = await locate(dev('video0'));
+    assert.equal(location.path, '/dev/null');
+    assert.equal(location.isCurrent(), true);
+    unplug('video0', '1:3', '1-4');
+    assert.equal(location.isCurrent(), false);
+    assert.equal(await location.search(), null);
+  });
+
+  it('is not current for another registration with the same number, until that is said to be it', async () => {
+    plugIn('video0', '1:3', '1-4');
+    const location = await locate(dev('video0'));
+    unplug('video0', '1:3', '1-4');
+    plugIn('video0', '1:3', '1-4');
+    assert.equal(location.isCurrent(), false);
+    assert.equal(await location.search(), dev('video0'));
+    assert.equal(location.moved(dev('video0')), true);
+    assert.equal(location.moved(dev('video0')), false, 'two sessions may find it at the same time');
+    assert.equal(location.isCurrent(), true);
+  });
+
+  it('finds the device under another number, and not the one that has its number now', async () => {
+    plugIn('video0', '1:3', '1-4', 'A1');
+    const location = await locate(dev('video0'));
+    unplug('video0', '1:3', '1-4');
+    plugIn('video0', '1:3', '1-2', 'A1');
+    assert.equal(location.isCurrent(), false);
+    assert.equal(await location.search(), null);
+    plugIn('video5', '1:5', '1-4', 'A1');
+    assert.equal(await location.search(), dev('video5'));
+    location.moved(dev('video5'));
+    assert.equal(location.path, dev('video5'));
+    assert.equal(location.isCurrent(), true);
+  });
+
+  it('finds no other model in its port', async () => {
+    plugIn('video0', '1:3', '1-4');
+    const location = await locate(dev('video0'));
+    unplug('video0', '1:3', '1-4');
+    plugIn('video0', '1:3', '1-4', '', 'Webcam');
+    assert.equal(await location.search(), null);
+  });
+
+  it('by a link of by-id it finds the serial number in another port, and no other number in its own', async () => {
+    plugIn('video0', '1:3', '1-4', 'A1');
+    link('dev/v4l/by-id/usb-Camera_A1-video-index0', '../../video0');
+    const location = await locate(dev('v4l/by-id/usb-Camera_A1-video-index0'));
+    assert.equal(location.mark, 'serial');
+    unplug('video0', '1:3', '1-4');
+    plugIn('video0', '1:3', '1-4', 'B2');
+    assert.equal(await location.search(), null);
+    plugIn('video7', '1:7', '1-2', 'A1');
+    assert.equal(await location.search(), dev('video7'));
+  });
+
+  it('of an inherited descriptor there is nothing to find', async () => {
+    plugIn('video0', '1:3', '1-4');
+    const fd = openSync('/dev/null', 'r');
+    const location = await locate(`/proc/self/fd/${fd}`);
+    assert.equal(location.path, `/proc/self/fd/${fd}`);
+    assert.equal(location.isCurrent(), true);
+    unplug('video0', '1:3', '1-4');
+    assert.equal(location.isCurrent(), false);
+    plugIn('video5', '1:5', '1-4');
+    assert.equal(await location.search(), null);
+    closeSync(fd);
+  });
+
+  it('of a node that sysfs does not show there is its path, to be asked each time', async () => {
+    const location = await locate('/dev/null');
+    assert.equal(location.isCurrent(), false);
+    assert.equal(await location.search(), '/dev/null');
+    assert.equal(location.moved('/dev/null'), false);
+    assert.equal(location.isCurrent(), false);
+  });
+});
