@@ -21,6 +21,13 @@ export interface Dialect {
   readonly parks: boolean;
   /** Whether our requests are answered. Without REPLY_ACK nobody answers. */
   readonly acks: boolean;
+  /** What becomes of its VM when the bridge ends, while the device runs and while it does not. */
+  readonly bereaved: Bereaved;
+}
+
+interface Bereaved {
+  readonly running: string;
+  readonly stopped: string;
 }
 
 interface Row {
@@ -32,6 +39,21 @@ interface Row {
   readonly prefers: 'arena' | 'direct';
   readonly parks: boolean;
 }
+
+const always = (sentence: string): Bereaved => ({ running: sentence, stopped: sentence });
+
+/** Of QEMU, seen in 11.1.3; of the others, read in their source (docs/vmm.md). */
+const bereaved: Readonly<Record<DialectName, Bereaved>> = {
+  qemu: {
+    running:
+      'QEMU loses this device, and aborts when its guest reads the configuration or restarts the driver, or the VM is paused and goes on',
+    stopped: 'QEMU aborts at once, because the device is not running',
+  },
+  crosvm: always('crosvm ends the VM'),
+  libkrun: always('the guest loses this device'),
+  'cloud-hypervisor': always('cloud-hypervisor tries to connect again for 60 s, the sessions are lost'),
+  unknown: always('the guest loses this device'),
+};
 
 const { SHMEM, REPLY_ACK, BACKEND_SEND_FD } = Protocol;
 
@@ -52,5 +74,6 @@ export function dialectOf(protocol: Features, option: DialectOption = 'auto'): D
       ? (protocol & row.takes) === row.takes && (protocol & row.leaves) === 0n
       : row.name === option;
   const { name, survivesReset, prefers, parks } = rows.find(fits)!;
-  return { name, survivesReset, prefers, parks, acks: (protocol & REPLY_ACK) !== 0n };
+  const acks = (protocol & REPLY_ACK) !== 0n;
+  return { name, survivesReset, prefers, parks, acks, bereaved: bereaved[name] };
 }

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
-import { RecordingDevice } from './recording-device.js';
 import * as say from './transcripts.js';
 import { Vm } from './vm.js';
 import {
@@ -537,36 +536,5 @@ describe('vhost-user back-end', () => {
       assert.notEqual(await vm.control.tell(Ask.SET_MEM_TABLE, table, [vm.ram.fd]), 0n);
       await works1();
     });
-  });
-
-  describe('when the device fails', () => {
-    for (const call of ['connected', 'started', 'kicked', 'stopped', 'reset', 'disconnected'])
-      it(`in ${call}: the connection ends, and everything is released`, async () => {
-        open({}, new RecordingDevice());
-        vm.device.fails = call;
-        await say.qemuRealize(vm, false);
-        const conversation = (async () => {
-          await say.qemuStart(vm);
-          vm.kickCommands();
-          await settle();
-          await say.qemuStop(vm);
-          vm.newDriver(8);
-          vm.offer('OPEN');
-          await vm.control.tell(Ask.SET_STATUS, u64(0));
-          vm.control.raw(Buffer.alloc(12));
-          await vm.control.next();
-        })();
-        await assert.rejects(conversation, /closed|EPIPE|-32|-104|!==/);
-        await until(() => vm.ends.length === 1);
-        assert.ok(vm.ends[0] instanceof Error);
-        assert.equal(vm.device.fails, '');
-        assert.equal(vm.backend.memory.regions.length, 0);
-        const disconnected = vm.device.calls.filter((name) => name === 'disconnected').length;
-        assert.equal(disconnected, 1);
-        assert.deepEqual(
-          vm.device.queues.filter((queue) => queue && !queue.stopped),
-          [],
-        );
-      });
   });
 });

@@ -33,7 +33,9 @@ describe('dialect', () => {
     it(`${name} by option, whatever was negotiated`, () => {
       for (const protocol of [0n, bits(3, 22), bits(3, 10, 22)]) {
         const acks = (protocol & 8n) !== 0n;
-        assert.deepEqual(dialectOf(protocol, name), { name, survivesReset, prefers, parks, acks });
+        const { bereaved, ...dialect } = dialectOf(protocol, name);
+        assert.deepEqual(dialect, { name, survivesReset, prefers, parks, acks });
+        assert.ok(bereaved.running && bereaved.stopped);
       }
     });
 });

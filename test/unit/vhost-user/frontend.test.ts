@@ -339,21 +339,23 @@ describe('SHM region', () => {
       ]);
     });
 
-    it('ends the connection when a result is not taken', async () => {
+    it('stops the device when a result is not taken, and keeps the connection', async () => {
       vm.device.transport!.map(file, 0, 0, SLOT, () => {
         throw new Error('a bug of the device');
       });
       answer(MAP, 0);
-      await until(() => vm.ends.length === 1);
-      assert.equal(vm.ends[0]?.message, 'a bug of the device');
+      await until(() => vm.device.calls.includes('reset'));
+      assert.equal((await vm.control.ask(Ask.GET_CONFIG, config(0, 40))).length, 52);
+      assert.deepEqual(vm.ends, []);
     });
 
-    it('ends the connection when a refusal is not taken', async () => {
+    it('stops the device when a refusal is not taken, and keeps the connection', async () => {
       await say.qemuStop(vm);
       vm.device.transport!.map(file, 0, 0, SLOT, () => {
         throw new Error('a bug of the device');
       });
-      await until(() => vm.ends.length === 1);
+      await until(() => vm.device.calls.includes('reset'));
+      assert.deepEqual(vm.ends, []);
     });
   });
 
