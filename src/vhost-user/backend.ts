@@ -6,8 +6,9 @@ import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-me
 import type { Queue } from '../virtio/queue.js';
 import { Connection, closeAll } from './connection.js';
 import type { Device } from './device.js';
-import { type DialectOption, dialectOf } from './dialect.js';
+import { dialectOf } from './dialect.js';
 import { Frontend } from './frontend.js';
+import { type BackendOptions, OFFERED_FEATURES, protocolFeaturesOf } from './offer.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
 import { Refusal, refuseUnoffered } from './refusal.js';
 import { handle } from './requests.js';
@@ -15,18 +16,6 @@ import { Vring, type VringOwner } from './vring.js';
 
 /** commandq and eventq. */
 export const QUEUE_COUNT = 2;
-
-export interface BackendOptions {
-  /** Which VMM it is; `auto`: told by what it negotiates. */
-  readonly frontend?: DialectOption;
-  /**
-   * Offers CONFIGURE_MEM_SLOTS. QEMU 11.1 needs it for more than eight memory regions, and ends when a guest resets
-   * the device with something mapped in the SHM region.
-   */
-  readonly memSlots?: boolean;
-  /** Offers SHARED_OBJECT: the device's objects may be asked for by other devices of the VM. */
-  readonly objects?: boolean;
-}
 
 export interface BackendSetup {
   /** A connected socket; taken. */
@@ -83,16 +72,11 @@ export class Backend implements VringOwner {
   }
 
   get offeredFeatures(): Features {
-    return Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX | Virtio.PROTOCOL_FEATURES;
+    return OFFERED_FEATURES;
   }
 
   get offeredProtocolFeatures(): Features {
-    const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, SHMEM } = Protocol;
-    const always = MQ | REPLY_ACK | BACKEND_REQ | CONFIG | BACKEND_SEND_FD;
-    const sharedMemory = this.sharedMemorySize > 0 ? SHMEM : 0n;
-    const memorySlots = this.#options.memSlots ? Protocol.CONFIGURE_MEM_SLOTS : 0n;
-    const objects = this.#options.objects ? Protocol.SHARED_OBJECT : 0n;
-    return always | sharedMemory | memorySlots | objects;
+    return protocolFeaturesOf(this.#options, this.sharedMemorySize);
   }
 
   hasNegotiated(protocolFeatures: Features): boolean {

@@ -95,7 +95,11 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
 
   map(fd: number, fileOffset: number, offset: number, length: number, done: Done): void {
     const { READ_WRITE } = SharedMemoryFlags;
-    this.#place(BackendRequest.SHMEM_MAP, { fileOffset, offset, length, flags: READ_WRITE }, [fd], done);
+    const place = { fileOffset, offset, length, flags: READ_WRITE };
+    this.#place(BackendRequest.SHMEM_MAP, place, [fd], (errno) => {
+      if (errno === Errno.EIO) this.#mapped.delete(offset);
+      done(errno);
+    });
   }
 
   unmap(offset: number, length: number, done: Done): void {
@@ -148,7 +152,9 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
     done: Done,
   ): void {
     const body = sharedMemoryMap.encode({ id: REGION, pad1: NO_PAD, ...place });
-    const errno = this.#size === 0 ? Errno.EBUSY : this.#send(request, body, descriptors, done);
+    const isMore = descriptors.length > 0 && !this.#mapped.has(place.offset);
+    const refused = this.#size === 0 ? Errno.EBUSY : isMore && this.#isFull() ? Errno.ENOMEM : 0;
+    const errno = refused || this.#send(request, body, descriptors, done);
     if (errno !== 0) setImmediate(() => this.#call(done, errno));
     else if (descriptors.length > 0) this.#mapped.set(place.offset, fileIdentity(descriptors[0]!));
   }
@@ -166,6 +172,11 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
     return 0;
   }
 
+  /** QEMU aborts where one of its devices has more than 512 memory regions. */
+  #isFull(): boolean {
+    return this.#mapped.size >= this.#dialect.mappings;
+  }
+
   #refusal(): number {
     if (!this.#running || this.#unanswered.length >= MAX_UNANSWERED) return Errno.EBUSY;
     return this.#channel ? 0 : Errno.ECONNRESET;
@@ -175,7 +186,8 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   #sendNow(request: number, body: Buffer, descriptors: readonly number[]): number {
     const channel = this.#channel!;
     const { acks } = this.#dialect;
-    const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors);
+    // Never queued: it would go out after a stop.
+    const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors, false);
     // The next message is read when the handler of this one has returned: once it is read, this one is done.
     if (errno === 0 && !acks) channel.send(BackendRequest.CONFIG_CHANGE, 0, EMPTY);
     return errno === Errno.EAGAIN ? Errno.EBUSY : errno;

@@ -6,18 +6,7 @@ import assert from 'node:assert/strict';
 import { native } from '../../../src/native.js';
 import * as say from './transcripts.js';
 import { Vm } from './vm.js';
-import {
-  Ask,
-  config,
-  openDescriptors,
-  PLAIN,
-  REPLY,
-  settle,
-  state,
-  u64,
-  until,
-  withoutLog,
-} from './vmm.js';
+import { Ask, config, openDescriptors, PLAIN, REPLY, settle, state, u64, until, withoutLog } from './vmm.js';
 
 describe('a device that fails', () => {
   withoutLog();
@@ -166,7 +155,8 @@ describe('a device that fails', () => {
       await say.qemuStart(vm).catch(() => undefined);
       vm.kickCommands();
       await settle();
-      for (const index of [1, 0]) assert.equal(await vm.control.tell(Ask.SET_VRING_ENABLE, state(index, 0)), 0n);
+      for (const index of [1, 0])
+        assert.equal(await vm.control.tell(Ask.SET_VRING_ENABLE, state(index, 0)), 0n);
       await vm.control.say(Ask.SET_STATUS, u64(0));
       assert.equal(vm.device.fails, '', call);
       await recovers();
