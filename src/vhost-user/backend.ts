@@ -1,12 +1,13 @@
 /** The back-end of one connection: what was negotiated, guest memory, the rings, and what they mean to the device. */
 import { fstatSync } from 'node:fs';
 import { Errno } from '../errno.js';
-import { errorLimited, log } from '../log.js';
+import { log } from '../log.js';
 import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
 import { Connection, closeAll } from './connection.js';
 import type { Device } from './device.js';
 import { dialectOf } from './dialect.js';
+import { guarded, logFault } from './fault.js';
 import { Frontend } from './frontend.js';
 import { type BackendOptions, OFFERED_FEATURES, protocolFeaturesOf } from './offer.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
@@ -50,7 +51,10 @@ export class Backend implements VringOwner {
     this.#device = setup.device;
     this.#options = setup.options ?? {};
     this.#vrings = Array.from({ length: QUEUE_COUNT }, (_, index) => new Vring(index, this));
-    this.#frontend = new Frontend((error) => this.failed(error));
+    this.#frontend = new Frontend(
+      (error) => this.failed(error),
+      () => this.#endIfAbandoned(),
+    );
     this.#connection = new Connection({
       fd: setup.fd,
       carries: 'requests',
@@ -212,6 +216,7 @@ export class Backend implements VringOwner {
   stopping(vring: Vring): void {
     this.#frontend.stop();
     this.#contained(() => this.#device.queueStopped(vring.index));
+    this.#endIfAbandoned();
   }
 
   broke(_vring: Vring): void {
@@ -223,7 +228,7 @@ export class Backend implements VringOwner {
    * The connection stays, and its requests are answered: QEMU aborts without a back-end.
    */
   failed(error: unknown): void {
-    errorLimited('vhost-user.fault', FAULT, error);
+    logFault(error);
     if (this.#failing || this.#closed) return;
     this.#failing = true;
     this.#frontend.stop();
@@ -269,6 +274,15 @@ export class Backend implements VringOwner {
     if (this.#connected) this.#device.reset();
   }
 
+  /**
+   * A VMM that stops the device and closes the channel has reset it (libkrun) or taken it away (QEMU's device_del, which keeps
+   * the connection): nobody may wait for the next start to end the sessions.
+   */
+  #endIfAbandoned(): void {
+    if (this.#closed || !this.#frontend.abandoned || this.#vrings.some(({ running }) => running)) return;
+    this.#contained(() => this.#reset());
+  }
+
   #memoryChanged(): void {
     for (const vring of this.#vrings) vring.memoryChanged();
   }
@@ -285,16 +299,5 @@ export class Backend implements VringOwner {
     if (this.#closed) return;
     this.#release();
     this.#setup.onEnd(error);
-  }
-}
-
-const FAULT = 'the device of a VM failed: its sessions end, and the guest must reset it';
-
-/** Whatever fails in it, the rest goes on. */
-function guarded(run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    errorLimited('vhost-user.fault', FAULT, error);
   }
 }

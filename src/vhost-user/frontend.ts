@@ -39,12 +39,13 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   #barrier: NodeJS.Timeout | undefined;
   /** The file mapped at each offset: the VMM sends it back to us as a region of guest memory. */
   readonly #mapped = new Map<number, string>();
-  readonly #onFailure: (error: unknown) => void;
+  #abandoned = false;
 
-  /** `onFailure`: a `done` threw. */
-  constructor(onFailure: (error: unknown) => void) {
-    this.#onFailure = onFailure;
-  }
+  /** `onFailure`: a `done` threw. `onAbandoned`: the front-end has closed the channel. */
+  constructor(
+    private readonly onFailure: (error: unknown) => void,
+    private readonly onAbandoned: () => void,
+  ) {}
 
   get size(): number {
     return this.#size;
@@ -56,6 +57,11 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
 
   get prefers(): 'arena' | 'direct' {
     return this.#dialect.prefers;
+  }
+
+  /** Whether the front-end has closed the channel, and has given no other. */
+  get abandoned(): boolean {
+    return this.#abandoned;
   }
 
   /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. `objects`: whether it shares objects. */
@@ -79,6 +85,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   /** SET_BACKEND_REQ_FD: takes the descriptor. An earlier channel is closed. */
   attach(fd: number): void {
     this.#detach();
+    this.#abandoned = false;
     const channel: Connection = new Connection({
       fd,
       carries: 'replies',
@@ -86,7 +93,10 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
       onEnd: (error) => {
         if (error)
           warnLimited('vhost-user.channel', 'the back-end channel is closed', { why: error.message });
-        if (this.#channel === channel) this.#detach();
+        if (this.#channel !== channel) return;
+        this.#detach();
+        this.#abandoned = error === null;
+        if (this.#abandoned) this.onAbandoned();
       },
     });
     this.#channel = channel;
@@ -224,7 +234,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
       try {
         this.#passBarrier();
       } catch (error) {
-        this.#onFailure(error);
+        this.onFailure(error);
       }
       if (this.#unanswered.length > 0) this.#watchBarrier();
     }, BARRIER_POLL_MS);
@@ -243,7 +253,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
     try {
       done(errno);
     } catch (error) {
-      this.#onFailure(error);
+      this.onFailure(error);
     }
   }
 }

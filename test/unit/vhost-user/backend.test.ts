@@ -244,6 +244,47 @@ describe('vhost-user back-end', () => {
     assert.equal(await vm.command('ping'), 'echo:ping');
   });
 
+  for (const order of ['before', 'after'] as const)
+    it(`with libkrun: a channel that is closed ${order} the rings stop ends the sessions at once`, async () => {
+      open();
+      await say.libkrunConnect(vm);
+      await say.libkrunActivate(vm);
+      vm.device.forget();
+      const drop = async () => {
+        vm.channel!.close();
+        vm.channel = null;
+        await settle(5);
+      };
+      if (order === 'before') await drop();
+      assert.deepEqual(vm.device.calls, [], 'the device goes on');
+      for (const index of [0, 1]) await vm.control.say(Ask.SET_VRING_ENABLE, state(index, 0));
+      if (order === 'after') await drop();
+      assert.deepEqual(vm.device.history, ['stopped 0', 'stopped 1', 'reset']);
+      vm.newDriver(8);
+      await say.libkrunActivate(vm);
+      assert.deepEqual(vm.device.history.slice(3), ['started 0 at 0', 'started 1 at 0']);
+      assert.equal(await vm.command('ping'), 'echo:ping');
+    });
+
+  it('with QEMU: device_del closes the channel alone, and device_add starts over', async () => {
+    open();
+    await say.qemuRealize(vm, false);
+    await say.qemuStart(vm);
+    assert.equal(await vm.command('ping'), 'echo:ping');
+    await say.qemuStop(vm);
+    vm.device.forget();
+    vm.channel!.close();
+    vm.channel = null;
+    await until(() => vm.device.calls.length > 0);
+    assert.deepEqual(vm.device.calls, ['reset']);
+    await say.qemuRealize(vm, false);
+    vm.newDriver(8);
+    await say.qemuStart(vm);
+    assert.deepEqual(vm.device.history, ['reset', 'started 0 at 0', 'started 1 at 0']);
+    assert.equal(await vm.command('ping'), 'echo:ping');
+    assert.deepEqual(vm.ends, []);
+  });
+
   describe('with cloud-hypervisor', () => {
     for (const again of [false, true])
       it(`finds 16 event buffers behind base 16${again ? ', after a reconnect' : ''} (T5)`, async () => {
