@@ -177,6 +177,7 @@ export class MediaDevice {
     if (!session) return command.answer({ status: Errno.EBADF });
     void this.#end(session)
       .then(() => this.#events.barrier(command.remaining))
+      .then(() => this.#context?.shared.settle(this.#sessions.size === 0))
       .then(() => command.answer({ status: 0 }));
   }
 
