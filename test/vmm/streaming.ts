@@ -27,6 +27,16 @@ export async function startStream(guest: Guest, rate: number): Promise<Capture> 
   return program;
 }
 
+/** Each buffer in its turn, and each frame later than the one before: none was lost on the way, none came twice. */
+export function inOrder(frames: readonly BufferRecord[]): void {
+  for (const [at, { index, sequence }] of frames.entries()) {
+    const before = frames[at - 1];
+    if (!before) continue;
+    assert.equal(index, (before.index + 1) % BUFFERS, 'a buffer out of turn');
+    assert.ok(sequence > before.sequence, `frame ${sequence} after ${before.sequence}`);
+  }
+}
+
 /** Takes frames and gives their buffers back. */
 export async function takeFrames(capture: Capture, count: number): Promise<BufferRecord[]> {
   const taken: BufferRecord[] = [];
