@@ -86,10 +86,9 @@ class Frames {
 
   async take(count: number): Promise<void> {
     for (let left = count; left > 0; left--) {
-      const frame = await this.queue.next();
-      this.queue.verify(frame);
-      assert.equal(frame.buffer.index, this.#taken++ % BUFFERS, 'a frame was lost or doubled');
-      await this.queue.queue(frame.buffer.index);
+      const { index } = (await this.queue.next()).buffer;
+      assert.equal(index, this.#taken++ % BUFFERS, 'a frame was lost or doubled');
+      await this.queue.queue(index);
     }
   }
 }
