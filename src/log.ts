@@ -32,6 +32,20 @@ const lastLogged = new Map<string, { at: number; suppressed: number }>();
 
 /** A warning that a guest or VMM can provoke at will: at most one line per `topic` in five seconds. */
 export function warnLimited(topic: string, message: string, fields: Record<string, unknown> = {}): void {
+  limited('warn', topic, message, fields);
+}
+
+/** A fault of ours, with its stack: as often as a warning of that kind. */
+export function errorLimited(topic: string, message: string, error: unknown): void {
+  limited('error', topic, message, { stack: error instanceof Error ? error.stack : String(error) });
+}
+
+function limited(
+  level: 'warn' | 'error',
+  topic: string,
+  message: string,
+  fields: Record<string, unknown>,
+): void {
   const now = Date.now();
   const last = lastLogged.get(topic);
   if (last && now - last.at < LIMIT_INTERVAL_MS) {
@@ -40,5 +54,5 @@ export function warnLimited(topic: string, message: string, fields: Record<strin
   }
   const suppressed = last?.suppressed ?? 0;
   lastLogged.set(topic, { at: now, suppressed: 0 });
-  log.warn(message, suppressed > 0 ? { ...fields, suppressed } : fields);
+  log.log(level, message, suppressed > 0 ? { ...fields, suppressed } : fields);
 }

@@ -4,6 +4,7 @@ import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
 import { dialectOptions } from '../vhost-user/dialect.js';
 import { listeningDescriptors } from './activation.js';
+import { contain, type Host } from './containment.js';
 import { ExitCode, OperatorError } from './exit.js';
 import { pairsOf } from './pairs.js';
 import { vmmOptions } from './paste.js';
@@ -236,18 +237,22 @@ interface Signals {
   once(signal: NodeJS.Signals, listener: () => void): unknown;
 }
 
-/** Runs a daemon until a signal comes or its last connection ends. A second signal kills: the listeners are gone. */
+/**
+ * Runs a daemon until a signal comes or its last connection ends. A second signal kills: the listeners are gone. What is
+ * thrown before it serves ends it, nothing afterwards.
+ */
 export async function serveUntilEnd(
   options: ServeOptions,
   create: (complete: ServeOptions) => Served,
-  signals: Signals,
+  host: Signals & Host,
   print: (text: string) => void,
 ): Promise<number> {
   const ending = new Ending();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
-    signals.once(signal, () => ending.because(signal));
+    host.once(signal, () => ending.because(signal));
   const daemon = create({ ...options, onEnd: () => ending.because('the front-end has left') });
   const early = await Promise.race([daemon.start(), ending.reason]);
+  contain(host);
   if (early === undefined) print(vmmOptions(options.pairs));
   log.info(`ending: ${await ending.reason}`);
   await stopInTime(daemon);

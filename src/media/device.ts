@@ -1,6 +1,6 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
-import { log, warnLimited } from '../log.js';
+import { errorLimited, log, warnLimited } from '../log.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
@@ -182,6 +182,7 @@ export class MediaDevice {
     if (!session) return command.answer({ status: Errno.EBADF });
     void this.#end(session)
       .then(() => this.#events.barrier(command.remaining))
+      .then(() => this.#context?.shared.settle(this.#sessions.size === 0))
       .then(() => command.answer({ status: 0 }));
   }
 
@@ -250,12 +251,22 @@ export class MediaDevice {
       : request.length < row.size
         ? { status: Errno.EINVAL }
         : null;
-    if (!refusal) return row!.run(this, command);
+    if (!refusal) return this.#run(row!, command);
     warnLimited('command', 'the guest sent a malformed or unknown command', {
       command: code,
       bytes: request.length,
     });
     command.answer(refusal);
+  }
+
+  /** A bug in a handler must not leave the guest without an answer, nor the commands behind it. */
+  #run(row: CommandRow, command: CommandChain): void {
+    try {
+      row.run(this, command);
+    } catch (error) {
+      errorLimited('command.fault', 'a command failed', error);
+      command.answer({ status: Errno.EIO });
+    }
   }
 
   /** One timer for all: every command has the same time, so the oldest is due first. */

@@ -39,6 +39,11 @@ export class SharedMemory {
   readonly #arenaRanges: Ranges;
   #arena: MemoryFile | null = null;
   #arenaMapped: Promise<number> | null = null;
+  /** The VMM has confirmed it. */
+  #arenaShown = false;
+  /** What the VMM was asked to unmap, and has not answered. */
+  readonly #unmapping = new Set<Promise<void>>();
+  #resets = 0;
   /** Mappings that a reset left behind in a VMM that keeps them: taken back before the next one is made. */
   #stale: Slot[] = [];
   #closed = false;
@@ -93,6 +98,7 @@ export class SharedMemory {
       this.#arenaMapped = null;
       return errno;
     }
+    this.#arenaShown = true;
     slot.references++;
     slot.shown = true;
     return 0;
@@ -131,10 +137,22 @@ export class SharedMemory {
     this.#collect(slot);
   }
 
+  /**
+   * A session is closed. Resolves when the VMM has unmapped what went with it; `last`: and the arena, if nobody has any of
+   * it mapped. QEMU aborts when a device is unplugged with something mapped, and crashes where it is asked to unmap
+   * something when the guest resets: so the guest hears of the end when nothing is under way.
+   */
+  async settle(last: boolean): Promise<void> {
+    if (this.transport.survivesReset) return;
+    if (last) this.#unmapArena();
+    await Promise.all(this.#unmapping);
+  }
+
   /** The guest reset the device: it has no mappings any more. */
   reset(): void {
     const { survivesReset } = this.transport;
-    if (!survivesReset) this.#arenaMapped = null;
+    this.#resets++;
+    if (!survivesReset) this.#arenaGone();
     for (const slot of [...this.#slots.values()]) {
       slot.references = 0;
       if (slot.backing === 'direct' && !survivesReset) this.#forget(slot);
@@ -174,10 +192,21 @@ export class SharedMemory {
 
   /** The range is handed out again only after the VMM has confirmed: crosvm ends the VM on an overlap. */
   #unmapDirect(slot: Slot): void {
-    this.transport.unmap(slot.offset, slot.mapped, (errno) => {
+    this.#askToUnmap(slot.offset, slot.mapped, (errno) => {
       if (errno === Errno.EBUSY && this.transport.survivesReset && !this.#closed) this.#stale.push(slot);
       else this.#direct.release(slot.offset, slot.length);
     });
+  }
+
+  #askToUnmap(offset: number, length: number, done: (errno: number) => void): void {
+    const unmapped = new Promise<void>((resolve) => {
+      this.transport.unmap(offset, length, (errno) => {
+        this.#unmapping.delete(unmapped);
+        resolve();
+        done(errno);
+      });
+    });
+    this.#unmapping.add(unmapped);
   }
 
   async #dropStale(): Promise<void> {
@@ -187,7 +216,30 @@ export class SharedMemory {
     }
   }
 
-  #mapArena(): Promise<number> {
+  #unmapArena(): void {
+    const used = [...this.#slots.values()].some(
+      ({ backing, references }) => backing === 'arena' && references > 0,
+    );
+    if (used || !this.#arenaShown) return;
+    this.#arenaGone();
+    const resets = this.#resets;
+    this.#askToUnmap(this.#arenaBase, this.#arena!.size, (errno) => {
+      // Nothing was sent: the VM is paused, and finds the arena where it was.
+      if (errno !== Errno.EBUSY || resets !== this.#resets) return;
+      this.#arenaMapped ??= Promise.resolve(0);
+      this.#arenaShown = true;
+    });
+  }
+
+  #arenaGone(): void {
+    this.#arenaMapped = null;
+    this.#arenaShown = false;
+  }
+
+  async #mapArena(): Promise<number> {
+    await Promise.all(this.#unmapping);
+    if (this.#closed) return Errno.ECONNRESET;
+    if (this.#arenaShown) return 0;
     const { fd, size } = this.#arena!;
     return this.#ask((done) => this.transport.map(fd, 0, this.#arenaBase, size, done));
   }

@@ -11,8 +11,8 @@ export interface SharedMemoryTransport {
   /**
    * Asks the VMM to map `length` bytes at `fileOffset` of `fd` at `offset` of the region, readable and writable.
    * The descriptor is borrowed: it is sent before map() returns. `done` is called exactly once, never before map()
-   * has returned: 0, EBUSY when the device is not running (nothing was sent), EIO when the VMM refused,
-   * ECONNRESET when it went away. Nothing ever waits for it.
+   * has returned: 0, EBUSY when the device is not running and ENOMEM when as much is mapped as the VMM takes (nothing
+   * was sent), EIO when the VMM refused, ECONNRESET when it went away. Nothing ever waits for it.
    */
   map(fd: number, fileOffset: number, offset: number, length: number, done: (errno: number) => void): void;
   /** Takes back exactly one earlier mapping; same rules. */

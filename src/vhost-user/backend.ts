@@ -6,27 +6,17 @@ import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-me
 import type { Queue } from '../virtio/queue.js';
 import { Connection, closeAll } from './connection.js';
 import type { Device } from './device.js';
-import { type DialectOption, dialectOf } from './dialect.js';
+import { dialectOf } from './dialect.js';
+import { guarded, logFault } from './fault.js';
 import { Frontend } from './frontend.js';
+import { type BackendOptions, OFFERED_FEATURES, protocolFeaturesOf } from './offer.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
-import { Refusal } from './refusal.js';
+import { Refusal, refuseUnoffered } from './refusal.js';
 import { handle } from './requests.js';
 import { Vring, type VringOwner } from './vring.js';
 
 /** commandq and eventq. */
 export const QUEUE_COUNT = 2;
-
-export interface BackendOptions {
-  /** Which VMM it is; `auto`: told by what it negotiates. */
-  readonly frontend?: DialectOption;
-  /**
-   * Offers CONFIGURE_MEM_SLOTS. QEMU 11.1 needs it for more than eight memory regions, and ends when a guest resets
-   * the device with something mapped in the SHM region.
-   */
-  readonly memSlots?: boolean;
-  /** Offers SHARED_OBJECT: the device's objects may be asked for by other devices of the VM. */
-  readonly objects?: boolean;
-}
 
 export interface BackendSetup {
   /** A connected socket; taken. */
@@ -52,6 +42,7 @@ export class Backend implements VringOwner {
   #connected = false;
   /** The guest negotiated anew: whatever the rings say, the device was reset. */
   #renegotiated = false;
+  #failing = false;
   #closed = false;
 
   /** Throws when the descriptor cannot be polled; it is closed then too. */
@@ -60,7 +51,10 @@ export class Backend implements VringOwner {
     this.#device = setup.device;
     this.#options = setup.options ?? {};
     this.#vrings = Array.from({ length: QUEUE_COUNT }, (_, index) => new Vring(index, this));
-    this.#frontend = new Frontend((error) => this.failed(error));
+    this.#frontend = new Frontend(
+      (error) => this.failed(error),
+      () => this.#endIfAbandoned(),
+    );
     this.#connection = new Connection({
       fd: setup.fd,
       carries: 'requests',
@@ -82,16 +76,11 @@ export class Backend implements VringOwner {
   }
 
   get offeredFeatures(): Features {
-    return Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX | Virtio.PROTOCOL_FEATURES;
+    return OFFERED_FEATURES;
   }
 
   get offeredProtocolFeatures(): Features {
-    const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, SHMEM } = Protocol;
-    const always = MQ | REPLY_ACK | BACKEND_REQ | CONFIG | BACKEND_SEND_FD;
-    const sharedMemory = this.sharedMemorySize > 0 ? SHMEM : 0n;
-    const memorySlots = this.#options.memSlots ? Protocol.CONFIGURE_MEM_SLOTS : 0n;
-    const objects = this.#options.objects ? Protocol.SHARED_OBJECT : 0n;
-    return always | sharedMemory | memorySlots | objects;
+    return protocolFeaturesOf(this.#options, this.sharedMemorySize);
   }
 
   hasNegotiated(protocolFeatures: Features): boolean {
@@ -144,7 +133,10 @@ export class Backend implements VringOwner {
 
   /** Borrowed; none: there is no such object. */
   sharedObject(uuid: Uint8Array | null): readonly number[] {
-    const fd = uuid && this.#connected ? (this.#device.object?.(uuid) ?? null) : null;
+    let fd: number | null = null;
+    guarded(() => {
+      if (uuid && this.#connected) fd = this.#device.object?.(uuid) ?? null;
+    });
     return fd === null ? [] : [fd];
   }
 
@@ -175,18 +167,28 @@ export class Backend implements VringOwner {
 
   setStatus(status: number): void {
     this.status = status;
-    if (status === 0) this.#reset();
+    if (status === 0) this.#contained(() => this.#reset());
   }
 
   resetDevice(): void {
     this.status = 0;
     for (const vring of this.#vrings) vring.enable(false);
-    this.#reset();
+    this.#contained(() => this.#reset());
   }
 
-  /** Releases everything. Twice is harmless; onEnd is not called any more. */
+  /**
+   * Leaves the front-end, and says what that means to its VM. Releases everything. Twice is harmless; onEnd is not
+   * called any more.
+   */
   close(): void {
     if (this.#closed) return;
+    const { name, bereaved } = dialectOf(this.#protocolFeatures, this.#options.frontend);
+    const running = this.#vrings.some((vring) => vring.running);
+    log.warn(`leaving a VM: ${bereaved[running ? 'running' : 'stopped']}`, { frontend: name });
+    this.#release();
+  }
+
+  #release(): void {
     this.#closed = true;
     this.#connection.close();
     for (const vring of this.#vrings) guarded(() => vring.close());
@@ -198,35 +200,57 @@ export class Backend implements VringOwner {
   // VringOwner
 
   started(vring: Vring, queue: Queue): void {
-    this.#connect();
-    if (this.#renegotiated || this.#vrings.some(({ remade }) => remade)) this.#reset();
-    if (this.#vrings.every(({ running }) => running)) this.#frontend.start();
-    this.#device.queueStarted(vring.index, queue);
+    const begun = this.#contained(() => {
+      this.#connect();
+      if (this.#renegotiated || this.#vrings.some(({ remade }) => remade)) this.#reset();
+      if (this.#vrings.every(({ running }) => running)) this.#frontend.start();
+      this.#device.queueStarted(vring.index, queue);
+    });
+    if (!begun) throw new Refusal(`ring ${vring.index}: the device failed`);
   }
 
   kicked(vring: Vring): void {
-    this.#device.queueKicked(vring.index);
+    this.#contained(() => this.#device.queueKicked(vring.index));
   }
 
   stopping(vring: Vring): void {
     this.#frontend.stop();
-    this.#device.queueStopped(vring.index);
+    this.#contained(() => this.#device.queueStopped(vring.index));
+    this.#endIfAbandoned();
   }
 
   broke(_vring: Vring): void {
     this.#frontend.stop();
   }
 
+  /**
+   * The device threw: its sessions end, its rings stop and say so, and the next start of the guest's driver starts it anew.
+   * The connection stays, and its requests are answered: QEMU aborts without a back-end.
+   */
   failed(error: unknown): void {
-    if (this.#closed) return;
-    log.error('a vhost-user back-end failed', error);
-    guarded(() => this.#end(error instanceof Error ? error : new Error(String(error))));
+    logFault(error);
+    if (this.#failing || this.#closed) return;
+    this.#failing = true;
+    this.#frontend.stop();
+    for (const vring of this.#vrings) guarded(() => vring.fail());
+    if (this.#connected) guarded(() => this.#device.reset());
+    this.#failing = false;
+  }
+
+  /** Runs code of the device. False: it failed. */
+  #contained(run: () => void): boolean {
+    try {
+      run();
+      return true;
+    } catch (error) {
+      this.failed(error);
+      return false;
+    }
   }
 
   /** Negotiation is over: says who is there, and makes it known to the device. */
   #connect(): void {
     if (this.#connected) return;
-    this.#connected = true;
     const dialect = dialectOf(this.#protocolFeatures, this.#options.frontend);
     const { SHMEM, SHARED_OBJECT, BACKEND_REQ } = Protocol;
     const maps = this.hasNegotiated(SHMEM | BACKEND_REQ);
@@ -240,6 +264,7 @@ export class Backend implements VringOwner {
     if (!maps && this.sharedMemorySize > 0)
       log.warn('the front-end has no shared memory: the guest cannot use MMAP buffers');
     this.#device.connected(this.memory, this.#frontend);
+    this.#connected = true;
   }
 
   #reset(): void {
@@ -247,6 +272,15 @@ export class Backend implements VringOwner {
     for (const vring of this.#vrings) vring.forget();
     this.#frontend.reset();
     if (this.#connected) this.#device.reset();
+  }
+
+  /**
+   * A VMM that stops the device and closes the channel has reset it (libkrun) or taken it away (QEMU's device_del, which keeps
+   * the connection): nobody may wait for the next start to end the sessions.
+   */
+  #endIfAbandoned(): void {
+    if (this.#closed || !this.#frontend.abandoned || this.#vrings.some(({ running }) => running)) return;
+    this.#contained(() => this.#reset());
   }
 
   #memoryChanged(): void {
@@ -263,21 +297,7 @@ export class Backend implements VringOwner {
 
   #end(error: Error | null): void {
     if (this.#closed) return;
-    this.close();
+    this.#release();
     this.#setup.onEnd(error);
-  }
-}
-
-function refuseUnoffered(kind: string, bits: Features, offered: Features): void {
-  const unknown = bits & ~offered;
-  if (unknown !== 0n) throw new Refusal(`${kind} features 0x${unknown.toString(16)} were not offered`);
-}
-
-/** Releasing goes on whatever fails on the way. */
-function guarded(release: () => void): void {
-  try {
-    release();
-  } catch (error) {
-    log.error('releasing a vhost-user back-end failed', error);
   }
 }

@@ -75,19 +75,25 @@ export class Connection {
   }
 
   /**
-   * Sends one message. Without descriptors it is queued while the socket is full. The descriptors are borrowed, and
-   * gone when this returns 0; EAGAIN: a message with descriptors was not sent, because the socket is full;
-   * ECONNRESET: the peer is gone. Never throws, never calls back.
+   * Sends one message. While the socket is full it is queued, unless it has descriptors or may come now or never
+   * (`queues` false). The descriptors are borrowed, and gone when this returns 0; EAGAIN: the socket is full, and
+   * nothing was sent; ECONNRESET: the peer is gone. Never throws, never calls back.
    */
-  send(request: number, flags: number, body: Uint8Array, descriptors: readonly number[] = []): number {
+  send(
+    request: number,
+    flags: number,
+    body: Uint8Array,
+    descriptors: readonly number[] = [],
+    queues = descriptors.length === 0,
+  ): number {
     if (this.#closed || this.#failed) return Errno.ECONNRESET;
     const head = header.encode({ request, flags: VERSION | flags, size: body.length });
     const message = Buffer.concat([head, body]);
-    if (this.#unsent.length > 0 && descriptors.length > 0) return Errno.EAGAIN;
+    if (this.#unsent.length > 0 && !queues) return Errno.EAGAIN;
     const sent = this.#unsent.length > 0 ? 0 : native.send(this.#options.fd, message, descriptors);
     if (sent === message.length) return 0;
     if (sent < 0 && sent !== -Errno.EAGAIN) return this.#lost(-sent);
-    if (sent < 0 && descriptors.length > 0) return Errno.EAGAIN;
+    if (sent < 0 && !queues) return Errno.EAGAIN;
     return this.#queue(message.subarray(Math.max(sent, 0)));
   }
 

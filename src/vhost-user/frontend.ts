@@ -39,12 +39,13 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   #barrier: NodeJS.Timeout | undefined;
   /** The file mapped at each offset: the VMM sends it back to us as a region of guest memory. */
   readonly #mapped = new Map<number, string>();
-  readonly #onFailure: (error: unknown) => void;
+  #abandoned = false;
 
-  /** `onFailure`: a `done` threw. */
-  constructor(onFailure: (error: unknown) => void) {
-    this.#onFailure = onFailure;
-  }
+  /** `onFailure`: a `done` threw. `onAbandoned`: the front-end has closed the channel. */
+  constructor(
+    private readonly onFailure: (error: unknown) => void,
+    private readonly onAbandoned: () => void,
+  ) {}
 
   get size(): number {
     return this.#size;
@@ -56,6 +57,11 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
 
   get prefers(): 'arena' | 'direct' {
     return this.#dialect.prefers;
+  }
+
+  /** Whether the front-end has closed the channel, and has given no other. */
+  get abandoned(): boolean {
+    return this.#abandoned;
   }
 
   /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. `objects`: whether it shares objects. */
@@ -79,6 +85,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   /** SET_BACKEND_REQ_FD: takes the descriptor. An earlier channel is closed. */
   attach(fd: number): void {
     this.#detach();
+    this.#abandoned = false;
     const channel: Connection = new Connection({
       fd,
       carries: 'replies',
@@ -86,7 +93,10 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
       onEnd: (error) => {
         if (error)
           warnLimited('vhost-user.channel', 'the back-end channel is closed', { why: error.message });
-        if (this.#channel === channel) this.#detach();
+        if (this.#channel !== channel) return;
+        this.#detach();
+        this.#abandoned = error === null;
+        if (this.#abandoned) this.onAbandoned();
       },
     });
     this.#channel = channel;
@@ -95,7 +105,11 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
 
   map(fd: number, fileOffset: number, offset: number, length: number, done: Done): void {
     const { READ_WRITE } = SharedMemoryFlags;
-    this.#place(BackendRequest.SHMEM_MAP, { fileOffset, offset, length, flags: READ_WRITE }, [fd], done);
+    const place = { fileOffset, offset, length, flags: READ_WRITE };
+    this.#place(BackendRequest.SHMEM_MAP, place, [fd], (errno) => {
+      if (errno === Errno.EIO) this.#mapped.delete(offset);
+      done(errno);
+    });
   }
 
   unmap(offset: number, length: number, done: Done): void {
@@ -148,7 +162,9 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
     done: Done,
   ): void {
     const body = sharedMemoryMap.encode({ id: REGION, pad1: NO_PAD, ...place });
-    const errno = this.#size === 0 ? Errno.EBUSY : this.#send(request, body, descriptors, done);
+    const isMore = descriptors.length > 0 && !this.#mapped.has(place.offset);
+    const refused = this.#size === 0 ? Errno.EBUSY : isMore && this.#isFull() ? Errno.ENOMEM : 0;
+    const errno = refused || this.#send(request, body, descriptors, done);
     if (errno !== 0) setImmediate(() => this.#call(done, errno));
     else if (descriptors.length > 0) this.#mapped.set(place.offset, fileIdentity(descriptors[0]!));
   }
@@ -166,6 +182,11 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
     return 0;
   }
 
+  /** QEMU aborts where one of its devices has more than 512 memory regions. */
+  #isFull(): boolean {
+    return this.#mapped.size >= this.#dialect.mappings;
+  }
+
   #refusal(): number {
     if (!this.#running || this.#unanswered.length >= MAX_UNANSWERED) return Errno.EBUSY;
     return this.#channel ? 0 : Errno.ECONNRESET;
@@ -175,7 +196,8 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   #sendNow(request: number, body: Buffer, descriptors: readonly number[]): number {
     const channel = this.#channel!;
     const { acks } = this.#dialect;
-    const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors);
+    // Never queued: it would go out after a stop.
+    const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors, false);
     // The next message is read when the handler of this one has returned: once it is read, this one is done.
     if (errno === 0 && !acks) channel.send(BackendRequest.CONFIG_CHANGE, 0, EMPTY);
     return errno === Errno.EAGAIN ? Errno.EBUSY : errno;
@@ -212,7 +234,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
       try {
         this.#passBarrier();
       } catch (error) {
-        this.#onFailure(error);
+        this.onFailure(error);
       }
       if (this.#unanswered.length > 0) this.#watchBarrier();
     }, BARRIER_POLL_MS);
@@ -231,7 +253,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
     try {
       done(errno);
     } catch (error) {
-      this.#onFailure(error);
+      this.onFailure(error);
     }
   }
 }

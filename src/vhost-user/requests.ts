@@ -1,6 +1,6 @@
 /** Every request of the front-end, one row each. A request without a row is not understood. */
 
-import { warnLimited } from '../log.js';
+import { errorLimited, warnLimited } from '../log.js';
 import { type Field, type Fields, type Struct, u64 } from '../struct.js';
 import { GuestMemoryError, MAX_REGIONS, type MemoryRegion } from '../virtio/guest-memory.js';
 import type { Backend } from './backend.js';
@@ -154,14 +154,15 @@ function serve(backend: Backend, request: Request<unknown>, message: Message): v
     );
 }
 
-/** Why something was refused; undefined: it was done. */
+/** Why something was refused; undefined: it was done. A fault of ours is a refusal too: QEMU goes on after one. */
 function refusalOf(run: () => void): string | undefined {
   try {
     run();
     return undefined;
   } catch (error) {
     if (error instanceof Refusal || error instanceof GuestMemoryError) return error.message;
-    throw error;
+    errorLimited('vhost-user.request', 'a vhost-user request failed', error);
+    return String(error);
   }
 }
 

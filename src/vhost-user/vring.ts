@@ -23,7 +23,7 @@ export interface VringOwner {
   /** The ring runs now; `remade` is still as the front-end's words have it. */
   started(vring: Vring, queue: Queue): void;
   kicked(vring: Vring): void;
-  /** The ring is about to stop: every popped chain must be pushed before this returns. */
+  /** The ring is about to stop: every popped chain must be pushed before this returns. Never throws. */
   stopping(vring: Vring): void;
   /** The ring stopped by itself; `stopping` comes when the front-end stops it. */
   broke(vring: Vring): void;
@@ -79,6 +79,14 @@ export class Vring {
   /** Nothing is known any more about an earlier run. */
   forget(): void {
     this.#last = null;
+  }
+
+  /** What it carries has failed: it stops, and says so, until the front-end starts it again. */
+  fail(): void {
+    if (!this.#queue) return;
+    this.#enabled = false;
+    this.#halt();
+    this.#signal(this.#error);
   }
 
   setSize(size: number): void {
@@ -200,6 +208,8 @@ export class Vring {
   #halt(): void {
     const queue = this.#queue;
     if (!queue) return;
+    // A device that fails while it stops is stopped only once.
+    this.#queue = null;
     this.#kick?.poller.watch(0);
     try {
       this.#owner.stopping(this);
@@ -207,7 +217,6 @@ export class Vring {
       queue.notify();
     } finally {
       queue.stop();
-      this.#queue = null;
       this.#base = queue.nextAvailable;
       this.#last = { index: queue.nextAvailable, address: this.#address! };
     }

@@ -15,16 +15,31 @@ export class Bridge {
   readonly socket: string;
   readonly #folder: string;
 
-  private constructor(folder: string, device: string, options: readonly string[]) {
+  private constructor(
+    folder: string,
+    device: string,
+    options: readonly string[],
+    preloaded: readonly string[],
+  ) {
     this.#folder = folder;
     this.socket = join(folder, 'vhost-user');
     const words = ['serve', '--device', device, '--socket-path', this.socket, ...options];
-    this.program = new Program('the bridge', process.execPath, [CLI, ...words]);
+    const node = preloaded.flatMap((module) => ['--import', module]);
+    this.program = new Program('the bridge', process.execPath, [...node, CLI, ...words]);
   }
 
   /** Resolves when it listens. Rejects with what it said. */
-  static async serve(device: string, ...options: string[]): Promise<Bridge> {
-    const bridge = new Bridge(mkdtempSync(join(tmpdir(), 'vmb-bridge-')), device, options);
+  static serve(device: string, ...options: string[]): Promise<Bridge> {
+    return Bridge.sabotaged([], device, ...options);
+  }
+
+  /** The same with modules in its process that are not its own: file URLs. */
+  static async sabotaged(
+    preloaded: readonly string[],
+    device: string,
+    ...options: string[]
+  ): Promise<Bridge> {
+    const bridge = new Bridge(mkdtempSync(join(tmpdir(), 'vmb-bridge-')), device, options, preloaded);
     try {
       await bridge.program.during('start', START_TIMEOUT_MS, bridge.#listening());
       return bridge;

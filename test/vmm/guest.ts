@@ -1,6 +1,6 @@
 /** A guest in a real QEMU, from power-on to the driver that runs in it. */
 import { GuestDriver } from '../../src/client/guest-driver.js';
-import { Qemu } from './qemu.js';
+import { Qemu, type Shape } from './qemu.js';
 import { QemuMachine } from './qemu-machine.js';
 
 export class Guest {
@@ -15,8 +15,8 @@ export class Guest {
   }
 
   /** Starts a QEMU on the vhost-user socket and the driver in it. */
-  static async boot(socket: string): Promise<Guest> {
-    const qemu = await Qemu.start(socket);
+  static async boot(socket: string, shape: Partial<Shape> = {}): Promise<Guest> {
+    const qemu = await Qemu.start(socket, shape);
     try {
       const machine = await QemuMachine.create(qemu);
       return new Guest(qemu, machine, await GuestDriver.probe(machine));

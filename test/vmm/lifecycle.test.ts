@@ -4,15 +4,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { BufferRecord } from '../../src/client/event-lane.js';
 import { nodeNamed, provide } from '../lab/kernel-modules.js';
 import { Bridge } from './bridge.js';
-import { Capture } from './capture.js';
+import type { Capture } from './capture.js';
 import { Guest } from './guest.js';
 import { requires, VIVID, VIVID_NODE } from './host.js';
 import { freeWithin } from './node-claim.js';
-import { colourBars, difference, rgb3 } from './test-pattern.js';
-import { BARS_100, Control, Movement, Text } from './vivid.js';
+import { BUFFERS, startStream, takeFrames } from './streaming.js';
 
-const BUFFERS = 4;
-const [WIDTH, HEIGHT] = [320, 240];
 const RATE = 5;
 const FRAME_MS = 1000 / RATE;
 /** A guest that starts again less than 10 ms after its reset never met the fault of QEMU that is looked for here. */
@@ -49,34 +46,8 @@ for (const mode of ['arena', 'direct'] as const) {
       await bridge?.close();
     });
 
-    /** Starts a stream in the guest, and looks at its first frame. */
-    async function stream(): Promise<Capture> {
-      const program = await Capture.open(guest);
-      await program.setControl(Control.TEST_PATTERN, BARS_100);
-      await program.setControl(Control.OSD_TEXT_MODE, Text.NONE);
-      await program.setControl(Control.HORIZONTAL_MOVEMENT, Movement.NONE);
-      await program.setFormat(WIDTH, HEIGHT, rgb3.fourcc);
-      await program.setRate(RATE);
-      await program.request(BUFFERS);
-      await program.start();
-      const { index } = await program.next();
-      const seen = await program.read(index);
-      const expected = colourBars(rgb3, WIDTH, HEIGHT);
-      assert.ok(seen.equals(expected), difference(seen, expected));
-      await program.queue(index);
-      return program;
-    }
-
-    /** Takes frames and gives their buffers back. */
-    async function frames(count: number): Promise<BufferRecord[]> {
-      const taken: BufferRecord[] = [];
-      while (taken.length < count) {
-        const buffer = await capture.next();
-        taken.push(buffer);
-        await capture.queue(buffer.index);
-      }
-      return taken;
-    }
+    const stream = () => startStream(guest, RATE);
+    const frames = (count: number) => takeFrames(capture, count);
 
     /** The back-end holds what it held before any VMM came. */
     async function nothingIsLeft(): Promise<void> {

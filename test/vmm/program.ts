@@ -60,6 +60,12 @@ export class Program {
     return Promise.race([promise, late, ended]).finally(() => clearTimeout(timer));
   }
 
+  /** Nobody reads any more what it says. */
+  deafen(): void {
+    this.#child.stdout.destroy();
+    this.#child.stderr.destroy();
+  }
+
   signal(signal: NodeJS.Signals): void {
     this.#child.kill(signal);
   }

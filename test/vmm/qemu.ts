@@ -22,6 +22,16 @@ export const RAM_SIZE = 64 << 20;
 
 const START_TIMEOUT_MS = 60_000;
 
+export interface Shape {
+  /** `pc`: its only PCI bus takes and gives devices while it runs, which the root bus of q35 does not. */
+  readonly machine: 'q35' | 'pc';
+  /** Room for RAM that is added later, in bytes. */
+  readonly moreRam: number;
+}
+
+/** What is behind the vhost-user socket: id and slot of its function, as device_del and device_add name it. */
+export const DEVICE = { id: 'vmb', slot: 5 } as const;
+
 export class Qemu implements GuestRam {
   readonly program: Program;
   readonly qtest: Qtest;
@@ -35,13 +45,13 @@ export class Qemu implements GuestRam {
     this.qmp = qmp;
   }
 
-  /** A q35 with one device behind the vhost-user socket. Rejects with what QEMU said. */
-  static async start(vhostUserSocket: string): Promise<Qemu> {
+  /** A machine with one device behind the vhost-user socket. Rejects with what QEMU said. */
+  static async start(vhostUserSocket: string, shape: Partial<Shape> = {}): Promise<Qemu> {
     const folder = mkdtempSync(join(tmpdir(), 'vmb-qemu-'));
     const ramPath = join('/dev/shm', `vmb-ram-${process.pid}-${folder.slice(-6)}`);
     const servers = ['qtest', 'qmp'].map((name) => createServer().listen(join(folder, name)));
     const ram = createRam(ramPath);
-    const program = new Program('QEMU', QEMU_BINARY, options(folder, ramPath, vhostUserSocket));
+    const program = new Program('QEMU', QEMU_BINARY, options(folder, ramPath, vhostUserSocket, shape));
     try {
       const [qtest, qmp] = await program.during('start', START_TIMEOUT_MS, connections(servers));
       return new Qemu(program, ram, qtest, qmp);
@@ -95,12 +105,31 @@ async function connections(servers: readonly Server[]): Promise<[Qtest, Qmp]> {
   return [new Qtest(qtest), await Qmp.greet(qmp)];
 }
 
-function options(folder: string, ramPath: string, vhostUserSocket: string): string[] {
+/** The device's properties, the same in a command line and in QMP. */
+export const DEVICE_PROPERTIES = {
+  driver: QEMU_DEVICE,
+  id: DEVICE.id,
+  chardev: 'vhost',
+  addr: `${DEVICE.slot}`,
+  'virtio-id': VIRTIO_ID,
+  num_vqs: 2,
+  vq_size: 256,
+  config_size: 40,
+} as const;
+
+function options(
+  folder: string,
+  ramPath: string,
+  vhostUserSocket: string,
+  { machine = 'q35', moreRam = 0 }: Partial<Shape>,
+): string[] {
   const ram = `memory-backend-file,id=ram,size=${RAM_SIZE},mem-path=${ramPath},share=on`;
-  const device = `${QEMU_DEVICE},chardev=vhost,virtio-id=${VIRTIO_ID},num_vqs=2,vq_size=256,config_size=40`;
+  const { driver, ...properties } = DEVICE_PROPERTIES;
+  const device = [driver, ...Object.entries(properties).map((each) => each.join('='))].join(',');
+  const size = [`${RAM_SIZE >> 20}M`, ...(moreRam ? [`slots=1,maxmem=${(RAM_SIZE + moreRam) >> 20}M`] : [])];
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-accel', 'qtest'],
-    ...['-machine', 'q35,memory-backend=ram', '-m', `${RAM_SIZE >> 20}M`, '-object', ram],
+    ...['-machine', `${machine},memory-backend=ram`, '-m', size.join(','), '-object', ram],
     ...['-chardev', `socket,id=vhost,path=${vhostUserSocket}`, '-device', device],
     ...['-qtest', `unix:${folder}/qtest`, '-qtest-log', 'none', '-qmp', `unix:${folder}/qmp`],
   ];

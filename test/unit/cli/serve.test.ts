@@ -248,7 +248,17 @@ describe('cli/serve until the end', () => {
     }
   }
 
-  const signals = new EventEmitter();
+  /** A FAKE process: its signals, its outputs, and what it does with exceptions. */
+  class FakeHost extends EventEmitter {
+    readonly stdout = new EventEmitter();
+    readonly stderr = new EventEmitter();
+    take: ((error: Error) => void) | undefined;
+    setUncaughtExceptionCaptureCallback(take: (error: Error) => void): void {
+      this.take = take;
+    }
+  }
+
+  let signals: FakeHost;
   const settled = () => new Promise((resolve) => setImmediate(resolve));
   let printed = '';
 
@@ -270,7 +280,9 @@ describe('cli/serve until the end', () => {
   before(() => {
     log.silent = true;
   });
-  afterEach(() => signals.removeAllListeners());
+  beforeEach(() => {
+    signals = new FakeHost();
+  });
   after(() => {
     log.silent = false;
   });
@@ -313,5 +325,27 @@ describe('cli/serve until the end', () => {
     signals.emit('SIGTERM');
     assert.equal(await served, 0);
     assert.ok(performance.now() - started < 2000);
+  });
+
+  it('goes on after an exception, and without anybody who reads its output', async () => {
+    const daemon = new FakeDaemon();
+    signals.stdout.on('error', () => assert.fail('what ends other commands'));
+    const served = serveWith(daemon);
+    await settled();
+    signals.take!(new Error('a bug'));
+    signals.take!(undefined as unknown as Error);
+    for (const output of [signals.stdout, signals.stderr]) output.emit('error', new Error('EPIPE'));
+    await settled();
+    assert.deepEqual(daemon.calls, ['start']);
+    signals.emit('SIGTERM');
+    assert.equal(await served, 0);
+  });
+
+  it('leaves exceptions of its start alone: they end it', async () => {
+    const served = serveWith(new FakeDaemon(() => new Promise(() => undefined)));
+    await settled();
+    assert.equal(signals.take, undefined);
+    signals.emit('SIGTERM');
+    await served;
   });
 });

@@ -195,4 +195,17 @@ describe('media device', () => {
     for (let id = 0; id < 256; id++) assert.equal((await subscribe(id)).status, 0, 'ALL is all of them');
     assert.equal(bench.node.file.asked('dequeueEvent').length, 0, 'no initial event was asked for');
   });
+
+  it('a command whose code throws is answered EIO, and so are those behind it', async () => {
+    bench.start();
+    const { device } = bench;
+    const open = device.open.bind(device);
+    device.open = () => {
+      device.open = open;
+      throw new Error('a bug');
+    };
+    const EIO = 5;
+    assert.equal((await bench.command(u32(1, 0), 16)).status, EIO);
+    assert.equal((await bench.command(u32(1, 0), 16)).status, 0);
+  });
 });

@@ -69,6 +69,73 @@ describe('shared memory: arena', () => {
     assert.deepEqual(transport.places('unmap'), []);
   });
 
+  it('leaves the window with the last session, before that hears of its end, and comes again', async () => {
+    const [one, two] = [shared.allocate(UNIT)!, shared.allocate(UNIT)!];
+    for (const slot of [one, two]) await shared.mapSlot(slot);
+    shared.unmap(one.offset);
+    await shared.settle(true);
+    assert.deepEqual(transport.places('unmap'), [], 'somebody still has a buffer mapped');
+    shared.unmap(two.offset);
+    await shared.settle(false);
+    assert.deepEqual(transport.places('unmap'), [], 'a session is open');
+    transport.errno = null;
+    let settled = false;
+    void shared.settle(true).then(() => {
+      settled = true;
+    });
+    await turn();
+    assert.deepEqual(transport.places('unmap'), [[0, 16 * UNIT]]);
+    const mapped = shared.mapSlot(one);
+    await turn();
+    assert.deepEqual([settled, transport.waiting], [false, 1], 'nothing is mapped over it');
+    transport.answer(0);
+    await turn();
+    assert.deepEqual([settled, transport.waiting], [true, 1]);
+    transport.answer(0);
+    assert.equal(await mapped, 0);
+    assert.equal(transport.places('map').length, 2);
+  });
+
+  it('stays in the window when the VM is paused just then, and is not mapped twice', async () => {
+    const slot = shared.allocate(UNIT)!;
+    await shared.mapSlot(slot);
+    shared.unmap(slot.offset);
+    transport.errno = EBUSY;
+    const settled = shared.settle(true);
+    const mapped = shared.mapSlot(slot);
+    await settled;
+    assert.equal(await mapped, 0);
+    assert.equal(transport.places('map').length, 1);
+    shared.unmap(slot.offset);
+    transport.errno = 0;
+    await shared.settle(true);
+    assert.equal(transport.places('unmap').length, 2);
+  });
+
+  it('is mapped anew when the guest resets the device while it is being unmapped', async () => {
+    const slot = shared.allocate(UNIT)!;
+    await shared.mapSlot(slot);
+    shared.unmap(slot.offset);
+    transport.errno = EBUSY;
+    const settled = shared.settle(true);
+    shared.reset();
+    await settled;
+    transport.errno = 0;
+    assert.equal(await shared.mapSlot(slot), 0);
+    assert.equal(transport.places('map').length, 2);
+  });
+
+  it('stays in the window of a VMM that keeps mappings over a reset', async () => {
+    const kept = new FakeTransport(16 * UNIT, 'arena', true);
+    const other = new SharedMemory(kept, 'auto');
+    const slot = other.allocate(UNIT)!;
+    await other.mapSlot(slot);
+    other.unmap(slot.offset);
+    await other.settle(true);
+    assert.deepEqual(kept.places('unmap'), []);
+    other.close();
+  });
+
   it('MUNMAP of what was never mapped is EINVAL', async () => {
     const slot = shared.allocate(10)!;
     assert.equal(shared.unmap(slot.offset), EINVAL, 'a buffer that the guest was never told the address of');

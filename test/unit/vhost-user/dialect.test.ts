@@ -33,7 +33,10 @@ describe('dialect', () => {
     it(`${name} by option, whatever was negotiated`, () => {
       for (const protocol of [0n, bits(3, 22), bits(3, 10, 22)]) {
         const acks = (protocol & 8n) !== 0n;
-        assert.deepEqual(dialectOf(protocol, name), { name, survivesReset, prefers, parks, acks });
+        const { bereaved, mappings, ...dialect } = dialectOf(protocol, name);
+        assert.deepEqual(dialect, { name, survivesReset, prefers, parks, acks });
+        assert.equal(mappings, name === 'qemu' ? 256 : Infinity);
+        assert.ok(bereaved.running && bereaved.stopped);
       }
     });
 });

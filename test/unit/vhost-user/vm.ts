@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
-import { Backend, type BackendOptions } from '../../../src/vhost-user/backend.js';
+import { Backend } from '../../../src/vhost-user/backend.js';
+import type { BackendOptions } from '../../../src/vhost-user/offer.js';
 import { DriverRing, GuestRam, WRITE } from '../virtio/driver.js';
 import { RecordingDevice } from './recording-device.js';
 import { Ask, ControlWire, memoryTable, region, state, u64, until, vringAddress, Wire } from './vmm.js';

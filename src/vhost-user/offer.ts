@@ -1,0 +1,28 @@
+/** What a back-end offers to its front-end. */
+import type { DialectOption } from './dialect.js';
+import { type Features, Protocol, Virtio } from './protocol.js';
+
+export interface BackendOptions {
+  /** Which VMM it is; `auto`: told by what it negotiates. */
+  readonly frontend?: DialectOption;
+  /**
+   * Offers CONFIGURE_MEM_SLOTS. QEMU 11.1 needs it for more than eight memory regions, and ends when a guest resets
+   * the device with something mapped in the SHM region.
+   */
+  readonly memSlots?: boolean;
+  /** Offers SHARED_OBJECT: the device's objects may be asked for by other devices of the VM. */
+  readonly objects?: boolean;
+}
+
+export const OFFERED_FEATURES: Features =
+  Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX | Virtio.PROTOCOL_FEATURES;
+
+/** `sharedMemorySize`: bytes of SHM region 0. */
+export function protocolFeaturesOf(options: BackendOptions, sharedMemorySize: number): Features {
+  const { MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, SHMEM } = Protocol;
+  const always = MQ | REPLY_ACK | BACKEND_REQ | CONFIG | BACKEND_SEND_FD;
+  const sharedMemory = sharedMemorySize > 0 ? SHMEM : 0n;
+  const memorySlots = options.memSlots ? Protocol.CONFIGURE_MEM_SLOTS : 0n;
+  const objects = options.objects ? Protocol.SHARED_OBJECT : 0n;
+  return always | sharedMemory | memorySlots | objects;
+}

@@ -1,0 +1,191 @@
+/** The lives of four VMMs, spoken by our own front-end, with a stream of a real node in the guest: unit/vhost-user has them alone. */
+import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
+import type { DialectName } from '../../src/client/dialects.js';
+import { FrontEnd, type FrontEndOptions } from '../../src/client/front-end.js';
+import { GuestDriver } from '../../src/client/guest-driver.js';
+import type { AnnouncedRegion, MemfdRam } from '../../src/client/memfd-ram.js';
+import { Request } from '../../src/client/requests.js';
+import { Errno } from '../../src/errno.js';
+import { native } from '../../src/native.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferType, fmtdesc } from '../../src/v4l2/layout.js';
+import { openDescriptors } from '../addon/process.js';
+import { join, u64 } from '../device/bytes.js';
+import { keepJournal, showJournal } from '../lab/journal.js';
+import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
+import { GuestQueue } from '../lab/queue.js';
+import { errnoOf, onStage, Stage } from '../lab/stage.js';
+import { VIVID, VIVID_NODE } from './host.js';
+import { freeWithin } from './node-claim.js';
+
+const FREE_MS = 1000;
+const BUFFERS = 4;
+const MORE_RAM = 16 << 20;
+const type = BufferType.VIDEO_CAPTURE;
+
+interface Life {
+  readonly name: string;
+  readonly frontEnd: { dialect: DialectName } & Partial<FrontEndOptions>;
+  readonly memSlots?: boolean;
+  /** cloud-hypervisor has no window: its frames cannot be looked at. */
+  readonly maps: boolean;
+  /** How memory is added; absent: never. */
+  readonly addMemory?: 'table' | 'slot';
+  /** Whether the sessions end with the reset, or only when the next driver starts. */
+  readonly endsAtReset: boolean;
+}
+
+/** QEMU with memory slots: everything that our front-end's qemu has, and CONFIGURE_MEM_SLOTS. */
+const SLOTS = 0x40_8629n;
+const lives: readonly Life[] = [
+  { name: 'QEMU', frontEnd: { dialect: 'qemu' }, maps: true, addMemory: 'table', endsAtReset: false },
+  {
+    name: 'QEMU with memory slots',
+    frontEnd: { dialect: 'qemu', protocolFeatures: SLOTS },
+    memSlots: true,
+    maps: true,
+    addMemory: 'slot',
+    endsAtReset: false,
+  },
+  { name: 'crosvm', frontEnd: { dialect: 'crosvm' }, maps: true, addMemory: 'table', endsAtReset: false },
+  {
+    name: 'libkrun',
+    frontEnd: { dialect: 'libkrun', shmSize: 32 << 20 },
+    maps: true,
+    endsAtReset: true,
+  },
+  {
+    name: 'cloud-hypervisor',
+    frontEnd: { dialect: 'cloud-hypervisor' },
+    memSlots: true,
+    maps: false,
+    addMemory: 'slot',
+    endsAtReset: false,
+  },
+];
+
+async function streaming(driver: GuestDriver, maps: boolean): Promise<GuestQueue> {
+  const queue = new GuestQueue(driver, await driver.open(), type);
+  await queue.setFormat('RGB3', 320, 180);
+  await queue.setRate(30);
+  if (maps) await queue.start(BUFFERS);
+  else {
+    await queue.request(BUFFERS);
+    for (let index = 0; index < BUFFERS; index++) await queue.queue(index);
+    await queue.on();
+  }
+  return queue;
+}
+
+/** Takes frames and gives their buffers back: in the order in which they went, each once. */
+class Frames {
+  #taken = 0;
+
+  constructor(private readonly queue: GuestQueue) {}
+
+  async take(count: number): Promise<void> {
+    for (let left = count; left > 0; left--) {
+      const { index } = (await this.queue.next()).buffer;
+      assert.equal(index, this.#taken++ % BUFFERS, 'a frame was lost or doubled');
+      await this.queue.queue(index);
+    }
+  }
+}
+
+let added = 0;
+
+/** A DIMM behind everything else. */
+async function addMemory({ heap, conversation }: FrontEnd, how: 'table' | 'slot'): Promise<void> {
+  const { regions } = heap.ram as MemfdRam;
+  const fd = native.memoryFile('more-ram', MORE_RAM);
+  const guestAddress = 0x2_0000_0000 + MORE_RAM * added++;
+  const more = {
+    guestAddress,
+    size: MORE_RAM,
+    userAddress: 0x7d00_0000_0000 + guestAddress,
+    fileOffset: 0,
+    fd,
+  };
+  try {
+    if (how === 'table') {
+      (regions as AnnouncedRegion[]).push(more);
+      await conversation.announceMemory();
+      (regions as AnnouncedRegion[]).pop();
+    } else {
+      const body = join(u64(0), u64(guestAddress, MORE_RAM, more.userAddress, 0));
+      await conversation.tell(Request.ADD_MEM_REG, body, [fd]);
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+describe('the lives of four VMMs with a stream', function () {
+  this.timeout(60_000);
+  let camera: string;
+
+  before(function () {
+    provide(this, VIVID);
+    camera = nodeNamed(VIVID_NODE);
+  });
+  beforeEach(keepJournal);
+  afterEach(function () {
+    showJournal(this.currentTest);
+  });
+  after(() => unload(VIVID));
+
+  for (const life of lives) {
+    const { name, frontEnd, memSlots = false, maps, endsAtReset } = life;
+    const onLife = (play: (stage: Stage) => Promise<void>) =>
+      onStage(camera, { frontEnd, serve: { memSlots } }, play);
+
+    if (life.addMemory)
+      it(`${name}: memory is added in mid-stream, and interrupts are routed anew: no frame is lost`, () =>
+        onLife(async ({ driver, frontEnd: vmm }) => {
+          const queue = await streaming(driver, maps);
+          const frames = new Frames(queue);
+          for (let round = 0; round < 3; round++) {
+            await frames.take(BUFFERS);
+            await addMemory(vmm, life.addMemory!);
+            await frames.take(1);
+            for (let swap = 0; swap < 10; swap++) await vmm.conversation.start['call again']();
+          }
+          await frames.take(2 * BUFFERS);
+          await queue.off();
+        }));
+
+    it(`${name}: the guest resets the device in mid-stream, and its next driver streams`, () =>
+      onLife(async (stage) => {
+        const { session } = await streaming(stage.driver, maps);
+        await stage.frontEnd.reset();
+        stage.driver.remove();
+        if (endsAtReset) await freeWithin(camera, FREE_MS);
+        stage.driver = await GuestDriver.probe(stage.frontEnd);
+        await freeWithin(camera, FREE_MS);
+        const asked = stage.driver.call(session, Ioctl.ENUM_FMT, fmtdesc, { index: 0, type });
+        assert.equal(await errnoOf(asked), Errno.EBADF, 'sessions end with the reset');
+        await new Frames(await streaming(stage.driver, maps)).take(2 * BUFFERS);
+      }));
+  }
+
+  it('one after the other vanishes in mid-stream from the same socket: nothing is left for the next', async () => {
+    const stage = await Stage.open(camera, { serve: { memSlots: true } });
+    stage.leave();
+    try {
+      const held: number[] = [];
+      for (const { frontEnd, maps } of [...lives, ...lives]) {
+        const vmm = await FrontEnd.connect(stage.socket, frontEnd);
+        const driver = await GuestDriver.probe(vmm);
+        await new Frames(await streaming(driver, maps)).take(BUFFERS + 1);
+        driver.remove();
+        vmm.close();
+        await freeWithin(camera, FREE_MS);
+        held.push(openDescriptors());
+      }
+      assert.equal(held.at(-1), held[lives.length - 1], `descriptors: ${held.join(' ')}`);
+    } finally {
+      await stage.stopDaemon();
+    }
+  });
+});
