@@ -1,0 +1,53 @@
+/**
+ * `npm run endurance -- [--sessions N] [--frames N] [--camera-frames N]`: long runs on real drivers, with figures. For
+ * the lab: test/lab/run.sh --timeout 3600 -- sh -c 'modprobe -a vivid vim2m && npm run -s endurance -- --sessions 10000'
+ */
+import { parseArgs } from 'node:util';
+import { nodeNamed } from '../lab/kernel-modules.js';
+import { Endurance } from './endurance.js';
+import { endureCamera, endureConverter } from './frames.js';
+import { endureSessions } from './sessions.js';
+
+const PROGRESS_MS = 30_000;
+const CAMERA = 'vivid-000-vid-cap';
+
+const runs = {
+  sessions: { node: CAMERA, run: endureSessions },
+  frames: { node: 'vim2m', run: endureConverter },
+  'camera-frames': { node: CAMERA, run: endureCamera },
+} as const;
+type Run = keyof typeof runs;
+
+const { values } = parseArgs({
+  options: Object.fromEntries(Object.keys(runs).map((name) => [name, { type: 'string' as const }])),
+});
+const wanted = Object.entries(values).map(([name, count]) => [name as Run, Number(count)] as const);
+const wrong = wanted.find(([, count]) => !Number.isSafeInteger(count) || count < 1);
+if (wrong || wanted.length === 0) {
+  console.error(
+    `usage: npm run endurance -- ${Object.keys(runs)
+      .map((name) => `[--${name} N]`)
+      .join(' ')}`,
+  );
+  process.exit(2);
+}
+
+/** Says now and then how far it is. */
+function progress(name: string, count: number): (done: number) => void {
+  let told = performance.now();
+  return (done) => {
+    if (performance.now() - told < PROGRESS_MS) return;
+    told = performance.now();
+    console.error(`${name}: ${done} of ${count}`);
+  };
+}
+
+for (const [name, count] of wanted) {
+  const { node, run } = runs[name];
+  const endurance = await Endurance.serve(nodeNamed(node));
+  try {
+    console.log(await run(endurance, count, progress(name, count)));
+  } finally {
+    await endurance.close();
+  }
+}
