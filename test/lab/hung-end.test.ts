@@ -20,15 +20,19 @@ const END_MS = 1000;
 
 /** States of a process's threads (R, S, D, Z), its main thread's first; empty: it is gone. */
 function threadStates(pid: number): string[] {
-  try {
-    const threads = readdirSync(`/proc/${pid}/task`).sort((a, b) => Number(a) - Number(b));
-    return threads.map(
-      (thread) =>
-        /^State:\s+(\w)/m.exec(readFileSync(`/proc/${pid}/task/${thread}/status`, 'latin1'))?.[1] ?? '?',
-    );
-  } catch {
-    return [];
-  }
+  const folder = `/proc/${pid}/task`;
+  const threads = existsSync(folder) ? readdirSync(folder) : [];
+  return threads
+    .sort((a, b) => Number(a) - Number(b))
+    .flatMap((thread) => {
+      try {
+        const [, state] = /^State:\s+(\w)/m.exec(readFileSync(`${folder}/${thread}/status`, 'latin1')) ?? [];
+        return state ? [state] : [];
+      } catch {
+        // It ended between the two calls.
+        return [];
+      }
+    });
 }
 
 /** What hangs, and what makes the daemon run into it. */
