@@ -86,8 +86,8 @@ export class Session {
   }
 
   /** Runs a call on the session's file; notices when the node is gone. */
-  async call(call: NodeCall, speed: Speed): Promise<number> {
-    const errno = await this.#file.call(call, speed);
+  async call(call: NodeCall, _speed?: Speed): Promise<number> {
+    const errno = await this.#file.call(call);
     if (errno === Errno.ENODEV) this.lost();
     return errno;
   }
@@ -174,7 +174,7 @@ export class Session {
     });
     const done = [
       // An armed queue without buffers starts read() emulation: the node would stay busy with the mapping.
-      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }, 'slow'),
+      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }),
       this.#file.ioctl(Ioctl.STREAMOFF, streamType.encode({ type })),
       this.#file.ioctl(Ioctl.REQBUFS, none),
     ];

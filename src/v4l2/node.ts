@@ -1,19 +1,12 @@
-/**
- * The host node and its open files: typed calls over the addon, and the rule of when a call may run
- * on the loop. Knows no guest.
- */
+/** The host node and its open files: typed calls over the addon, none of them on the loop. Knows no guest. */
 import { readlinkSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { Errno, errnoName } from '../errno.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
 import { deviceFolder } from './discovery.js';
-import { Ioctl, type Speed } from './ioctls.js';
+import { Ioctl } from './ioctls.js';
 import { capability } from './layout.js';
 
-/** An inline call slower than this says that somebody holds one of the node's locks. */
-const SLOW_INLINE_MS = 2;
-/** For how long after a slow inline call everything goes to the lane. */
-const CAUTION_MS = 1000;
 /** How long opening a node and reading its capabilities may take at start. */
 const QUERY_TIMEOUT_MS = 10_000;
 
@@ -46,13 +39,10 @@ const deviceTypes: readonly (readonly [RegExp, number])[] = [
   [/^v4l-touch\d+$/, 5],
 ];
 
-/** One `/dev/videoN`, shared by all sessions: whether calls on it are harmless at the moment. */
+/** One `/dev/videoN`, shared by all sessions. */
 export class HostNode {
-  /** Calls submitted to any lane of this node and not completed. */
-  #inFlight = 0;
   /** What was found out about the driver by trying, for all sessions. */
   readonly traits = new Map<string, boolean>();
-  #cautiousUntil = 0;
 
   /** `path`: of the node, or /proc/self/fd/N for an inherited descriptor. */
   constructor(readonly path: string) {}
@@ -82,28 +72,6 @@ export class HostNode {
     }
   }
 
-  /** Nothing in flight on any lane, and no inline call was slow lately (another process may hold a lock). */
-  isQuiet(): boolean {
-    return this.#inFlight === 0 && performance.now() >= this.#cautiousUntil;
-  }
-
-  /** Runs an inline call and watches how long it took. */
-  timed(run: () => number): number {
-    const started = performance.now();
-    const errno = run();
-    const ended = performance.now();
-    if (ended - started > SLOW_INLINE_MS) this.#cautiousUntil = ended + CAUTION_MS;
-    return errno;
-  }
-
-  entered(): void {
-    this.#inFlight++;
-  }
-
-  left(): void {
-    this.#inFlight--;
-  }
-
   #deviceType(): number {
     const name = basename(readlinkSync(deviceFolder(statSync(this.path).rdev)));
     return deviceTypes.find(([pattern]) => pattern.test(name))?.[1] ?? 0;
@@ -113,7 +81,6 @@ export class HostNode {
 /** One open file on a node. Calls keep their order. */
 export class OpenFile {
   readonly #file: NodeFile;
-  #pending = 0;
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -124,38 +91,26 @@ export class OpenFile {
   }
 
   open(): Promise<number> {
-    return this.#tracked((done) => this.#file.open(this.node.path, done));
+    return new Promise((resolve) => this.#file.open(this.node.path, resolve));
   }
 
-  /** Runs the call inline where that is harmless and keeps the order, else on the lane. Resolves to its errno. */
-  call(call: NodeCall, speed: Speed): Promise<number> | number {
-    if (speed === 'fast' && this.#pending === 0 && this.node.isQuiet()) {
-      return this.node.timed(() => this.#file.run(call));
-    }
-    return this.#tracked((done) => this.#file.submit(call, done));
+  /**
+   * Runs the call on the lane after everything before it; resolves to its errno. Never on the loop, however short it
+   * usually is: another program of the host may hold a lock of the node, or the device hang, and nothing says so before.
+   */
+  call(call: NodeCall): Promise<number> {
+    return new Promise((resolve) => this.#file.submit(call, resolve));
   }
 
   /** A pointer-free ioctl; the payload comes back in place. */
-  ioctl(nr: number, payload: Uint8Array, speed: Speed = 'slow'): Promise<number> | number {
-    return this.call({ kind: 'ioctl', nr, payload }, speed);
+  ioctl(nr: number, payload: Uint8Array): Promise<number> {
+    return this.call({ kind: 'ioctl', nr, payload });
   }
 
   /** Closes after everything submitted; resolves when the kernel has closed the file. */
   close(): Promise<void> {
-    this.#closed ??= this.#tracked((done) => this.#file.close(() => done(0))).then(() => undefined);
+    this.#closed ??= new Promise((resolve) => this.#file.close(() => resolve()));
     return this.#closed;
-  }
-
-  #tracked(start: (done: (errno: number) => void) => void): Promise<number> {
-    this.#pending++;
-    this.node.entered();
-    return new Promise((resolve) =>
-      start((errno) => {
-        this.#pending--;
-        this.node.left();
-        resolve(errno);
-      }),
-    );
   }
 }
 
