@@ -16,7 +16,8 @@ import { CuseNode, type Held } from './cuse-node.js';
 import { GuestQueue } from './queue.js';
 
 const type = BufferType.VIDEO_CAPTURE;
-const END_MS = 1000;
+/** A second, and what emulation takes for the end of a process. */
+const END_MS = 1500;
 
 /** States of a process's threads (R, S, D, Z), its main thread's first; empty: it is gone. */
 function threadStates(pid: number): string[] {

@@ -51,6 +51,8 @@ interface Fault {
   readonly held: Held;
   /** The stream is off before, and nothing has happened for a while: else it is on, and its buffers are the hardware's. */
   readonly idle?: boolean;
+  /** Makes the bridge itself run into it, before the command. */
+  readonly provoke?: (queue: GuestQueue) => Promise<unknown>;
   readonly command: (queue: GuestQueue) => KeptCommand;
 }
 
@@ -67,9 +69,8 @@ const faults: readonly Fault[] = [
   },
   { name: 'G_FMT', held: Ioctl.G_FMT, command: readFormat },
   {
-    name: 'QBUF',
+    name: 'QBUF of a stream',
     held: Ioctl.QBUF,
-    idle: true,
     command: ioctl(Ioctl.QBUF, encoded(buffer, { type, memory: Memory.MMAP, index: 1 })),
   },
   {
@@ -79,12 +80,18 @@ const faults: readonly Fault[] = [
     command: ioctl(Ioctl.REQBUFS, encoded(requestBuffers, { type, memory: Memory.MMAP, count: 2 })),
   },
   { name: 'STREAMOFF', held: Ioctl.STREAMOFF, command: ioctl(Ioctl.STREAMOFF, typeOnly) },
-  { name: 'DQBUF, which the bridge itself asks', held: DQBUF, command: readFormat },
+  {
+    name: 'DQBUF, which the bridge itself asks',
+    held: DQBUF,
+    provoke: (queue) => queue.queue(0),
+    command: readFormat,
+  },
   {
     name: 'poll, which the watcher asks',
     held: 'poll',
-    idle: true,
-    command: ioctl(Ioctl.STREAMON, typeOnly),
+    // It may wait behind the poll itself.
+    provoke: async (queue) => void queue.queue(0).catch(() => undefined),
+    command: readFormat,
   },
   { name: 'everything', held: 'all', command: readFormat },
 ];
@@ -144,7 +151,7 @@ describe('lab: a device that hangs', function () {
     };
   };
 
-  for (const { name, held, idle, command } of faults)
+  for (const { name, held, idle, provoke, command } of faults)
     it(`${name}: ETIMEDOUT in time, guest memory left alone, everybody else served, and it comes back`, async () => {
       const queue = await streaming(guest, 'GREY', 64, 32);
       await queue.next();
@@ -153,6 +160,8 @@ describe('lab: a device that hangs', function () {
       if (idle) await sleep(IDLE_MS);
       const before = node.held;
       node.hold(held);
+      await provoke?.(queue);
+      if (provoke) await node.waits(1, before);
       const sent = command(queue);
       const times = await onlooker.during(askMeanwhile(questions(), sent.answer));
       const { errno } = await sent.answer;
