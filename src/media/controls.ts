@@ -62,17 +62,14 @@ async function transfer(
   const { payload, command, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const before = Buffer.from(array);
-  const status = await session.call(
-    {
-      kind: 'controls',
-      nr: row.nr,
-      controls,
-      array,
-      payloads: pointed.map((each) => each?.bytes ?? null),
-      ...(own !== undefined && { request: own }),
-    },
-    row.speed,
-  );
+  const status = await session.call({
+    kind: 'controls',
+    nr: row.nr,
+    controls,
+    array,
+    payloads: pointed.map((each) => each?.bytes ?? null),
+    ...(own !== undefined && { request: own }),
+  });
   // Past the deadline the guest's pages are not the command's any more.
   if (status === 0 && !command.answered) {
     for (const [index, each] of pointed.entries()) {
@@ -95,7 +92,7 @@ function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetContr
 /** S_CTRL: one value, in the old form. */
 export async function setControl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
-  const status = await session.ioctl(row.nr, payload, row.speed);
+  const status = await session.ioctl(row.nr, payload);
   if (status === 0) {
     const value = Buffer.alloc(8);
     value.set(payload.subarray(4, 8));

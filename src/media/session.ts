@@ -7,7 +7,7 @@
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
-import { Ioctl, type Speed } from '../v4l2/ioctls.js';
+import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
@@ -75,7 +75,7 @@ export class Session {
     readonly context: SessionContext,
   ) {
     this.#file = context.node.open((events) => this.#ready(events));
-    const caller = { call: (call: NodeCall, speed: Speed) => this.call(call, speed) };
+    const caller = { call: (call: NodeCall) => this.call(call) };
     const { mode, media = -1 } = context.requests ?? {};
     this.requests = mode === 'auto' ? new ImplicitRequests(caller, media) : null;
     this.handles = mode === 'handles' ? new RequestHandles(caller, media) : null;
@@ -86,15 +86,15 @@ export class Session {
   }
 
   /** Runs a call on the session's file; notices when the node is gone. */
-  async call(call: NodeCall, _speed?: Speed): Promise<number> {
+  async call(call: NodeCall): Promise<number> {
     const errno = await this.#file.call(call);
     if (errno === Errno.ENODEV) this.lost();
     return errno;
   }
 
   /** A pointer-free ioctl on the lane; the payload comes back in place. */
-  ioctl(nr: number, payload: Uint8Array, speed: Speed = 'slow'): Promise<number> {
-    return this.call({ kind: 'ioctl', nr, payload }, speed);
+  ioctl(nr: number, payload: Uint8Array): Promise<number> {
+    return this.call({ kind: 'ioctl', nr, payload });
   }
 
   /** Queues a task behind what the session is doing. The first part of it runs now where the session is idle. */
@@ -128,7 +128,7 @@ export class Session {
       (armed.some((queue) => !queue.isCapture) ? NodeEvents.OUT : 0);
     if (events === this.#armed || this.gone) return;
     this.#armed = events;
-    await this.call({ kind: 'watch', events }, 'fast');
+    await this.call({ kind: 'watch', events });
   }
 
   /** Arms again and looks at everything once: the edge may have passed. */
