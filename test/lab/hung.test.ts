@@ -89,9 +89,9 @@ const faults: readonly Fault[] = [
   {
     name: 'poll, which the watcher asks',
     held: 'poll',
-    // It may wait behind the poll itself.
-    provoke: async (queue) => void queue.queue(0).catch(() => undefined),
-    command: readFormat,
+    provoke: (queue) => queue.queue(0),
+    // Others work; this one has to tell the watcher.
+    command: ioctl(Ioctl.STREAMOFF, typeOnly),
   },
   { name: 'everything', held: 'all', command: readFormat },
 ];
