@@ -107,7 +107,7 @@ function prepare(
   });
   const lengths = held.planes.map(({ length }) => length);
   const host = hostRecord(queue, held, { record, planes, rest: NO_REST }, lengths);
-  return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory }, 'slow');
+  return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory });
 }
 
 /** Takes buffers `from` to `from + count - 1`, which the kernel has just made, into the queue. Resolves to an errno. */
@@ -120,10 +120,12 @@ export async function hold(
   for (let index = from; index < from + count; index++) {
     const record = buffer.encode(blank(queue, index));
     const planes = queue.isMultiplanar ? Buffer.alloc(VIDEO_MAX_PLANES * plane.size) : undefined;
-    const errno = await session.call(
-      { kind: 'buffer', nr: Ioctl.QUERYBUF, buffer: record, ...(planes && { planes }) },
-      'fast',
-    );
+    const errno = await session.call({
+      kind: 'buffer',
+      nr: Ioctl.QUERYBUF,
+      buffer: record,
+      ...(planes && { planes }),
+    });
     if (errno !== 0) return errno;
     const held: HeldBuffer = { index, planes: [], request: 0, prepared: false };
     queue.buffers.set(index, held);
@@ -155,7 +157,7 @@ async function makePlane(
   }
   if (!mapped) return held;
   const map: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
-  const errno = await session.call(map, 'slow');
+  const errno = await session.call(map);
   held.host = map.region ?? null;
   if (errno === 0 && held.host) return held;
   if (held.slot) session.context.shared.release(held.slot);

@@ -1,7 +1,7 @@
 /** QUERYBUF, QBUF and PREPARE_BUF: the record, its planes, what its memory type adds, and back. */
 import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
-import { Ioctl, type Speed } from '../v4l2/ioctls.js';
+import { Ioctl } from '../v4l2/ioctls.js';
 import { BufferFlag, buffer, Memory, plane, streamType, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
 import { type BufferQueue, isMultiplanar } from './buffers.js';
 import type { Answer } from './command.js';
@@ -29,7 +29,7 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const { host, settle } = attached;
   // A program that tries again after EINTR: the first QBUF was done, only nobody heard of it.
   const nr = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index) ? Ioctl.QUERYBUF : row.nr;
-  const status = await issue(call, { kind: 'buffer', nr, ...host }, row.speed);
+  const status = await issue(call, { kind: 'buffer', nr, ...host });
   settle?.(status);
   if (status !== 0) return refuse(request, status);
   if (row.nr === Ioctl.QBUF) await queued(call, command.answered);
@@ -40,13 +40,12 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
 function issue(
   { session, queue, held, request: handle }: BufferCall,
   ioctl: NodeCall & { kind: 'buffer' },
-  speed: Speed,
 ): Promise<number> {
   const { requests, handles } = session;
-  if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl, speed);
+  if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl);
   const request = handles?.find(handle);
-  if (request !== undefined) return session.call({ ...ioctl, request }, 'slow');
-  return !requests || queue.isCapture ? session.call(ioctl, speed) : requests.queue(held.index, ioctl);
+  if (request !== undefined) return session.call({ ...ioctl, request });
+  return !requests || queue.isCapture ? session.call(ioctl) : requests.queue(held.index, ioctl);
 }
 
 /** The driver has the buffer. `late`: the guest was told that it has not. */

@@ -6,7 +6,7 @@ import type { Session } from './session.js';
 
 /** START after a drain lets the CAPTURE queue go on: the kernel's LAST state is cleared (vb2_clear_last_buffer_dequeued). */
 export async function codecIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
-  const status = await session.ioctl(request.row.nr, request.payload, request.row.speed);
+  const status = await session.ioctl(request.row.nr, request.payload);
   if (status === 0 && request.payload.readUInt32LE(0) === CODEC_CMD_START) {
     for (const queue of session.queues.values()) queue.ended = false;
     await session.rearm();

@@ -74,17 +74,14 @@ async function transfer(
   const { payload, command, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const before = Buffer.from(array);
-  const status = await session.call(
-    {
-      kind: 'controls',
-      nr: row.nr,
-      controls,
-      array: forNode,
-      payloads: pointed.map((each) => each?.bytes ?? null),
-      ...(own !== undefined && { request: own }),
-    },
-    row.speed,
-  );
+  const status = await session.call({
+    kind: 'controls',
+    nr: row.nr,
+    controls,
+    array: forNode,
+    payloads: pointed.map((each) => each?.bytes ?? null),
+    ...(own !== undefined && { request: own }),
+  });
   takeBack(forNode, array);
   // Past the deadline the guest's pages are not the command's any more.
   if (status === 0 && !command.answered) {

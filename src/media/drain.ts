@@ -48,7 +48,7 @@ async function readEvents(session: Session, slot: Slot, present = false): Promis
   while (left > 0 && !session.gone && !session.closing && session.subscriptions.size > 0) {
     if (!slot.take()) return 'starved';
     const record = Buffer.alloc(event.size);
-    const errno = await session.call({ kind: 'dequeueEvent', event: record }, 'fast');
+    const errno = await session.call({ kind: 'dequeueEvent', event: record });
     if (errno !== 0 || session.closing) break;
     const read = event.read(record);
     if (present) left = Math.min(left - 1, read.pending);
@@ -127,7 +127,7 @@ const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) =
 async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer | null> {
   if (!session.gone && !queue.failed && !queue.ended) {
     const host = emptyRecord(queue);
-    const errno = await session.call({ kind: 'dequeueBuffer', ...host }, 'fast');
+    const errno = await session.call({ kind: 'dequeueBuffer', ...host });
     if (errno === 0) return host;
     await verdicts[errno]?.(session, queue);
   }

@@ -10,6 +10,6 @@ export async function edidIoctl(session: Session, { row, payload, rest }: IoctlR
   if (count > MAX_EDID_BLOCKS) return { status: Errno.EINVAL, payload: [payload, rest] };
   const blocks = Buffer.alloc(count * EDID_BLOCK);
   rest.copy(blocks);
-  const status = await session.call({ kind: 'edid', nr: row.nr, edid: payload, blocks }, row.speed);
+  const status = await session.call({ kind: 'edid', nr: row.nr, edid: payload, blocks });
   return { status, payload: status === Errno.ENOTTY ? [] : [payload, blocks] };
 }

@@ -51,7 +51,7 @@ export async function formatIoctl(session: Session, request: IoctlRequest): Prom
   if (isOverlay(type)) return { status: Errno.EINVAL };
   const at = fourccAt[type];
   if (row.nr === Ioctl.G_FMT || at === undefined || isOpen(session.context.policy.formats))
-    return reply(request, await session.ioctl(row.nr, payload, row.speed));
+    return reply(request, await session.ioctl(row.nr, payload));
   return adjust(session, request, at);
 }
 
@@ -60,22 +60,21 @@ async function adjust(session: Session, request: IoctlRequest, at: number): Prom
   const { row, payload, command } = request;
   const asked = Buffer.from(payload);
   if (isFormatAllowed(session, asked)) {
-    const status = await session.ioctl(row.nr, payload, row.speed);
+    const status = await session.ioctl(row.nr, payload);
     if (status !== 0 || isFormatAllowed(session, payload) || command.answered) return reply(request, status);
   }
   const first = await listed(session, { type: format.read(asked).type, index: 0 });
   if (typeof first === 'number') return { status: Errno.EINVAL };
   asked.copy(payload);
   payload.writeUInt32LE(fmtdesc.read(first).pixelformat, at);
-  const status = await session.ioctl(row.nr, payload, row.speed);
+  const status = await session.ioctl(row.nr, payload);
   return reply(request, status === 0 && !isFormatAllowed(session, payload) ? Errno.EINVAL : status);
 }
 
 /** ENUM_FMT: the list is dense without what is denied. */
 export async function enumerateFormats(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
-  if (isOpen(session.context.policy.formats))
-    return reply(request, await session.ioctl(row.nr, payload, row.speed));
+  if (isOpen(session.context.policy.formats)) return reply(request, await session.ioctl(row.nr, payload));
   const found = await listed(session, fmtdesc.read(payload));
   if (typeof found === 'number') return { status: found };
   found.copy(payload);
@@ -91,7 +90,7 @@ async function listed(
   let before = (index & ~FMTDESC_ENUM_ALL) >>> 0;
   for (let number = 0; number < MAX_FORMATS; number++) {
     const payload = fmtdesc.encode({ ...blank, type, mbusCode, index: (number | flag) >>> 0 });
-    const status = await session.ioctl(Ioctl.ENUM_FMT, payload, 'fast');
+    const status = await session.ioctl(Ioctl.ENUM_FMT, payload);
     if (status !== 0) return status;
     const { pixelformat, index: answered } = fmtdesc.read(payload);
     if (!allows(session.context.policy.formats, pixelformat) || before-- > 0) continue;
@@ -109,5 +108,5 @@ export async function enumerateFrames(session: Session, request: IoctlRequest): 
   const { row, payload } = request;
   const fourcc = payload.readUInt32LE(frmsizeenum.offset.pixelFormat);
   if (!allows(session.context.policy.formats, fourcc)) return { status: Errno.EINVAL };
-  return reply(request, await session.ioctl(row.nr, payload, row.speed));
+  return reply(request, await session.ioctl(row.nr, payload));
 }

@@ -57,7 +57,7 @@ export async function byId(session: Session, { row, payload }: IoctlRequest): Pr
   const given = payload.readUInt32LE(0);
   const id = await nodeId(session, given);
   payload.writeUInt32LE(id, 0);
-  const status = await session.ioctl(row.nr, payload, row.speed);
+  const status = await session.ioctl(row.nr, payload);
   if (id !== given) payload.writeUInt32LE(given, 0);
   return status;
 }
@@ -70,11 +70,10 @@ export async function queryMenu(session: Session, request: IoctlRequest): Promis
 export async function queryControl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
   const id = payload.readUInt32LE(0);
-  if (isOpen(session.context.policy.controls))
-    return reply(request, await session.ioctl(row.nr, payload, row.speed));
+  if (isOpen(session.context.policy.controls)) return reply(request, await session.ioctl(row.nr, payload));
   if (id & NEXT) return reply(request, await queryNext(session, request));
   if (id >= PRIVATE_BASE) return reply(request, await byId(session, request));
-  const status = await session.ioctl(row.nr, payload, row.speed);
+  const status = await session.ioctl(row.nr, payload);
   return reply(request, status !== 0 || (await isShown(session, payload)) ? status : Errno.EINVAL);
 }
 
@@ -84,7 +83,7 @@ async function queryNext(session: Session, { row, payload, command }: IoctlReque
   for (let asked = 0; asked < MAX_CONTROLS && !command.answered; asked++) {
     payload.fill(0);
     payload.writeUInt32LE((id | flags) >>> 0, 0);
-    const status = await session.ioctl(row.nr, payload, row.speed);
+    const status = await session.ioctl(row.nr, payload);
     if (status !== 0) return status;
     const found = payload.readUInt32LE(0);
     if (found <= id) return Errno.EINVAL; // A driver that ignores the NEXT flags would answer the same for ever.

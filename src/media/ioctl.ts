@@ -73,7 +73,7 @@ const requestRows: ReadonlyMap<number, IoctlRow> = new Map(
       [RequestCode.REINIT, 'REQUEST_REINIT', 'w'],
       [RequestCode.CLOSE, 'REQUEST_CLOSE', 'w'],
     ] as const
-  ).map(([nr, name, direction]) => [nr, { nr, name, direction, size: 4, payload: 'request', speed: 'slow' }]),
+  ).map(([nr, name, direction]) => [nr, { nr, name, direction, size: 4, payload: 'request' }]),
 );
 
 /** What a device has only where the operator says so. */
@@ -145,7 +145,7 @@ export function reply({ row, payload }: IoctlRequest, status: number): Answer {
 }
 
 async function plain(session: Session, request: IoctlRequest): Promise<Answer> {
-  return reply(request, await session.ioctl(request.row.nr, request.payload, request.row.speed));
+  return reply(request, await session.ioctl(request.row.nr, request.payload));
 }
 
 /** G/S_PARM: read() is not offered, so there are no read buffers. */
@@ -178,6 +178,6 @@ async function tuner(session: Session, request: IoctlRequest): Promise<Answer> {
 
 /** QUERY_DV_TIMINGS: what was measured comes back on errors too (ENOLINK, ENOLCK, ERANGE). */
 async function timings(session: Session, { row, payload }: IoctlRequest): Promise<Answer> {
-  const status = await session.ioctl(row.nr, payload, row.speed);
+  const status = await session.ioctl(row.nr, payload);
   return { status, payload: status === Errno.ENOTTY ? [] : [payload] };
 }

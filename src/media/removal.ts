@@ -12,7 +12,7 @@ export async function removeBuffers(session: Session, request: IoctlRequest): Pr
   const kept = [...(queue?.buffers.keys() ?? [])].filter((index) => !goes(index));
   // An armed queue without buffers makes vb2 start read() emulation.
   await session.arm(kept.length === 0 ? queue : undefined);
-  const status = await session.ioctl(row.nr, payload, row.speed);
+  const status = await session.ioctl(row.nr, payload);
   if (status === 0 && queue) {
     for (const index of [...queue.buffers.keys()].filter(goes)) session.forgetBuffer(queue, index);
     if (queue.buffers.size === 0 && !queue.streaming) session.forget(queue);

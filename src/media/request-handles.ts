@@ -32,7 +32,7 @@ export class RequestHandles {
   async allocate(): Promise<number> {
     if (this.#requests.size >= MAX_REQUEST_HANDLES) return -Errno.EMFILE;
     const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
-    const errno = await this.file.call(call, 'slow');
+    const errno = await this.file.call(call);
     if (errno !== 0 || call.request === undefined) return -(errno || Errno.EIO);
     const handle = this.#next++;
     this.#requests.set(handle, call.request);
@@ -63,7 +63,7 @@ export class RequestHandles {
 
   #run(kind: 'queueRequest' | 'reinitRequest', handle: number): Promise<number> | number {
     const request = this.find(handle);
-    return request === undefined ? Errno.EINVAL : this.file.call({ kind, request }, 'slow');
+    return request === undefined ? Errno.EINVAL : this.file.call({ kind, request });
   }
 }
 

@@ -44,7 +44,7 @@ export class ImplicitRequests {
     const controls = this.#set.size > 0 ? [...this.#set.values()] : this.#last;
     const errno =
       (await this.#put(fd, controls)) ||
-      (await this.file.call({ ...call, request: fd }, 'slow')) ||
+      (await this.file.call({ ...call, request: fd })) ||
       (await this.#pool.queue(fd));
     if (errno !== 0) {
       await this.#pool.withdraw(fd);
@@ -78,16 +78,13 @@ export class ImplicitRequests {
   async #put(fd: number, controls: readonly SetControl[]): Promise<number> {
     if (controls.length === 0) return 0;
     const header = extControls.read(Buffer.alloc(extControls.size));
-    return this.file.call(
-      {
-        kind: 'controls',
-        nr: Ioctl.S_EXT_CTRLS,
-        controls: extControls.encode({ ...header, which: Which.CURRENT, count: controls.length }),
-        array: Buffer.concat(controls.map(({ record }) => record)),
-        payloads: controls.map(({ payload }) => payload && Buffer.from(payload)),
-        request: fd,
-      },
-      'slow',
-    );
+    return this.file.call({
+      kind: 'controls',
+      nr: Ioctl.S_EXT_CTRLS,
+      controls: extControls.encode({ ...header, which: Which.CURRENT, count: controls.length }),
+      array: Buffer.concat(controls.map(({ record }) => record)),
+      payloads: controls.map(({ payload }) => payload && Buffer.from(payload)),
+      request: fd,
+    });
   }
 }

@@ -7,7 +7,7 @@
 import { Errno } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
-import { Ioctl, type Speed } from '../v4l2/ioctls.js';
+import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { OpenMedia } from '../v4l2/request.js';
@@ -78,7 +78,7 @@ export class Session {
     readonly context: SessionContext,
   ) {
     this.#file = context.node.open((events) => this.#ready(events));
-    const caller = { call: (call: NodeCall, speed: Speed) => this.call(call, speed) };
+    const caller = { call: (call: NodeCall) => this.call(call) };
     const support = context.requests;
     this.requests = support?.mode === 'auto' ? new ImplicitRequests(caller, support.media) : null;
     this.handles = support?.mode === 'handles' ? new RequestHandles(caller, support.media) : null;
@@ -89,16 +89,16 @@ export class Session {
   }
 
   /** Runs a call on the session's file; notices when the node is gone. */
-  async call(call: NodeCall, speed: Speed): Promise<number> {
-    const errno = await this.#file.call(call, speed);
+  async call(call: NodeCall): Promise<number> {
+    const errno = await this.#file.call(call);
     if (errno === Errno.ENODEV) this.lost();
     if (errno === Errno.EBUSY) this.context.node.reportBusy();
     return errno;
   }
 
   /** A pointer-free ioctl on the lane; the payload comes back in place. */
-  ioctl(nr: number, payload: Uint8Array, speed: Speed = 'slow'): Promise<number> {
-    return this.call({ kind: 'ioctl', nr, payload }, speed);
+  ioctl(nr: number, payload: Uint8Array): Promise<number> {
+    return this.call({ kind: 'ioctl', nr, payload });
   }
 
   /** Queues a task behind what the session is doing. The first part of it runs now where the session is idle. */
@@ -134,7 +134,7 @@ export class Session {
       (armed.some((queue) => !queue.isCapture) ? NodeEvents.OUT : 0);
     if (events === this.#armed || this.gone) return;
     this.#armed = events;
-    await this.call({ kind: 'watch', events }, 'fast');
+    await this.call({ kind: 'watch', events });
   }
 
   /** Arms again and looks at everything once: the edge may have passed. */
@@ -180,7 +180,7 @@ export class Session {
     });
     const done = [
       // An armed queue without buffers starts read() emulation: the node would stay busy with the mapping.
-      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }, 'slow'),
+      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }),
       this.#file.ioctl(Ioctl.STREAMOFF, streamType.encode({ type })),
       this.#file.ioctl(Ioctl.REQBUFS, none),
     ];

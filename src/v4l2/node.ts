@@ -1,7 +1,4 @@
-/**
- * The host node and its open files: typed calls over the addon, and the rule of when a call may run
- * on the loop. Knows no guest.
- */
+/** The host node and its open files: typed calls over the addon, none of them on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
 import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
@@ -9,15 +6,10 @@ import { type NodeCall, type NodeFile, native } from '../native.js';
 import { type NodeDescription, queryCapabilities } from './description.js';
 import { type Holders, holdersOf, holdersText } from './holders.js';
 import { compare, type Verdict } from './identity.js';
-import type { Speed } from './ioctls.js';
 import { Location } from './location.js';
 
 export type { NodeDescription } from './description.js';
 
-/** An inline call slower than this says that somebody holds one of the node's locks. */
-const SLOW_INLINE_MS = 2;
-/** For how long after a slow inline call everything goes to the lane. */
-const CAUTION_MS = 1000;
 /** How long opening a node and reading its capabilities may take at start. */
 const QUERY_TIMEOUT_MS = 10_000;
 /** How often the host's processes are searched for who has the node. */
@@ -34,15 +26,12 @@ export class NodeError extends Error {
   }
 }
 
-/** One `/dev/videoN`, shared by all sessions: whether calls on it are harmless at the moment. */
+/** One `/dev/videoN`, shared by all sessions. */
 export class HostNode {
-  /** Calls submitted to any lane of this node and not completed. */
-  #inFlight = 0;
   /** What was found out about the driver by trying, for all sessions. */
   readonly traits = new Map<string, boolean>();
   /** The device is back, at this path: called before the session that found it is answered. */
   onReturn: (path: string) => Promise<void> = async () => undefined;
-  #cautiousUntil = 0;
   #holdersDue = 0;
   #location: Location | null = null;
   #description: NodeDescription | null = null;
@@ -81,28 +70,6 @@ export class HostNode {
         file.close().then(() => 0),
       );
     }
-  }
-
-  /** Nothing in flight on any lane, and no inline call was slow lately (another process may hold a lock). */
-  isQuiet(): boolean {
-    return this.#inFlight === 0 && performance.now() >= this.#cautiousUntil;
-  }
-
-  /** Runs an inline call and watches how long it took. */
-  timed(run: () => number): number {
-    const started = performance.now();
-    const errno = run();
-    const ended = performance.now();
-    if (ended - started > SLOW_INLINE_MS) this.#cautiousUntil = ended + CAUTION_MS;
-    return errno;
-  }
-
-  entered(): void {
-    this.#inFlight++;
-  }
-
-  left(): void {
-    this.#inFlight--;
   }
 
   /** Asks an open file whether it is the described node. An errno where it does not answer. */
@@ -161,7 +128,6 @@ const openCures: ReadonlyMap<number, string> = new Map([
 /** One open file on a node. Calls keep their order. */
 export class OpenFile {
   #file: NodeFile;
-  #pending = 0;
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -201,7 +167,7 @@ export class OpenFile {
   }
 
   #openAt(path: string): Promise<number> {
-    return this.#tracked((done) => this.#file.open(path, done));
+    return new Promise((resolve) => this.#file.open(path, resolve));
   }
 
   async #refuse(path: string, verdict: Verdict | number): Promise<number> {
@@ -220,39 +186,27 @@ export class OpenFile {
 
   /** What was opened is not the node. */
   async #discard(): Promise<void> {
-    await this.#tracked((done) => this.#file.close(() => done(0)));
+    await new Promise<void>((resolve) => this.#file.close(resolve));
     if (!this.#closed) this.#file = new native.NodeFile(this.onReady);
   }
 
-  /** Runs the call inline where that is harmless and keeps the order, else on the lane. Resolves to its errno. */
-  call(call: NodeCall, speed: Speed): Promise<number> | number {
-    if (speed === 'fast' && this.#pending === 0 && this.node.isQuiet()) {
-      return this.node.timed(() => this.#file.run(call));
-    }
-    return this.#tracked((done) => this.#file.submit(call, done));
+  /**
+   * Runs the call on the lane after everything before it; resolves to its errno. Never on the loop, however short it
+   * usually is: another program of the host may hold a lock of the node, or the device hang, and nothing says so before.
+   */
+  call(call: NodeCall): Promise<number> {
+    return new Promise((resolve) => this.#file.submit(call, resolve));
   }
 
   /** A pointer-free ioctl; the payload comes back in place. */
-  ioctl(nr: number, payload: Uint8Array, speed: Speed = 'slow'): Promise<number> | number {
-    return this.call({ kind: 'ioctl', nr, payload }, speed);
+  ioctl(nr: number, payload: Uint8Array): Promise<number> {
+    return this.call({ kind: 'ioctl', nr, payload });
   }
 
   /** Closes after everything submitted; resolves when the kernel has closed the file. */
   close(): Promise<void> {
-    this.#closed ??= this.#tracked((done) => this.#file.close(() => done(0))).then(() => undefined);
+    this.#closed ??= new Promise((resolve) => this.#file.close(() => resolve()));
     return this.#closed;
-  }
-
-  #tracked(start: (done: (errno: number) => void) => void): Promise<number> {
-    this.#pending++;
-    this.node.entered();
-    return new Promise((resolve) =>
-      start((errno) => {
-        this.#pending--;
-        this.node.left();
-        resolve(errno);
-      }),
-    );
   }
 }
 

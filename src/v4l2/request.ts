@@ -11,7 +11,7 @@ import { log } from '../log.js';
 import type { NodeCall } from '../native.js';
 import { deviceFolder, hostRoots, type Roots } from './discovery.js';
 import { type Ask, bufferTypesOf, formatsOf } from './enumeration.js';
-import { Ioctl, type Speed } from './ioctls.js';
+import { Ioctl } from './ioctls.js';
 import { statelessFormats } from './kind.js';
 import { BufferCapability, BufferType, Memory, requestBuffers } from './layout.js';
 
@@ -20,7 +20,7 @@ export const MAX_REQUESTS = 32;
 
 /** What a pool calls on: OpenFile. */
 export interface RequestCaller {
-  call(call: NodeCall, speed: Speed): Promise<number> | number;
+  call(call: NodeCall): Promise<number> | number;
 }
 
 /**
@@ -159,7 +159,7 @@ export class RequestPool {
   async take(): Promise<{ readonly fd: number } | number> {
     for (let fd = this.#idle.shift(); fd !== undefined; fd = this.#idle.shift()) {
       // EBUSY: not complete yet. The kernel keeps it until then without us.
-      const errno = await this.file.call({ kind: 'reinitRequest', request: fd }, 'slow');
+      const errno = await this.file.call({ kind: 'reinitRequest', request: fd });
       if (errno === 0) return this.#lend(fd);
       this.#release(fd);
     }
@@ -169,7 +169,7 @@ export class RequestPool {
 
   /** MEDIA_REQUEST_IOC_QUEUE: runs the driver's buf_prepare. What is wrong with buffer or values is said here. */
   queue(fd: number): Promise<number> | number {
-    return this.file.call({ kind: 'queueRequest', request: fd }, 'slow');
+    return this.file.call({ kind: 'queueRequest', request: fd });
   }
 
   /** Its OUTPUT buffer has come back, by DQBUF or STREAMOFF. Twice is harmless. */
@@ -185,7 +185,7 @@ export class RequestPool {
   /** It was not queued, or QUEUE refused it: its buffer is nobody's again when this resolves. */
   async withdraw(fd: number): Promise<void> {
     if (!this.#taken.delete(fd)) return;
-    const errno = await this.file.call({ kind: 'reinitRequest', request: fd }, 'slow');
+    const errno = await this.file.call({ kind: 'reinitRequest', request: fd });
     if (errno === 0 && !this.#isClosed) this.#idle.push(fd);
     else this.#release(fd);
   }
@@ -199,7 +199,7 @@ export class RequestPool {
   async #allocate(): Promise<{ readonly fd: number } | number> {
     this.#count++;
     const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
-    const errno = await this.file.call(call, 'slow');
+    const errno = await this.file.call(call);
     if (errno === 0 && call.request !== undefined) return this.#lend(call.request);
     this.#count--;
     return errno || Errno.EIO;
@@ -218,7 +218,7 @@ export class RequestPool {
   #release(fd: number): void {
     this.#count--;
     this.#taken.delete(fd);
-    void this.file.call({ kind: 'reinitRequest', request: fd }, 'slow');
+    void this.file.call({ kind: 'reinitRequest', request: fd });
     closeSync(fd);
   }
 }

@@ -38,7 +38,7 @@ export async function makeSubject(
   if (target.device !== undefined) return onNode(target.device, options, mode);
   const fake = new FakeHost(random);
   const description = { driver: 'fake', card: 'fake', busInfo: '', deviceCaps: 0x0520_0003, deviceType: 0 };
-  const requests = mode && { requests: { mode, media: -1 } };
+  const requests = mode && { requests: { mode, media: { fd: -1 } } };
   return {
     device: new MediaDevice(fake.host, description, { ...options, ...requests }),
     types: fakeTypes,
@@ -58,7 +58,7 @@ async function onNode(
   const takesRequests = mode && requestQueues(description.deviceCaps).length > 0;
   const media = takesRequests ? await openMedia(path) : 0;
   const opened = typeof media === 'object' ? media.fd : -1;
-  const requests = mode && opened >= 0 && { requests: { mode, media: opened } };
+  const requests = mode && opened >= 0 && { requests: { mode, media: { fd: opened } } };
   return {
     device: new MediaDevice(node, description, { ...options, ...requests }),
     types: bufferTypesOf(description.deviceCaps),

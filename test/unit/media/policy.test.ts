@@ -115,7 +115,7 @@ describe('policy', () => {
   });
 
   it('privileged and unknown ioctls are ENOTTY whatever is switched on, and never reach the node', async () => {
-    const requests = { mode: 'handles', media: -1 } as const;
+    const requests = { mode: 'handles', media: { fd: -1 } } as const;
     await boot({}, { sharedPages: true, errorEvents: true, requests });
     const privileged = {
       G_FBUF: 10,

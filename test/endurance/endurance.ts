@@ -1,0 +1,127 @@
+/** A daemon that works for long, and what it holds before and after. */
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { FrontEnd } from '../../src/client/front-end.js';
+import { GuestDriver } from '../../src/client/guest-driver.js';
+import type { ServeOptions } from '../../src/daemon.js';
+import type { Holdings, Memory } from './holdings.js';
+
+const PROGRAM = fileURLToPath(new URL('daemon.js', import.meta.url));
+const MIB = 1 << 20;
+/**
+ * How much memory a daemon may have gained: V8 and malloc keep what they once had, whatever was freed. The bound of the
+ * heap is what 100,000 sessions reach that leave 21 bytes each, that of the resident memory what 4096 reach that leave a
+ * page each.
+ */
+const BOUNDS: Readonly<Record<keyof Memory, number>> = {
+  resident: 16 * MIB,
+  heap: 2 * MIB,
+  external: 1 * MIB,
+};
+/** For files that are closed behind the last answer. */
+const SETTLE_MS = 5000;
+
+export class Endurance {
+  private constructor(
+    readonly driver: GuestDriver,
+    private readonly frontEnd: FrontEnd,
+    private readonly daemon: ChildProcess,
+    private readonly folder: string,
+  ) {}
+
+  static async serve(device: string): Promise<Endurance> {
+    const folder = mkdtempSync(join(tmpdir(), 'vmb-endurance-'));
+    const path = join(folder, 'vhost-user');
+    const options: ServeOptions = {
+      pairs: [{ device, socket: { path } }],
+      sharedMemorySize: 64 << 20,
+      mmap: 'auto',
+      frontend: 'auto',
+      memSlots: false,
+      objects: false,
+      sharedPages: false,
+      errorEvents: false,
+      requests: 'auto',
+    };
+    const daemon = fork(PROGRAM, [JSON.stringify(options)]);
+    await once(daemon, 'message');
+    const frontEnd = await FrontEnd.connect(path);
+    return new Endurance(await GuestDriver.probe(frontEnd), frontEnd, daemon, folder);
+  }
+
+  async holdings(): Promise<Holdings> {
+    const answer = once(this.daemon, 'message');
+    this.daemon.send('holdings');
+    return ((await answer) as [Holdings])[0];
+  }
+
+  /** The same descriptors, mappings and threads as before, and no more memory than the bounds. */
+  async verify(before: Holdings): Promise<Holdings> {
+    const end = performance.now() + SETTLE_MS;
+    let now = await this.holdings();
+    while (JSON.stringify(now.counts) !== JSON.stringify(before.counts) && performance.now() < end) {
+      await sleep(50);
+      now = await this.holdings();
+    }
+    compare(before, now);
+    assert.deepEqual(this.driver.complaints, []);
+    assert.equal(this.driver.lateAnswers, 0);
+    assert.deepEqual(this.frontEnd.warnings, []);
+    return now;
+  }
+
+  async close(): Promise<void> {
+    this.driver.remove();
+    this.frontEnd.close();
+    const ended = once(this.daemon, 'exit');
+    this.daemon.disconnect();
+    await ended;
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** The same counts as before, and no more memory than the bounds. */
+export function compare(before: Holdings, after: Holdings): void {
+  assert.deepEqual(after.counts, before.counts);
+  for (const [kind, bound] of Object.entries(BOUNDS) as [keyof Memory, number][]) {
+    const gained = after.memory[kind] - before.memory[kind];
+    assert.ok(gained <= bound, `${kind} memory has grown by ${gained} bytes, ${bound} are allowed`);
+  }
+}
+
+/** How long each of many equal steps takes: the first tenth against the last. */
+export class Pace {
+  readonly #marks: number[] = [performance.now()];
+
+  step(): void {
+    this.#marks.push(performance.now());
+  }
+
+  /** Milliseconds a step. */
+  get figures(): { first: number; last: number; all: number } {
+    const steps = this.#marks.length - 1;
+    const tenth = Math.max(1, Math.floor(steps / 10));
+    const mean = (from: number, to: number) => (this.#marks[to]! - this.#marks[from]!) / (to - from);
+    return { first: mean(0, tenth), last: mean(steps - tenth, steps), all: mean(0, steps) };
+  }
+}
+
+/** One line of figures for the log. */
+export function reportOf(what: string, before: Holdings, after: Holdings, pace: Pace): string {
+  const { first, last, all } = pace.figures;
+  const gained = (kind: keyof Memory) =>
+    `${(before.memory[kind] / MIB).toFixed(1)} -> ${(after.memory[kind] / MIB).toFixed(1)} MiB`;
+  const total = Object.values(after.counts.descriptors).reduce((sum, count) => sum + count, 0);
+  return [
+    what,
+    `${all.toFixed(2)} ms each (first tenth ${first.toFixed(2)}, last ${last.toFixed(2)})`,
+    `${total} descriptors and ${after.counts.threads} threads as before`,
+    `resident ${gained('resident')}, heap ${gained('heap')}, external ${gained('external')}`,
+  ].join('; ');
+}
