@@ -1,5 +1,5 @@
 /**
- * What must not end a process that VMs depend on: QEMU aborts without its back-end. docs/reliability-vmm.md argues why
+ * What must not end a process that VMs depend on: QEMU aborts without its back-end. docs/reliability.md argues why
  * going on is safe.
  */
 import { errorLimited } from '../log.js';

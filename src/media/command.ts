@@ -1,5 +1,6 @@
 /** One chain of the commandq, from its arrival to its one and only answer. */
 import { Errno } from '../errno.js';
+import { errorLimited } from '../log.js';
 import type { Chain } from '../virtio/chain.js';
 import type { Queue } from '../virtio/queue.js';
 import { ANSWER_DEADLINE_MS } from './policy.js';
@@ -63,4 +64,25 @@ export class Command {
     this.queue.notify();
     this.onAnswered(this);
   }
+}
+
+/** Runs a handler: a bug in it must not leave the guest without an answer, nor the commands behind it. */
+export function attempt(command: Command, run: () => void): void {
+  try {
+    run();
+  } catch (error) {
+    errorLimited('command.fault', 'a command failed', error);
+    command.answer({ status: Errno.EIO });
+  }
+}
+
+/** The same for what runs in a session's turn, which logs what is thrown. */
+export function guard(command: Command, run: () => Promise<void>): () => Promise<void> {
+  return async () => {
+    try {
+      await run();
+    } finally {
+      command.answer({ status: Errno.EIO });
+    }
+  };
 }

@@ -1,10 +1,10 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
-import { errorLimited, log, warnLimited } from '../log.js';
+import { log, warnLimited } from '../log.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
-import { type Answer, Command as CommandChain } from './command.js';
+import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
 import { configurationOf } from './configuration.js';
 import { EventQueue } from './events.js';
 import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
@@ -251,22 +251,12 @@ export class MediaDevice {
       : request.length < row.size
         ? { status: Errno.EINVAL }
         : null;
-    if (!refusal) return this.#run(row!, command);
+    if (!refusal) return attempt(command, () => row!.run(this, command));
     warnLimited('command', 'the guest sent a malformed or unknown command', {
       command: code,
       bytes: request.length,
     });
     command.answer(refusal);
-  }
-
-  /** A bug in a handler must not leave the guest without an answer, nor the commands behind it. */
-  #run(row: CommandRow, command: CommandChain): void {
-    try {
-      row.run(this, command);
-    } catch (error) {
-      errorLimited('command.fault', 'a command failed', error);
-      command.answer({ status: Errno.EIO });
-    }
   }
 
   /** One timer for all: every command has the same time, so the oldest is due first. */
@@ -292,17 +282,6 @@ export class MediaDevice {
     this.#closing.add(closing);
     return closing;
   }
-}
-
-/** A bug in a handler must not leave the guest without an answer. */
-function guard(command: CommandChain, run: () => Promise<void>): () => Promise<void> {
-  return async () => {
-    try {
-      await run();
-    } finally {
-      command.answer({ status: Errno.EIO });
-    }
-  };
 }
 
 function delay(ms: number): Promise<void> {
