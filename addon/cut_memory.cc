@@ -29,7 +29,8 @@ bool Replace(uintptr_t address) {
     const uintptr_t base = each->base.load();
     const size_t length = each->length.load();
     if (base == 0 || address < base || address - base >= length) continue;
-    // The whole of it: one mapping a page would be one too many before long, and huge pages do not come singly.
+    // The whole of it: one mapping a page would be one too many before long, and huge pages do not come
+    // singly.
     void* replaced = mmap(reinterpret_cast<void*>(base), length, PROT_READ | PROT_WRITE,
                           MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return replaced != MAP_FAILED;

@@ -146,9 +146,8 @@ std::shared_ptr<Mapping> Mapping::Join(std::span<const Piece> pieces) {
   if (base == MAP_FAILED) return nullptr;
   const int error = Duplicate(plan.runs, static_cast<uint8_t*>(base));
   if (error == 0)
-    return Guarded(
-        std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces)), base,
-        length);
+    return Guarded(std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces)),
+                   base, length);
   // It has no hole where somebody else's memory could be by now: the limits are checked before mremap unmaps
   // its target.
   munmap(base, length);

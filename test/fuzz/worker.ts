@@ -19,9 +19,9 @@ export type Report =
   | { readonly kind: 'finding'; readonly operation: number; readonly what: string };
 
 /** Operations of one run: each has a seed of its own, so that a finding is replayed in no time. */
-export const RUN = 2000;
+export const RUN = 5000;
 /** Loads what is loaded once, before anything is counted. */
-const WARM_UP = { seed: 0, operations: 300 };
+const WARM_UP = { seed: 0, operations: 100 };
 
 async function obey({ fuzzer: name, seed, operations, ...target }: Order): Promise<void> {
   const fuzzer = fuzzers.find((each) => each.name === name)!;
