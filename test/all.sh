@@ -65,7 +65,7 @@ lab() {
 # The camera and the guest driver of programs are built outside, at full speed.
 machine() {
   test/lab/usb-camera/build.sh > /dev/null && test/preload/build.sh > /dev/null &&
-    test/lab/run.sh --timeout 2400 -- /checkout/test/lab/guest/suite.sh
+    test/lab/run.sh --timeout 3600 -- /checkout/test/lab/guest/suite.sh
 }
 
 main() {
