@@ -20,7 +20,7 @@ const OPERATIONS = Number(process.env.VMB_FUZZ_OPERATIONS ?? 20_000);
 const FIXED = 1;
 /** Some hundred operations a second, on a slow machine. */
 const MS_EACH = 10;
-const START_MS = 60_000;
+const START_MS = 180_000;
 const device = process.env.VMB_FUZZ_DEVICE;
 const sanitize = process.env.VMB_FUZZ_SANITIZE === '1';
 // A real node is reached by commands alone.
