@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { control } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
-import { GuestQueue } from '../lab/queue.js';
+import { GuestQueue, seconds } from '../lab/queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
-const WARM_UP = 200;
+const WARM_UP = 40;
 const BUFFERS = 8;
 /** vim2m's "Transaction Time (msec)". */
 const TRANSACTION_TIME = 0x0098_1900;
@@ -136,9 +136,12 @@ export async function endureCamera(
   let last = -1;
   let gaps = 0;
   const take = async () => {
-    // Sequence numbers that grow are checked there.
-    const { index, sequence, flags } = (await queue.next()).buffer;
+    const event = await driver.nextEvent(queue.session);
+    assert.ok(event.kind === 'dqbuf');
+    const { index, sequence, flags, timestamp } = event.buffer;
     assert.equal(flags & BufferFlag.ERROR, 0);
+    const what = `frame ${sequence} at ${seconds(timestamp)} in buffer ${index} after ${last}`;
+    if (last >= 0) assert.ok(sequence > last, what);
     if (last >= 0) gaps += sequence - last - 1;
     last = sequence;
     await queue.queue(index);
