@@ -4,7 +4,7 @@ import { GuestQueue } from '../lab/queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
 /** Caches fill, V8 compiles: what is held after these is what is held. */
-const WARM_UP = 50;
+const WARM_UP = 10;
 const BUFFERS = 2;
 
 async function session({ driver }: Endurance, nth: number): Promise<void> {

@@ -1,6 +1,6 @@
 /** What `npm run endurance` does for long, for a moment: nothing is left of sessions, no frame is lost. */
 import { Endurance } from '../endurance/endurance.js';
-import { endureCamera, endureConverter } from '../endurance/frames.js';
+import { endureConverter } from '../endurance/frames.js';
 import { endureSessions } from '../endurance/sessions.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 
@@ -16,9 +16,8 @@ describe('lab: endurance', function () {
   after(() => unload(VIVID, VIM2M));
 
   for (const [name, node, run, count] of [
-    ['100 sessions, opened, streamed and closed: everything as before', CAMERA, endureSessions, 100],
-    ['1000 frames through a converter: none lost, none twice, in order', VIM2M, endureConverter, 1000],
-    ['1000 frames of a camera at its highest rate: in order, none twice', CAMERA, endureCamera, 1000],
+    ['40 sessions, opened, streamed and closed: everything as before', CAMERA, endureSessions, 40],
+    ['100 frames through a converter: none lost, none twice, in order', VIM2M, endureConverter, 100],
   ] as const)
     it(name, async () => {
       const endurance = await Endurance.serve(nodeNamed(node));
