@@ -35,13 +35,18 @@ export function warnLimited(topic: string, message: string, fields: Record<strin
   limited('warn', topic, message, fields);
 }
 
+/** News that a guest can make at will: as often as a warning of that kind. */
+export function infoLimited(topic: string, message: string, fields: Record<string, unknown> = {}): void {
+  limited('info', topic, message, fields);
+}
+
 /** A fault of ours, with its stack: as often as a warning of that kind. */
 export function errorLimited(topic: string, message: string, error: unknown): void {
   limited('error', topic, message, { stack: error instanceof Error ? error.stack : String(error) });
 }
 
 function limited(
-  level: 'warn' | 'error',
+  level: 'info' | 'warn' | 'error',
   topic: string,
   message: string,
   fields: Record<string, unknown>,

@@ -1,6 +1,6 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
-import { log, warnLimited } from '../log.js';
+import { infoLimited, log, warnLimited } from '../log.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
@@ -140,7 +140,8 @@ export class MediaDevice {
   }
 
   reset(): void {
-    log.info('the guest reset the device', { sessions: this.#sessions.size });
+    const fields = { device: this.node.path, sessions: this.#sessions.size };
+    infoLimited(`reset ${this.node.path}`, 'the guest reset the device', fields);
     for (const session of [...this.#sessions.values()]) void this.#end(session);
     this.#events.reset();
     this.#context?.shared.reset();
