@@ -143,7 +143,7 @@ export class SharedMemory {
    * something when the guest resets: so the guest hears of the end when nothing is under way.
    */
   async settle(last: boolean): Promise<void> {
-    if (this.transport.survivesReset) return;
+    if (this.transport.survivesReset || this.#closed) return;
     if (last) this.#unmapArena();
     await Promise.all(this.#unmapping);
   }

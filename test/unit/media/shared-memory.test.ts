@@ -69,6 +69,15 @@ describe('shared memory: arena', () => {
     assert.deepEqual(transport.places('unmap'), []);
   });
 
+  it('is nobody’s any more when the VMM has gone: what closes then has nothing to unmap', async () => {
+    const slot = shared.allocate(UNIT)!;
+    await shared.mapSlot(slot);
+    shared.unmap(slot.offset);
+    shared.close();
+    await shared.settle(true);
+    assert.deepEqual(transport.places('unmap'), []);
+  });
+
   it('leaves the window with the last session, before that hears of its end, and comes again', async () => {
     const [one, two] = [shared.allocate(UNIT)!, shared.allocate(UNIT)!];
     for (const slot of [one, two]) await shared.mapSlot(slot);
