@@ -26,31 +26,25 @@ describe('preload: v4l2-compliance under a policy', function () {
     showJournal(this.currentTest);
   });
 
-  // Class, plain, menu, button of the driver's own, string and array; formats at both ends of the list.
-  const denied = {
-    'deny-controls': [0x00f0_0000, V.BRIGHTNESS, V.MENU, V.BUTTON, V.STRING, V.U8_ARRAY].join(','),
-    'deny-formats': 'NV12,RGB3,GREY',
-    'max-buffers': '16',
-  };
   // vivid starts with YUYV; of vivid the tool wants to see the pixel array.
   const allowed = {
+    'max-buffers': '16',
     'allow-controls': [V.CONTRAST, V.INTEGER, V.U16_MATRIX, V.PIXEL_ARRAY].join(','),
     'allow-formats': 'YUYV,NV16',
   };
 
-  for (const [what, flags] of Object.entries({ denied, allowed }))
-    it(`fails in nothing that the whole node passes: ${what}`, async () => {
-      const bridge = await Bridge.open(device, { policy: policyOf(flags) });
-      try {
-        const { verdicts, output } = await compliance(device, bridge.environment({ driver: 'vivid' }));
-        assert.ok(verdicts.size > 30, output);
-        const failed = [...verdicts.keys()].filter(
-          (test) => verdicts.get(test) === 'FAIL' && natively.verdicts.get(test) !== 'FAIL',
-        );
-        if (failed.length > 0) console.error(output);
-        assert.deepEqual(failed, []);
-      } finally {
-        await bridge.close();
-      }
-    });
+  it('fails in nothing that the whole node passes', async () => {
+    const bridge = await Bridge.open(device, { policy: policyOf(allowed) });
+    try {
+      const { verdicts, output } = await compliance(device, bridge.environment({ driver: 'vivid' }));
+      assert.ok(verdicts.size > 30, output);
+      const failed = [...verdicts.keys()].filter(
+        (test) => verdicts.get(test) === 'FAIL' && natively.verdicts.get(test) !== 'FAIL',
+      );
+      if (failed.length > 0) console.error(output);
+      assert.deepEqual(failed, []);
+    } finally {
+      await bridge.close();
+    }
+  });
 });
