@@ -48,6 +48,8 @@ describe('lab: privileges', function () {
   this.timeout(180_000);
   let server: ServeProcess | undefined;
 
+  let lent: string | undefined;
+
   before(function () {
     provide(this, VIVID);
     rmSync(FOLDER, { recursive: true, force: true });
@@ -55,6 +57,7 @@ describe('lab: privileges', function () {
     // The lab's own is where only root may read.
     copyFileSync(addonPath, ADDON);
     chmodSync(ADDON, 0o755);
+    lent = process.env.VMB_ADDON;
     process.env.VMB_ADDON = ADDON;
     writeFileSync(SECRET, 'of root', { mode: 0o600 });
     copyFileSync('/usr/bin/id', SETUID_ID);
@@ -66,6 +69,9 @@ describe('lab: privileges', function () {
   });
   after(async () => {
     await end();
+    // Programs of later tests start with this process's environment.
+    if (lent === undefined) delete process.env.VMB_ADDON;
+    else process.env.VMB_ADDON = lent;
     unload(VIVID);
     rmSync(FOLDER, { recursive: true, force: true });
   });
