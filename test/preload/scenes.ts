@@ -1,8 +1,5 @@
 /** Nodes to compare on: what has to be there before they are, and what goes with them. */
-import { execFileSync, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import type { ServeOptions } from '../../src/daemon.js';
-import { eventually } from '../addon/process.js';
 import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
 import { UsbCamera } from '../lab/usb-camera.js';
 
@@ -70,34 +67,6 @@ const usbCamera: SceneRow = {
   },
 };
 
-const LABEL = 'a-loopback';
-/** With a program of the host that feeds it. */
-const loopback: SceneRow = {
-  title: 'v4l2loopback',
-  lane: 'cameras',
-  kinds: ['loopback'],
-  // The driver has no USERPTR: natively the tool is told so.
-  serve: { sharedPages: false },
-  open: async () => {
-    const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
-    provide(context, modules);
-    const node = nodeNamed(LABEL);
-    const source = ['-re', '-f', 'lavfi', '-i', 'testsrc=size=320x180:rate=30', '-pix_fmt', 'yuyv422'];
-    const quiet = ['-nostdin', '-loglevel', 'error'];
-    const feeder = spawn('ffmpeg', [...quiet, ...source, '-f', 'v4l2', node], { stdio: 'inherit' });
-    // The node is a capture device only from the writer's first frame on.
-    const isCamera = () =>
-      execFileSync('v4l2-ctl', ['-d', node, '--info'], { encoding: 'utf8' }).includes('Video Capture');
-    if (!(await eventually(isCamera, 20_000))) throw new Error('ffmpeg does not write to the loopback');
-    const end = async () => {
-      feeder.kill();
-      if (feeder.exitCode === null) await once(feeder, 'exit');
-      unload(modules);
-    };
-    return { nodes: new Map([['loopback', node]]), end };
-  },
-};
-
 /** A part of the titles of the scenes to be played; '': all. */
 export const wanted = process.env.VMB_COMPLIANCE_SCENE ?? '';
 
@@ -119,7 +88,6 @@ const all: readonly SceneRow[] = [
     'multi-planar output': 'vivid-000-vid-out',
   }),
   usbCamera,
-  loopback,
   nodesOf('codecs', 'vim2m', { transformer: 'vim2m' }),
   nodesOf('codecs', 'vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
   nodesOf('codecs', 'vicodec multiplanar=1', {
