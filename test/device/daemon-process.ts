@@ -1,21 +1,12 @@
 /** The daemon under test: one process, and what the kernel says that it holds. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { addressesOf, type Range } from './addresses.js';
+import { type Holdings, holdingsOf } from './held.js';
 import { until } from './until.js';
 
 const program = fileURLToPath(new URL('serve.js', import.meta.url));
-
-/** What must be the same after a test as before it. */
-export interface Holdings {
-  /** Kinds of open descriptors, in order. */
-  readonly descriptors: readonly string[];
-  /** Mappings of files, by name, in order: guest memory, arenas, nodes, DMABUFs. */
-  readonly mappings: readonly string[];
-  /** Lanes and watchers, by name; Node's own come and go. */
-  readonly threads: readonly string[];
-}
 
 export class DaemonProcess {
   /** Log lines at level error: something went wrong inside. */
@@ -62,11 +53,7 @@ export class DaemonProcess {
   }
 
   holdings(): Holdings {
-    return {
-      descriptors: this.descriptors().sort(),
-      mappings: this.#mappings(),
-      threads: this.#threads(),
-    };
+    return holdingsOf(this.pid);
   }
 
   /** Address ranges of everything that is mapped. */
@@ -93,44 +80,5 @@ export class DaemonProcess {
   #read(line: string): void {
     this.log.push(line);
     if (line.includes('"level":"error"') || !line.startsWith('{')) this.errors.push(line);
-  }
-
-  descriptors(): string[] {
-    const folder = `/proc/${this.pid}/fd`;
-    return readdirSync(folder).flatMap((fd) => {
-      try {
-        return [readlinkSync(`${folder}/${fd}`).replace(/:\[\d+\]$/, '')];
-      } catch {
-        // It was closed between the two calls.
-        return [];
-      }
-    });
-  }
-
-  #threads(): string[] {
-    const folder = `/proc/${this.pid}/task`;
-    return readdirSync(folder)
-      .flatMap((thread) => {
-        try {
-          return [readFileSync(`${folder}/${thread}/comm`, 'latin1').trim()];
-        } catch {
-          // It ended between the two calls.
-          return [];
-        }
-      })
-      .filter((name) => name.startsWith('vmb-'))
-      .sort();
-  }
-
-  #mappings(): string[] {
-    const shared = /\/memfd:|\/dev\/|\/dmabuf|anon_inode/;
-    return this.#maps()
-      .map((line) => line.slice(73).trim())
-      .filter((name) => shared.test(name))
-      .sort();
-  }
-
-  #maps(): string[] {
-    return readFileSync(`/proc/${this.pid}/maps`, 'latin1').split('\n').filter(Boolean);
   }
 }

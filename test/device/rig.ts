@@ -10,9 +10,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { native } from '../../src/native.js';
-import { DaemonProcess, type Holdings } from './daemon-process.js';
+import { DaemonProcess } from './daemon-process.js';
 import { exportBuffer } from './dmabuf.js';
 import { Guest } from './guest.js';
+import type { Holdings } from './held.js';
 import { until } from './until.js';
 import type { VmmOptions } from './vmm.js';
 

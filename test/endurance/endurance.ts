@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
-import type { ServeOptions } from '../../src/daemon.js';
+import { plainly } from '../lab/serve-options.js';
 import type { Holdings, Memory } from './holdings.js';
 
 const PROGRAM = fileURLToPath(new URL('daemon.js', import.meta.url));
@@ -38,17 +38,7 @@ export class Endurance {
   static async serve(device: string): Promise<Endurance> {
     const folder = mkdtempSync(join(tmpdir(), 'vmb-endurance-'));
     const path = join(folder, 'vhost-user');
-    const options: ServeOptions = {
-      pairs: [{ device, socket: { path } }],
-      sharedMemorySize: 64 << 20,
-      mmap: 'auto',
-      frontend: 'auto',
-      memSlots: false,
-      objects: false,
-      sharedPages: false,
-      errorEvents: false,
-      requests: 'auto',
-    };
+    const options = plainly([{ device, socket: { path } }], 64 << 20);
     const daemon = fork(PROGRAM, [JSON.stringify(options)]);
     await once(daemon, 'message');
     const frontEnd = await FrontEnd.connect(path);
@@ -117,11 +107,10 @@ export function reportOf(what: string, before: Holdings, after: Holdings, pace: 
   const { first, last, all } = pace.figures;
   const gained = (kind: keyof Memory) =>
     `${(before.memory[kind] / MIB).toFixed(1)} -> ${(after.memory[kind] / MIB).toFixed(1)} MiB`;
-  const total = Object.values(after.counts.descriptors).reduce((sum, count) => sum + count, 0);
   return [
     what,
     `${all.toFixed(2)} ms each (first tenth ${first.toFixed(2)}, last ${last.toFixed(2)})`,
-    `${total} descriptors and ${after.counts.threads} threads as before`,
+    `${after.counts.descriptors.length} descriptors and ${after.counts.threads.length} threads as before`,
     `resident ${gained('resident')}, heap ${gained('heap')}, external ${gained('external')}`,
   ].join('; ');
 }

@@ -1,20 +1,13 @@
 /** What holds before and after every run, in the process that is fuzzed. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../src/log.js';
+import { type Holdings, holdingsOf } from '../device/held.js';
 
 /** How long files may take to close. */
 const QUIET_MS = 6000;
 /** What the JavaScript heap and its buffers may have grown by, with all garbage gone. */
 const MOST_GROWTH = 48 << 20;
-/** Files that are mapped: guest memory, arenas, nodes, DMABUFs. */
-const mapped = /\/memfd:|\/dev\/|\/dmabuf|anon_inode/;
-
-interface Holdings {
-  readonly descriptors: readonly string[];
-  readonly mappings: readonly string[];
-  readonly threads: readonly string[];
-}
 
 export class Invariants {
   /** What happened outside of any call: rejections that nobody handles, errors that the product logged. */
@@ -48,7 +41,7 @@ export class Invariants {
   async learn(): Promise<void> {
     await sleep(100);
     collectGarbage();
-    this.#before = holdings();
+    this.#before = holdingsOf('self');
     this.#memory = inUse();
   }
 
@@ -56,10 +49,10 @@ export class Invariants {
   async check(): Promise<void> {
     const wanted = JSON.stringify(this.#before);
     const limit = performance.now() + QUIET_MS;
-    while (JSON.stringify(holdings()) !== wanted && performance.now() < limit) await sleep(5);
+    while (JSON.stringify(holdingsOf('self')) !== wanted && performance.now() < limit) await sleep(5);
     this.judge();
-    if (JSON.stringify(holdings()) !== wanted)
-      throw new Error(`held before: ${wanted}\nheld after: ${JSON.stringify(holdings())}`);
+    if (JSON.stringify(holdingsOf('self')) !== wanted)
+      throw new Error(`held before: ${wanted}\nheld after: ${JSON.stringify(holdingsOf('self'))}`);
     for (const [at, fd] of this.decoys.entries())
       if (appearance(fd) !== this.#decoys[at])
         throw new Error(`descriptor ${fd} was touched:\n${this.#decoys[at]}\n${appearance(fd)}`);
@@ -82,31 +75,4 @@ function collectGarbage(): void {
 function inUse(): number {
   const { heapUsed, external } = process.memoryUsage();
   return heapUsed + external;
-}
-
-function holdings(): Holdings {
-  return {
-    descriptors: entriesOf('/proc/self/fd', (fd) => readlinkSync(fd).replace(/:\[\d+\]$/, '')),
-    mappings: readFileSync('/proc/self/maps', 'latin1')
-      .split('\n')
-      .map((line) => line.slice(73).trim())
-      .filter((name) => mapped.test(name))
-      .sort(),
-    // Lanes and watchers; Node's own come and go.
-    threads: entriesOf('/proc/self/task', (task) => readFileSync(`${task}/comm`, 'latin1').trim()).filter(
-      (name) => name.startsWith('vmb-'),
-    ),
-  };
-}
-
-function entriesOf(folder: string, read: (path: string) => string): string[] {
-  const entries = readdirSync(folder).flatMap((name) => {
-    try {
-      return [read(`${folder}/${name}`)];
-    } catch {
-      // It went between the two calls.
-      return [];
-    }
-  });
-  return entries.sort();
 }

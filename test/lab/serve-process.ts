@@ -1,10 +1,10 @@
 /** `serve` as an operator starts it: a process of its own, with its words, its user and its log. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
+import { filesOf, statusesOf } from '../device/held.js';
 import { until } from '../device/until.js';
 
 export const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
@@ -76,28 +76,12 @@ export class ServeProcess {
 
   /** /proc/PID/task/TID/status of every thread. */
   statuses(): string[] {
-    const folder = `/proc/${this.pid}/task`;
-    return readdirSync(folder).flatMap((thread) => {
-      try {
-        return [readFileSync(`${folder}/${thread}/status`, 'latin1')];
-      } catch {
-        // It ended between the two calls.
-        return [];
-      }
-    });
+    return statusesOf(this.pid);
   }
 
   /** What its descriptors are. */
   files(): string[] {
-    const folder = `/proc/${this.pid}/fd`;
-    return readdirSync(folder).flatMap((fd) => {
-      try {
-        return [readlinkSync(`${folder}/${fd}`)];
-      } catch {
-        // It was closed between the two calls.
-        return [];
-      }
-    });
+    return filesOf(this.pid);
   }
 
   signal(signal: NodeJS.Signals): void {
