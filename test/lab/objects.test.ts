@@ -20,6 +20,7 @@ import { eventually } from '../addon/process.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { GuestQueue } from './queue.js';
+import { plainly } from './serve-options.js';
 import { errnoOf } from './stage.js';
 import { MovingBars, showMovingBars } from './vivid.js';
 
@@ -43,18 +44,8 @@ class Pair {
     options: Partial<ServeOptions>,
   ) {
     const nodes = [CAMERA, CONVERTER].map((name) => nodeNamed(name));
-    this.#daemon = new Daemon({
-      pairs: nodes.map((device, n) => ({ device, socket: { path: sockets[n]! } })),
-      sharedMemorySize: 32 << 20,
-      mmap: 'auto',
-      frontend: 'auto',
-      memSlots: false,
-      objects: true,
-      sharedPages: false,
-      errorEvents: false,
-      requests: 'auto',
-      ...options,
-    });
+    const pairs = nodes.map((device, n) => ({ device, socket: { path: sockets[n]! } }));
+    this.#daemon = new Daemon(plainly(pairs, 32 << 20, { objects: true, ...options }));
   }
 
   static async open(dialect: 'qemu' | 'crosvm', options: Partial<ServeOptions> = {}): Promise<Pair> {

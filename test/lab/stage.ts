@@ -4,6 +4,7 @@ import { DriverError } from '../../src/client/driver-error.js';
 import { FrontEnd, type FrontEndOptions } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
+import { plainly } from './serve-options.js';
 
 export interface StageOptions {
   readonly frontEnd: Partial<FrontEndOptions>;
@@ -25,18 +26,7 @@ export class Stage {
     options: Partial<StageOptions>,
   ) {
     this.#options = options;
-    this.#daemon = new Daemon({
-      pairs: [{ device, socket: { path: socket } }],
-      sharedMemorySize: 32 << 20,
-      mmap: 'auto',
-      frontend: 'auto',
-      memSlots: false,
-      objects: false,
-      sharedPages: false,
-      errorEvents: false,
-      requests: 'auto',
-      ...options.serve,
-    });
+    this.#daemon = new Daemon(plainly([{ device, socket: { path: socket } }], 32 << 20, options.serve));
   }
 
   static async open(device: string, options: Partial<StageOptions> = {}): Promise<Stage> {

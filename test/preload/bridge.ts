@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from '../../src/cli/size.js';
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
+import { plainly } from '../lab/serve-options.js';
 
 /** Built by build.sh on the host, before the machine is started. */
 function library(): string {
@@ -25,18 +26,9 @@ export class Bridge {
 
   static async open(device: string, options: Partial<ServeOptions> = {}): Promise<Bridge> {
     const socket = `/tmp/vmb-preload-${process.pid}-${sockets++}.sock`;
-    const daemon = new Daemon({
-      pairs: [{ device, socket: { path: socket } }],
-      sharedMemorySize: sharedMemorySize(DEFAULT_SHARED_MEMORY),
-      mmap: 'auto',
-      frontend: 'auto',
-      memSlots: false,
-      objects: false,
-      sharedPages: true,
-      errorEvents: false,
-      requests: 'auto',
-      ...options,
-    });
+    const pairs = [{ device, socket: { path: socket } }];
+    const size = sharedMemorySize(DEFAULT_SHARED_MEMORY);
+    const daemon = new Daemon(plainly(pairs, size, { sharedPages: true, ...options }));
     await daemon.start();
     return new Bridge(device, socket, daemon);
   }
