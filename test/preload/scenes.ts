@@ -1,5 +1,4 @@
 /** Nodes to compare on: what has to be there before they are, and what goes with them. */
-import type { ServeOptions } from '../../src/daemon.js';
 import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
 import { UsbCamera } from '../lab/usb-camera.js';
 
@@ -9,15 +8,11 @@ export interface Scene {
   end(): Promise<void> | void;
 }
 
-/** What else the bridge is told for the nodes of a scene. */
-export type Options = Partial<ServeOptions>;
-
 export interface SceneRow {
   readonly title: string;
   /** Lanes run beside each other, the scenes of one after the other: they share a driver, or their programs count on time. */
   readonly lane: 'cameras' | 'codecs';
   readonly kinds: readonly string[];
-  readonly serve?: Options;
   /** Rejects with what `skipped` knows where the machine has no such nodes. */
   readonly open: () => Promise<Scene>;
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
+import { eventually } from '../addon/process.js';
 import { nodeNamed, provide } from '../lab/kernel-modules.js';
 import { errnoOf } from '../lab/stage.js';
 import { Bridge } from './bridge.js';
@@ -21,11 +22,8 @@ const SABOTAGE = new URL('./sabotage.js', import.meta.url).href;
 const ABORTED = { code: null, signal: 'SIGABRT' } as const;
 
 async function said(what: () => string, text: string): Promise<void> {
-  const deadline = Date.now() + SAID_MS;
-  while (!what().includes(text)) {
-    assert.ok(Date.now() < deadline, `"${text}" was not said:\n${what()}`);
-    await delay(10);
-  }
+  const isSaid = await eventually(() => what().includes(text), SAID_MS);
+  assert.ok(isSaid, `"${text}" was not said:\n${what()}`);
 }
 
 describe('a bridge whose code fails, behind a real QEMU', function () {
