@@ -1,6 +1,5 @@
 /** v4l2loopback through the bridge: a driver with a queue of its own, MMAP only, that another program of the host feeds. */
 import assert from 'node:assert/strict';
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import type { DialectName } from '../../src/client/dialects.js';
 import type { BufferRecord } from '../../src/client/event-lane.js';
 import type { MmapMode } from '../../src/media/shared-memory.js';
@@ -10,6 +9,7 @@ import { eventually, mappingsOf } from '../addon/process.js';
 import { type AnyQueue, HostQueue, start } from './host-queue.js';
 import { keepJournal, showJournal } from './journal.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { LoopbackWriter } from './loopback-writer.js';
 import { NativeNode } from './native-node.js';
 import { GuestQueue } from './queue.js';
 import { errnoOf, onStage, type Stage } from './stage.js';
@@ -39,30 +39,6 @@ function picture(frame: number): Buffer {
   const bytes = Buffer.alloc(FRAME_BYTES);
   for (let at = 0; at < FRAME_BYTES; at += 4) bytes.writeUInt32LE(((frame << 20) | (at >> 2)) >>> 0, at);
   return bytes;
-}
-
-/** A program of the host that feeds the loopback with write(). */
-class Writer {
-  private constructor(
-    readonly fd: number,
-    private readonly node: NativeNode,
-  ) {}
-
-  static async open(path: string): Promise<Writer> {
-    const fd = openSync(path, constants.O_RDWR);
-    const node = await NativeNode.open(fd);
-    await new HostQueue(node, VIDEO_OUTPUT).setFormat('YUYV', WIDTH, HEIGHT);
-    return new Writer(fd, node);
-  }
-
-  write(frame: number): void {
-    assert.equal(writeSync(this.fd, picture(frame)), FRAME_BYTES);
-  }
-
-  async close(): Promise<void> {
-    await this.node.close();
-    closeSync(this.fd);
-  }
 }
 
 /** Which frame the bytes begin with. */
@@ -120,8 +96,8 @@ describe('lab: v4l2loopback', function () {
     return result;
   };
 
-  async function withWriter<T>(play: (writer: Writer) => Promise<T>): Promise<T> {
-    const writer = await Writer.open(path);
+  async function withWriter<T>(play: (writer: LoopbackWriter) => Promise<T>): Promise<T> {
+    const writer = await LoopbackWriter.open(path, WIDTH, HEIGHT);
     try {
       return await play(writer);
     } finally {
@@ -130,8 +106,8 @@ describe('lab: v4l2loopback', function () {
   }
 
   /** A stream; what was written before is not in it, but for the newest frame, which comes at once. */
-  async function begin(queue: AnyQueue, writer: Writer): Promise<number> {
-    for (let frame = 0; frame <= BUFFERS; frame++) writer.write(frame);
+  async function begin(queue: AnyQueue, writer: LoopbackWriter): Promise<number> {
+    for (let frame = 0; frame <= BUFFERS; frame++) writer.write(picture(frame));
     const granted = await start(queue, BUFFERS);
     const { buffer } = await queue.next();
     same(queue, buffer, BUFFERS);
@@ -140,10 +116,10 @@ describe('lab: v4l2loopback', function () {
   }
 
   /** Frame for frame: what a reader is told of each, and that it shows what was written. */
-  async function readAlong(queue: AnyQueue, writer: Writer, first: number, count: number) {
+  async function readAlong(queue: AnyQueue, writer: LoopbackWriter, first: number, count: number) {
     const told: Pick<BufferRecord, 'index' | 'bytesused' | 'field' | 'memory' | 'length' | 'flags'>[] = [];
     for (let frame = first; frame < first + count; frame++) {
-      writer.write(frame);
+      writer.write(picture(frame));
       const { buffer } = await queue.next();
       const { index, bytesused, field, memory, length } = buffer;
       told.push({ index, bytesused, field, memory, length, flags: buffer.flags & ~BufferFlag.MAPPED });
@@ -232,10 +208,10 @@ describe('lab: v4l2loopback', function () {
       onWay(ways[0]!, async (stage) => {
         const queue = await guestQueue(stage, VIDEO_CAPTURE);
         await begin(queue, writer);
-        writer.write(10);
+        writer.write(picture(10));
         const { buffer: kept } = await queue.next();
         for (let frame = 11; frame < 11 + 3 * BUFFERS; frame++) {
-          writer.write(frame);
+          writer.write(picture(frame));
           if ((frame - 10) % BUFFERS === 0) continue;
           for (let last = 0; last !== frame; ) {
             const { buffer } = await queue.next();
@@ -254,7 +230,7 @@ describe('lab: v4l2loopback', function () {
     onWay(ways[0]!, async (stage) => {
       const queue = await guestQueue(stage, VIDEO_OUTPUT);
       await withWriter(async (writer) => {
-        writer.write(1);
+        writer.write(picture(1));
         const own = await NativeNode.with(path, (node) => node.request(2, VIDEO_OUTPUT));
         assert.notEqual(own, 0);
         assert.equal(await errnoOf(queue.request(2)), own);

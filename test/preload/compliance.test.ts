@@ -7,7 +7,7 @@ import { keepJournal, showJournal } from '../lab/journal.js';
 import { Bridge } from './bridge.js';
 import { compliance, type Difference, differences, type Outcome } from './compliance.js';
 import { type Expected, expectedDifferences, isExpected } from './expected.js';
-import { type SceneRow, scenes, skipped, wanted } from './scenes.js';
+import { type Options, type SceneRow, scenes, skipped, wanted } from './scenes.js';
 
 /** Both runs of one node. */
 interface Runs {
@@ -16,8 +16,8 @@ interface Runs {
 }
 
 /** The tool on a node that the bridge serves. It has exceptions for drivers that it knows by name: both runs shall have the same. */
-async function bridged(device: string, driver: string): Promise<Outcome> {
-  const bridge = await Bridge.open(device);
+async function bridged(device: string, driver: string, serve: Options): Promise<Outcome> {
+  const bridge = await Bridge.open(device, serve);
   try {
     return await compliance(device, bridge.environment({ driver }));
   } finally {
@@ -25,9 +25,9 @@ async function bridged(device: string, driver: string): Promise<Outcome> {
   }
 }
 
-async function both(device: string): Promise<Runs> {
+async function both(device: string, serve: Options = {}): Promise<Runs> {
   const natively = await compliance(device);
-  return { natively, bridged: await bridged(device, natively.driver) };
+  return { natively, bridged: await bridged(device, natively.driver, serve) };
 }
 
 const keyOf = (row: SceneRow, kind: string): string => `${row.title}: ${kind}`;
@@ -44,7 +44,7 @@ class Lanes {
       const opened = free.catch(ignore).then(row.open);
       let turn: Promise<unknown> = opened;
       for (const kind of row.kinds) {
-        const runs = turn.catch(ignore).then(async () => both((await opened).nodes.get(kind)!));
+        const runs = turn.catch(ignore).then(async () => both((await opened).nodes.get(kind)!, row.serve));
         this.runs.set(keyOf(row, kind), runs);
         turn = runs;
       }

@@ -1,5 +1,7 @@
 /** Nodes to compare on: what has to be there before they are, and what goes with them. */
+import type { ServeOptions } from '../../src/daemon.js';
 import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
+import { LoopbackWriter } from '../lab/loopback-writer.js';
 import { UsbCamera } from '../lab/usb-camera.js';
 
 export interface Scene {
@@ -8,11 +10,15 @@ export interface Scene {
   end(): Promise<void> | void;
 }
 
+/** What else the bridge is told for the nodes of a scene. */
+export type Options = Partial<ServeOptions>;
+
 export interface SceneRow {
   readonly title: string;
   /** Lanes run beside each other, the scenes of one after the other: they share a driver, or their programs count on time. */
   readonly lane: 'cameras' | 'codecs';
   readonly kinds: readonly string[];
+  readonly serve?: Options;
   /** Rejects with what `skipped` knows where the machine has no such nodes. */
   readonly open: () => Promise<Scene>;
 }
@@ -62,6 +68,38 @@ const usbCamera: SceneRow = {
   },
 };
 
+const LABEL = 'a-loopback';
+const [WIDTH, HEIGHT, FRAME_MS] = [320, 180, 33];
+/**
+ * With a program that feeds it, but only while somebody streams: what it writes between REQBUFS and QUERYBUF shows in buffers that the
+ * tool has not queued, and more often so where the tool's calls take longer.
+ */
+const loopback: SceneRow = {
+  title: 'v4l2loopback',
+  lane: 'cameras',
+  kinds: ['loopback'],
+  // The driver has no USERPTR: natively the tool is told so.
+  serve: { sharedPages: false },
+  open: async () => {
+    const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
+    provide(context, modules);
+    const node = nodeNamed(LABEL);
+    const writer = await LoopbackWriter.open(node, WIDTH, HEIGHT);
+    const picture = Buffer.alloc(WIDTH * HEIGHT * 2);
+    // The node is a capture device only from the first frame on.
+    writer.write(picture);
+    const feeding = setInterval(() => {
+      if (writer.isRead) writer.write(picture);
+    }, FRAME_MS);
+    const end = async () => {
+      clearInterval(feeding);
+      await writer.close();
+      unload(modules);
+    };
+    return { nodes: new Map([['loopback', node]]), end };
+  },
+};
+
 /** A part of the titles of the scenes to be played; '': all. */
 export const wanted = process.env.VMB_COMPLIANCE_SCENE ?? '';
 
@@ -83,6 +121,7 @@ const all: readonly SceneRow[] = [
     'multi-planar output': 'vivid-000-vid-out',
   }),
   usbCamera,
+  loopback,
   nodesOf('codecs', 'vim2m', { transformer: 'vim2m' }),
   nodesOf('codecs', 'vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
   nodesOf('codecs', 'vicodec multiplanar=1', {
