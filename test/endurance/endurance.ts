@@ -14,6 +14,8 @@ import type { Holdings, Memory } from './holdings.js';
 
 const PROGRAM = fileURLToPath(new URL('daemon.js', import.meta.url));
 const MIB = 1 << 20;
+/** Holds what the runs map. The front-end maps the arena whole for each session: with more, V8 collects garbage for each. */
+const WINDOW_BYTES = 4 * MIB;
 /**
  * How much memory a daemon may have gained: V8 and malloc keep what they once had, whatever was freed. The bound of the
  * heap is what 100,000 sessions reach that leave 21 bytes each, that of the resident memory what 4096 reach that leave a
@@ -27,22 +29,44 @@ const BOUNDS: Readonly<Record<keyof Memory, number>> = {
 /** For files that are closed behind the last answer. */
 const SETTLE_MS = 5000;
 
+/** The VMM and the guest of one device. */
+interface Machine {
+  readonly driver: GuestDriver;
+  readonly frontEnd: FrontEnd;
+}
+
 export class Endurance {
   private constructor(
-    readonly driver: GuestDriver,
-    private readonly frontEnd: FrontEnd,
+    private readonly machines: readonly Machine[],
     private readonly daemon: ChildProcess,
     private readonly folder: string,
   ) {}
 
-  static async serve(device: string): Promise<Endurance> {
+  /** One daemon for all of them, a machine for each. */
+  static async serve(devices: readonly string[]): Promise<Endurance> {
     const folder = mkdtempSync(join(tmpdir(), 'vmb-endurance-'));
-    const path = join(folder, 'vhost-user');
-    const options = plainly([{ device, socket: { path } }], 64 << 20);
-    const daemon = fork(PROGRAM, [JSON.stringify(options)]);
+    const pairs = devices.map((device, nth) => ({
+      device,
+      socket: { path: join(folder, `vhost-user-${nth}`) },
+    }));
+    const daemon = fork(PROGRAM, [JSON.stringify(plainly(pairs, WINDOW_BYTES))]);
     await once(daemon, 'message');
-    const frontEnd = await FrontEnd.connect(path);
-    return new Endurance(await GuestDriver.probe(frontEnd), frontEnd, daemon, folder);
+    const machines: Machine[] = [];
+    for (const { socket } of pairs) {
+      const frontEnd = await FrontEnd.connect(socket.path);
+      machines.push({ driver: await GuestDriver.probe(frontEnd), frontEnd });
+    }
+    return new Endurance(machines, daemon, folder);
+  }
+
+  /** The guest of each device. */
+  get drivers(): readonly GuestDriver[] {
+    return this.machines.map(({ driver }) => driver);
+  }
+
+  /** The guest of the first device. */
+  get driver(): GuestDriver {
+    return this.machines[0]!.driver;
   }
 
   async holdings(): Promise<Holdings> {
@@ -60,15 +84,19 @@ export class Endurance {
       now = await this.holdings();
     }
     compare(before, now);
-    assert.deepEqual(this.driver.complaints, []);
-    assert.equal(this.driver.lateAnswers, 0);
-    assert.deepEqual(this.frontEnd.warnings, []);
+    for (const { driver, frontEnd } of this.machines) {
+      assert.deepEqual(driver.complaints, []);
+      assert.equal(driver.lateAnswers, 0);
+      assert.deepEqual(frontEnd.warnings, []);
+    }
     return now;
   }
 
   async close(): Promise<void> {
-    this.driver.remove();
-    this.frontEnd.close();
+    for (const { driver, frontEnd } of this.machines) {
+      driver.remove();
+      frontEnd.close();
+    }
     const ended = once(this.daemon, 'exit');
     this.daemon.disconnect();
     await ended;

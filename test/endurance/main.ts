@@ -1,11 +1,11 @@
 /**
  * `npm run endurance -- [--sessions N] [--frames N] [--camera-frames N] [--fake-sessions N]`: long runs, with figures. The
- * first three want vivid, vim2m and vivid again, as in the lab:
+ * first three want vivid, vim2m and vivid again, as in the lab; sessions run on all of vivid's cameras side by side:
  *
- *     test/lab/run.sh --timeout 3600 -- sh -c 'modprobe -a vivid vim2m && npm run -s endurance -- --sessions 10000'
+ *     test/lab/run.sh --timeout 7200 -- sh -c 'modprobe vivid n_devs=8 node_types=0x1 && npm run -s endurance -- --sessions 100000'
  */
 import { parseArgs } from 'node:util';
-import { nodeNamed } from '../lab/kernel-modules.js';
+import { nodeNamed, nodesNamed } from '../lab/kernel-modules.js';
 import { Endurance } from './endurance.js';
 import { endureFakeSessions } from './fake-sessions.js';
 import { endureCamera, endureConverter } from './frames.js';
@@ -13,14 +13,15 @@ import { endureSessions } from './sessions.js';
 
 const PROGRESS_MS = 30_000;
 const CAMERA = 'vivid-000-vid-cap';
+const cameras = () => nodesNamed((name) => /^vivid-\d+-vid-cap$/.test(name));
 
 type Report = (done: number) => void;
 
-/** On a daemon that serves the node of this name. */
+/** On a daemon that serves these nodes. */
 const on =
-  (node: string, run: (endurance: Endurance, count: number, report: Report) => Promise<string>) =>
+  (nodes: () => string[], run: (endurance: Endurance, count: number, report: Report) => Promise<string>) =>
   async (count: number, report: Report) => {
-    const endurance = await Endurance.serve(nodeNamed(node));
+    const endurance = await Endurance.serve(nodes());
     try {
       return await run(endurance, count, report);
     } finally {
@@ -29,9 +30,9 @@ const on =
   };
 
 const runs = {
-  sessions: on(CAMERA, endureSessions),
-  frames: on('vim2m', endureConverter),
-  'camera-frames': on(CAMERA, endureCamera),
+  sessions: on(cameras, endureSessions),
+  frames: on(() => [nodeNamed('vim2m')], endureConverter),
+  'camera-frames': on(() => [nodeNamed(CAMERA)], endureCamera),
   'fake-sessions': endureFakeSessions,
 } as const;
 type Run = keyof typeof runs;

@@ -1,34 +1,49 @@
 /** Sessions opened, streamed and closed, one after the other, on a camera. */
+import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { GuestQueue } from '../lab/queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
 /** Caches fill, V8 compiles: what is held after these is what is held. */
-const WARM_UP = 10;
+const WARM_UP = 200;
+/** The fewest that vivid gives; every second session uses them both. */
 const BUFFERS = 2;
 
-async function session({ driver }: Endurance, nth: number): Promise<void> {
+async function session(driver: GuestDriver, nth: number): Promise<void> {
   const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
   await queue.request(BUFFERS);
-  for (let index = 0; index < BUFFERS; index++) {
+  for (let index = 0; index < BUFFERS - (nth % 2); index++) {
     await queue.map(index);
     await queue.queue(index);
   }
   await queue.on();
   await queue.next();
-  // Every second program ends without a word, as one that was killed.
-  if (nth % 2 === 0) await queue.off();
+  // Of four programs one frees its buffers, one stops its stream, and two end without a word, as if they were killed.
+  if (nth % 4 < 2) await queue.off();
   for (const index of [...queue.mappings.keys()]) await queue.unmap(index);
   if (nth % 4 === 0) await queue.request(0);
   await driver.close(queue.session);
 }
 
 /** The smallest picture at its highest rate: vivid keeps both for whoever opens it next. */
-async function prepare({ driver }: Endurance): Promise<void> {
+async function prepare(driver: GuestDriver): Promise<void> {
   const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
   await queue.setFormat('GREY', 320, 180);
   await queue.setRate(120);
   await driver.close(queue.session);
+}
+
+/** `count` sessions in all, one after the other on each device, the devices side by side. */
+async function spread({ drivers }: Endurance, count: number, seen: (done: number) => void): Promise<void> {
+  let begun = 0;
+  let done = 0;
+  const work = async (driver: GuestDriver) => {
+    while (begun < count) {
+      await session(driver, begun++);
+      seen(++done);
+    }
+  };
+  await Promise.all(drivers.map(work));
 }
 
 /** Runs `count` sessions. Throws if anything is left of them. Returns a line of figures. */
@@ -37,15 +52,14 @@ export async function endureSessions(
   count: number,
   progress: (done: number) => void = () => undefined,
 ): Promise<string> {
-  await prepare(endurance);
-  for (let nth = 0; nth < WARM_UP; nth++) await session(endurance, nth);
+  for (const driver of endurance.drivers) await prepare(driver);
+  await spread(endurance, Math.min(WARM_UP, count), () => undefined);
   const before = await endurance.holdings();
   const pace = new Pace();
-  for (let nth = 0; nth < count; nth++) {
-    await session(endurance, nth);
+  await spread(endurance, count, (done) => {
     pace.step();
-    progress(nth + 1);
-  }
+    progress(done);
+  });
   const after = await endurance.verify(before);
-  return reportOf(`${count} sessions`, before, after, pace);
+  return reportOf(`${count} sessions on ${endurance.drivers.length} cameras`, before, after, pace);
 }

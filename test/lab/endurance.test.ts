@@ -20,7 +20,7 @@ describe('lab: endurance', function () {
     ['100 frames through a converter: none lost, none twice, in order', VIM2M, endureConverter, 100],
   ] as const)
     it(name, async () => {
-      const endurance = await Endurance.serve(nodeNamed(node));
+      const endurance = await Endurance.serve([nodeNamed(node)]);
       try {
         console.log(`      ${await run(endurance, count)}`);
       } finally {

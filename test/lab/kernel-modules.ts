@@ -30,12 +30,17 @@ export function unload(...lines: string[]): void {
 
 /** /dev path of the node of this name in sysfs; of the n-th where several have it. */
 export function nodeNamed(name: string, n = 0): string {
-  const found = readdirSync(CLASS)
-    .filter((node) => readFileSync(`${CLASS}/${node}/name`, 'utf8').trim() === name)
-    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
-  const node = found[n];
+  const node = nodesNamed((other) => other === name)[n];
   if (!node) throw new Error(`there is no V4L2 node called ${name}`);
-  return `/dev/${node}`;
+  return node;
+}
+
+/** /dev paths of the nodes with such a name in sysfs. */
+export function nodesNamed(is: (name: string) => boolean): string[] {
+  return readdirSync(CLASS)
+    .filter((node) => is(readFileSync(`${CLASS}/${node}/name`, 'utf8').trim()))
+    .sort((a, b) => a.localeCompare(b, 'en', { numeric: true }))
+    .map((node) => `/dev/${node}`);
 }
 
 function obstacle(lines: readonly string[]): string | undefined {
