@@ -1,6 +1,7 @@
 /**
  * The fuzzers with a fixed seed, with one that nobody has had before, and with every seed that once found something.
- * VMB_FUZZ_OPERATIONS: how many operations in all. VMB_FUZZ_DEVICE: the node that the commands go to. VMB_FUZZ_SANITIZE=1.
+ * VMB_FUZZ_OPERATIONS: how many operations in all. VMB_FUZZ_DEVICES: the nodes that the commands go to, one
+ * after the other, each as often. VMB_FUZZ_SANITIZE=1.
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
@@ -21,15 +22,16 @@ const FIXED = 1;
 /** Some hundred operations a second, on a slow machine. */
 const MS_EACH = 10;
 const START_MS = 180_000;
-const device = process.env.VMB_FUZZ_DEVICE;
+/** undefined: the fake one. */
+const devices = process.env.VMB_FUZZ_DEVICES?.split(' ') ?? [undefined];
 const sanitize = process.env.VMB_FUZZ_SANITIZE === '1';
-// A real node is reached by commands alone.
-const target = { ...(device !== undefined && { device, only: 'commands' }), sanitize };
 const corpus = JSON.parse(
   readFileSync(new URL('../../../test/fuzz/corpus/seeds.json', import.meta.url), 'utf8'),
 ) as Seed[];
 
-describe(`fuzz${device === undefined ? '' : ` ${device}`}${sanitize ? ', sanitized' : ''}`, () => {
+const suite = (device: string | undefined) => {
+  // A real node is reached by commands alone.
+  const target = { ...(device !== undefined && { device, only: 'commands' }), sanitize };
   let decoys: Decoys;
   before(async () => {
     decoys = await Decoys.open(device);
@@ -54,4 +56,8 @@ describe(`fuzz${device === undefined ? '' : ` ${device}`}${sanitize ? ', sanitiz
       it(`corpus: ${found}`, function () {
         return check(this, { seed, operations, only: fuzzer });
       });
-});
+};
+
+for (const device of devices)
+  describe(`fuzz${device === undefined ? '' : ` ${device}`}${sanitize ? ', sanitized' : ''}`, () =>
+    suite(device));

@@ -78,7 +78,7 @@ describe('preload: v4l2-compliance', function () {
     return rows.length === 0;
   };
 
-  // The tool sleeps much of its time on a codec: that is another lane's.
+  // The tool sleeps much of its time on a codec.
   before(() => {
     keepJournal();
     for (const lane of new Set(scenes.map((row) => row.lane)))

@@ -15,8 +15,8 @@ export type Options = Partial<ServeOptions>;
 
 export interface SceneRow {
   readonly title: string;
-  /** Lanes run beside each other, the scenes of one after the other: they share a driver, or their programs count on time. */
-  readonly lane: 'cameras' | 'codecs';
+  /** Lanes run beside each other, the scenes of one after the other. All of a driver's are in one lane; the two take about as long. */
+  readonly lane: 'vivid' | 'others';
   readonly kinds: readonly string[];
   readonly serve?: Options;
   /** Rejects with what `skipped` knows where the machine has no such nodes. */
@@ -56,11 +56,11 @@ function nodesOf(lane: SceneRow['lane'], modules: string, names: Readonly<Record
 
 /** v4l2-compliance presses every button that it finds: there are none that inject faults. */
 const vivid = (parameters: string, names: Readonly<Record<string, string>>): SceneRow =>
-  nodesOf('cameras', `vivid ${parameters} no_error_inj=1`, names);
+  nodesOf('vivid', `vivid ${parameters} no_error_inj=1`, names);
 
 const usbCamera: SceneRow = {
   title: 'uvcvideo',
-  lane: 'cameras',
+  lane: 'others',
   kinds: ['uvc camera'],
   open: async () => {
     const camera = await UsbCamera.plugIn(context);
@@ -76,7 +76,7 @@ const [WIDTH, HEIGHT, FRAME_MS] = [320, 180, 33];
  */
 const loopback: SceneRow = {
   title: 'v4l2loopback',
-  lane: 'cameras',
+  lane: 'others',
   kinds: ['loopback'],
   // The driver has no USERPTR: natively the tool is told so.
   serve: { sharedPages: false },
@@ -122,9 +122,9 @@ const all: readonly SceneRow[] = [
   }),
   usbCamera,
   loopback,
-  nodesOf('codecs', 'vim2m', { transformer: 'vim2m' }),
-  nodesOf('codecs', 'vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
-  nodesOf('codecs', 'vicodec multiplanar=1', {
+  nodesOf('others', 'vim2m', { transformer: 'vim2m' }),
+  nodesOf('others', 'vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
+  nodesOf('others', 'vicodec multiplanar=1', {
     'multi-planar encoder': 'stateful-encoder',
     'multi-planar decoder': 'stateful-decoder',
   }),
