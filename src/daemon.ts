@@ -238,7 +238,7 @@ const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
   ENOENT: { code: 'ERR_NODE_NOT_FOUND', cure: 'see `virtio-media-bridge list` for the nodes of this host' },
   EACCES: { code: 'ERR_NODE_PERMISSION', cure: 'run as a member of the group `video`, or as root' },
   EPERM: { code: 'ERR_NODE_PERMISSION', cure: 'the container or unit must allow char-video4linux devices' },
-  EBUSY: { code: 'ERR_NODE_BUSY', cure: 'another program has it, see which with `fuser -v` on it' },
+  EBUSY: { code: 'ERR_NODE_BUSY', cure: 'another program has it, end that one first' },
   ENOTTY: { code: 'ERR_NODE_NOT_V4L2', cure: 'choose one of `virtio-media-bridge list`' },
   ENODEV: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
   ENXIO: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },

@@ -3,10 +3,12 @@ import { HostNode } from './node.js';
 import type { Questioned } from './survey.js';
 
 export function questioned(path: string): Questioned {
-  const file = new HostNode(path).open(() => undefined);
+  const node = new HostNode(path);
+  const file = node.open(() => undefined);
   return {
     open: () => file.open(),
     ioctl: async (nr, payload) => file.ioctl(nr, payload),
+    holders: () => node.holders(),
     close: () => void file.close(),
   };
 }

@@ -3,6 +3,7 @@ import { Errno, errnoName } from '../errno.js';
 import { type Control, controlsOf } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
 import { type Ask, type Identity, identityOf, type QueueDescription, queuesOf } from './enumeration.js';
+import { type Holders, holdersText } from './holders.js';
 import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
 
 /** A camera that is alive answers a control transfer within 5 s: usbcore's own limit. */
@@ -28,10 +29,15 @@ export type Depth = 'summary' | 'full';
 export interface Questioned {
   open(): Promise<number>;
   ioctl(nr: number, payload: Uint8Array): Promise<number>;
+  /** Who else has it. */
+  holders(): Promise<Holders>;
   close(): void;
 }
 
-type Findings = { -readonly [K in 'identity' | 'queues' | 'controls']?: Survey[K] };
+type Findings = { -readonly [K in 'identity' | 'queues' | 'controls']?: Survey[K] } & {
+  /** Another program streams from it. */
+  busy?: string;
+};
 
 /** The node took too long: what it was told so far stands. */
 class Silent extends Error {}
@@ -64,21 +70,29 @@ async function ask(
   timeoutMs: number,
 ): Promise<string | undefined> {
   const opened = await answered(file.open(), timeoutMs);
+  if (opened === Errno.EBUSY)
+    return `its driver allows one program at a time: ${await holdersOf(file)} has it open`;
   if (opened !== 0) return openProblem(opened);
   const call: Ask = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
   const identity = await identityOf(call);
   if (typeof identity === 'number') return openProblem(identity);
   findings.identity = identity;
   findings.queues = await queuesOf(call, identity.deviceCaps, depth === 'full');
+  if (findings.queues.some(({ memory }) => memory === null))
+    findings.busy = `it is in use: ${await holdersOf(file)} has it, end that one first`;
   if (depth === 'full') findings.controls = await controlsOf(call);
   return undefined;
 }
+
+/** Where /proc says nothing, somebody has it all the same. */
+const holdersOf = async (file: Questioned): Promise<string> =>
+  holdersText(await file.holders().catch(() => ({ holders: [], hidden: false })));
 
 function conclude(node: HostNodeEntry, findings: Findings, problem: string | undefined): Survey {
   const { identity, queues = [], controls = [] } = findings;
   const caps = identity?.deviceCaps ?? 0;
   const kind = kindOf(node.class, caps, queues);
-  const reason = problem ?? refusalOf(node.class, caps) ?? busyProblem(node, queues) ?? null;
+  const reason = problem ?? refusalOf(node.class, caps) ?? findings.busy ?? null;
   return {
     node,
     kind,
@@ -98,7 +112,6 @@ const openProblems: ReadonlyMap<number, string> = new Map([
   ],
   [Errno.EPERM, 'the device policy of this container or unit forbids it: allow char-video4linux'],
   [Errno.ENOENT, 'the kernel has it, but there is no such file in /dev: pass the node into this container'],
-  [Errno.EBUSY, 'another program has it open, and its driver allows one only: fuser -v shows which'],
   [Errno.ENODEV, 'it has been unplugged, or its driver gave up: see dmesg'],
   [Errno.ENXIO, 'it has been unplugged, or its driver gave up: see dmesg'],
   [Errno.ENOTTY, 'it is no V4L2 node'],
@@ -106,11 +119,6 @@ const openProblems: ReadonlyMap<number, string> = new Map([
 
 const openProblem = (errno: number): string =>
   openProblems.get(errno) ?? `it cannot be opened: ${errnoName(errno)}`;
-
-const busyProblem = (node: HostNodeEntry, queues: readonly QueueDescription[]): string | undefined =>
-  queues.some(({ memory }) => memory === null)
-    ? `another program is streaming from it: end that one (fuser -v ${node.path} shows which)`
-    : undefined;
 
 /** The answer, or Silent. The call itself goes on; whoever ends the process ends it. */
 async function answered(call: Promise<number>, timeoutMs: number): Promise<number> {

@@ -2,6 +2,7 @@
  * A fake V4L2 node: answers ioctls from a description. Offsets are written out by hand from
  * <linux/videodev2.h>, so that a wrong record of src/v4l2 cannot agree with itself.
  */
+import type { Holders } from '../../../src/v4l2/holders.js';
 import type { Questioned } from '../../../src/v4l2/survey.js';
 
 export const EACCES = 13;
@@ -36,6 +37,8 @@ export interface FakeControl {
 
 export interface FakeDescription {
   openErrno?: number;
+  /** Undefined: /proc cannot be read. */
+  holders?: Holders['holders'];
   driver?: string;
   card?: string;
   capabilities?: number;
@@ -67,6 +70,12 @@ export class FakeNode implements Questioned {
     if (nr === this.description.hangsAt) return new Promise(() => undefined);
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
     return Promise.resolve(this.#answers[nr]?.(bytes) ?? ENOTTY);
+  }
+
+  async holders(): Promise<Holders> {
+    const { holders } = this.description;
+    if (!holders) throw new Error('there is no /proc');
+    return { holders, hidden: false };
   }
 
   close(): void {

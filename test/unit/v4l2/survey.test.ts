@@ -130,10 +130,17 @@ describe('v4l2/survey', () => {
     assert.match(reason!, /read\(\) and write\(\)/);
   });
 
-  it('says that another program has the queue', async () => {
-    const { queues, serveable, reason } = await survey({ ...camera, requestErrno: EBUSY });
+  it('says which program has the queue', async () => {
+    const busy = { ...camera, requestErrno: EBUSY };
+    const { queues, serveable, reason } = await survey({ ...busy, holders: [{ pid: 7, command: 'ffmpeg' }] });
     assert.deepEqual([queues[0]!.memory, queues[0]!.exportable, serveable], [null, null, false]);
-    assert.match(reason!, /another program is streaming.*fuser -v \/dev\/video0/);
+    assert.equal(reason, 'it is in use: ffmpeg (7) has it, end that one first');
+    assert.match((await survey(busy)).reason!, /in use: another program has it/);
+  });
+
+  it('says which program has the only open file', async () => {
+    const { reason } = await survey({ openErrno: EBUSY, holders: [{ pid: 7, command: 'ffmpeg' }] });
+    assert.equal(reason, 'its driver allows one program at a time: ffmpeg (7) has it open');
   });
 
   it('says why a node cannot be opened, with the cure', async () => {
