@@ -115,9 +115,10 @@ const kinds: readonly Kind[] = [
   },
 ];
 
-/** Noise that depends on the frame. */
+const FIRST_BYTE = 0x40;
+/** One value, which depends on the frame. */
 function full(planes: readonly Uint8Array[], frame: number) {
-  for (const plane of planes) plane.fill(0x40 + frame);
+  for (const plane of planes) plane.fill(FIRST_BYTE + frame);
   return { bytesused: planes[0]!.length, field: 1 };
 }
 
@@ -289,17 +290,23 @@ describe('lab: node kinds', function () {
             await seen.setFormat('YUYV', 720, 576);
             await start(seen, BUFFERS);
             let last = 0;
+            let noise = 0;
             for (let n = 0; n < FRAMES; n++) {
               const { buffer } = await seen.next();
-              const bytes = seen.view(buffer.index)[0]!;
-              const frame = bytes[0]! - 0x40;
-              assert.ok(frame >= last && frame < sent, `frame ${frame} after ${last}, of ${sent}`);
-              assert.ok(bytes.subarray(0, buffer.bytesused).every((byte) => byte === bytes[0]));
-              last = frame;
+              const bytes = seen.view(buffer.index)[0]!.subarray(0, buffer.bytesused);
+              const frame = bytes[0]! - FIRST_BYTE;
+              // Under load vivid now and then shows a frame of noise instead (its vivid_fillbuff); nothing of ours has such bytes.
+              if (bytes.some((byte) => byte < FIRST_BYTE || byte >= FIRST_BYTE + sent)) noise++;
+              else {
+                assert.ok(frame >= last, `frame ${frame} after ${last}`);
+                assert.ok(bytes.every((byte) => byte === bytes[0]));
+                last = frame;
+              }
               await seen.queue(buffer.index);
               const { index } = (await shown.next()).buffer;
               await shown.queue(index, fill(index));
             }
+            assert.ok(noise <= 1, `${noise} frames of noise`);
             assert.ok(last >= BUFFERS, `only the first ${last} frames were seen`);
             await seen.off();
             await seen.release();
