@@ -1,6 +1,6 @@
 /** What `npm run endurance` does for long, for a moment: nothing is left of sessions, no frame is lost. */
 import { Endurance } from '../endurance/endurance.js';
-import { endureConverter } from '../endurance/frames.js';
+import { endureCamera, endureConverter } from '../endurance/frames.js';
 import { endureSessions } from '../endurance/sessions.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
 
@@ -17,6 +17,7 @@ describe('lab: endurance', function () {
 
   for (const [name, node, run, count] of [
     ['40 sessions, opened, streamed and closed: everything as before', CAMERA, endureSessions, 40],
+    ['200 frames of a camera: each buffer once, in its order', CAMERA, endureCamera, 200],
     ['100 frames through a converter: none lost, none twice, in order', VIM2M, endureConverter, 100],
   ] as const)
     it(name, async () => {
