@@ -12,7 +12,7 @@ import { CLASS_MASK, controlClasses, DRIVER_PRIVATE_MASK, PRIVATE_BASE } from '.
 import { CONTROL_ID_MASK } from '../v4l2/layout.js';
 import { fourccCode } from '../v4l2/names.js';
 import { OperatorError } from './exit.js';
-import { sizeOf } from './size.js';
+import { MAX_SHARED_MEMORY, sizeOf } from './size.js';
 
 const one = { type: 'string', nargs: 1 } as const;
 
@@ -28,6 +28,10 @@ export const policyFlags = {
   'max-sessions': { ...one, describe: `files that the guest has open at once [default: ${MAX_SESSIONS}]` },
   'max-buffers': { ...one, describe: `buffers of a queue [default: ${MAX_BUFFERS}]` },
   'max-buffer-bytes': { ...one, describe: 'size of all buffers of a session [default: 1G]' },
+  'max-device-bytes': {
+    ...one,
+    describe: 'size of all buffers of all sessions of a device [default: 4G]',
+  },
 } as const;
 
 type Flag = keyof typeof policyFlags;
@@ -35,6 +39,7 @@ type Given = Readonly<Record<string, unknown>>;
 
 /** A page: below, no buffer fits. */
 const MIN_BUFFER_BYTES = 4096;
+const GIB = 1 << 30;
 
 /** Throws ERR_USAGE. */
 export function policyOf(given: Given): Policy {
@@ -43,7 +48,8 @@ export function policyOf(given: Given): Policy {
     formats: access(given, 'allow-formats', 'deny-formats', formatOf),
     maxSessions: limit(given, 'max-sessions', MAX_SESSIONS),
     maxBuffers: limit(given, 'max-buffers', MAX_BUFFERS),
-    maxBufferBytes: bytesLimit(given, 'max-buffer-bytes'),
+    maxBufferBytes: bytesLimit(given, 'max-buffer-bytes', MAX_SESSION_BYTES) ?? defaultPolicy.maxBufferBytes,
+    maxDeviceBytes: bytesLimit(given, 'max-device-bytes', MAX_SHARED_MEMORY) ?? defaultPolicy.maxDeviceBytes,
   };
 }
 
@@ -112,13 +118,13 @@ function limit(given: Given, flag: Flag, most: number): number {
   throw new OperatorError('ERR_USAGE', `--${flag} must be a number from 1 to ${most}, not ${text}`);
 }
 
-function bytesLimit(given: Given, flag: Flag): number {
+function bytesLimit(given: Given, flag: Flag, most: number): number | undefined {
   const text = given[flag];
-  if (typeof text !== 'string') return defaultPolicy.maxBufferBytes;
+  if (typeof text !== 'string') return undefined;
   const size = sizeOf(text);
-  if (size >= MIN_BUFFER_BYTES && size <= MAX_SESSION_BYTES) return size;
+  if (size >= MIN_BUFFER_BYTES && size <= most) return size;
   throw new OperatorError(
     'ERR_USAGE',
-    `--${flag} must be a size from 4K to 1G, for example 64M, not ${text}`,
+    `--${flag} must be a size from 4K to ${most / GIB}G, for example 64M, not ${text}`,
   );
 }

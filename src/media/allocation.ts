@@ -4,7 +4,7 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import { createBuffers as createRecord, format, requestBuffers as requestRecord } from '../v4l2/layout.js';
 import { hold, isOffered, isSound, ruleOut, usableBackings } from './backing.js';
 import { bufferBytes } from './buffer-size.js';
-import { type Backing, BufferQueue, backings, isOverlay } from './buffers.js';
+import { type Backing, BufferQueue, backings, bytesOf, isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
 import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import type { IoctlRequest } from './ioctl.js';
@@ -18,18 +18,24 @@ interface Grant {
   readonly count: number;
 }
 
-/** How many of `count` buffers of this format a session may have beside `kept`: known before the kernel allocates. */
+/**
+ * How many of `count` buffers of this format a session may have beside `kept`: known, and claimed for it, before the kernel allocates.
+ * Until `guarded` ends no other session is given the same bytes.
+ */
 function affordable(
-  { context }: Session,
+  session: Session,
   kept: readonly BufferQueue[],
   wanted: Uint8Array,
   count: number,
 ): number {
   const { type } = format.read(wanted);
-  const { maxBuffers, maxBufferBytes } = context.policy;
+  const { maxBuffers } = session.context.policy;
   const room = maxBuffers - (kept.find((queue) => queue.type === type)?.buffers.size ?? 0);
-  const left = maxBufferBytes - kept.reduce((sum, { bytes }) => sum + bytes, 0);
-  return Math.max(0, Math.min(count, room, Math.floor(left / Math.max(1, bufferBytes(wanted)))));
+  const each = Math.max(1, bufferBytes(wanted));
+  const held = bytesOf(kept);
+  const granted = Math.max(0, Math.min(count, room, Math.floor((session.allowance - held) / each)));
+  session.claimed = held + granted * each;
+  return granted;
 }
 
 /** One of the two ioctls, on a payload of its own for each attempt. */
@@ -108,7 +114,9 @@ async function guarded(
   run: () => Promise<number>,
 ): Promise<Answer> {
   await session.arm(session.queues.get(type));
-  const status = await run();
+  const status = await run().finally(() => {
+    session.claimed = 0;
+  });
   await session.arm();
   if (request.command.answered && status === 0) await undo(session, type);
   if (status !== 0) return { status };

@@ -7,7 +7,14 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import { buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
 import { MemoryFile } from '../virtio/memory-file.js';
 import { hostRecord } from './buffer-record.js';
-import { type Backing, type BufferQueue, backings, type HeldBuffer, type HeldPlane } from './buffers.js';
+import {
+  type Backing,
+  type BufferQueue,
+  backings,
+  bytesOf,
+  type HeldBuffer,
+  type HeldPlane,
+} from './buffers.js';
 import { exportPlane } from './export.js';
 import type { Session } from './session.js';
 
@@ -136,10 +143,10 @@ export async function hold(
     }
     session.cookies.add(queue, held);
   }
-  const bytes = [...session.queues.values()].reduce((sum, each) => sum + each.bytes, 0);
-  const { maxBuffers, maxBufferBytes } = session.context.policy;
+  const bytes = bytesOf([...session.queues.values()]);
+  const { maxBuffers } = session.context.policy;
   // A driver may make more than it was asked for.
-  return bytes > maxBufferBytes || queue.buffers.size > maxBuffers ? Errno.ENOMEM : 0;
+  return bytes > session.allowance || queue.buffers.size > maxBuffers ? Errno.ENOMEM : 0;
 }
 
 async function makePlane(

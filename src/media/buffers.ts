@@ -97,6 +97,11 @@ export function isOverlay(type: number): boolean {
 }
 
 /** One queue of a session: exists from REQBUFS or CREATE_BUFS to REQBUFS(0) or CLOSE. */
+/** Bytes of all buffers of the queues. */
+export function bytesOf(queues: readonly BufferQueue[]): number {
+  return queues.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 export class BufferQueue {
   readonly buffers = new Map<number, HeldBuffer>();
   /** Indices the host has, in the order in which they were queued. */

@@ -68,6 +68,8 @@ export class MediaDevice {
   readonly #policy: Policy;
   readonly #sessions = new Map<number, Session>();
   readonly #closing = new Set<Promise<void>>();
+  /** Sessions whose file is open, or not closed yet. */
+  readonly #files = new Set<Session>();
   readonly #events = new EventQueue();
   /** Commands without an answer, oldest first. */
   readonly #pending = new Set<CommandChain>();
@@ -105,6 +107,7 @@ export class MediaDevice {
     this.#context = {
       node: this.node,
       policy: this.#policy,
+      bufferBytes: () => [...this.#files].reduce((sum, { bufferBytes }) => sum + bufferBytes, 0),
       memory,
       shared,
       events: this.#events,
@@ -164,10 +167,11 @@ export class MediaDevice {
 
   open(command: CommandChain): void {
     const context = this.#context;
-    const files = this.#sessions.size + this.#closing.size;
-    if (!context || files >= this.#policy.maxSessions) return command.answer({ status: Errno.EMFILE });
+    if (!context || this.#files.size >= this.#policy.maxSessions)
+      return command.answer({ status: Errno.EMFILE });
     const session = new Session(this.#sessionId(), context);
     this.#sessions.set(session.id, session);
+    this.#files.add(session);
     session.enqueue(async () => {
       if (this.#closing.size > 0) await Promise.race([Promise.all(this.#closing), delay(CLOSING_GRACE_MS)]);
       const status = await session.open();
@@ -279,7 +283,10 @@ export class MediaDevice {
 
   #end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
-    const closing = session.close().finally(() => this.#closing.delete(closing));
+    const closing = session.close().finally(() => {
+      this.#closing.delete(closing);
+      this.#files.delete(session);
+    });
     this.#closing.add(closing);
     return closing;
   }

@@ -8,6 +8,8 @@ export const MAX_COMMANDS = 64;
 export const MAX_BUFFERS = 64;
 /** Bytes of all buffers of one session. */
 export const MAX_SESSION_BYTES = 0x4000_0000;
+/** Bytes of all buffers of one device. */
+export const MAX_DEVICE_BYTES = 0x1_0000_0000;
 /** Bytes of all control payloads of one command. */
 export const MAX_CONTROL_PAYLOAD = 0x10_0000;
 /** Pieces of guest memory that one device may have stitched together: the kernel keeps a mapping for each (vm.max_map_count). */
@@ -49,6 +51,8 @@ export interface Policy {
   readonly maxBuffers: number;
   /** Bytes of all buffers of a session: at most MAX_SESSION_BYTES. */
   readonly maxBufferBytes: number;
+  /** Bytes of all buffers of all sessions: MAX_DEVICE_BYTES, unless an operator has more to spare. */
+  readonly maxDeviceBytes: number;
 }
 
 const EVERYTHING: Access = { allow: null, deny: [] };
@@ -59,6 +63,7 @@ export const defaultPolicy: Policy = {
   maxSessions: MAX_SESSIONS,
   maxBuffers: MAX_BUFFERS,
   maxBufferBytes: MAX_SESSION_BYTES,
+  maxDeviceBytes: MAX_DEVICE_BYTES,
 };
 
 /** Whether nothing of the kind is denied. */

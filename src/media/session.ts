@@ -12,7 +12,7 @@ import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
-import { type BufferQueue, backings, Cookies } from './buffers.js';
+import { type BufferQueue, backings, bytesOf, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
 import type { DeviceObjects } from './objects.js';
@@ -26,6 +26,8 @@ import type { Stitches } from './stitches.js';
 export interface SessionContext {
   readonly node: HostNode;
   readonly policy: Policy;
+  /** Bytes of all buffers of the device, those of files included that are not closed yet. */
+  readonly bufferBytes: () => number;
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
   readonly events: EventQueue;
@@ -57,6 +59,8 @@ export class Session {
   degraded = false;
   /** The guest was told that the session is lost. */
   mourned = false;
+  /** Bytes of the buffers that it will have when an allocation under way has ended. */
+  claimed = 0;
 
   /** Requests that the guest does not know of; null: the node needs none, or the guest makes its own. */
   readonly requests: ImplicitRequests | null;
@@ -193,6 +197,18 @@ export class Session {
     return new Promise((resolve) => {
       this.#onIdle = resolve;
     });
+  }
+
+  /** Bytes of its buffers, those included that are being made. */
+  get bufferBytes(): number {
+    return Math.max(this.claimed, bytesOf([...this.queues.values()]));
+  }
+
+  /** Bytes of buffers that it may have: what the policy leaves it, beside the other sessions of the device. */
+  get allowance(): number {
+    const { policy, bufferBytes } = this.context;
+    const others = bufferBytes() - this.bufferBytes;
+    return Math.min(policy.maxBufferBytes, policy.maxDeviceBytes - others);
   }
 
   get closing(): boolean {

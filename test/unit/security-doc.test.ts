@@ -66,6 +66,8 @@ describe('docs/security.md', () => {
         flag,
       );
     const byFlag = new Map(limits.map(({ flag, value }) => [flag, value]));
+    const device = quantity(byFlag.get('--max-device-bytes')!);
+    assert.equal(policyOf({}).maxDeviceBytes, device);
     for (const [flag, key] of [
       ['max-sessions', 'maxSessions'],
       ['max-buffers', 'maxBuffers'],

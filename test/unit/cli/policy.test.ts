@@ -87,12 +87,15 @@ describe('cli/policy', () => {
     const { maxSessions, maxBuffers, maxBufferBytes } = policyOf(given);
     assert.deepEqual([maxSessions, maxBuffers, maxBufferBytes], [1, 64, 64 << 20]);
     assert.equal(policyOf({ 'max-buffer-bytes': '5000000' }).maxBufferBytes, 5_000_000);
+    assert.equal(policyOf({}).maxDeviceBytes, 4 * 2 ** 30);
+    assert.equal(policyOf({ 'max-device-bytes': '64G' }).maxDeviceBytes, 64 * 2 ** 30);
   });
 
   for (const [flag, most, texts] of [
     ['max-sessions', '128', ['0', '129', '-1', '1.5', 'many', '', '0x10']],
     ['max-buffers', '64', ['0', '65', '1e1']],
     ['max-buffer-bytes', '1G', ['0', '4095', '2G', '1.5M', '64X', '']],
+    ['max-device-bytes', '64G', ['0', '4095', '65G', '4 G', '']],
   ] as const)
     for (const text of texts)
       it(`refuses --${flag} ${JSON.stringify(text)}`, () =>

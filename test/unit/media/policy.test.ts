@@ -98,6 +98,32 @@ describe('policy', () => {
       assert.equal(bench.node.file.buffers.length, 2);
     });
 
+    it('bytes of a device: counted over its sessions, those that are not closed yet and buffers that are being made included', async () => {
+      await boot({ maxDeviceBytes: 5000 });
+      bench.node.ioctls.set(4, (payload) => {
+        payload.writeUInt32LE(1000, 8 + 20);
+        return 0;
+      });
+      bench.node.planeLengths = [1000];
+      const other = await bench.open();
+      // Both at the same time, while neither is done.
+      const counts = await Promise.all([session, other].map((each) => bench.ioctl(each, 8, request(4))));
+      assert.deepEqual(
+        counts.map(({ payload }) => payload.readUInt32LE(0)),
+        [4, 1],
+      );
+      assert.equal((await bench.ioctl(other, 92, create(1, 1000))).status, ENOMEM);
+      let closed = () => {};
+      bench.node.closing = new Promise((resolve) => {
+        closed = resolve;
+      });
+      bench.offer(u32(2, 0, session, 0), 0);
+      assert.equal((await bench.ioctl(other, 92, create(1, 1000))).status, ENOMEM);
+      closed();
+      await bench.device.closed();
+      assert.equal((await bench.ioctl(other, 92, create(9, 1000))).payload.readUInt32LE(4), 4);
+    });
+
     /** REQBUFS of a driver that makes at least `least` buffers. */
     function minimumOf(least: number) {
       const { file } = bench.node;
