@@ -138,9 +138,10 @@ async function allocate(
     const { status, count, first } = await issue(backing, request.payload);
     if (status === Errno.EINVAL && backing !== usable.at(-1)) continue;
     if (status === Errno.EBUSY || status === Errno.EINVAL) return status;
+    // Where the refusal was ours the driver still has the old buffers, which the guest has given up.
+    if (status !== 0) return failed(session, type, status);
     const old = session.queues.get(type);
     if (old) session.forget(old);
-    if (status !== 0) return status;
     const queue = new BufferQueue(type, backing);
     session.queues.set(type, queue);
     const held = await hold(session, queue, first, count);

@@ -137,6 +137,19 @@ describe('allocation', () => {
     assert.equal(await statusOf(92, create(0, 100)), 0, 'a question makes nothing');
   });
 
+  it('REQBUFS that the bound refuses takes the old buffers from the node too', async () => {
+    let size = 0x1000;
+    bench.node.ioctls.set(4, (payload) => {
+      payload.writeUInt32LE(size, 8 + 20);
+      return 0;
+    });
+    assert.equal(await statusOf(8, request(4)), 0);
+    assert.equal(bench.node.file.buffers.length, 4);
+    size = 0x4000_0001;
+    assert.equal(await statusOf(8, request(4)), ENOMEM);
+    assert.equal(bench.node.file.buffers.length, 0);
+  });
+
   it('1 GiB at most, known before the node allocates anything', async () => {
     const granted = async (payload: Buffer, nr = 92) => {
       const before = bench.node.file.asked(nr).length;
