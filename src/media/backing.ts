@@ -134,6 +134,8 @@ export async function hold(
       ...(planes && { planes }),
     });
     if (errno !== 0) return errno;
+    // A driver that gives an index twice has made the buffer anew.
+    session.forgetBuffer(queue, index);
     const held: HeldBuffer = { index, planes: [], request: 0, prepared: false };
     queue.buffers.set(index, held);
     for (const { length, offset } of hostPlanes(record, planes)) {

@@ -264,6 +264,20 @@ describe('allocation', () => {
     }
   });
 
+  it('a node that makes an index twice: the first buffer is gone, and its place free', async () => {
+    await boot('auto', new FakeTransport(4 << 16));
+    assert.equal(await statusOf(8, request(1)), 0);
+    const cookie = await cookieOf(0);
+    bench.node.ioctls.set(92, (payload) => {
+      payload.writeUInt32LE(0, 0);
+      return 0;
+    });
+    for (let round = 0; round < 6; round++) assert.equal(await statusOf(92, create(1, 100)), 0);
+    bench.node.ioctls.delete(92);
+    assert.equal((await bench.command(u32(4, 0, session, 1, cookie), 24)).status, EINVAL);
+    assert.equal(await statusOf(8, request(4)), 0, 'the whole window is free again');
+  });
+
   it('cookies are multiples of 64 KiB, unique in a session, and die with their buffers', async () => {
     await bench.ioctl(session, 8, request(4));
     const cookies = [];
