@@ -89,23 +89,28 @@ export class SharedMemory {
     return { region: this.#arena.region, offset: slot.offset - this.#arenaBase, length: slot.length };
   }
 
-  /** One more guest mapping of an arena slot. Resolves to an errno when the guest can reach it. */
+  /** One more guest mapping of an arena slot. Resolves to an errno when the guest can reach it; EINTR: it has reset meanwhile. */
   async mapSlot(slot: Slot): Promise<number> {
     this.memory(slot);
-    this.#arenaMapped ??= this.#mapArena();
-    const errno = await this.#arenaMapped;
+    const resets = this.#resets;
+    const mapping = this.#arenaMapped ?? this.#mapArena();
+    this.#arenaMapped = mapping;
+    const errno = await mapping;
     if (errno !== 0) {
-      this.#arenaMapped = null;
+      if (this.#arenaMapped === mapping) this.#arenaMapped = null;
       return errno;
     }
-    this.#arenaShown = true;
+    const isLate = resets !== this.#resets;
+    if (!isLate || this.transport.survivesReset) this.#arenaShown = true;
+    if (isLate) return Errno.EINTR;
     slot.references++;
     slot.shown = true;
     return 0;
   }
 
-  /** Maps a plane's DMABUF into the guest, with one reference. The descriptor is borrowed until this resolves. */
+  /** Maps a plane's DMABUF into the guest, with one reference. The descriptor is borrowed until this resolves. EINTR: as above. */
   async mapDescriptor(fd: number, length: number): Promise<Slot | number> {
+    const resets = this.#resets;
     await this.#dropStale();
     const offset = this.#direct.allocate(length);
     if (offset === null) return Errno.ENOMEM;
@@ -116,7 +121,21 @@ export class SharedMemory {
       this.#direct.release(offset, length);
       return errno;
     }
-    return this.#keep({ offset, length, backing: 'direct', mapped, references: 1, owned: true, shown: true });
+    const slot: Slot = {
+      offset,
+      length,
+      backing: 'direct',
+      mapped,
+      references: 1,
+      owned: true,
+      shown: true,
+    };
+    this.#keep(slot);
+    if (resets === this.#resets) return slot;
+    Object.assign(slot, { references: 0, owned: false });
+    if (this.transport.survivesReset) this.#collect(slot);
+    else this.#forget(slot);
+    return Errno.EINTR;
   }
 
   /** MUNMAP: `address` may lie inside a slot (the tail of a split mapping), may come twice. EINVAL: never mapped. */
@@ -237,7 +256,9 @@ export class SharedMemory {
   }
 
   async #mapArena(): Promise<number> {
+    const resets = this.#resets;
     await Promise.all(this.#unmapping);
+    if (resets !== this.#resets && !this.transport.survivesReset) return Errno.EINTR;
     if (this.#closed) return Errno.ECONNRESET;
     if (this.#arenaShown) return 0;
     const { fd, size } = this.#arena!;

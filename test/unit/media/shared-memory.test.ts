@@ -6,6 +6,7 @@ import { native } from '../../../src/native.js';
 import { FakeTransport } from './fake-transport.js';
 
 const UNIT = 0x1_0000;
+const EINTR = 4;
 const EIO = 5;
 const ENOMEM = 12;
 const EBUSY = 16;
@@ -129,6 +130,20 @@ describe('shared memory: arena', () => {
     const settled = shared.settle(true);
     shared.reset();
     await settled;
+    transport.errno = 0;
+    assert.equal(await shared.mapSlot(slot), 0);
+    assert.equal(transport.places('map').length, 2);
+  });
+
+  it('is mapped anew when the guest resets the device while it is being mapped', async () => {
+    transport.errno = null;
+    const slot = shared.allocate(1)!;
+    const mapped = shared.mapSlot(slot);
+    await turn();
+    shared.reset();
+    transport.answer(0);
+    assert.equal(await mapped, EINTR);
+    assert.equal(slot.references, 0, 'no mapping of the guest that nobody takes back');
     transport.errno = 0;
     assert.equal(await shared.mapSlot(slot), 0);
     assert.equal(transport.places('map').length, 2);
@@ -356,6 +371,21 @@ describe('shared memory: direct', () => {
     );
     for (let n = 0; n < 7; n++) await map(100);
   });
+
+  for (const survivesReset of [true, false])
+    it(`what is being mapped while the guest resets is free again, where the VMM ${survivesReset ? 'keeps' : 'drops'} it`, async () => {
+      transport.survivesReset = survivesReset;
+      transport.errno = null;
+      const mapped = shared.mapDescriptor(fd, 100);
+      await turn();
+      shared.reset();
+      transport.answer(0);
+      assert.equal(await mapped, EINTR);
+      assert.deepEqual(transport.places('unmap'), survivesReset ? [[0, 8192]] : []);
+      if (survivesReset) transport.answer(0);
+      transport.errno = 0;
+      for (let n = 0; n < 8; n++) await map(100);
+    });
 
   it('what a VMM has dropped at a reset is free at once', async () => {
     transport.survivesReset = false;
