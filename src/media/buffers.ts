@@ -96,12 +96,12 @@ export function isOverlay(type: number): boolean {
   return type === BufferType.VIDEO_OVERLAY || type === BufferType.VIDEO_OUTPUT_OVERLAY;
 }
 
-/** One queue of a session: exists from REQBUFS or CREATE_BUFS to REQBUFS(0) or CLOSE. */
 /** Bytes of all buffers of the queues. */
 export function bytesOf(queues: readonly BufferQueue[]): number {
   return queues.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
+/** One queue of a session: exists from REQBUFS or CREATE_BUFS to REQBUFS(0) or CLOSE. */
 export class BufferQueue {
   readonly buffers = new Map<number, HeldBuffer>();
   /** Indices the host has, in the order in which they were queued. */

@@ -52,6 +52,14 @@ describe('policy', () => {
 
   describe('of limits', () => {
     const request = (count: number, type = 1) => u32(count, type, 1, 0, 0);
+    /** What the node is set to, and what it makes. */
+    const makeBuffersOf = (bytes: number) => {
+      bench.node.ioctls.set(4, (payload) => {
+        payload.writeUInt32LE(bytes, 8 + 20);
+        return 0;
+      });
+      bench.node.planeLengths = [bytes];
+    };
     const create = (count: number, sizeimage: number) => {
       const raw = Buffer.alloc(256);
       raw.set(u32(0, count, 1, 0, 1));
@@ -88,11 +96,7 @@ describe('policy', () => {
 
     it('bytes of a session: counted over its queues, known before the node allocates', async () => {
       await boot({ maxBufferBytes: 5000 });
-      bench.node.ioctls.set(4, (payload) => {
-        payload.writeUInt32LE(2000, 8 + 20);
-        return 0;
-      });
-      bench.node.planeLengths = [2000];
+      makeBuffersOf(2000);
       assert.equal((await ask(8, request(4))).payload.readUInt32LE(0), 2);
       assert.equal(await statusOf(92, create(1, 1001)), ENOMEM);
       assert.equal(bench.node.file.buffers.length, 2);
@@ -100,11 +104,7 @@ describe('policy', () => {
 
     it('bytes of a device: counted over its sessions, those that are not closed yet and buffers that are being made included', async () => {
       await boot({ maxDeviceBytes: 5000 });
-      bench.node.ioctls.set(4, (payload) => {
-        payload.writeUInt32LE(1000, 8 + 20);
-        return 0;
-      });
-      bench.node.planeLengths = [1000];
+      makeBuffersOf(1000);
       const other = await bench.open();
       // Both at the same time, while neither is done.
       const counts = await Promise.all([session, other].map((each) => bench.ioctl(each, 8, request(4))));
