@@ -15,6 +15,8 @@ export interface Holdings {
   /** What must be the same at the end as at the start. */
   readonly counts: Kept;
   readonly memory: Memory;
+  /** How long it has kept a processor busy since its start, its threads and the kernel's part counted. */
+  readonly processorMs: number;
 }
 
 setFlagsFromString('--expose-gc');
@@ -27,8 +29,10 @@ export async function holdings(): Promise<Holdings> {
     await new Promise((resolve) => setImmediate(resolve));
   }
   const { rss, heapUsed, external } = process.memoryUsage();
+  const { user, system } = process.cpuUsage();
   return {
     counts: holdingsOf('self'),
     memory: { resident: rss, heap: heapUsed, external },
+    processorMs: (user + system) / 1000,
   };
 }

@@ -1,6 +1,7 @@
 /**
  * `npm run endurance -- [--sessions N] [--frames N] [--camera-frames N] [--fake-sessions N]`: long runs, with figures. The
- * first three want vivid, vim2m and vivid again, as in the lab; sessions run on all of vivid's cameras side by side:
+ * first three want vivid, vim2m and vivid again, as in the lab, or the nodes that `--devices` names, with commas between;
+ * sessions run on all of vivid's cameras side by side:
  *
  *     test/lab/run.sh --timeout 7200 -- sh -c 'modprobe vivid n_devs=8 node_types=0x1 && npm run -s endurance -- --sessions 100000'
  */
@@ -9,56 +10,66 @@ import { nodeNamed, nodesNamed } from '../lab/kernel-modules.js';
 import { Endurance } from './endurance.js';
 import { endureFakeSessions } from './fake-sessions.js';
 import { endureCamera, endureConverter } from './frames.js';
+import { holdings } from './holdings.js';
 import { endureSessions } from './sessions.js';
+import { type Processes, Telling } from './telling.js';
 
-const PROGRESS_MS = 30_000;
 const CAMERA = 'vivid-000-vid-cap';
 const cameras = () => nodesNamed((name) => /^vivid-\d+-vid-cap$/.test(name));
 
 type Report = (done: number) => void;
+/** Makes `count` steps, and returns a line of figures. */
+type Run = (count: number, name: string) => Promise<string>;
 
-/** On a daemon that serves these nodes. */
+/** Tells meanwhile how it goes. */
+async function told(
+  name: string,
+  count: number,
+  processes: Processes,
+  run: (report: Report) => Promise<string>,
+): Promise<string> {
+  const telling = await Telling.start(name, count, processes);
+  try {
+    return await run(telling.progress);
+  } finally {
+    telling.stop();
+  }
+}
+
+/** On a daemon that serves these nodes, or those that were asked for. */
 const on =
-  (nodes: () => string[], run: (endurance: Endurance, count: number, report: Report) => Promise<string>) =>
-  async (count: number, report: Report) => {
-    const endurance = await Endurance.serve(nodes());
+  (
+    nodes: () => string[],
+    run: (endurance: Endurance, count: number, report: Report) => Promise<string>,
+  ): Run =>
+  async (count, name) => {
+    const endurance = await Endurance.serve(chosen ?? nodes());
     try {
-      return await run(endurance, count, report);
+      const processes = { daemon: () => endurance.holdings(), 'guest and VMM': holdings };
+      return await told(name, count, processes, (report) => run(endurance, count, report));
     } finally {
       await endurance.close();
     }
   };
 
-const runs = {
+const runs: Readonly<Record<string, Run>> = {
   sessions: on(cameras, endureSessions),
   frames: on(() => [nodeNamed('vim2m')], endureConverter),
   'camera-frames': on(() => [nodeNamed(CAMERA)], endureCamera),
-  'fake-sessions': endureFakeSessions,
-} as const;
-type Run = keyof typeof runs;
+  'fake-sessions': (count, name) =>
+    told(name, count, { 'all in one': holdings }, (report) => endureFakeSessions(count, report)),
+};
 
 const { values } = parseArgs({
-  options: Object.fromEntries(Object.keys(runs).map((name) => [name, { type: 'string' as const }])),
+  options: Object.fromEntries(['devices', ...Object.keys(runs)].map((name) => [name, { type: 'string' }])),
 });
-const wanted = Object.entries(values).map(([name, count]) => [name as Run, Number(count)] as const);
-const wrong = wanted.find(([, count]) => !Number.isSafeInteger(count) || count < 1);
-if (wrong || wanted.length === 0) {
-  console.error(
-    `usage: npm run endurance -- ${Object.keys(runs)
-      .map((name) => `[--${name} N]`)
-      .join(' ')}`,
-  );
+const { devices, ...counts } = values as Record<string, string>;
+const chosen = devices?.split(',');
+const wanted = Object.entries(counts).map(([name, count]) => [name, Number(count)] as const);
+if (wanted.length === 0 || !wanted.every(([, count]) => Number.isSafeInteger(count) && count > 0)) {
+  const options = Object.keys(runs).map((name) => `[--${name} N]`);
+  console.error(`usage: npm run endurance -- [--devices NODE,...] ${options.join(' ')}`);
   process.exit(2);
 }
 
-/** Says now and then how far it is. */
-function progress(name: string, count: number): Report {
-  let told = performance.now();
-  return (done) => {
-    if (performance.now() - told < PROGRESS_MS) return;
-    told = performance.now();
-    console.error(`${name}: ${done} of ${count}`);
-  };
-}
-
-for (const [name, count] of wanted) console.log(await runs[name](count, progress(name, count)));
+for (const [name, count] of wanted) console.log(await runs[name]!(count, name));

@@ -1,0 +1,66 @@
+/** How a long run goes on: a line now and then, of what the processes hold and what each step has cost them. */
+import type { Holdings } from './holdings.js';
+
+const EVERY_MS = 60_000;
+const MIB = 1 << 20;
+
+/** The processes of a run, by name. */
+export type Processes = Readonly<Record<string, () => Promise<Holdings>>>;
+
+type Seen = Readonly<Record<string, Holdings>>;
+
+async function look(processes: Processes): Promise<Seen> {
+  const seen: Record<string, Holdings> = {};
+  for (const [name, holdings] of Object.entries(processes)) seen[name] = await holdings();
+  return seen;
+}
+
+function lineOf(name: string, now: Holdings, before: Holdings, steps: number): string {
+  const { resident, heap } = now.memory;
+  const each = (now.processorMs - before.processorMs) / steps;
+  return [
+    `${name}: ${now.counts.descriptors.length} descriptors`,
+    `${(resident / MIB).toFixed(1)} MiB resident, ${(heap / MIB).toFixed(1)} heap`,
+    `${each.toFixed(2)} ms of a processor each`,
+  ].join(', ');
+}
+
+/** Tells on standard error, until it is stopped. */
+export class Telling {
+  #done = 0;
+  #told = 0;
+  #at = performance.now();
+  readonly #timer: NodeJS.Timeout;
+
+  private constructor(
+    private readonly what: string,
+    private readonly count: number,
+    private readonly processes: Processes,
+    private last: Seen,
+  ) {
+    this.#timer = setInterval(() => void this.#tell(), EVERY_MS);
+  }
+
+  static async start(what: string, count: number, processes: Processes): Promise<Telling> {
+    return new Telling(what, count, processes, await look(processes));
+  }
+
+  readonly progress = (done: number): void => {
+    this.#done = done;
+  };
+
+  stop(): void {
+    clearInterval(this.#timer);
+  }
+
+  async #tell(): Promise<void> {
+    const [steps, passed] = [this.#done - this.#told, performance.now() - this.#at];
+    this.#told += steps;
+    this.#at += passed;
+    const seen = await look(this.processes);
+    const lines = Object.entries(seen).map(([name, now]) => lineOf(name, now, this.last[name]!, steps));
+    this.last = seen;
+    const pace = `${(passed / steps).toFixed(2)} ms each`;
+    console.error([`${this.what}: ${this.#told} of ${this.count}, ${pace}`, ...lines].join('; '));
+  }
+}
