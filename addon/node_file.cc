@@ -12,6 +12,9 @@ namespace vmb {
 
 namespace {
 
+/** Where the object keeps its callback; nobody can write it. */
+constexpr const char* kOnReady = "onReady";
+
 class OpenCall : public NodeCall {
  public:
   OpenCall(std::string path, UniqueFd inherited, std::shared_ptr<LoopWake> wake)
@@ -78,7 +81,9 @@ NodeFile::NodeFile(const Napi::CallbackInfo& info)
     return;
   }
   wake_->Hold(false);
-  on_ready_ = Napi::Persistent(on_ready);
+  // A property, which the collector sees through: it usually knows the file, and from here would keep both for ever.
+  const napi_property_descriptor property{kOnReady, nullptr, nullptr, nullptr, nullptr, on_ready, napi_default, nullptr};
+  napi_define_properties(info.Env(), info.This(), 1, &property);
 }
 
 NodeFile::~NodeFile() { wake_->Close(); }
@@ -159,7 +164,7 @@ void NodeFile::OnWake() {
   for (const int error : lane_->TakeResults()) Complete(error);
   // What the watcher reports before the completion of open() stays for later.
   const uint32_t events = state_ == State::kOpen ? wake_->Take() : 0;
-  if (events != 0) CallFromLoop(Env(), on_ready_.Value(), {Napi::Number::New(Env(), events)});
+  if (events != 0) CallFromLoop(Env(), Value().Get(kOnReady), {Napi::Number::New(Env(), events)});
   Hold();
   Unref();
 }

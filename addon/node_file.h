@@ -49,7 +49,6 @@ class NodeFile : public Napi::ObjectWrap<NodeFile> {
   std::shared_ptr<LoopWake> wake_;
   std::shared_ptr<NodeLane> lane_;
   std::deque<Pending> pending_;
-  Napi::FunctionReference on_ready_;
 };
 
 }  // namespace vmb

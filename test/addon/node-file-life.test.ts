@@ -51,6 +51,17 @@ describe('addon: the life of a NodeFile', () => {
     assert.deepEqual([status, stdout], [0, 'unopened\nstill open\nopened\n']);
   });
 
+  it('is collected when its callback knows it too, unopened or closed', () => {
+    const { status, stdout } = node(`
+      const gone = new FinalizationRegistry((name) => console.log(name));
+      const create = (name) => { const file = new native.NodeFile(() => file); gone.register(file, name); return file; };
+      create('unopened');
+      await new Promise((resolve) => { const file = create('closed'); file.open('/dev/null', () => file.close(resolve)); });
+      for (let i = 0; i < 5; i++) { gc(); await new Promise((go) => setTimeout(go, 10)); }
+    `);
+    assert.deepEqual([status, stdout.toString().split('\n').sort()], [0, ['', 'closed', 'unopened']]);
+  });
+
   it('makes what a completion throws an uncaught exception, and goes on', () => {
     const { status, stdout } = node(`
       process.on('uncaughtException', (error) => console.log(error.message));

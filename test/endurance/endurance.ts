@@ -49,7 +49,10 @@ export class Endurance {
       device,
       socket: { path: join(folder, `vhost-user-${nth}`) },
     }));
-    const daemon = fork(PROGRAM, [JSON.stringify(plainly(pairs, WINDOW_BYTES))]);
+    const daemon = fork(PROGRAM, [JSON.stringify(plainly(pairs, WINDOW_BYTES))], {
+      // Of v8.queryObjects().
+      execArgv: ['--disable-warning=ExperimentalWarning'],
+    });
     await once(daemon, 'message');
     const machines: Machine[] = [];
     for (const { socket } of pairs) {

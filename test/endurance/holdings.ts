@@ -1,6 +1,9 @@
-/** What this process holds: descriptors, mappings and threads as the kernel counts them, memory as V8 does. */
-import { setFlagsFromString } from 'node:v8';
+/** What this process holds: descriptors, mappings and threads as the kernel counts them, objects and memory as V8 does. */
+import { queryObjects, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
+import { Session } from '../../src/media/session.js';
+import { native } from '../../src/native.js';
+import { OpenFile } from '../../src/v4l2/node.js';
 import { holdingsOf, type Holdings as Kept } from '../device/held.js';
 
 /** Bytes, after a garbage collection. */
@@ -11,9 +14,17 @@ export interface Memory {
   readonly external: number;
 }
 
+/** Objects that come with a session and must go with it, by class. */
+const kinds = { Session, OpenFile, NodeFile: native.NodeFile, Region: native.Region };
+
+/** What must be the same at the end as at the start. */
+export interface Counts extends Kept {
+  /** How many of each of `kinds` are alive. */
+  readonly objects: Readonly<Record<string, number>>;
+}
+
 export interface Holdings {
-  /** What must be the same at the end as at the start. */
-  readonly counts: Kept;
+  readonly counts: Counts;
   readonly memory: Memory;
   /** How long it has kept a processor busy since its start, its threads and the kernel's part counted. */
   readonly processorMs: number;
@@ -21,6 +32,11 @@ export interface Holdings {
 
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
+
+const objects = () =>
+  Object.fromEntries(
+    Object.entries(kinds).map(([name, kind]) => [name, queryObjects(kind, { format: 'count' })]),
+  );
 
 /** Twice, with a turn between: what a finalizer lets go of is freed by the second. */
 export async function holdings(): Promise<Holdings> {
@@ -31,7 +47,7 @@ export async function holdings(): Promise<Holdings> {
   const { rss, heapUsed, external } = process.memoryUsage();
   const { user, system } = process.cpuUsage();
   return {
-    counts: holdingsOf('self'),
+    counts: { ...holdingsOf('self'), objects: objects() },
     memory: { resident: rss, heap: heapUsed, external },
     processorMs: (user + system) / 1000,
   };

@@ -4,8 +4,8 @@ import { BufferType } from '../../src/v4l2/layout.js';
 import { GuestQueue } from '../lab/queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
-/** Caches fill, V8 compiles: what is held after these is what is held. */
-const WARM_UP = 200;
+/** Caches fill, V8 compiles: what is held after these is what is held. The longer the run, the less may be left to come. */
+const warmUpOf = (count: number) => Math.min(count, Math.max(200, Math.ceil(count / 50)));
 /** The fewest that vivid gives; every second session uses them both. */
 const BUFFERS = 2;
 
@@ -53,7 +53,7 @@ export async function endureSessions(
   progress: (done: number) => void = () => undefined,
 ): Promise<string> {
   for (const driver of endurance.drivers) await prepare(driver);
-  await spread(endurance, Math.min(WARM_UP, count), () => undefined);
+  await spread(endurance, warmUpOf(count), () => undefined);
   const before = await endurance.holdings();
   const pace = new Pace();
   await spread(endurance, count, (done) => {

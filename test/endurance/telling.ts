@@ -25,6 +25,14 @@ function lineOf(name: string, now: Holdings, before: Holdings, steps: number): s
   ].join(', ');
 }
 
+/** Milliseconds that a fixed calculation takes: what the machine itself gives at the moment, which others of its host decide too. */
+function yardstick(): number {
+  const start = performance.now();
+  let sum = 0;
+  for (let i = 0; i < 1e7; i++) sum = (sum + i) | 0;
+  return performance.now() - start + (sum & 0);
+}
+
 /** Tells on standard error, until it is stopped. */
 export class Telling {
   #done = 0;
@@ -55,12 +63,16 @@ export class Telling {
 
   async #tell(): Promise<void> {
     const [steps, passed] = [this.#done - this.#told, performance.now() - this.#at];
+    if (steps === 0)
+      return console.error(
+        `${this.what}: ${this.#told} of ${this.count}, none in ${(passed / 1000).toFixed(0)} s`,
+      );
     this.#told += steps;
     this.#at += passed;
     const seen = await look(this.processes);
     const lines = Object.entries(seen).map(([name, now]) => lineOf(name, now, this.last[name]!, steps));
     this.last = seen;
-    const pace = `${(passed / steps).toFixed(2)} ms each`;
+    const pace = `${(passed / steps).toFixed(2)} ms each (a fixed calculation: ${yardstick().toFixed(0)} ms)`;
     console.error([`${this.what}: ${this.#told} of ${this.count}, ${pace}`, ...lines].join('; '));
   }
 }
