@@ -112,7 +112,10 @@ class Rig {
 
   async stop(): Promise<void> {
     this.#neighbour?.frontEnd.close();
-    if (this.daemon?.alive) await this.daemon.stop();
+    if (this.daemon?.alive) {
+      await this.daemon.stop();
+      assert.deepEqual(this.daemon.errors, [], 'the last words of the daemon');
+    }
     for (const fd of this.#decoys) closeSync(fd);
     if (this.#folder) rmSync(this.#folder, { recursive: true });
   }

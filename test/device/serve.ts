@@ -1,11 +1,31 @@
 /** The daemon in a process of its own, so that what it holds can be counted and its death can be seen. */
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
 import { configureLog } from '../../src/log.js';
+import { objectsAlive } from './objects.js';
+import { until } from './until.js';
 
 configureLog('info', 'json');
 const daemon = new Daemon(JSON.parse(process.argv[2]!) as ServeOptions);
 await daemon.start();
+const before = objectsAlive();
 process.stdout.write('ready\n');
+
+/** Without sessions there are no objects of theirs. */
+async function end(): Promise<void> {
+  await daemon.stop();
+  let left = objectsAlive();
+  const none = () => {
+    left = objectsAlive();
+    return (
+      left.Session <= before.Session && left.OpenFile <= before.OpenFile && left.NodeFile <= before.NodeFile
+    );
+  };
+  await until(none, 'the last objects').catch(() =>
+    console.error(`objects are left: ${JSON.stringify(left)}`),
+  );
+  process.exit(0);
+}
+
 // The end of the test, however it ends.
 process.stdin.resume();
-process.stdin.on('end', () => void daemon.stop().then(() => process.exit(0)));
+process.stdin.on('end', () => void end());

@@ -1,10 +1,8 @@
 /** What this process holds: descriptors, mappings and threads as the kernel counts them, objects and memory as V8 does. */
-import { queryObjects, setFlagsFromString } from 'node:v8';
+import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Session } from '../../src/media/session.js';
-import { native } from '../../src/native.js';
-import { OpenFile } from '../../src/v4l2/node.js';
 import { holdingsOf, type Holdings as Kept } from '../device/held.js';
+import { type Alive, objectsAlive } from '../device/objects.js';
 
 /** Bytes, after a garbage collection. */
 export interface Memory {
@@ -14,13 +12,9 @@ export interface Memory {
   readonly external: number;
 }
 
-/** Objects that come with a session and must go with it, by class. */
-const kinds = { Session, OpenFile, NodeFile: native.NodeFile, Region: native.Region };
-
 /** What must be the same at the end as at the start. */
 export interface Counts extends Kept {
-  /** How many of each of `kinds` are alive. */
-  readonly objects: Readonly<Record<string, number>>;
+  readonly objects: Alive;
 }
 
 export interface Holdings {
@@ -33,11 +27,6 @@ export interface Holdings {
 setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
-const objects = () =>
-  Object.fromEntries(
-    Object.entries(kinds).map(([name, kind]) => [name, queryObjects(kind, { format: 'count' })]),
-  );
-
 /** Twice, with a turn between: what a finalizer lets go of is freed by the second. */
 export async function holdings(): Promise<Holdings> {
   for (let i = 0; i < 2; i++) {
@@ -47,7 +36,7 @@ export async function holdings(): Promise<Holdings> {
   const { rss, heapUsed, external } = process.memoryUsage();
   const { user, system } = process.cpuUsage();
   return {
-    counts: { ...holdingsOf('self'), objects: objects() },
+    counts: { ...holdingsOf('self'), objects: objectsAlive() },
     memory: { resident: rss, heap: heapUsed, external },
     processorMs: (user + system) / 1000,
   };

@@ -3,7 +3,8 @@
  * first three want vivid, vim2m and vivid again, as in the lab, or the nodes that `--devices` names, with commas between;
  * sessions run on all of vivid's cameras side by side:
  *
- *     test/lab/run.sh --timeout 7200 -- sh -c 'modprobe vivid n_devs=8 node_types=0x1 && npm run -s endurance -- --sessions 100000'
+ *     VMB_LAB_ACCEL=um test/lab/run.sh --timeout 7200 -- sh -c 'modprobe vivid n_devs=6 node_types=0x1,0x1,0x1,0x1,0x1,0x1 &&
+ *       node dist/test/endurance/main.js --sessions 100000'
  */
 import { parseArgs } from 'node:util';
 import { nodeNamed, nodesNamed } from '../lab/kernel-modules.js';

@@ -1,4 +1,5 @@
 /** How a long run goes on: a line now and then, of what the processes hold and what each step has cost them. */
+import { createHash } from 'node:crypto';
 import type { Holdings } from './holdings.js';
 
 const EVERY_MS = 60_000;
@@ -25,12 +26,14 @@ function lineOf(name: string, now: Holdings, before: Holdings, steps: number): s
   ].join(', ');
 }
 
-/** Milliseconds that a fixed calculation takes: what the machine itself gives at the moment, which others of its host decide too. */
+/** For the yardstick: work without V8, whose compiler has its own moods. */
+const WORK = Buffer.alloc(4 * MIB);
+
+/** Milliseconds that a fixed calculation takes: what the machine gives at the moment, which others of its host decide too. */
 function yardstick(): number {
   const start = performance.now();
-  let sum = 0;
-  for (let i = 0; i < 1e7; i++) sum = (sum + i) | 0;
-  return performance.now() - start + (sum & 0);
+  createHash('sha256').update(WORK).digest();
+  return performance.now() - start;
 }
 
 /** Tells on standard error, until it is stopped. */

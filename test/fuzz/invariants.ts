@@ -3,6 +3,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../src/log.js';
 import { type Holdings, holdingsOf } from '../device/held.js';
+import { objectsAlive } from '../device/objects.js';
 
 /** How long files may take to close. */
 const QUIET_MS = 6000;
@@ -14,6 +15,7 @@ export class Invariants {
   readonly #faults: string[] = [];
   readonly #decoys: readonly string[];
   #before: Holdings | null = null;
+  #objects = '';
   #memory = 0;
 
   constructor(private readonly decoys: readonly number[]) {
@@ -42,6 +44,7 @@ export class Invariants {
     await sleep(100);
     collectGarbage();
     this.#before = holdingsOf('self');
+    this.#objects = JSON.stringify(objectsAlive());
     this.#memory = inUse();
   }
 
@@ -56,6 +59,8 @@ export class Invariants {
     for (const [at, fd] of this.decoys.entries())
       if (appearance(fd) !== this.#decoys[at])
         throw new Error(`descriptor ${fd} was touched:\n${this.#decoys[at]}\n${appearance(fd)}`);
+    const objects = JSON.stringify(objectsAlive());
+    if (objects !== this.#objects) throw new Error(`alive before: ${this.#objects}, after: ${objects}`);
     collectGarbage();
     const grown = inUse() - this.#memory;
     if (grown > MOST_GROWTH) throw new Error(`memory has grown by ${Math.round(grown / 1024)} KiB`);

@@ -12,6 +12,9 @@ newest=$lab_dir/newest # a link to the lab that was built last
 inputs=$(cd -- "$lab_scripts" && sha256sum build.sh rootfs/* guest/initrd | sha256sum | cut -c1-16)
 lab=$lab_dir/lab-$inputs
 
+# The kernel that runs as a program; README.md.
+um=$lab_dir/um-$(cd -- "$lab_scripts/um" && sha256sum build.sh config | sha256sum | cut -c1-16)
+
 die() {
   printf '%s: %s\n' "${0##*/}" "$1" >&2
   exit "${2:-1}"

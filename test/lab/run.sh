@@ -8,6 +8,7 @@ usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNEL
 
 boot_limit=180 # seconds; 6 are usual
 timeout=900 memory=4096 append='' console='' vm='' terminal_state=''
+accel=${VMB_LAB_ACCEL:-tcg}
 variables=("TERM=${TERM:-dumb}")
 argv=()
 
@@ -54,7 +55,7 @@ make_run_folder() {
   printf '%s\0' "${argv[@]}" > "$run/argv"
   printf '%s\0' "${variables[@]}" > "$run/env"
   touch -- "$run/stdout" "$run/stderr"
-  if [ -t 0 ] && [ -t 1 ]; then
+  if [ -t 0 ] && [ -t 1 ] && [ "$accel" != um ]; then
     stty size > "$run/terminal"
     terminal_state=$(stty -g)
   fi
@@ -74,7 +75,7 @@ clean_up() {
 # QEMU reads a comma in a path as the end of the option's value, and two as one comma.
 share() {
   local tag=$1 path=${2//,/,,} more=${3-}
-  qemu+=(-fsdev "local,id=$tag,path=$path,security_model=none,multidevs=remap$more" -device "virtio-9p-pci,fsdev=$tag,mount_tag=$tag")
+  machine+=(-fsdev "local,id=$tag,path=$path,security_model=none,multidevs=remap$more" -device "virtio-9p-pci,fsdev=$tag,mount_tag=$tag")
 }
 
 # The lab's own QEMU on its own libraries: the same version on every host.
@@ -83,19 +84,44 @@ share() {
 # erms, fsrm: emulation executes "rep movsb" byte by byte; without them kernel and libc copy seven times as fast.
 qemu_command() {
   local root=$lab/rootfs usr=$lab/rootfs/usr
-  qemu=("$root/lib64/ld-linux-x86-64.so.2" --library-path "$usr/lib/x86_64-linux-gnu" "$usr/bin/qemu-system-x86_64"
+  machine=("$root/lib64/ld-linux-x86-64.so.2" --library-path "$usr/lib/x86_64-linux-gnu" "$usr/bin/qemu-system-x86_64"
     -L "$usr/share/qemu" -L "$usr/share/seabios" -nodefaults -no-user-config -display none -no-reboot -smp 2 -m "$memory"
     -kernel "$lab/vmlinuz" -initrd "$lab/initrd" -append "console=ttyS0 panic=-1 quiet mitigations=off no_timer_check hugepages=2 $append"
     -device isa-debug-exit,iobase=0xf4 -serial "file:${run//,/,,}/console")
-  case ${VMB_LAB_ACCEL:-tcg} in
-    tcg) qemu+=(-accel tcg,thread=multi,tb-size=1024 -cpu max,erms=off,fsrm=off) ;;
-    kvm) qemu+=(-accel kvm -cpu host) ;;
-    *) die "VMB_LAB_ACCEL must be tcg or kvm, not $VMB_LAB_ACCEL" "$failed" ;;
+  case $accel in
+    tcg) machine+=(-accel tcg,thread=multi,tb-size=1024 -cpu max,erms=off,fsrm=off) ;;
+    kvm) machine+=(-accel kvm -cpu host) ;;
   esac
   share rootfs "$root" ,readonly=on
   share checkout "$checkout"
   share run "$run"
-  if [ -e "$run/terminal" ]; then qemu+=(-chardev stdio,id=tty,signal=off -serial chardev:tty); fi
+  if [ -e "$run/terminal" ]; then machine+=(-chardev stdio,id=tty,signal=off -serial chardev:tty); fi
+}
+
+# Of those that this script may use.
+first_processor() {
+  taskset --cpu-list --pid $$ | sed 's/.*: //; s/[,-].*//'
+}
+
+# The kernel as a program: no QEMU, and the host's folders as they are. One processor of the host, since its processes
+# take turns, and going to another one each time costs them a third of their speed.
+um_command() {
+  [ -e "$um/linux" ] || die "there is no kernel in $um: test/lab/um/build.sh makes it" "$failed"
+  case $lab_dir$checkout$run in *' '*) die 'a folder with a space in its name cannot be given to this kernel' "$failed" ;; esac
+  export TMPDIR=/dev/shm # where the machine's memory is
+  # shellcheck disable=SC2206  # kernel arguments are words
+  machine=(taskset --cpu-list "$(first_processor)" "$um/linux" "mem=${memory}M" rootfstype=hostfs rootflags=/ ro "init=$lab_scripts/um/init"
+    "lab.rootfs=$lab/rootfs" "lab.modules=$(echo "$um"/lib/modules/*)" "lab.checkout=$checkout" "lab.run=$run"
+    seccomp=on con=null con0=null,fd:9 panic=-1 quiet $append)
+  exec 9> "$run/console"
+}
+
+machine_command() {
+  case $accel in
+    tcg | kvm) qemu_command ;;
+    um) um_command ;;
+    *) die "VMB_LAB_ACCEL must be tcg, kvm or um, not $accel" "$failed" ;;
+  esac
 }
 
 # --pdeathsig: QEMU ends even if this script is killed outright.
@@ -103,7 +129,7 @@ start() {
   local input=/dev/null
   if [ -e "$run/terminal" ]; then input=/dev/stdin; fi
   setpriv --pdeathsig TERM timeout --foreground --kill-after=5 "$timeout" \
-    setpriv --pdeathsig KILL "${qemu[@]}" < "$input" 2> "$run/qemu" &
+    setpriv --pdeathsig KILL "${machine[@]}" < "$input" 2> "$run/qemu" &
   vm=$!
 }
 
@@ -148,7 +174,7 @@ main() {
   hold_lab "$failed"
   make_camera
   make_run_folder
-  qemu_command
+  machine_command
   start
   watch_boot &
   if [ ! -e "$run/terminal" ]; then

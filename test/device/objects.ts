@@ -1,0 +1,19 @@
+/** Which objects of sessions are alive in this process: what a descriptor count does not see of a leak. */
+import { queryObjects } from 'node:v8';
+import { Session } from '../../src/media/session.js';
+import { native } from '../../src/native.js';
+import { OpenFile } from '../../src/v4l2/node.js';
+
+const kinds = { Session, OpenFile, NodeFile: native.NodeFile, Region: native.Region };
+
+/** How many, by class. */
+export type Alive = Readonly<Record<keyof typeof kinds, number>>;
+
+/** For node: v8.queryObjects() is experimental, and says so on standard error. */
+export const QUIETLY = '--disable-warning=ExperimentalWarning';
+
+/** V8 collects all garbage before it counts. */
+export function objectsAlive(): Alive {
+  const counts = Object.entries(kinds).map(([name, kind]) => [name, queryObjects(kind, { format: 'count' })]);
+  return Object.fromEntries(counts) as Alive;
+}
