@@ -1,10 +1,12 @@
-/** Which objects of sessions are alive in this process: what a descriptor count does not see of a leak. */
+/** Which objects of sessions and connections are alive in this process: what a descriptor count does not see of a leak. */
 import { queryObjects } from 'node:v8';
 import { Session } from '../../src/media/session.js';
 import { native } from '../../src/native.js';
 import { OpenFile } from '../../src/v4l2/node.js';
+import { Backend } from '../../src/vhost-user/backend.js';
 
-const kinds = { Session, OpenFile, NodeFile: native.NodeFile, Region: native.Region };
+/** Each knows many others: a connection its rings and guest memory, a session its queues and buffers. */
+const kinds = { Backend, Session, OpenFile, NodeFile: native.NodeFile };
 
 /** How many, by class. */
 export type Alive = Readonly<Record<keyof typeof kinds, number>>;
@@ -16,4 +18,9 @@ export const QUIETLY = '--disable-warning=ExperimentalWarning';
 export function objectsAlive(): Alive {
   const counts = Object.entries(kinds).map(([name, kind]) => [name, queryObjects(kind, { format: 'count' })]);
   return Object.fromEntries(counts) as Alive;
+}
+
+/** Whether there are no more of any than there were. */
+export function nothingLeft(before: Alive, now: Alive): boolean {
+  return Object.keys(kinds).every((name) => now[name as keyof Alive] <= before[name as keyof Alive]);
 }

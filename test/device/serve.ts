@@ -1,7 +1,7 @@
 /** The daemon in a process of its own, so that what it holds can be counted and its death can be seen. */
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
 import { configureLog } from '../../src/log.js';
-import { objectsAlive } from './objects.js';
+import { nothingLeft, objectsAlive } from './objects.js';
 import { until } from './until.js';
 
 configureLog('info', 'json');
@@ -10,18 +10,12 @@ await daemon.start();
 const before = objectsAlive();
 process.stdout.write('ready\n');
 
-/** Without sessions there are no objects of theirs. */
+/** Without guests there are no objects of theirs. */
 async function end(): Promise<void> {
   await daemon.stop();
-  let left = objectsAlive();
-  const none = () => {
-    left = objectsAlive();
-    return (
-      left.Session <= before.Session && left.OpenFile <= before.OpenFile && left.NodeFile <= before.NodeFile
-    );
-  };
+  const none = () => nothingLeft(before, objectsAlive());
   await until(none, 'the last objects').catch(() =>
-    console.error(`objects are left: ${JSON.stringify(left)}`),
+    console.error(`objects are left: ${JSON.stringify(objectsAlive())}`),
   );
   process.exit(0);
 }
