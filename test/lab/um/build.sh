@@ -10,6 +10,7 @@ install_host_packages() {
   local tool missing=()
   for tool in bc bison flex make gcc; do command -v "$tool" > /dev/null || missing+=("$tool"); done
   [ -e /usr/include/libelf.h ] || missing+=(libelf-dev)
+  command -v depmod > /dev/null || missing+=(kmod)
   [ ${#missing[@]} = 0 ] && return
   command -v apt-get > /dev/null || die "the kernel is built with ${missing[*]}: install them, as this machine has no apt-get"
   echo "installing ${missing[*]}"
