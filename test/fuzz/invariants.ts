@@ -3,12 +3,14 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../src/log.js';
 import { type Holdings, holdingsOf } from '../device/held.js';
-import { type Alive, nothingLeft, objectsAlive } from '../device/objects.js';
+import { objectsAlive } from '../device/objects.js';
 
 /** How long files may take to close. */
 const QUIET_MS = 6000;
-/** To count objects, V8 collects all garbage, more than once for each class. */
+/** Runs between two counts of objects, which take V8 half a second. */
 const OBJECTS_EVERY = 10;
+/** What the last commands of a run may still know, of each class. */
+const MOST_ALIVE = 8;
 /** What the JavaScript heap and its buffers may have grown by, with all garbage gone. */
 const MOST_GROWTH = 48 << 20;
 
@@ -17,7 +19,6 @@ export class Invariants {
   readonly #faults: string[] = [];
   readonly #decoys: readonly string[];
   #before: Holdings | null = null;
-  #alive: Alive | null = null;
   #memory = 0;
   #checks = 0;
 
@@ -47,7 +48,6 @@ export class Invariants {
     await sleep(100);
     collectGarbage();
     this.#before = holdingsOf('self');
-    this.#alive = objectsAlive();
     this.#memory = inUse();
   }
 
@@ -62,7 +62,7 @@ export class Invariants {
     for (const [at, fd] of this.decoys.entries())
       if (appearance(fd) !== this.#decoys[at])
         throw new Error(`descriptor ${fd} was touched:\n${this.#decoys[at]}\n${appearance(fd)}`);
-    if (this.#checks++ % OBJECTS_EVERY === 0) await this.#checkObjects();
+    if (++this.#checks % OBJECTS_EVERY === 0) await this.#checkObjects();
     collectGarbage();
     const grown = inUse() - this.#memory;
     if (grown > MOST_GROWTH) throw new Error(`memory has grown by ${Math.round(grown / 1024)} KiB`);
@@ -70,15 +70,12 @@ export class Invariants {
 
   /** Deadlines of the last commands may still know their sessions. */
   async #checkObjects(): Promise<void> {
-    const before = this.#alive!;
     const limit = performance.now() + QUIET_MS;
-    let now = objectsAlive();
-    while (!nothingLeft(before, now) && performance.now() < limit) {
+    const few = () => Object.values(objectsAlive()).every((count) => count <= MOST_ALIVE);
+    while (!few()) {
+      if (performance.now() > limit) throw new Error(`alive: ${JSON.stringify(objectsAlive())}`);
       await sleep(200);
-      now = objectsAlive();
     }
-    if (!nothingLeft(before, now))
-      throw new Error(`alive before: ${JSON.stringify(before)}, after: ${JSON.stringify(now)}`);
   }
 }
 
