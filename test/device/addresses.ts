@@ -17,8 +17,11 @@ export function addressesOf(pid: number | 'self'): Range[] {
   });
 }
 
-/** Everything that looks like an address of one of the ranges, at any offset of 4 bytes. */
-export function addressesIn(bytes: Buffer, ranges: readonly Range[]): string[] {
+/**
+ * Everything that looks like an address of one of the ranges, at any offset of 4 bytes. `filler`: a word that the guest puts
+ * where nobody reads, no half of an address whatever stands beside it.
+ */
+export function addressesIn(bytes: Buffer, ranges: readonly Range[], filler?: number): string[] {
   const found: string[] = [];
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
   // The upper halves that addresses have: nearly every word is ruled out by its neighbour alone.
@@ -26,7 +29,7 @@ export function addressesIn(bytes: Buffer, ranges: readonly Range[]): string[] {
     ranges.flatMap(({ start, end }) => [Number(start >> 32n), Number((end - 1n) >> 32n)]),
   );
   for (let at = 1; at < words.length; at++) {
-    if (words[at] === 0 || !highs.has(words[at]!)) continue;
+    if (words[at] === 0 || words[at - 1] === filler || !highs.has(words[at]!)) continue;
     const value = (BigInt(words[at]!) << 32n) | BigInt(words[at - 1]!);
     const range = ranges.find(({ start, end }) => value >= start && value < end);
     if (range) found.push(`0x${value.toString(16)} (${range.name || 'anonymous'}) at byte ${4 * (at - 1)}`);
