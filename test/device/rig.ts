@@ -112,12 +112,10 @@ class Rig {
 
   async stop(): Promise<void> {
     this.#neighbour?.frontEnd.close();
-    if (this.daemon?.alive) {
-      await this.daemon.stop();
-      assert.deepEqual(this.daemon.errors, [], 'the last words of the daemon');
-    }
+    if (this.daemon?.alive) await this.daemon.stop();
     for (const fd of this.#decoys) closeSync(fd);
     if (this.#folder) rmSync(this.#folder, { recursive: true });
+    assert.deepEqual(this.daemon?.errors ?? [], [], 'the last words of the daemon');
   }
 
   async #deviceCaps(): Promise<number[]> {

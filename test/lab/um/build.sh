@@ -68,12 +68,12 @@ main() {
   [ ! -e "$um/linux" ] || return 0
   rm -rf -- "$um_building"
   mkdir -p -- "$um_building/result"
-  trap 'tail -n 30 -- "$um_log" >&2; echo "build.sh: see the lines above, or all of $um_log" >&2' ERR
-  { install_host_packages && download_source; } > "$um_log" 2>&1
+  trap 'tail -n 30 -- "$um_log" >&2; echo "build.sh: see the lines above, or all of $um_log" >&2' EXIT
+  { install_host_packages; download_source; } > "$um_log" 2>&1
   (make_kernel) >> "$um_log" 2>&1
   publish
-  trap - ERR
+  trap - EXIT
   echo "the kernel is ready: $um ($SECONDS s)"
 }
 
-main
+main "$@"
