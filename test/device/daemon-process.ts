@@ -4,7 +4,6 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { addressesOf, type Range } from './addresses.js';
 import { type Holdings, holdingsOf } from './held.js';
-import { QUIETLY } from './objects.js';
 import { until } from './until.js';
 
 const program = fileURLToPath(new URL('serve.js', import.meta.url));
@@ -34,9 +33,7 @@ export class DaemonProcess {
   /** `inherited`: descriptors that the daemon has as 3, 4, .. without knowing of them. */
   static async start(options: object, inherited: readonly number[]): Promise<DaemonProcess> {
     const stdio = ['pipe', 'pipe', 'pipe', ...inherited] as ('pipe' | number)[];
-    const daemon = new DaemonProcess(
-      spawn(process.execPath, [QUIETLY, program, JSON.stringify(options)], { stdio }),
-    );
+    const daemon = new DaemonProcess(spawn(process.execPath, [program, JSON.stringify(options)], { stdio }));
     await until(() => daemon.#ready || daemon.#end !== undefined, 'the daemon to start', 30_000);
     if (!daemon.alive) throw new Error(`the daemon did not start:\n${daemon.log.join('\n')}`);
     return daemon;

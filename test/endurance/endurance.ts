@@ -9,7 +9,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
-import { QUIETLY } from '../device/objects.js';
 import { plainly } from '../lab/serve-options.js';
 import type { Holdings, Memory } from './holdings.js';
 
@@ -50,9 +49,7 @@ export class Endurance {
       device,
       socket: { path: join(folder, `vhost-user-${nth}`) },
     }));
-    const daemon = fork(PROGRAM, [JSON.stringify(plainly(pairs, WINDOW_BYTES))], {
-      execArgv: [QUIETLY],
-    });
+    const daemon = fork(PROGRAM, [JSON.stringify(plainly(pairs, WINDOW_BYTES))]);
     await once(daemon, 'message');
     const machines: Machine[] = [];
     for (const { socket } of pairs) {

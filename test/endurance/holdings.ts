@@ -1,8 +1,6 @@
 /** What this process holds: descriptors, mappings and threads as the kernel counts them, objects and memory as V8 does. */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { holdingsOf, type Holdings as Kept } from '../device/held.js';
-import { type Alive, objectsAlive } from '../device/objects.js';
+import { closedButKnown, type Known } from '../device/objects.js';
 
 /** Bytes, after a garbage collection. */
 export interface Memory {
@@ -14,7 +12,7 @@ export interface Memory {
 
 /** What must be the same at the end as at the start. */
 export interface Counts extends Kept {
-  readonly objects: Alive;
+  readonly objects: Known;
 }
 
 export interface Holdings {
@@ -24,19 +22,12 @@ export interface Holdings {
   readonly processorMs: number;
 }
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
-/** Twice, with a turn between: what a finalizer lets go of is freed by the second. */
 export async function holdings(): Promise<Holdings> {
-  for (let i = 0; i < 2; i++) {
-    collect();
-    await new Promise((resolve) => setImmediate(resolve));
-  }
+  const objects = await closedButKnown();
   const { rss, heapUsed, external } = process.memoryUsage();
   const { user, system } = process.cpuUsage();
   return {
-    counts: { ...holdingsOf('self'), objects: objectsAlive() },
+    counts: { ...holdingsOf('self'), objects },
     memory: { resident: rss, heap: heapUsed, external },
     processorMs: (user + system) / 1000,
   };

@@ -3,7 +3,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import { QUIETLY } from '../device/objects.js';
 import type { Decoys } from './decoys.js';
 import { fuzzers } from './fuzzers.js';
 import type { Order, Report } from './worker.js';
@@ -135,14 +134,7 @@ function start(part: Pick<Order, 'fuzzer' | 'seed' | 'operations'>, campaign: Ca
   const { sanitize, decoys, device } = campaign;
   const numbers = decoys.all.map((_, at) => 3 + at);
   const order: Order = { ...part, decoys: numbers, ...(device !== undefined && { device }) };
-  const command = [
-    process.execPath,
-    '--expose-gc',
-    QUIETLY,
-    '--enable-source-maps',
-    program,
-    JSON.stringify(order),
-  ];
+  const command = [process.execPath, '--enable-source-maps', program, JSON.stringify(order)];
   const [file, ...words] = sanitize ? ['bash', sanitizer, ...command] : command;
   return spawn(file!, words, { stdio: ['ignore', 'inherit', 'pipe', ...decoys.all, 'ipc'] });
 }

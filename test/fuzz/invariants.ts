@@ -3,14 +3,12 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../src/log.js';
 import { type Holdings, holdingsOf } from '../device/held.js';
-import { objectsAlive } from '../device/objects.js';
+import { closedButKnown, collectGarbage } from '../device/objects.js';
 
 /** How long files may take to close. */
 const QUIET_MS = 6000;
-/** Runs between two counts of objects, which take V8 half a second. */
-const OBJECTS_EVERY = 10;
-/** What the last commands of a run may still know, of each class. */
-const MOST_ALIVE = 8;
+/** What deadlines of the last commands of a run may still know, of each class. */
+const MOST_KNOWN = 8;
 /** What the JavaScript heap and its buffers may have grown by, with all garbage gone. */
 const MOST_GROWTH = 48 << 20;
 
@@ -20,7 +18,6 @@ export class Invariants {
   readonly #decoys: readonly string[];
   #before: Holdings | null = null;
   #memory = 0;
-  #checks = 0;
 
   constructor(private readonly decoys: readonly number[]) {
     log.silent = true;
@@ -46,7 +43,7 @@ export class Invariants {
   /** What is there now is what has to be there after every run. */
   async learn(): Promise<void> {
     await sleep(100);
-    collectGarbage();
+    await collectGarbage();
     this.#before = holdingsOf('self');
     this.#memory = inUse();
   }
@@ -62,18 +59,18 @@ export class Invariants {
     for (const [at, fd] of this.decoys.entries())
       if (appearance(fd) !== this.#decoys[at])
         throw new Error(`descriptor ${fd} was touched:\n${this.#decoys[at]}\n${appearance(fd)}`);
-    if (++this.#checks % OBJECTS_EVERY === 0) await this.#checkObjects();
-    collectGarbage();
+    await this.#checkObjects();
     const grown = inUse() - this.#memory;
     if (grown > MOST_GROWTH) throw new Error(`memory has grown by ${Math.round(grown / 1024)} KiB`);
   }
 
-  /** Deadlines of the last commands may still know their sessions. */
+  /** Collects all garbage. */
   async #checkObjects(): Promise<void> {
     const limit = performance.now() + QUIET_MS;
-    const few = () => Object.values(objectsAlive()).every((count) => count <= MOST_ALIVE);
-    while (!few()) {
-      if (performance.now() > limit) throw new Error(`alive: ${JSON.stringify(objectsAlive())}`);
+    for (;;) {
+      const known = await closedButKnown();
+      if (Object.values(known).every((count) => count <= MOST_KNOWN)) return;
+      if (performance.now() > limit) throw new Error(`closed, but known: ${JSON.stringify(known)}`);
       await sleep(200);
     }
   }
@@ -82,11 +79,6 @@ export class Invariants {
 /** What the kernel says of a descriptor: kind, position, count of an eventfd, users of a DMABUF. */
 function appearance(fd: number): string {
   return `${readlinkSync(`/proc/self/fd/${fd}`)} ${readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1')}`;
-}
-
-function collectGarbage(): void {
-  if (!global.gc) throw new Error('node runs without --expose-gc');
-  global.gc();
 }
 
 function inUse(): number {
