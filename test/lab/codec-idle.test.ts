@@ -4,7 +4,10 @@ import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
+import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
+import { lineOf } from '../addon/child.js';
 import { DaemonProcess } from '../device/daemon-process.js';
+import { statusesOf } from '../device/held.js';
 import { collect, openDecoder } from './codec-session.js';
 import { fwhtFrames } from './fwht-stream.js';
 import { nodeNamed, provide, unload } from './kernel-modules.js';
@@ -24,6 +27,12 @@ function ticks(pid: number): number {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return Number(fields[11]) + Number(fields[12]);
 }
+
+/** How often each lane and watcher of a process has slept so far: proc(5), voluntary_ctxt_switches. */
+const wakes = (pid: number): string[] =>
+  statusesOf(pid)
+    .filter((status) => lineOf(status, 'Name').startsWith('vmb-'))
+    .map((status) => `${lineOf(status, 'Name')}: ${lineOf(status, 'voluntary_ctxt_switches')}`);
 
 for (const [mmap, dialect] of [
   ['arena', 'qemu'],
@@ -62,11 +71,16 @@ for (const [mmap, dialect] of [
       const decoder = await openDecoder({ driver }, (await frontEnd.readConfig()).deviceCaps, frames);
       await decoder.start();
       assert.equal((await collect(decoder, frames)).length, frames.length);
+      // The timer of the last command's deadline, which runs for the first time, is not the decoder's.
+      await sleep(ANSWER_DEADLINE_MS);
       const before = ticks(daemon.pid);
+      const woken = wakes(daemon.pid);
+      assert.equal(woken.length, 2, `a lane and a watcher: ${woken}`);
       await sleep(SECONDS * 1000);
       const share = (ticks(daemon.pid) - before) / (SECONDS * TICKS_PER_SECOND);
       console.log(`      ${(100 * share).toFixed(2)} % of a core`);
       assert.ok(share < 0.01, `${(100 * share).toFixed(2)} % of a core`);
+      assert.deepEqual(wakes(daemon.pid), woken);
       assert.equal(driver.waitingEvents(decoder.sessionId), 0);
       await decoder.release();
       driver.remove();

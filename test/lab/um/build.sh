@@ -42,9 +42,12 @@ EOF
 
 # HZ: vivid times its frames in ticks, and 8 ms of 120 a second are less than one of the usual 10.
 make_kernel() {
+  local refused
   cd "$um_building/source"
   sed -i '/^config HZ$/,/default/s/default 100/default 1000/' arch/um/Kconfig
   KCONFIG_ALLCONFIG=$lab_scripts/um/config make -s ARCH=um allnoconfig
+  refused=$(grep '^CONFIG_' "$lab_scripts/um/config" | grep -vxFf .config || true)
+  [ -z "$refused" ] || die "the kernel's configuration has not taken: ${refused//$'\n'/ }"
   make -s ARCH=um -j"$(nproc)" linux modules
   make -s ARCH=um INSTALL_MOD_PATH="$um_building/result" modules_install
   cp -- linux "$um_building/result"
