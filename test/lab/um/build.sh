@@ -69,7 +69,7 @@ main() {
   exec 8> "$lab_dir/um.lock"
   flock 8
   [ ! -e "$um/linux" ] || return 0
-  rm -rf -- "$um_building"
+  rm -rf -- "$lab_dir"/um-*.building
   mkdir -p -- "$um_building/result"
   trap 'tail -n 30 -- "$um_log" >&2; echo "build.sh: see the lines above, or all of $um_log" >&2' EXIT
   { install_host_packages; download_source; } > "$um_log" 2>&1
