@@ -11,7 +11,7 @@ import { Connection } from '../../src/vhost-user/connection.js';
 
 /** Each is known to many others: a connection to its back-end, a session to its queues and buffers. */
 const kinds = { Connection, Session, OpenFile, NodeFile: class extends native.NodeFile {} };
-type Kind = keyof typeof kinds;
+export type Kind = keyof typeof kinds;
 
 /** How many, by class. */
 export type Known = Readonly<Record<Kind, number>>;
