@@ -2,12 +2,15 @@
  * Which objects of sessions and connections this process still knows though they are closed: what a descriptor count
  * does not see of a leak. Counted from the import of this file on.
  */
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Session } from '../../src/media/session.js';
 import { native } from '../../src/native.js';
 import { OpenFile } from '../../src/v4l2/node.js';
 import { Connection } from '../../src/vhost-user/connection.js';
+import { collectGarbage as collect } from '../addon/garbage.js';
+
+/** Deadlines of the last commands may know their sessions. */
+const FORGET_MS = 6000;
 
 /** Each is known to many others: a connection to its back-end, a session to its queues and buffers. */
 const kinds = { Connection, Session, OpenFile, NodeFile: class extends native.NodeFile {} };
@@ -42,9 +45,6 @@ for (const kind of Object.keys(kinds) as Kind[]) count(kind);
 // A method of the addon cannot be replaced, that of a class above it can.
 native.NodeFile = kinds.NodeFile;
 
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
-
 /** Collects all garbage: twice, with a turn between, as what a finalizer lets go of is freed by the second. */
 export async function collectGarbage(): Promise<void> {
   for (let i = 0; i < 2; i++) {
@@ -57,4 +57,15 @@ export async function collectGarbage(): Promise<void> {
 export async function closedButKnown(): Promise<Known> {
   await collectGarbage();
   return { ...known };
+}
+
+/** Waits until no more than `most` of any class are known. Throws where they stay. */
+export async function untilForgotten(most: number): Promise<void> {
+  const limit = performance.now() + FORGET_MS;
+  for (;;) {
+    const known = await closedButKnown();
+    if (Object.values(known).every((count) => count <= most)) return;
+    if (performance.now() > limit) throw new Error(`closed, but known: ${JSON.stringify(known)}`);
+    await sleep(100);
+  }
 }

@@ -3,7 +3,7 @@ import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../src/log.js';
 import { type Holdings, holdingsOf } from '../device/held.js';
-import { closedButKnown, collectGarbage } from '../device/objects.js';
+import { collectGarbage, untilForgotten } from '../device/objects.js';
 
 /** How long files may take to close. */
 const QUIET_MS = 6000;
@@ -59,20 +59,9 @@ export class Invariants {
     for (const [at, fd] of this.decoys.entries())
       if (appearance(fd) !== this.#decoys[at])
         throw new Error(`descriptor ${fd} was touched:\n${this.#decoys[at]}\n${appearance(fd)}`);
-    await this.#checkObjects();
+    await untilForgotten(MOST_KNOWN);
     const grown = inUse() - this.#memory;
     if (grown > MOST_GROWTH) throw new Error(`memory has grown by ${Math.round(grown / 1024)} KiB`);
-  }
-
-  /** Collects all garbage. */
-  async #checkObjects(): Promise<void> {
-    const limit = performance.now() + QUIET_MS;
-    for (;;) {
-      const known = await closedButKnown();
-      if (Object.values(known).every((count) => count <= MOST_KNOWN)) return;
-      if (performance.now() > limit) throw new Error(`closed, but known: ${JSON.stringify(known)}`);
-      await sleep(200);
-    }
   }
 }
 
