@@ -13,15 +13,12 @@ import { nodeNamed, provide, unload } from './kernel-modules.js';
 import { NativeNode } from './native-node.js';
 import { GuestQueue } from './queue.js';
 import { onStage } from './stage.js';
-import { VividControl } from './vivid.js';
+import { selectSVideo, VividControl } from './vivid.js';
 
 /** Everything but radio; the second device is multi-planar, and stays at its first input, a webcam. */
 const VIVID = 'vivid n_devs=2 node_types=0xe0d2d,0xe0d2d multiplanar=1,2';
 const BUFFERS = 4;
 const FRAMES = 2 * BUFFERS + 1;
-/** vivid's inputs in their order: webcam, TV, S-Video, HDMI; its outputs: S-Video, HDMI. Only the analogue ones have a blanking interval. */
-const S_VIDEO_INPUT = 2;
-const S_VIDEO_OUTPUT = 0;
 
 const ways: readonly { name: string; mmap: MmapMode; dialect: DialectName }[] = [
   { name: 'arena', mmap: 'arena', dialect: 'qemu' },
@@ -194,14 +191,7 @@ describe('lab: node kinds', function () {
 
   before(async function () {
     provide(this, VIVID);
-    const input = Buffer.from([S_VIDEO_INPUT, 0, 0, 0]);
-    const output = Buffer.from([S_VIDEO_OUTPUT, 0, 0, 0]);
-    const S_INPUT = 39;
-    const S_OUTPUT = 47;
-    await NativeNode.with(nodeNamed('vivid-000-vid-cap'), (node) =>
-      assert.equal(node.ioctl(S_INPUT, input).errno, 0),
-    );
-    await NativeNode.with(nodeNamed('vivid-000-vid-out'), (node) => node.ioctl(S_OUTPUT, output));
+    await selectSVideo(nodeNamed('vivid-000-vid-cap'), nodeNamed('vivid-000-vid-out'));
   });
   beforeEach(keepJournal);
   afterEach(function () {

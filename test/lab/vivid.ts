@@ -26,12 +26,52 @@ export const VividControl = {
   HORIZONTAL_MOVEMENT: 0x00f0f002,
   DROPPED: 0x00f0f040,
   DISCONNECT: 0x00f0f041,
+  /** A menu: Test Pattern Generator, None, then each output of this kind; of the instance. */
+  S_VIDEO_CONNECTED_TO: 0x00f0f080,
 } as const;
+
+/** Of its inputs in their order: webcam, TV, S-Video, HDMI. */
+const S_VIDEO_INPUT = 2;
+/** Of its outputs: S-Video, HDMI. */
+const S_VIDEO_OUTPUT = 0;
+const FIRST_S_VIDEO_OUTPUT = 2;
+const S_INPUT = 39;
+const S_OUTPUT = 47;
 
 const COLOUR_BARS_100 = 1;
 const OSD_NONE = 2;
+/** The chroma of grey. */
+const NO_COLOUR = 0x80;
+const MANY_GREYS = 100;
 const STAND_STILL = 3;
 const MOVE_RIGHT = 5;
+
+/** Takes the capture node's S-Video input, and the output node's S-Video output: the analogue ones have a blanking interval. */
+export async function selectSVideo(capture: string, output: string): Promise<void> {
+  const number = (value: number) => Buffer.from([value, 0, 0, 0]);
+  await NativeNode.with(capture, (node) => assert.equal(node.ioctl(S_INPUT, number(S_VIDEO_INPUT)).errno, 0));
+  await NativeNode.with(output, (node) =>
+    assert.equal(node.ioctl(S_OUTPUT, number(S_VIDEO_OUTPUT)).errno, 0),
+  );
+}
+
+/** The capture node's S-Video input shows, without text, what is shown on the first output; noise while that has no buffer. */
+export function connectSVideo(capture: string): Promise<void> {
+  return NativeNode.with(capture, (node) => {
+    node.setControl(VividControl.OSD, OSD_NONE);
+    node.setControl(VividControl.S_VIDEO_CONNECTED_TO, FIRST_S_VIDEO_OUTPUT);
+  });
+}
+
+/** Whether a YUYV picture is vivid's noise: grey, and of all kinds of grey. */
+export function isNoise(picture: Uint8Array): boolean {
+  const greys = new Set<number>();
+  for (let at = 0; at < picture.length; at += 2) {
+    if (picture[at + 1] !== NO_COLOUR) return false;
+    greys.add(picture[at]!);
+  }
+  return greys.size > MANY_GREYS;
+}
 
 /** 100 % colour bars without text. */
 export function showBars(path: string, movement: number = STAND_STILL): Promise<void> {
