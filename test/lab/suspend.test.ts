@@ -1,0 +1,118 @@
+/**
+ * The host is suspended in mid-stream, as far as the lab's machine can: the kernel stops every process and thread, then
+ * lets them go on (its own test, /sys/power/pm_test "freezer"). The devices keep their power: the machine's folders are
+ * a device too, and do not come back.
+ */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { encoded } from '../../src/client/record.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferFlag, BufferType, format } from '../../src/v4l2/layout.js';
+import { keepJournal, showJournal } from './journal.js';
+import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { GuestQueue } from './queue.js';
+import { errnoOf, onStage, type Stage } from './stage.js';
+import { UsbCamera } from './usb-camera.js';
+import { verifyYuy2 } from './usb-camera-frame.js';
+
+const VIVID = 'vivid n_devs=1 node_types=0x1';
+const type = BufferType.VIDEO_CAPTURE;
+const WIDTH = 320;
+const HEIGHT = 180;
+const BUFFERS = 4;
+const SUSPENDED_S = 3;
+
+/** For that many seconds, in a moment: when this process has come back from starting the other. Throws where the kernel gave it up. */
+async function suspend(seconds: number): Promise<void> {
+  writeFileSync('/sys/module/suspend/parameters/pm_test_delay', `${seconds}`);
+  writeFileSync('/sys/power/pm_test', 'freezer');
+  try {
+    await promisify(execFile)('sh', ['-c', 'sleep 1; echo freeze > /sys/power/state']);
+  } finally {
+    writeFileSync('/sys/power/pm_test', 'none');
+  }
+}
+
+/** Does `work`, and says how long this process did not run meanwhile, in seconds. */
+async function standstill(work: () => Promise<unknown>): Promise<number> {
+  let [longest, last, over] = [0, performance.now(), false];
+  const watch = async () => {
+    for (;;) {
+      const now = performance.now();
+      longest = Math.max(longest, now - last);
+      last = now;
+      if (over) return;
+      await sleep(5);
+    }
+  };
+  const done = work().finally(() => {
+    over = true;
+  });
+  await Promise.all([done, watch()]);
+  return longest / 1000;
+}
+
+/** A guest that streams and asks, before, meanwhile and afterwards; `look` judges a picture. */
+async function sleepThrough({ driver }: Stage, look: (picture: Uint8Array) => void): Promise<void> {
+  const queue = new GuestQueue(driver, await driver.open(), type);
+  await queue.setFormat('YUYV', WIDTH, HEIGHT);
+  await queue.start(BUFFERS);
+  const frames = async (count: number) => {
+    for (let n = 0; n < count; n++) {
+      const frame = await queue.next();
+      assert.equal(frame.buffer.flags & BufferFlag.ERROR, 0);
+      look(queue.bytes(frame)[0]!);
+      await queue.queue(frame.buffer.index);
+    }
+  };
+  await frames(2 * BUFFERS);
+  let awake = false;
+  const suspended = () =>
+    suspend(SUSPENDED_S).finally(() => {
+      awake = true;
+    });
+  const goOn = async () => {
+    while (!awake) {
+      await frames(1);
+      const asked = driver.ioctl(queue.session, Ioctl.G_FMT, encoded(format, { type }));
+      assert.equal(await errnoOf(asked), 0);
+    }
+  };
+  const stood = await standstill(() => Promise.all([suspended(), goOn()]));
+  assert.ok(stood > SUSPENDED_S - 0.5, `stood still for ${stood.toFixed(1)} s only`);
+  await frames(4 * BUFFERS);
+  await queue.off();
+  await queue.release();
+  await driver.close(queue.session);
+  await driver.close(await driver.open());
+}
+
+describe('lab: suspend of the host', function () {
+  this.timeout(60_000);
+  beforeEach(keepJournal);
+  afterEach(function () {
+    showJournal(this.currentTest);
+  });
+
+  it('vivid: the stream goes on, and commands are answered', async function () {
+    provide(this, VIVID);
+    await onStage(nodeNamed('vivid-000-vid-cap'), {}, (stage) =>
+      sleepThrough(stage, (picture) => assert.equal(picture.length, WIDTH * HEIGHT * 2)),
+    );
+    unload(VIVID);
+  });
+
+  it('a USB camera that keeps its power: the stream goes on, every picture whole', async function () {
+    const camera = await UsbCamera.plugIn(this);
+    try {
+      await onStage(camera.node, {}, (stage) =>
+        sleepThrough(stage, (picture) => verifyYuy2(picture, WIDTH * HEIGHT * 2)),
+      );
+    } finally {
+      await camera.end();
+    }
+  });
+});
