@@ -191,7 +191,7 @@ describe('lab: sessions', function () {
     const stage = await Stage.open(path);
     stage.leave();
     try {
-      const held: [number, number][] = [];
+      const held: { descriptors: number; threads: number }[] = [];
       for (let round = 0; round < 3; round++) {
         const client = spawn(process.execPath, [CLIENT, stage.socket], {
           stdio: ['ignore', 'pipe', 'inherit'],
@@ -202,9 +202,12 @@ describe('lab: sessions', function () {
         client.kill('SIGKILL');
         await freeWithinASecond(path);
         await closed;
-        held.push([openDescriptors(), threads()]);
+        held.push({ descriptors: openDescriptors(), threads: threads() });
       }
-      assert.deepEqual(held[2], held[1], `descriptors and threads: ${held.join(' ')}`);
+      const [, second, third] = held;
+      assert.equal(third!.descriptors, second!.descriptors);
+      // A thread of a session that is closed may take a moment to go.
+      assert.ok(await eventually(() => threads() <= second!.threads), `threads: ${JSON.stringify(held)}`);
       await stage.enter();
       await streaming(stage.driver);
       stage.verify();
