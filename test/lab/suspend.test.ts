@@ -6,7 +6,6 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { encoded } from '../../src/client/record.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -38,20 +37,15 @@ async function suspend(seconds: number): Promise<void> {
 
 /** Does `work`, and says how long this process did not run meanwhile, in seconds. */
 async function standstill(work: () => Promise<unknown>): Promise<number> {
-  let [longest, last, over] = [0, performance.now(), false];
-  const watch = async () => {
-    for (;;) {
-      const now = performance.now();
-      longest = Math.max(longest, now - last);
-      last = now;
-      if (over) return;
-      await sleep(5);
-    }
+  let [longest, last] = [0, performance.now()];
+  const look = () => {
+    const now = performance.now();
+    longest = Math.max(longest, now - last);
+    last = now;
   };
-  const done = work().finally(() => {
-    over = true;
-  });
-  await Promise.all([done, watch()]);
+  const timer = setInterval(look, 5);
+  await work().finally(() => clearInterval(timer));
+  look();
   return longest / 1000;
 }
 

@@ -91,15 +91,11 @@ function numberOf(picture: Buffer): number | null {
  * when it is loaded, to make the menu of outputs, may come after us and disconnect it.
  */
 async function connect(seen: HostQueue): Promise<void> {
-  await seen.setFormat('YUYV', WIDTH, HEIGHT);
-  await start(seen, BUFFERS);
   for (let looked = 0; ; looked++) {
     assert.ok(looked < MOST, 'the input is not connected');
     if (looked % BUFFERS === 0) await connectSVideo(nodeNamed(INPUT));
-    if (isNoise(await picture(seen))) break;
+    if (isNoise(await picture(seen))) return;
   }
-  await seen.off();
-  await seen.release();
 }
 
 /** A copy of the next one. */
@@ -112,8 +108,6 @@ async function picture(seen: HostQueue): Promise<Buffer> {
 
 /** Looks at pictures until enough frames of the guest's were seen: in their order. */
 async function watch(seen: HostQueue): Promise<void> {
-  await seen.setFormat('YUYV', WIDTH, HEIGHT);
-  await start(seen, BUFFERS);
   const shown = new Set<number>();
   let last = 0;
   for (let looked = 0; shown.size < FRAMES; looked++) {
@@ -124,12 +118,18 @@ async function watch(seen: HostQueue): Promise<void> {
     last = number;
     shown.add(number);
   }
-  await seen.off();
-  await seen.release();
 }
 
+/** While the input streams. */
 function onInput(look: (seen: HostQueue) => Promise<void>): Promise<void> {
-  return NativeNode.with(nodeNamed(INPUT), (node) => HostQueue.with(node, BufferType.VIDEO_CAPTURE, look));
+  const stream = async (seen: HostQueue) => {
+    await seen.setFormat('YUYV', WIDTH, HEIGHT);
+    await start(seen, BUFFERS);
+    await look(seen);
+    await seen.off();
+    await seen.release();
+  };
+  return NativeNode.with(nodeNamed(INPUT), (node) => HostQueue.with(node, BufferType.VIDEO_CAPTURE, stream));
 }
 
 describe('lab: video output', function () {
