@@ -8,7 +8,7 @@
  *   hold open | close | poll | all    from now on, these are not answered
  *   hold NR                           an ioctl, by the number of its VIDIOC_*
  *   well                              whatever is held is done now, and nothing is held any more
- * It says "well" when that is done, "held" for each request that begins to wait, and ends with its input.
+ * It says "done" when it has obeyed, "held" for each request that begins to wait, and ends with its input.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -181,7 +181,6 @@ static void let_go(void) {
     serve(held[i]);
     free(held[i]);
   }
-  printf("well\n");
 }
 
 static void obey(const char *line) {
@@ -193,6 +192,7 @@ static void obey(const char *line) {
   else if (strcmp(line, "hold all") == 0) holding.all = true;
   else if (strncmp(line, "hold ", 5) == 0) holding.ioctl[atoi(what) & (IOCTLS - 1)] = true;
   else errx(2, "%s: no command", line);
+  printf("done\n");
 }
 
 /* Every line that is there. False: the input has ended. */

@@ -47,8 +47,9 @@ export class CuseNode {
     return node;
   }
 
-  hold(...what: Held[]): void {
-    for (const each of what) this.child.stdin!.write(`hold ${each}\n`);
+  /** From the moment that it resolves, none of it is answered. */
+  hold(what: Held): Promise<void> {
+    return this.#obeys(`hold ${what}`);
   }
 
   /** Resolves when `count` more requests wait. */
@@ -57,9 +58,13 @@ export class CuseNode {
   }
 
   /** Everything that was held is done. */
-  async heal(): Promise<void> {
+  heal(): Promise<void> {
+    return this.#obeys('well');
+  }
+
+  async #obeys(command: string): Promise<void> {
     const before = this.#answers;
-    this.child.stdin!.write('well\n');
+    this.child.stdin!.write(`${command}\n`);
     assert.ok(await eventually(() => this.#answers > before, 5000), 'the node does not obey');
   }
 

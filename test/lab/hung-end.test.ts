@@ -76,7 +76,7 @@ describe('lab: SIGTERM while a device hangs', function () {
         await queue.start(4);
         await queue.next();
         const before = node.held;
-        node.hold(held);
+        await node.hold(held);
         // Answered by the end of the connection, if at all.
         void (provoke(queue) as Promise<unknown>).catch(() => undefined);
         await node.waits(1, before);

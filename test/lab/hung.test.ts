@@ -159,7 +159,7 @@ describe('lab: a device that hangs', function () {
       const others = await usual(questions());
       if (idle) await sleep(IDLE_MS);
       const before = node.held;
-      node.hold(held);
+      await node.hold(held);
       await provoke?.(queue);
       if (provoke) await node.waits(1, before);
       const sent = command(queue);
@@ -185,7 +185,7 @@ describe('lab: a device that hangs', function () {
   it('OPEN: the same; the file that comes too late is closed', async () => {
     const one = await guest.driver.open();
     const others = await usual(questions());
-    node.hold('open');
+    await node.hold('open');
     const sent = KeptCommand.open(guest.driver);
     const own = () => guest.driver.ioctl(one, Ioctl.ENUM_FMT, encoded(fmtdesc, { type }));
     const asked = { ...questions(), 'ENUM_FMT of another session': own };
@@ -203,7 +203,7 @@ describe('lab: a device that hangs', function () {
     const one = await guest.driver.open();
     const two = await guest.driver.open();
     const others = await usual(questions());
-    node.hold('close');
+    await node.hold('close');
     const started = performance.now();
     const closed = guest.driver.close(two);
     const own = () => guest.driver.ioctl(one, Ioctl.ENUM_FMT, encoded(fmtdesc, { type }));
