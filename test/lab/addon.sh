@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the path of the addon that loads under the lab's node: the checkout's own where it does, else one built in
 # the lab's root file system (a host newer than the lab makes addons that want a newer libc). run.sh asks it, and
-# gives the second kind to the machine's programs in VMB_ADDON.
+# gives the second kind to the machine's programs in VMB_ADDON. --loads: exit status 0 where the checkout's own loads.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 . "$lab_scripts/inside.sh"
@@ -52,6 +52,10 @@ build() {
 main() {
   need_root
   hold_lab 1
+  if [ "${1:-}" = --loads ]; then
+    loads "$own"
+    return
+  fi
   if loads "$own"; then
     echo "$own"
     return

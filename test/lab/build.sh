@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Builds the lab into the cache folder, once; see README.md.
+# Builds the lab into the cache folder, once; see README.md. --demo: a smaller one that boots, with vivid and node, and no more.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
+. "$lab_scripts/../steps.sh"
 
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+wanted=full
 building=$lab_dir/building
 log=$lab_dir/build.log
-current_step=
 
 install_host_packages() {
   local missing=()
@@ -15,8 +16,8 @@ install_host_packages() {
   [ -e "$keyring" ] || missing+=(debian-archive-keyring)
   [ ${#missing[@]} = 0 ] && return
   command -v apt-get > /dev/null || die "the lab needs ${missing[*]}: install them, as this machine has no apt-get"
-  echo "installing ${missing[*]}"
-  { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"; } >> "$log" 2>&1
+  apt-get update
+  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 "${missing[@]}"
 }
 
 debian_archives() {
@@ -29,7 +30,7 @@ archive() {
   local addresses
   addresses=$(debian_archives)
   if [ -z "$addresses" ]; then
-    apt-get update >> "$log" 2>&1 || true # apt knows whose archive it is only from the lists
+    apt-get update >&2 || true # apt knows whose archive it is only from the lists
     addresses=$(debian_archives)
   fi
   addresses=${addresses:-http://deb.debian.org/debian}
@@ -40,7 +41,8 @@ archive() {
 make_rootfs() {
   local address packages
   address=$(archive)
-  packages=$(paste -sd, "$lab_scripts/rootfs/packages")
+  packages=$(paste -sd, "$lab_scripts/rootfs/packages.demo")
+  [ "$wanted" = demo ] || packages+=,$(paste -sd, "$lab_scripts/rootfs/packages")
   apt-config dump | grep -E '^Acquire::(https?|Retries|Check-)' > "$building/apt.conf" || true
   printf 'deb %s %s main\n' "$address" trixie "$address" trixie-backports > "$building/sources.list"
   cp -- "$lab_scripts/rootfs/preferences" "$lab_scripts/rootfs/kernel.sh" "$building"
@@ -48,29 +50,14 @@ make_rootfs() {
     --aptopt="$building/apt.conf" --aptopt='APT::Install-Recommends "false"' --dpkgopt=force-unsafe-io \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --setup-hook="mkdir -p \"\$1/etc/apt/preferences.d\" && cp '$building/preferences' \"\$1/etc/apt/preferences.d/lab\"" \
-    --customize-hook="'$building/kernel.sh' \"\$1\"" \
-    trixie "$building/rootfs" "$building/sources.list" >> "$log" 2>&1
+    --customize-hook="'$building/kernel.sh' \"\$1\" $wanted" \
+    trixie "$building/rootfs" "$building/sources.list"
   mkdir -p "$building/rootfs/checkout"
 }
 
 make_boot_files() {
   cp -- "$building"/rootfs/usr/lib/modules/*/vmlinuz "$building/vmlinuz"
-  "$lab_scripts/rootfs/initrd.sh" "$building/rootfs" "$lab_scripts/guest/initrd" "$building/initrd" >> "$log" 2>&1
-}
-
-# No "step || die": bash would then ignore errors inside the step.
-step() {
-  local start=$SECONDS
-  current_step=$1
-  "$@"
-  echo "$1: $((SECONDS - start)) s"
-  current_step=
-}
-
-explain_failure() {
-  [ -n "$current_step" ] || return 0
-  tail -n 30 -- "$log" >&2
-  printf 'build.sh: %s failed: see the lines above, or all of %s\n' "$current_step" "$log" >&2
+  "$lab_scripts/rootfs/initrd.sh" "$building/rootfs" "$lab_scripts/guest/initrd" "$building/initrd"
 }
 
 # Removes what an interrupted build left, and labs that no machine uses or has used for a day.
@@ -78,7 +65,7 @@ explain_failure() {
 remove_old() {
   local old
   rm -rf --one-file-system -- "$building"
-  for old in "$lab_dir"/lab-*; do
+  for old in "$lab_dir"/{lab,demo}-*; do
     [ -d "$old" ] && [ -n "$(find "$old" -maxdepth 0 -mtime +0)" ] || continue
     flock --exclusive --nonblock "$old" rm -rf --one-file-system -- "$old" || true
   done
@@ -87,11 +74,22 @@ remove_old() {
 publish() {
   sync --file-system "$building"
   mv --no-target-directory -- "$building" "$lab"
-  ln -s --force --no-dereference -- "${lab##*/}" "$newest"
+  [ "$wanted" = demo ] || ln -s --force --no-dereference -- "${lab##*/}" "$newest"
+}
+
+parse() {
+  case "$*" in
+    '') ;;
+    --demo)
+      wanted=demo
+      [ -d "$lab" ] || lab=$demo_lab # the whole one serves as well
+      ;;
+    *) die 'usage: build.sh [--demo]' ;;
+  esac
 }
 
 main() {
-  [ $# = 0 ] || die 'it takes no arguments'
+  parse "$@"
   if [ -d "$lab" ]; then
     echo "lab is up to date: $lab"
     return
@@ -99,16 +97,15 @@ main() {
   need_root
   mkdir -p -- "$lab_dir"
   exec 8> "$lab_dir/build.lock"
-  flock --nonblock 8 || { echo "waiting for another build"; flock 8; }
+  flock --nonblock 8 || step 'lab: built by another' "$log" flock 8
   [ ! -d "$lab" ] || return 0
   : > "$log"
-  trap explain_failure EXIT
-  step remove_old
+  step 'lab: room' "$log" remove_old
   mkdir -- "$building"
-  step install_host_packages
-  step make_rootfs
-  step make_boot_files
-  step publish
+  step 'lab: tools' "$log" install_host_packages
+  step 'lab: root file system' "$log" make_rootfs
+  step 'lab: boot files' "$log" make_boot_files
+  step 'lab: writing' "$log" publish
   echo "lab is ready: $lab ($(du -sh -- "$lab" | cut -f1))"
 }
 

@@ -11,6 +11,7 @@ newest=$lab_dir/newest # a link to the lab that was built last
 # is named by what decides its contents: checkouts that differ have each their own, and no build waits for a machine.
 inputs=$(cd -- "$lab_scripts" && sha256sum build.sh rootfs/* guest/initrd | sha256sum | cut -c1-16)
 lab=$lab_dir/lab-$inputs
+demo_lab=$lab_dir/demo-$inputs # smaller, for the demo: boots, and has vivid and node
 
 # The kernel that runs as a program; README.md.
 um=$lab_dir/um-$(cd -- "$lab_scripts/um" && sha256sum build.sh config | sha256sum | cut -c1-16)
@@ -25,8 +26,9 @@ need_root() {
 }
 
 # Sets $lab to a lab that exists and holds it until this process and its children end, as build.sh removes none in use.
-# $1 is the exit status when there is none.
+# $1 is the exit status when there is none. VMB_LAB=demo: the smaller one is enough.
 hold_lab() {
+  if [ ! -d "$lab" ] && [ "${VMB_LAB:-}" = demo ]; then lab=$demo_lab; fi
   if [ ! -d "$lab" ] && [ -d "$newest" ]; then
     echo "${0##*/}: using a lab that other scripts than these made: test/lab/build.sh makes the right one" >&2
     lab=$(readlink -f -- "$newest")

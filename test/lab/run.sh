@@ -4,7 +4,7 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 
 timed_out=124 failed=125 reader_gone=141 # as timeout(1), container runners and shells have them
-usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] -- COMMAND [ARGUMENT]..."
+usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] [--leap] -- COMMAND [ARGUMENT]..."
 
 boot_limit=180 # seconds; 6 are usual
 timeout=900 memory=4096 append='' console='' vm='' terminal_state=''
@@ -16,6 +16,7 @@ parse() {
   while [ $# -gt 0 ]; do
     case $1 in
       --) shift; argv=("$@"); break ;;
+      --leap) append+=' time-travel'; accel=um; shift; continue ;;
       --help) echo "$usage"; exit ;;
       --timeout | --memory | --append | --env | --console) [ $# -gt 1 ] || die "$1 needs a value; $usage" "$failed" ;;&
       --timeout) timeout=$2 ;;
@@ -42,6 +43,7 @@ choose_addon() {
 
 # Tests want the camera of usb-camera/, and say so where it is missing.
 make_camera() {
+  [ "${VMB_LAB:-}" != demo ] || return 0
   "$lab_scripts/usb-camera/build.sh" > /dev/null || echo 'run.sh: the USB camera could not be built: the lines above say why' >&2
 }
 
@@ -98,19 +100,33 @@ qemu_command() {
   if [ -e "$run/terminal" ]; then machine+=(-chardev stdio,id=tty,signal=off -serial chardev:tty); fi
 }
 
-# Of those that this script may use.
-first_processor() {
-  taskset --cpu-list --pid $$ | sed 's/.*: //; s/[,-].*//'
+# Of those that this script may use the first that no other machine has: it is held, by descriptor 6, until this machine ends.
+# Where all are taken, any of them.
+choose_processors() {
+  local all number
+  all=$(taskset --cpu-list --pid $$)
+  all=${all##*: }
+  for number in $(tr ',' '\n' <<< "$all" | awk -F- '{ for (i = $1; i <= ($2 == "" ? $1 : $2); i++) print i }'); do
+    exec 6> "$lab_dir/processor-$number"
+    if flock --nonblock 6; then
+      processors=$number
+      return
+    fi
+  done
+  exec 6>&-
+  processors=$all
 }
 
 # The kernel as a program: no QEMU, and the host's folders as they are. One processor of the host, since its processes
 # take turns, and going to another one each time costs them a third of their speed.
 um_command() {
+  local processors
+  choose_processors
   [ -e "$um/linux" ] || die "there is no kernel in $um: test/lab/um/build.sh makes it" "$failed"
   case $lab_dir$checkout$run in *' '*) die 'a folder with a space in its name cannot be given to this kernel' "$failed" ;; esac
   export TMPDIR=/dev/shm # where the machine's memory is
   # shellcheck disable=SC2206  # kernel arguments are words
-  machine=(taskset --cpu-list "$(first_processor)" "$um/linux" "mem=${memory}M" rootfstype=hostfs rootflags=/ ro "init=$lab_scripts/um/init"
+  machine=(taskset --cpu-list "$processors" "$um/linux" "mem=${memory}M" rootfstype=hostfs rootflags=/ ro "init=$lab_scripts/um/init"
     "lab.rootfs=$lab/rootfs" "lab.modules=$(echo "$um"/lib/modules/*)" "lab.checkout=$checkout" "lab.run=$run"
     seccomp=on con=null con0=null,fd:9 panic=-1 quiet $append)
   exec 9> "$run/console"

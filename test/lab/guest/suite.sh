@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs inside the lab: every test that wants a V4L2 node or a VMM. Names of folders as arguments run only those.
+# Runs inside the lab: every test that wants a V4L2 node or a VMM, or those named: folders, as "vmm", and files of them, as "lab/capture".
 set -uo pipefail
 cd /checkout || exit 1
 status=0
@@ -27,16 +27,21 @@ fuzz() {
   modprobe -r vicodec
 }
 
-for part in "${@:-device fuzz lab vmm preload}"; do
-  for folder in $part; do
-    printf '\n-- %s (in the lab)\n' "$folder"
-    if [ "$folder" = fuzz ]; then
-      fuzz
-      continue
-    fi
-    # A camera of one plane and one of several; test/lab and test/vmm load what they want themselves.
-    if [ "$folder" = device ]; then modprobe vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2; fi
-    mocha "dist/test/$folder/**/*.test.js"
-  done
+# A camera of one plane and one of several; test/lab, test/vmm and test/preload load what they want themselves.
+device() {
+  modprobe vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2
+  mocha 'dist/test/device/**/*.test.js'
+}
+
+[ $# -gt 0 ] || set -- device fuzz lab vmm preload
+files=()
+for part; do
+  case $part in
+    device | fuzz) printf '\n-- %s (in the lab)\n' "$part" && "$part" ;;
+    */*) files+=("dist/test/$part.test.js") ;;
+    *) files+=("dist/test/$part/**/*.test.js") ;;
+  esac
 done
+# One process for all of them: node takes seconds to start in emulation.
+if [ ${#files[@]} -gt 0 ]; then mocha "${files[@]}"; fi
 exit $status
