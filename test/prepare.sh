@@ -1,25 +1,33 @@
-# Brings a fresh Debian machine with Node to a built checkout; sourced by test/all.sh and demo/run.sh.
+# Brings a fresh Debian machine with Node to where circles/ can take over; sourced by circle.sh and demo/run.sh.
 # shellcheck shell=bash
 
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+. "$checkout/test/steps.sh"
+prepare_log=$checkout/build/prepare.log
 
-heading() {
-  printf '\n== %s\n' "$1"
-}
-
-# Node's addons are built with python3, make and a C++ compiler.
-install_build_tools() {
-  local missing=()
-  command -v python3 > /dev/null || missing+=(python3)
-  command -v make > /dev/null || missing+=(make)
-  command -v g++ > /dev/null || missing+=(g++)
+# PROGRAM=PACKAGE each, or FILE=PACKAGE: what is missing, at once, as apt runs once at a time.
+install_missing() {
+  local pair missing=()
+  for pair; do
+    command -v "${pair%=*}" > /dev/null || [ -e "${pair%=*}" ] || missing+=("${pair#*=}")
+  done
   [ ${#missing[@]} = 0 ] && return
   if [ "$(id -u)" != 0 ] || ! command -v apt-get > /dev/null; then
-    printf 'The addon is built with %s: install them, or run this as root on Debian.\n' "${missing[*]}" >&2
+    printf 'This needs %s: install them, or run it as root on Debian.\n' "${missing[*]}" >&2
     return 1
   fi
-  apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}"
+  step "apt: ${missing[*]}" "$prepare_log" install "${missing[@]}"
 }
+
+install() {
+  apt-get update -q
+  DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends -o DPkg::Lock::Timeout=600 "$@"
+}
+
+# node's addons are built with python3, make and a C++ compiler; the lab with what its two build.sh ask for.
+build_tools=(python3=python3 make=make g++=g++)
+lab_tools=(mmdebstrap=mmdebstrap xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring depmod=kmod)
+kernel_tools=(bc=bc bison=bison flex=flex gcc=gcc /usr/include/libelf.h=libelf-dev)
 
 # Headers that came with node: node-gyp would fetch them otherwise.
 find_node_headers() {
@@ -28,14 +36,30 @@ find_node_headers() {
   if [ -e "$prefix/include/node/node_api.h" ]; then export npm_config_nodedir=$prefix; fi
 }
 
+# Begun beside npm, which leaves a processor and the network to it. Its outcome is seen by who asks for the lab later.
+begin_lab() {
+  "$checkout/test/lab/build.sh" "$@" > /dev/null 2>&1 &
+}
+
+# prepare quick|demo|real|full
 prepare() {
+  local circle=$1
   cd -- "$checkout"
-  heading 'build'
-  install_build_tools
+  mkdir -p build
+  : > "$prepare_log"
+  if [ "$circle" = quick ] || [ "$(id -u)" != 0 ]; then
+    install_missing "${build_tools[@]}"
+  elif [ "$circle" = demo ]; then
+    install_missing "${build_tools[@]}" "${lab_tools[@]}"
+    begin_lab --demo
+  else
+    install_missing "${build_tools[@]}" "${lab_tools[@]}" "${kernel_tools[@]}"
+    begin_lab
+  fi
   find_node_headers
   export JOBS=max MAKEFLAGS=--silent
   if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-    npm ci --loglevel=error
+    step 'npm ci' "$prepare_log" npm ci --loglevel=error
   fi
-  npm run --silent build
+  step 'TypeScript' "$prepare_log" npm run --silent build:ts
 }

@@ -1,0 +1,115 @@
+/** A task that is run: its process, its log, and what its tests say meanwhile. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
+import { type Counts, type Note, noteIn, type Stretch, sum, type Verdict } from './note.js';
+import type { Outcome, Task } from './task.js';
+
+/** A stretch, and the seconds that whoever waits for it saw go by. */
+export type Timed = Stretch & { readonly seconds: number };
+
+/** What lab/kernel-modules.ts and others say of a test that cannot run. */
+const REASON = /^\s*(?:SKIPPED|!! SKIPPED): (.*)/;
+
+export class Execution {
+  outcome: Outcome | 'waiting' | 'running' = 'waiting';
+  /** Of the whole task, while it runs too. */
+  readonly stretches: Timed[] = [];
+  readonly verdicts: Verdict[] = [];
+  /** Why something was skipped. */
+  readonly reasons: string[] = [];
+  #total = 0;
+  #ends: Counts[] = [];
+  #status = '';
+  #started = 0;
+  #ended = 0;
+  #turn = 0;
+  #child: ChildProcess | undefined;
+
+  constructor(
+    readonly task: Task,
+    /** Path of the file that takes all that it says. */
+    readonly log: string,
+  ) {}
+
+  get seconds(): number {
+    if (this.outcome === 'waiting') return 0;
+    return ((this.#ended || performance.now()) - this.#started) / 1000;
+  }
+
+  /** What it is at, in a line. */
+  get status(): string {
+    return this.#total > 0 ? `${this.verdicts.length} of ${this.#total}  ${this.#status}` : this.#status;
+  }
+
+  /** A part that failed has a failure, also where it could not say so. */
+  get counts(): Counts {
+    const counts = sum(this.#ends);
+    if (this.outcome === 'skipped') return { passed: 0, failed: 0, skipped: 1 };
+    if (this.outcome === 'failed' && counts.failed === 0) return { ...counts, failed: 1 };
+    return this.task.kind === 'check' && this.outcome === 'passed' ? { ...counts, passed: 1 } : counts;
+  }
+
+  /** Rejects only where there is no such program. */
+  async run(): Promise<void> {
+    const { command, env, kind, excuse, limitSeconds } = this.task;
+    this.outcome = 'running';
+    this.#started = this.#turn = performance.now();
+    const log = createWriteStream(this.log);
+    const child = spawn(command[0]!, command.slice(1), {
+      detached: true, // a group of its own, which can be ended whole
+      env: { ...process.env, ...env, VMB_NOTES: '1' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#child = child;
+    for (const stream of [child.stdout, child.stderr])
+      createInterface(stream).on('line', (line) => this.#hear(line, log));
+    const limit = setTimeout(() => {
+      this.#hear(`ended: it has taken more than ${limitSeconds} s`, log);
+      this.end();
+    }, limitSeconds * 1000);
+    const status = await new Promise((resolve, reject) => child.on('close', resolve).on('error', reject));
+    clearTimeout(limit);
+    log.end();
+    this.#ended = performance.now();
+    const told = kind !== 'tests' || this.#ends.length > 0;
+    if (status === 0 && told && sum(this.#ends).failed === 0) this.outcome = 'passed';
+    else if (excuse !== undefined) this.skip(`${excuse}: see ${this.log}`);
+    else this.outcome = 'failed';
+  }
+
+  skip(reason: string): void {
+    this.outcome = 'skipped';
+    this.reasons.push(reason);
+  }
+
+  /** The whole group: what it has started goes with it. */
+  end(): void {
+    if (this.#child?.pid === undefined || this.outcome !== 'running') return;
+    process.kill(-this.#child.pid, 'SIGTERM');
+  }
+
+  #hear(line: string, log: WriteStream): void {
+    const note = noteIn(line);
+    if (note) {
+      this.#take(note);
+      return;
+    }
+    log.write(`${line}\n`);
+    const [, reason] = REASON.exec(line) ?? [];
+    if (reason) this.reasons.push(reason);
+    if (this.task.kind !== 'tests') this.#status = line.trim();
+  }
+
+  #take({ total, now, stretch, verdict, end }: Note): void {
+    if (total !== undefined) this.#total += total;
+    if (now !== undefined) this.#status = now;
+    if (verdict) this.verdicts.push(verdict);
+    if (end) this.#ends.push(end);
+    if (!stretch) return;
+    const at = performance.now();
+    this.stretches.push({ ...stretch, seconds: (at - this.#turn) / 1000 });
+    this.#turn = at;
+  }
+}
