@@ -26,7 +26,7 @@ const mocha = (...files: readonly string[]) => [
 ];
 const sanitized = (...command: readonly string[]) => ['test/sanitize.sh', ...command];
 
-/** A machine with V4L2 devices that runs these folders and files of tests. */
+/** A machine with V4L2 devices that runs these folders and files of tests (lab/guest/suite.sh). */
 const machine = (options: readonly string[], ...suites: readonly string[]) => [
   'test/lab/run.sh',
   ...['--timeout', '3000', '--env', 'VMB_NOTES=1'],
@@ -34,7 +34,9 @@ const machine = (options: readonly string[], ...suites: readonly string[]) => [
   ...['--', '/checkout/test/lab/guest/suite.sh'],
   ...suites,
 ];
+/** On the kernel as a program, whose clock leaps over times in which nothing runs: one processor. */
 const leaping = (...suites: readonly string[]) => machine(['--leap'], ...suites);
+/** On Debian's own kernel, with two processors and a clock that takes its time, in emulation. */
 const emulated = (...suites: readonly string[]) => machine([], ...suites);
 
 const UNIT = ['dist/test/unit/**/*.test.js', 'dist/test/*.test.js'];
@@ -42,53 +44,111 @@ const ADDON = 'dist/test/addon/**/*.test.js';
 const FUZZ = 'dist/test/fuzz/fuzz.test.js';
 const NO_LAB = 'the machine with V4L2 devices could not be made';
 
+const addon = build('build', 'the addon is built', ['npm', 'run', '--silent', 'build:addon']);
+
 /** What `npm run demo` needs. */
 const demo: readonly Task[] = [
-  build('build', 'the addon is built', ['npm', 'run', '--silent', 'build:addon']),
+  addon,
   build('lab', 'the machine is built', ['demo/lab.sh'], { needs: ['build'] }),
 ];
 
 /** What a save wants to know. */
 const quick: readonly Task[] = [
-  build('build', 'the addon is built', ['npm', 'run', '--silent', 'build:addon'], { processors: 2 }),
+  addon,
   task('unit', 'unit: logic and the command line', mocha(...UNIT), { needs: ['build'] }),
   task('addon', 'addon: the native surface', mocha(ADDON), { needs: ['build'] }),
   task('lint', 'lint', ['npm', 'run', '--silent', 'lint'], { kind: 'check' }),
 ];
 
-/** Made once for each state of their sources. */
-const parts: readonly Task[] = [
+/** What the tests on real drivers need; made once for each state of its sources. */
+const lab: readonly Task[] = [
   build('lab', 'the lab is built', ['test/lab/build.sh'], { excuse: NO_LAB }),
   build('kernel', 'its kernel as a program is built', ['test/lab/um/build.sh'], {
     needs: ['lab'],
-    processors: 2,
     excuse: NO_LAB,
   }),
   build('programs', 'the USB camera and the guest driver of programs are built', ['test/lab/programs.sh'], {
-    needs: ['lab'],
+    needs: ['build', 'lab'],
     excuse: NO_LAB,
   }),
-  build('sanitizers', 'the addon is built with sanitizers', sanitized(), { needs: ['build'] }),
+];
+const sanitizers = build('sanitizers', 'the addon is built with sanitizers', sanitized(), {
+  needs: ['build'],
+});
+
+const inLab = { needs: ['kernel', 'programs'] };
+/** Real drivers and a real QEMU: whatever there is, once. The longest first. */
+const onDrivers: readonly Task[] = [
+  task('drivers', 'lab: vivid, vicodec, visl, vim2m, v4l2loopback, a USB camera', leaping('lab'), inLab),
+  task('programs-in-lab', 'preload: unmodified programs, v4l2-compliance', leaping('preload'), inLab),
+  task('vmm', 'vmm: a real QEMU', leaping('vmm'), inLab),
+  task(
+    'device',
+    'device, fuzz: the whole daemon over a socket; fuzzers on real nodes',
+    leaping('device', 'fuzz'),
+    inLab,
+  ),
 ];
 
-const inLab = ['build', 'kernel', 'programs'];
+const fuzz = (operations: number, more: More = {}) =>
+  task('fuzz', `fuzz: ${operations} operations`, mocha(FUZZ), {
+    needs: ['build'],
+    env: { VMB_FUZZ_OPERATIONS: `${operations}` },
+    ...more,
+  });
+const sanitizedFuzz = (operations: number, more: More = {}) =>
+  task('sanitized-fuzz', `fuzz, sanitized: ${operations} operations`, mocha(FUZZ), {
+    needs: ['sanitizers'],
+    env: { VMB_FUZZ_OPERATIONS: `${operations}`, VMB_FUZZ_SANITIZE: '1' },
+    ...more,
+  });
+const sanitizedAddon = task('sanitized-addon', 'addon, sanitized', sanitized(...mocha(ADDON)), {
+  needs: ['sanitizers'],
+});
+
+/** All that proves the product on real parts. */
 const real: readonly Task[] = [
   ...quick,
-  ...parts,
-  task('vivid', 'lab, emulated', emulated('lab/shared-pages', 'lab/deadline'), { needs: inLab }),
-  task('lab', 'lab: real V4L2 drivers', leaping('lab'), { needs: inLab }),
-  task('vmm', 'vmm: a real QEMU', leaping('vmm'), { needs: inLab }),
-  task('preload', 'preload: unmodified programs', leaping('preload'), { needs: inLab }),
-  task('device', 'device: the whole daemon', leaping('device', 'fuzz'), { needs: inLab }),
-  task('fuzz', 'fuzz', mocha(FUZZ), { needs: ['build'], env: { VMB_FUZZ_OPERATIONS: '100000' } }),
-  task('sanitized-addon', 'the addon, sanitized', sanitized(...mocha(ADDON)), { needs: ['sanitizers'] }),
-  task('sanitized-fuzz', 'fuzz, sanitized', mocha(FUZZ), {
-    needs: ['sanitizers'],
-    env: { VMB_FUZZ_OPERATIONS: '20000', VMB_FUZZ_SANITIZE: '1' },
-  }),
+  ...lab,
+  sanitizers,
+  task(
+    'emulated',
+    'emulated: memory types and huge pages, the deadline, a real QEMU, on Debian’s kernel with two processors',
+    emulated('lab/shared-pages', 'lab/deadline', 'lab/capture', 'vmm/frames'),
+    { needs: ['lab', 'programs'] },
+  ),
+  ...onDrivers,
+  fuzz(100_000),
+  sanitizedAddon,
+  sanitizedFuzz(20_000),
 ];
 
-const full: readonly Task[] = [...real];
+const SUPPORTED_NODES = ['20.19.0', '22.23.5', '24.22.3', '26.12.1'];
+const LONG = { limitSeconds: 3600 };
+
+/** Everything, for as long as it takes. */
+const full: readonly Task[] = [
+  ...quick,
+  ...lab,
+  sanitizers,
+  task('emulated-lab', 'emulated: device, fuzz and lab', emulated('device', 'fuzz', 'lab'), {
+    needs: ['lab', 'programs'],
+    ...LONG,
+  }),
+  task('emulated-vmm', 'emulated: vmm and preload', emulated('vmm', 'preload'), {
+    needs: ['lab', 'programs'],
+    ...LONG,
+  }),
+  ...onDrivers,
+  fuzz(1_000_000, { ...LONG, processors: 2 }),
+  sanitizedAddon,
+  sanitizedFuzz(1_000_000, { ...LONG, processors: 2 }),
+  ...SUPPORTED_NODES.map((version) =>
+    task(`node-${version}`, `unit and addon on Node ${version}`, ['test/node.sh', version, ...UNIT, ADDON], {
+      needs: ['build'],
+    }),
+  ),
+];
 
 export const circles = { demo, quick, real, full } as const;
 

@@ -66,10 +66,10 @@ function byFile(stretches: readonly (Timed & { readonly part: string })[]): Cost
 function table(title: string, costs: readonly Cost[]): string[] {
   const slowest = [...costs].sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
   if (slowest.length === 0) return [];
-  const row = (...cells: readonly string[]) => cells.map((cell) => cell.padStart(9)).join('');
+  const row = (...cells: readonly string[]) => cells.map((cell) => cell.padStart(11)).join('');
   const of = ({ seconds, clock, cpu, made, what }: Cost) =>
     `${row(seconds.toFixed(1), clock.toFixed(1), cpu.toFixed(1), `${made}`)}  ${what}`;
-  return [`\n== ${title}`, `${row('seconds', 'its clock', ' cpu s', 'threads')}`, ...slowest.map(of)];
+  return [`\n== ${title}`, `${row('seconds', 'own clock', 'processors', 'threads')}`, ...slowest.map(of)];
 }
 
 /** Each skipped part and test by its name, and what was said of why. */
