@@ -75,7 +75,7 @@ export class Execution {
     this.#ended = performance.now();
     const told = kind !== 'tests' || this.#ends.length > 0;
     if (status === 0 && told && sum(this.#ends).failed === 0) this.outcome = 'passed';
-    else if (excuse !== undefined) this.skip(`${excuse}: see ${this.log}`);
+    else if (excuse !== undefined) this.skip(`${excuse}: ${this.#status || `see ${this.log}`}`);
     else this.outcome = 'failed';
   }
 
@@ -99,7 +99,7 @@ export class Execution {
     log.write(`${line}\n`);
     const [, reason] = REASON.exec(line) ?? [];
     if (reason) this.reasons.push(reason);
-    if (this.task.kind !== 'tests') this.#status = line.trim();
+    if (this.task.kind !== 'tests' && line.trim() !== '') this.#status = line.trim();
   }
 
   #take({ total, now, stretch, verdict, end }: Note): void {

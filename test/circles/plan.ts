@@ -126,6 +126,13 @@ const real: readonly Task[] = [
 const SUPPORTED_NODES = ['20.19.0', '22.23.5', '24.22.3', '26.12.1'];
 const LONG = { limitSeconds: 3600 };
 
+const endurance = [
+  'test/lab/run.sh',
+  ...['--leap', '--timeout', '3000', '--', 'sh', '-euc'],
+  `modprobe vim2m; modprobe vivid n_devs=2 node_types=0x1,0x1
+   exec node dist/test/endurance/main.js --sessions 2000 --frames 5000 --camera-frames 5000 --fake-sessions 20000`,
+];
+
 /** Everything, for as long as it takes. */
 const full: readonly Task[] = [
   ...quick,
@@ -140,6 +147,10 @@ const full: readonly Task[] = [
     ...LONG,
   }),
   ...onDrivers,
+  task('endurance', 'endurance: 2000 sessions, 5000 frames of a camera and of a converter', endurance, {
+    ...inLab,
+    kind: 'check',
+  }),
   fuzz(1_000_000, { ...LONG, processors: 2 }),
   sanitizedAddon,
   sanitizedFuzz(1_000_000, { ...LONG, processors: 2 }),
