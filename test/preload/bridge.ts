@@ -35,7 +35,13 @@ export class Bridge {
 
   /** For a child process: opening the device reaches the bridge. `driver`: what QUERYCAP calls it. */
   environment(
-    options: { dialect?: 'qemu' | 'crosvm'; objects?: boolean; driver?: string; media?: string } = {},
+    options: {
+      dialect?: 'qemu' | 'crosvm';
+      objects?: boolean;
+      driver?: string;
+      media?: string;
+      wakeMicroseconds?: number;
+    } = {},
   ): NodeJS.ProcessEnv {
     return {
       ...process.env,
@@ -43,6 +49,7 @@ export class Bridge {
       VMB_PRELOAD: `${this.device}=${this.socket}`,
       VMB_PRELOAD_DIALECT: options.dialect ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
+      ...(options.wakeMicroseconds && { VMB_PRELOAD_WAKE_US: `${options.wakeMicroseconds}` }),
       ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),
       ...(options.media && { VMB_PRELOAD_MEDIA: `${options.media}=${this.device}` }),
     };

@@ -21,6 +21,8 @@ struct Settings {
   // What QUERYCAP calls the driver.
   std::string driver = "virtio-media";
   std::string trace;
+  // How long after a change a program that waits for one goes on.
+  unsigned wake_microseconds = 0;
 
   static const Settings& get();
   // The socket behind a path that a program opens; nullptr: the path is not taken over.

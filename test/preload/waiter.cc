@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <ctime>
 #include <mutex>
 #include <sys/eventfd.h>
 #include <vector>
 
+#include "settings.h"
 #include "unique_fd.h"
 
 namespace preload {
@@ -54,6 +56,11 @@ void Waiter::drain() const {
   pollfd readable = {fd_, POLLIN, 0};
   uint64_t count;
   if (real::poll(&readable, 1, 0) > 0) (void)!real::read(fd_, &count, sizeof count);
+}
+
+void Waiter::go_on() {
+  const timespec time = {0, Settings::get().wake_microseconds * 1000L};
+  if (time.tv_nsec > 0) nanosleep(&time, nullptr);
 }
 
 // A blocking read: the kernel restarts it after a signal exactly where it restarts a driver's DQBUF.

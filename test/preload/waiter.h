@@ -14,6 +14,8 @@ class Waiter {
   int fd() const { return fd_; }
   // Makes it unreadable until the next change.
   void drain() const;
+  // After poll has said that there is a change: the time until the program goes on (VMB_PRELOAD_WAKE_US).
+  static void go_on();
   // Waits for a change. False: a signal whose handler does not restart system calls.
   bool wait() const;
 
