@@ -165,16 +165,16 @@ describe('lab: controls of uvcvideo', function () {
       const session = await driver.open();
       await natively((node) =>
         NativeNode.with(camera.node, async (other) => {
-          const valueOf = (u: Uint8Array) => Buffer.from(u).readInt32LE(8);
+          const valueIn = (u: Uint8Array) => Buffer.from(u).readInt32LE(8);
           // uvcvideo tells of some changes later: what earlier ones have caused, one of the two may have been too late for.
           const settle = async (id: number, value: number) => {
             node.setControl(id, value);
             const record = Buffer.alloc(eventRecord.size);
             const told = () =>
               other.run({ kind: 'dequeueEvent', event: record }) === 0 &&
-              valueOf(eventRecord.read(record).u) === value;
+              valueIn(eventRecord.read(record).u) === value;
             assert.ok(await eventually(told), `no native event of 0x${id.toString(16)} = ${value}`);
-            while (valueOf((await nextEvent(driver, session)).event.u) !== value);
+            while (valueIn((await nextEvent(driver, session)).event.u) !== value);
           };
           for (const id of [BRIGHTNESS, ZOOM]) {
             const subscription = { type: EventType.CTRL, id };
@@ -192,7 +192,7 @@ describe('lab: controls of uvcvideo', function () {
             const event = await nextEvent(driver, session);
             assert.deepEqual([event.event.type, event.event.id], [own.type, own.id]);
             assert.deepEqual(Buffer.from(event.event.u), Buffer.from(own.u));
-            assert.deepEqual([own.id, valueOf(own.u)], [id, value]);
+            assert.deepEqual([own.id, valueIn(own.u)], [id, value]);
             assert.equal((await driver.call(session, Ioctl.G_CTRL, control, { id })).value, value);
           };
           await change(BRIGHTNESS, 21, () => node.setControl(BRIGHTNESS, 21));
