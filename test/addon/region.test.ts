@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { native, type Region } from '../../src/native.js';
 import { collectGarbage } from './garbage.js';
 import { eventually, mappingsOf } from './process.js';
@@ -162,14 +164,21 @@ describe('addon: Region', () => {
     region = new native.Region(fd, 0, 4096);
     new Uint8Array(region.windows[0]!)[0] = 7;
     const taken = take(region.windows[0]!);
+    assert.equal(region.windows[0]!.byteLength, 0, 'it is not detached');
     region.close();
     assert.equal(region.windows[0]!.byteLength, 0);
     assert.equal(new Uint8Array(taken)[0], 7);
   });
 });
 
-/** Detaches it. Node 20 has no transfer(), and later ones clone no memory that an addon has brought. */
+type Transfer = (this: ArrayBuffer) => ArrayBuffer;
+
+/** Detaches it. structuredClone only copies memory that an addon has brought (Node 20), or refuses it (later ones). */
 function take(buffer: ArrayBuffer): ArrayBuffer {
-  const { transfer } = ArrayBuffer.prototype as { transfer?: () => ArrayBuffer };
-  return transfer ? transfer.call(buffer) : structuredClone(buffer, { transfer: [buffer] });
+  let { transfer } = ArrayBuffer.prototype as { transfer?: Transfer };
+  if (!transfer) {
+    setFlagsFromString('--harmony-rab-gsab-transfer'); // Node 20's name of it, for new contexts
+    transfer = runInNewContext('ArrayBuffer.prototype.transfer') as Transfer;
+  }
+  return transfer.call(buffer);
 }
