@@ -114,7 +114,7 @@ const real: readonly Task[] = [
   task(
     'emulated',
     'emulated: memory types and huge pages, the deadline, a real QEMU, on Debian’s kernel with two processors',
-    emulated('lab/shared-pages', 'lab/deadline', 'lab/capture', 'vmm/frames'),
+    emulated('lab/shared-pages', 'lab/deadline', 'lab/capture', 'vmm/slow-ioctl'),
     { needs: ['lab', 'programs'] },
   ),
   ...onDrivers,
