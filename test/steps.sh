@@ -3,19 +3,20 @@
 
 said_every=${VMB_SAID_EVERY:-5} # seconds
 
-# What a log says last that is worth a look, in a few words.
+# What a log says last, after its first $2 bytes, in a few words.
 last_word() {
-  [ -e "$1" ] && tail -c 4000 -- "$1" 2> /dev/null | tr '\r' '\n' | grep -av '^[[:space:]]*$' | tail -n 1 | tr -cd '[:print:]' | cut -c1-70
+  tail -c +$(($2 + 1)) -- "$1" 2> /dev/null | tail -c 4000 | tr '\r' '\n' | grep -av '^[[:space:]]*$' | tail -n 1 | tr -cd '[:print:]' | cut -c1-70
 }
 
 # Until it is ended: a line every few seconds, on a terminal always the same one.
 tell_time() {
-  local what=$1 log=$2 start=$SECONDS
+  local what=$1 log=$2 start=$SECONDS from
+  from=$(stat -c %s -- "$log" 2> /dev/null || echo 0)
   while sleep "$said_every" > /dev/null 2>&1; do # nothing of it holds the output open
     if [ -t 1 ]; then
-      printf '\r\033[K%s: %s s  %s' "$what" $((SECONDS - start)) "$(last_word "$log")"
+      printf '\r\033[K%s: %s s  %s' "$what" $((SECONDS - start)) "$(last_word "$log" "$from")"
     else
-      printf '%s: %s s  %s\n' "$what" $((SECONDS - start)) "$(last_word "$log")"
+      printf '%s: %s s  %s\n' "$what" $((SECONDS - start)) "$(last_word "$log" "$from")"
     fi
   done
 }

@@ -27,10 +27,12 @@ export function show(executions: readonly Execution[], work: Promise<void>): Pro
 async function draw(executions: readonly Execution[], work: Promise<void>): Promise<void> {
   const list = new Listr(
     executions.map((execution) => ({
-      title: execution.task.what,
+      title: `${execution.task.what} (waits)`,
       task: async (_context, line) => {
         const redraw = setInterval(() => {
-          if (execution.outcome === 'running') line.output = `${seconds(execution)}  ${execution.status}`;
+          if (execution.outcome !== 'running') return;
+          line.title = execution.task.what;
+          line.output = `${seconds(execution)}  ${execution.status}`;
         }, REDRAW_MS);
         await until(() => isOver(execution), work);
         clearInterval(redraw);
