@@ -108,8 +108,8 @@ const sanitizedAddon = task('sanitized-addon', 'addon, sanitized', sanitized(...
 
 /** All that proves the product on real parts. */
 const real: readonly Task[] = [
-  ...quick,
   ...lab,
+  ...quick,
   sanitizers,
   task(
     'emulated',
@@ -135,8 +135,8 @@ const endurance = [
 
 /** Everything, for as long as it takes. */
 const full: readonly Task[] = [
-  ...quick,
   ...lab,
+  ...quick,
   sanitizers,
   task('emulated-lab', 'emulated: device, fuzz and lab', emulated('device', 'fuzz', 'lab'), {
     needs: ['lab', 'programs'],

@@ -35,10 +35,12 @@ function isReady(execution: Execution, executions: readonly Execution[]): boolea
   );
 }
 
-/** Skips what waits for something that will not come. */
-function settle(execution: Execution, executions: readonly Execution[]): void {
+/** Skips what waits for something that will not come. True: it has. */
+function settle(execution: Execution, executions: readonly Execution[]): boolean {
   const lost = needed(execution, executions).find(
     ({ outcome }) => outcome === 'failed' || outcome === 'skipped',
   );
-  if (lost) execution.skip(`${execution.task.name}: ${lost.reasons[0] ?? `${lost.task.name} has failed`}`);
+  if (!lost) return false;
+  execution.skip(`${execution.task.name}: ${lost.reasons[0] ?? `${lost.task.name} has failed`}`);
+  return true;
 }
