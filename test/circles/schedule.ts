@@ -15,7 +15,7 @@ export async function schedule(executions: readonly Execution[], processors: num
     running.add(run);
   };
   for (;;) {
-    for (const execution of executions) if (execution.outcome === 'waiting') settle(execution, executions);
+    while (executions.some((execution) => execution.outcome === 'waiting' && settle(execution, executions)));
     // The plan's order is the order of importance: a task that waits for two processors keeps none from those behind it.
     for (const execution of executions)
       if (isReady(execution, executions) && Math.min(execution.task.processors, processors) <= free)
