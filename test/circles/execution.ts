@@ -34,7 +34,7 @@ export class Execution {
   ) {}
 
   get seconds(): number {
-    if (this.outcome === 'waiting') return 0;
+    if (this.#started === 0) return 0;
     return ((this.#ended || performance.now()) - this.#started) / 1000;
   }
 

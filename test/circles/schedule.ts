@@ -41,6 +41,6 @@ function settle(execution: Execution, executions: readonly Execution[]): boolean
     ({ outcome }) => outcome === 'failed' || outcome === 'skipped',
   );
   if (!lost) return false;
-  execution.skip(`${execution.task.name}: ${lost.reasons[0] ?? `${lost.task.name} has failed`}`);
+  execution.skip(lost.reasons[0] ?? `${lost.task.what}: that has failed`);
   return true;
 }

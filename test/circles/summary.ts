@@ -77,12 +77,13 @@ function table(title: string, costs: readonly Cost[]): string[] {
 
 /** Each skipped part and test by its name, and what was said of why. */
 function skips(executions: readonly Execution[]): string[] {
-  const lines = executions.flatMap(({ reasons, verdicts, task }) => [
-    ...new Set([
-      ...reasons.map((reason) => `  why: ${reason}`),
-      ...verdicts.filter(({ state }) => state === 'skipped').map(({ title }) => `  ${task.name}: ${title}`),
-    ]),
-  ]);
+  const lines = executions.flatMap(({ outcome, reasons, verdicts, task }) => {
+    if (outcome === 'skipped') return [`  ${task.what}: ${reasons.at(-1)}`];
+    const tests = verdicts.filter(({ state }) => state === 'skipped');
+    return [...new Set(reasons)]
+      .map((reason) => `  why: ${reason}`)
+      .concat(tests.map(({ title }) => `  ${task.name}: ${title}`));
+  });
   return lines.length > 0 ? ['\n== SKIPPED', ...lines] : [];
 }
 
