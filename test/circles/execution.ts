@@ -3,14 +3,14 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
-import { type Counts, type Note, noteIn, type Stretch, sum, type Verdict } from './note.js';
+import { type Counts, type Note, read, type Stretch, sum, type Verdict } from './note.js';
 import type { Outcome, Task } from './task.js';
 
 /** A stretch, and the seconds that whoever waits for it saw go by. */
 export type Timed = Stretch & { readonly seconds: number };
 
 /** What lab/kernel-modules.ts and others say of a test that cannot run. */
-const REASON = /^\s*(?:SKIPPED|!! SKIPPED): (.*)/;
+const REASON = /^\s*SKIPPED: (.*)/;
 
 export class Execution {
   outcome: Outcome | 'waiting' | 'running' = 'waiting';
@@ -91,15 +91,13 @@ export class Execution {
   }
 
   #hear(line: string, log: WriteStream): void {
-    const note = noteIn(line);
-    if (note) {
-      this.#take(note);
-      return;
-    }
-    log.write(`${line}\n`);
-    const [, reason] = REASON.exec(line) ?? [];
+    const { text, note } = read(line);
+    if (note) this.#take(note);
+    if (note && text === '') return;
+    log.write(`${text}\n`);
+    const [, reason] = REASON.exec(text) ?? [];
     if (reason) this.reasons.push(reason);
-    if (this.task.kind !== 'tests' && line.trim() !== '') this.#status = line.trim();
+    if (this.task.kind !== 'tests' && text.trim() !== '') this.#status = text.trim();
   }
 
   #take({ total, now, stretch, verdict, end }: Note): void {

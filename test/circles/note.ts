@@ -37,9 +37,15 @@ export interface Verdict {
   readonly state: keyof Counts;
 }
 
-/** The note in a line; undefined: it is ordinary output. */
-export function noteIn(line: string): Note | undefined {
-  return line.startsWith(SEPARATOR) ? (JSON.parse(line.slice(1)) as Note) : undefined;
+/** What a line says to people, and the note in it. A note begins a line of its own unless a test has left one open. */
+export function read(line: string): { readonly text: string; readonly note?: Note } {
+  const at = line.indexOf(SEPARATOR);
+  if (at < 0) return { text: line };
+  try {
+    return { text: line.slice(0, at), note: JSON.parse(line.slice(at + 1)) as Note };
+  } catch {
+    return { text: line };
+  }
 }
 
 export function sum(counts: readonly Counts[]): Counts {

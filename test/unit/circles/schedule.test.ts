@@ -48,6 +48,13 @@ describe('circles: tasks', () => {
     assert.equal(readFileSync(part.log, 'utf8'), 'something\ntally: 2 passed\n');
   });
 
+  it('a note behind an open line is heard, and half a note is no note', async () => {
+    const part = task('part', [`open ${counted[0]}`, `${SEPARATOR}{"end":`]);
+    assert.deepEqual(await run(part), ['passed']);
+    assert.deepEqual(part.counts, { passed: 2, failed: 0, skipped: 1 });
+    assert.equal(readFileSync(part.log, 'utf8'), `open \n${SEPARATOR}{"end":\n`);
+  });
+
   it('a part that ends without a count has failed, and so has one with a status', async () => {
     const [mute, dead] = [task('mute', ['all well']), task('dead', counted, { status: 3 })];
     assert.deepEqual(await run(mute, dead), ['failed', 'failed']);
