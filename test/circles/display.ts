@@ -21,7 +21,9 @@ function resultOf(execution: Execution): string {
 
 /** Resolves when `work` has ended. */
 export function show(executions: readonly Execution[], work: Promise<void>): Promise<void> {
-  return process.stdout.isTTY ? draw(executions, work) : tell(executions, work);
+  // A terminal without a size is drawn on one character a line (findings/listr2-terminal-of-no-width.sh).
+  const { isTTY, columns } = process.stdout;
+  return isTTY && columns > 0 ? draw(executions, work) : tell(executions, work);
 }
 
 async function draw(executions: readonly Execution[], work: Promise<void>): Promise<void> {

@@ -123,6 +123,7 @@ um_command() {
   local processors
   choose_processors
   [ -e "$um/linux" ] || die "there is no kernel in $um: test/lab/um/build.sh makes it" "$failed"
+  touch -- "$um"
   case $lab_dir$checkout$run in *' '*) die 'a folder with a space in its name cannot be given to this kernel' "$failed" ;; esac
   export TMPDIR=/dev/shm # where the machine's memory is
   # shellcheck disable=SC2206  # kernel arguments are words

@@ -63,9 +63,11 @@ compile_loopback() {
   depmod --basedir "$um_building/result" "$version"
 }
 
+# Kernels that no machine has used for a day go.
 publish() {
   mv --no-target-directory -- "$um_building/result" "$um"
   rm -rf -- "$um_building"
+  find "$lab_dir" -maxdepth 1 -name 'um-*' -type d -mtime +0 ! -path "$um" -exec rm -rf -- {} +
 }
 
 main() {
