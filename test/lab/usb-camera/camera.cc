@@ -102,6 +102,8 @@ void Camera::Plug(Answer answer) {
   video_.Reset();
   status_.Reset();
   control_.Reset();
+  latest_ = 0;
+  early_unlinks_.clear();
   link_.emplace(port_.Plug());
   awaited_ = Awaited::kNodes;
   settled_ = std::move(answer);
@@ -126,17 +128,33 @@ void Camera::Receive() {
   std::optional<Transfer> transfer = link_->Receive();
   if (!transfer) {
     link_.reset();
-  } else if (transfer->unlink) {
-    const uint32_t dropped = transfer->length;
-    link_->Unlinked(transfer->sequence,
-                    control_.Drop(dropped) || video_.Drop(dropped) || status_.Drop(dropped));
-  } else if (transfer->endpoint == kControlEndpoint) {
-    control_.Take(*link_, std::move(*transfer));
-  } else if (transfer->endpoint == kVideoEndpoint) {
-    video_.Take(std::move(*transfer));
-  } else {
-    status_.Take(std::move(*transfer));
+    return;
   }
+  if (transfer->unlink) {
+    Unlink(transfer->sequence, transfer->length);
+    return;
+  }
+  latest_ = transfer->sequence;
+  if (const auto early = early_unlinks_.extract(latest_); !early.empty())
+    link_->Unlinked(early.mapped(), true);
+  else if (transfer->endpoint == kControlEndpoint)
+    control_.Take(*link_, std::move(*transfer));
+  else if (transfer->endpoint == kVideoEndpoint)
+    video_.Take(std::move(*transfer));
+  else
+    status_.Take(std::move(*transfer));
+}
+
+/**
+ * vhci-hcd, which numbers its transfers upwards, sends an unlink before its transfer where the two are asked for while it is busy with
+ * other unlinks. An answer before the transfer has come would end one that we still have: its completion is then one
+ * too many, and vhci-hcd pulls the plug.
+ */
+void Camera::Unlink(uint32_t sequence, uint32_t dropped) {
+  if (dropped > latest_)
+    early_unlinks_[dropped] = sequence;
+  else
+    link_->Unlinked(sequence, control_.Drop(dropped) || video_.Drop(dropped) || status_.Drop(dropped));
 }
 
 /** Milliseconds to the next thing to do, rounded up; -1: only a message can bring one. */

@@ -1,6 +1,7 @@
 /** The whole device: its pipes, its plug, and the orders that it takes. */
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,6 +42,7 @@ class Camera {
   /** Answers whoever plugged or unplugged once the kernel is done with it. */
   void Settle();
   void Receive();
+  void Unlink(uint32_t sequence, uint32_t dropped);
   int Timeout(Clock::time_point now) const;
 
   const Port port_;
@@ -51,6 +53,10 @@ class Camera {
   ControlPipe control_;
   CommandSocket commands_;
   std::optional<Link> link_;
+  /** The latest transfer that has come. */
+  uint32_t latest_ = 0;
+  /** Unlinks whose transfers are still to come: by those, their own numbers. */
+  std::map<uint32_t, uint32_t> early_unlinks_;
   Awaited awaited_ = Awaited::kNothing;
   Answer settled_;
 };
