@@ -2,7 +2,7 @@
  * `node dist/test/circles/main.js quick|real|full`: builds and runs what the circle has, says where the time went, and ends with
  * a line that counts. Exit status: 0 where nothing failed; 1 where something did, or was skipped with VMB_REQUIRE_LAB=1; 2 for wrong words.
  */
-import { mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { show } from './display.js';
 import { Execution } from './execution.js';
@@ -26,6 +26,10 @@ async function run(name: keyof typeof circles): Promise<number> {
       process.exit(status);
     });
   await show(executions, schedule(executions, availableParallelism()));
+  const stretches = executions.flatMap(({ task, stretches }) =>
+    stretches.map((each) => ({ part: task.name, ...each })),
+  );
+  writeFileSync(`${folder}/stretches.json`, JSON.stringify(stretches, null, 1));
   console.log(summary(executions, onlyIn(name)));
   const some = (outcome: string) => executions.some((execution) => execution.outcome === outcome);
   return some('failed') || (process.env.VMB_REQUIRE_LAB === '1' && some('skipped')) ? 1 : 0;
