@@ -47,6 +47,16 @@ check_two() {
   rm -rf -- "$folder"
 }
 
+# Twenty minutes of waiting, and one second of looking at the clock.
+check_leap() {
+  local start=$SECONDS
+  # shellcheck disable=SC2016
+  expect 'a clock that leaps goes on' 1200 "$(run --leap -- sh -c 'a=$(date +%s); sleep 1200; echo $(($(date +%s) - a))')"
+  expect 'who works until a time has come gets there' done "$(run --leap -- node -p 'const end = Date.now() + 1000; while (Date.now() < end); "done"')"
+  [ $((SECONDS - start)) -lt 120 ] || die "a clock that leaps took $((SECONDS - start)) s"
+  echo 'ok: no time is waited for'
+}
+
 check_devices() {
   run -- bash -euxc '
     PATH=$PATH:/checkout/test/lab/guest
@@ -68,4 +78,5 @@ hold_lab 1
 check_status
 check_output
 check_two
+check_leap
 check_devices
