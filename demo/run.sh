@@ -9,7 +9,7 @@ main() {
   node dist/test/circles/main.js demo
   rm -f demo/frame.png
   printf '\n== demo: a machine with the kernel'"'"'s test camera boots, in software emulation\n'
-  VMB_LAB=demo test/lab/run.sh --timeout 600 -- /checkout/demo/guest.sh
+  VMB_LAB=demo test/lab/run.sh --tell --timeout 600 -- /checkout/demo/guest.sh
   [ -s demo/frame.png ] || { echo 'The demo wrote no picture.' >&2; exit 1; }
   printf '\nThe picture is demo/frame.png: look at it.\n'
   own_camera

@@ -4,10 +4,10 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 
 timed_out=124 failed=125 reader_gone=141 # as timeout(1), container runners and shells have them
-usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] [--leap] -- COMMAND [ARGUMENT]..."
+usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] [--leap] [--tell] -- COMMAND [ARGUMENT]..."
 
 boot_limit=180 # seconds; 6 are usual
-timeout=900 memory=4096 append='' console='' vm='' terminal_state=''
+timeout=900 memory=4096 append='' console='' tell='' vm='' terminal_state=''
 accel=${VMB_LAB_ACCEL:-tcg}
 variables=("TERM=${TERM:-dumb}")
 argv=()
@@ -16,6 +16,7 @@ parse() {
   while [ $# -gt 0 ]; do
     case $1 in
       --) shift; argv=("$@"); break ;;
+      --tell) tell=1; shift; continue ;;
       --leap) append+=' time-travel'; accel=um; shift; continue ;;
       --help) echo "$usage"; exit ;;
       --timeout | --memory | --append | --env | --console) [ $# -gt 1 ] || die "$1 needs a value; $usage" "$failed" ;;&
@@ -159,8 +160,12 @@ follow() {
 
 # A machine that never gets to its command: a broken /dev/kvm stops QEMU without ending it.
 watch_boot() {
-  local deadline=$((SECONDS + boot_limit))
+  local start=$SECONDS deadline=$((SECONDS + boot_limit)) told=0
   while [ ! -e "$run/started" ] && kill -0 "$vm" 2> /dev/null; do
+    if [ -n "$tell" ] && [ $((SECONDS - start)) -ge $((told + 3)) ]; then
+      told=$((SECONDS - start))
+      echo "the machine boots: $told s" >&2
+    fi
     if [ "$SECONDS" -ge "$deadline" ]; then
       echo "run.sh: the machine did not boot in $boot_limit s" >> "$run/qemu"
       kill -TERM "$vm"
