@@ -6,7 +6,7 @@ import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
 import { control } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
-import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
+import { BufferFlag } from '../../src/v4l2/layout.js';
 import { timed } from '../device/until.js';
 import { keepJournal, showJournal } from './journal.js';
 import { NativeNode } from './native-node.js';
@@ -36,7 +36,7 @@ describe('lab: a camera that misbehaves', function () {
   beforeEach(async () => {
     keepJournal();
     stage = await Stage.open(camera.node);
-    queue = new GuestQueue(stage.driver, await stage.driver.open(), BufferType.VIDEO_CAPTURE);
+    queue = GuestQueue.ofCamera(stage.driver, await stage.driver.open());
     await queue.setFormat('YUYV', WIDTH, HEIGHT);
     await queue.start(BUFFERS);
     await goodFrames();
@@ -128,7 +128,7 @@ describe('lab: a camera that misbehaves', function () {
     await camera.heal();
     await camera.replug();
     await stage.driver.close(queue.session);
-    queue = new GuestQueue(stage.driver, await stage.driver.open(), BufferType.VIDEO_CAPTURE);
+    queue = GuestQueue.ofCamera(stage.driver, await stage.driver.open());
     await queue.setFormat('YUYV', WIDTH, HEIGHT);
     await queue.start(BUFFERS);
     await goodFrames();

@@ -7,6 +7,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
+import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format } from '../../src/v4l2/layout.js';
@@ -50,8 +51,12 @@ async function standstill(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** A guest that streams and asks, before, meanwhile and afterwards; `look` judges a picture. */
-async function sleepThrough({ driver }: Stage, look: (picture: Uint8Array) => void): Promise<void> {
-  const queue = new GuestQueue(driver, await driver.open(), type);
+async function sleepThrough(
+  { driver }: Stage,
+  queueOf: (driver: GuestDriver, session: number) => GuestQueue,
+  look: (picture: Uint8Array) => void,
+): Promise<void> {
+  const queue = queueOf(driver, await driver.open());
   await queue.setFormat('YUYV', WIDTH, HEIGHT);
   await queue.start(BUFFERS);
   const frames = async (count: number) => {
@@ -94,7 +99,11 @@ describe('lab: suspend of the host', function () {
   it('vivid: the stream goes on, and commands are answered', async function () {
     provide(this, VIVID);
     await onStage(nodeNamed('vivid-000-vid-cap'), {}, (stage) =>
-      sleepThrough(stage, (picture) => assert.equal(picture.length, WIDTH * HEIGHT * 2)),
+      sleepThrough(
+        stage,
+        (driver, session) => new GuestQueue(driver, session, type),
+        (picture) => assert.equal(picture.length, WIDTH * HEIGHT * 2),
+      ),
     );
     unload(VIVID);
   });
@@ -103,7 +112,7 @@ describe('lab: suspend of the host', function () {
     const camera = await UsbCamera.plugIn(this);
     try {
       await onStage(camera.node, {}, (stage) =>
-        sleepThrough(stage, (picture) => verifyYuy2(picture, WIDTH * HEIGHT * 2)),
+        sleepThrough(stage, GuestQueue.ofCamera, (picture) => verifyYuy2(picture, WIDTH * HEIGHT * 2)),
       );
     } finally {
       await camera.end();

@@ -197,7 +197,7 @@ describe('lab: controls of uvcvideo', function () {
           };
           await change(BRIGHTNESS, 21, () => node.setControl(BRIGHTNESS, 21));
           await change(ZOOM, 150, () => node.setControl(ZOOM, 150));
-          const queue = new GuestQueue(driver, session, BufferType.VIDEO_CAPTURE);
+          const queue = GuestQueue.ofCamera(driver, session);
           await queue.start(2);
           await change(ZOOM, 250, () => camera.tell('turn zoom 250'));
           await queue.off();

@@ -46,7 +46,7 @@ describe('lab: uvcvideo', function () {
     onStage(camera.node, { frontEnd: { dialect: way.dialect }, serve: { mmap: way.mmap } }, play);
 
   async function openQueue({ driver }: Stage, fourcc: string, width = WIDTH, height = HEIGHT) {
-    const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
+    const queue = GuestQueue.ofCamera(driver, await driver.open());
     await queue.setFormat(fourcc, width, height);
     return queue;
   }
@@ -206,7 +206,7 @@ describe('lab: uvcvideo', function () {
     onCamera(ways[0]!, async (stage) => {
       const queue = await openQueue(stage, 'YUYV');
       await queue.start(BUFFERS);
-      const other = new GuestQueue(stage.driver, await stage.driver.open(), BufferType.VIDEO_CAPTURE);
+      const other = GuestQueue.ofCamera(stage.driver, await stage.driver.open());
       assert.equal(await errnoOf(other.request(2)), Errno.EBUSY);
       assert.equal(await errnoOf(other.setFormat('YUYV', 160, 120)), Errno.EBUSY);
       await frames(queue, 3, (frame) => verifyYuy2(queue.bytes(frame)[0]!, FRAME_BYTES));
