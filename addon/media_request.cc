@@ -101,6 +101,13 @@ class RequestStateCall : public LentCall {
   unsigned long code_;
 };
 
+/** No ioctl: the caller closes its own descriptor meanwhile, so that the last one is closed on the lane. */
+class CloseRequestCall : public LentCall {
+ private:
+  bool IsRightKind(int fd) const override { return IsRequest(fd); }
+  int RunOn(int) override { return 0; }
+};
+
 std::unique_ptr<NodeCall> ParseLent(CallReader& reader, std::unique_ptr<LentCall> call, const char* name) {
   return call->Parse(reader, name) ? std::move(call) : nullptr;
 }
@@ -117,6 +124,10 @@ std::unique_ptr<NodeCall> ParseQueueRequest(CallReader& reader) {
 
 std::unique_ptr<NodeCall> ParseReinitRequest(CallReader& reader) {
   return ParseLent(reader, std::make_unique<RequestStateCall>(MEDIA_REQUEST_IOC_REINIT), "request");
+}
+
+std::unique_ptr<NodeCall> ParseCloseRequest(CallReader& reader) {
+  return ParseLent(reader, std::make_unique<CloseRequestCall>(), "request");
 }
 
 }  // namespace vmb

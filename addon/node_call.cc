@@ -60,6 +60,7 @@ constexpr Kind kKinds[] = {
     {"allocateRequest", ParseAllocateRequest},
     {"queueRequest", ParseQueueRequest},
     {"reinitRequest", ParseReinitRequest},
+    {"closeRequest", ParseCloseRequest},
     {"map", ParseMap},
     {"watch", ParseWatch},
 };

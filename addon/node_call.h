@@ -54,6 +54,7 @@ std::unique_ptr<NodeCall> ParseEdid(CallReader& reader);
 std::unique_ptr<NodeCall> ParseAllocateRequest(CallReader& reader);
 std::unique_ptr<NodeCall> ParseQueueRequest(CallReader& reader);
 std::unique_ptr<NodeCall> ParseReinitRequest(CallReader& reader);
+std::unique_ptr<NodeCall> ParseCloseRequest(CallReader& reader);
 std::unique_ptr<NodeCall> ParseMap(CallReader& reader);
 std::unique_ptr<NodeCall> ParseWatch(CallReader& reader);
 

@@ -116,6 +116,8 @@ export type NodeCall =
   | { kind: 'queueRequest'; request: number }
   /** MEDIA_REQUEST_IOC_REINIT. ENOTTY: no media request. */
   | { kind: 'reinitRequest'; request: number }
+  /** No ioctl: a request whose descriptor the caller closes now is closed on the lane. ENOTTY: no media request. */
+  | { kind: 'closeRequest'; request: number }
   /** Maps `length` bytes of the node at `offset` (mmap(2)); `region` is set when the errno is 0. */
   | { kind: 'map'; offset: number; length: number; region?: Region }
   /** Sets the watcher's epoll mask (EPOLLET is added). Bits: NodeEvents. */

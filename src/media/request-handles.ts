@@ -16,6 +16,7 @@ export class RequestHandles {
   readonly #requests = new Map<number, number>();
   /** Never the same twice; 0 is none. */
   #next = 1;
+  #isClosed = false;
 
   /** `media`: the node's media device, which stays the caller's and open. */
   constructor(
@@ -34,6 +35,10 @@ export class RequestHandles {
     const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
     const errno = await this.file.call(call);
     if (errno !== 0 || call.request === undefined) return -(errno || Errno.EIO);
+    if (this.#isClosed) {
+      this.#release(call.request);
+      return -Errno.EBADF;
+    }
     const handle = this.#next++;
     this.#requests.set(handle, call.request);
     return handle;
@@ -52,13 +57,20 @@ export class RequestHandles {
     const fd = this.find(handle);
     if (fd === undefined) return Errno.EINVAL;
     this.#requests.delete(handle);
-    closeSync(fd);
+    this.#release(fd);
     return 0;
   }
 
-  /** Twice is harmless. */
+  /** The session ends; a request that is still being allocated goes when it is there. Twice is harmless. */
   closeAll(): void {
+    this.#isClosed = true;
     for (const handle of [...this.#requests.keys()]) this.close(handle);
+  }
+
+  /** Closed on the lane, by the call's own descriptor, which is the last: the kernel takes the driver's locks there. */
+  #release(fd: number): void {
+    void this.file.call({ kind: 'closeRequest', request: fd });
+    closeSync(fd);
   }
 
   #run(kind: 'queueRequest' | 'reinitRequest', handle: number): Promise<number> | number {

@@ -218,7 +218,7 @@ export class RequestPool {
   #release(fd: number): void {
     this.#count--;
     this.#taken.delete(fd);
-    void this.file.call({ kind: 'reinitRequest', request: fd });
+    void this.file.call({ kind: 'closeRequest', request: fd });
     closeSync(fd);
   }
 }

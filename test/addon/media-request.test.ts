@@ -47,6 +47,7 @@ describe('addon: node calls on media requests', () => {
     ['allocateRequest', 'media'],
     ['queueRequest', 'request'],
     ['reinitRequest', 'request'],
+    ['closeRequest', 'request'],
   ] as const) {
     describe(kind, () => {
       it('wants a descriptor', async () => {

@@ -45,6 +45,7 @@ const kinds = [
   'allocateRequest',
   'queueRequest',
   'reinitRequest',
+  'closeRequest',
   'map',
   'watch',
   'nonsense',

@@ -1,6 +1,6 @@
 /** Media requests that the bridge makes, and handles of a guest's own. A fake: the file answers as the kernel's request API does. */
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { Errno } from '../../../src/errno.js';
 import { MAX_REQUEST_HANDLES } from '../../../src/media/policy.js';
 import { RequestHandles } from '../../../src/media/request-handles.js';
@@ -16,9 +16,11 @@ class FakeFile {
   readonly calls: NodeCall[] = [];
   /** Answers by kind; 0 otherwise. */
   readonly errnos = new Map<string, number>();
+  onCall: () => void = () => undefined;
 
   call(call: NodeCall): number {
     this.calls.push(call);
+    this.onCall();
     const errno = this.errnos.get(call.kind) ?? 0;
     if (call.kind === 'allocateRequest' && errno === 0) {
       assert.equal(call.media, MEDIA);
@@ -176,7 +178,7 @@ describe('request handles', () => {
   it('are at most 32 a session, and what allocation is refused with is said', async () => {
     for (let n = 0; n < MAX_REQUEST_HANDLES; n++) assert.ok((await handles.allocate()) > 0);
     assert.equal(await handles.allocate(), -EMFILE);
-    handles.closeAll();
+    handles.close(1);
     file.errnos.set('allocateRequest', EINVAL);
     assert.equal(await handles.allocate(), -EINVAL);
   });
@@ -188,4 +190,31 @@ describe('request handles', () => {
     handles.closeAll();
     for (const fd of fds) assert.throws(() => closeSync(fd), { code: 'EBADF' });
   });
+
+  it('that are still being made when their session ends leave no descriptor', async () => {
+    const making = handles.allocate();
+    handles.closeAll();
+    assert.equal(await making, -Errno.EBADF);
+    const { request } = file.last('allocateRequest');
+    assert.throws(() => closeSync(request!), { code: 'EBADF' });
+  });
+
+  for (const [what, end] of [
+    ['by the guest', (handle: number) => handles.close(handle)],
+    ['with their session', () => handles.closeAll()],
+  ] as const)
+    it(`are closed on the lane, ${what}: the last descriptor takes the driver's locks`, async () => {
+      const handle = await handles.allocate();
+      const fd = handles.find(handle)!;
+      file.kinds();
+      // What the lane is given it duplicates at once: it must still be open then.
+      let isOpen = false;
+      file.onCall = () => {
+        isOpen = fstatSync(fd).isCharacterDevice();
+      };
+      end(handle);
+      assert.ok(isOpen);
+      assert.equal(file.last('closeRequest').request, fd);
+      assert.throws(() => closeSync(fd), { code: 'EBADF' });
+    });
 });

@@ -120,7 +120,9 @@ describe('v4l2/request', () => {
           if (this.allocateErrno === 0) call.request = openSync('/dev/null', 'r');
           return this.allocateErrno;
         }
-        assert.ok(call.kind === 'queueRequest' || call.kind === 'reinitRequest');
+        assert.ok(
+          call.kind === 'queueRequest' || call.kind === 'reinitRequest' || call.kind === 'closeRequest',
+        );
         fstatSync(call.request); // It is open when the call is accepted.
         this.log.push(`${call.kind.slice(0, -7)} ${call.request}`);
         if (call.kind === 'queueRequest') return this.queueErrno;
@@ -176,7 +178,7 @@ describe('v4l2/request', () => {
       pool.giveBack(first);
       await take();
       // Once to ask, once to have the lane close it.
-      assert.deepEqual(file.log, ['allocate', `reinit ${first}`, `reinit ${first}`, 'allocate']);
+      assert.deepEqual(file.log, ['allocate', `reinit ${first}`, `close ${first}`, 'allocate']);
       assert.equal(openDescriptors(), before + 1);
     });
 
