@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
+import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
 import { eventually } from '../addon/process.js';
@@ -13,6 +14,12 @@ const PROGRAM = '/checkout/build/usb-camera/usb-camera';
 const UVCVIDEO = 'uvcvideo';
 /** The host controller stays: nothing that it keeps matters. */
 const MODULES = ['vhci-hcd', UVCVIDEO];
+
+/**
+ * Seconds after which the kernel suspends what is plugged in from now on; negative: never. uvcvideo (7.3) that is asked for an event
+ * while it suspends may wait for itself, and with it every program that has the camera open.
+ */
+const AUTOSUSPEND = '/sys/module/usbcore/parameters/autosuspend';
 
 let cameras = 0;
 
@@ -34,6 +41,7 @@ export class UsbCamera {
       context.skip();
     }
     provide(context, ...MODULES);
+    writeFileSync(AUTOSUSPEND, '-1');
     return UsbCamera.plugInBeside();
   }
 
@@ -69,6 +77,23 @@ export class UsbCamera {
 
   async replug(): Promise<void> {
     this.#named(await this.tell('replug'));
+  }
+
+  /** Has the kernel suspend it as soon as nobody uses it; resolves when it has. */
+  async fallAsleep(): Promise<void> {
+    writeFileSync(`${this.#power}/autosuspend_delay_ms`, '0');
+    const status = () => readFileSync(`${this.#power}/runtime_status`, 'latin1').trim();
+    assert.ok(await eventually(() => status() === 'suspended', 5000), `the camera is ${status()}`);
+  }
+
+  /** Never again. */
+  stayAwake(): void {
+    writeFileSync(`${this.#power}/autosuspend_delay_ms`, '-1');
+  }
+
+  get #power(): string {
+    const usbInterface = realpathSync(`/sys/class/video4linux/${basename(this.node)}/device`);
+    return join(dirname(usbInterface), 'power');
   }
 
   /** Ends the camera and unloads its driver. */

@@ -80,6 +80,19 @@ describe('lab: uvcvideo', function () {
         await queue.release();
       }));
 
+    it(`${way.name}: a camera that the kernel has suspended wakes up for a stream`, () =>
+      onCamera(way, async (stage) => {
+        await camera.fallAsleep();
+        try {
+          const queue = await openQueue(stage, 'YUYV');
+          await queue.start(BUFFERS);
+          await frames(queue, 10, (frame) => verifyYuy2(queue.bytes(frame)[0]!, FRAME_BYTES));
+          await queue.off();
+        } finally {
+          camera.stayAwake();
+        }
+      }));
+
     it(`${way.name}: MJPEG, each frame as long as it is`, () =>
       onCamera(way, async (stage) => {
         const queue = await openQueue(stage, 'MJPG');
