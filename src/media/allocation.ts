@@ -4,8 +4,9 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import { createBuffers as createRecord, format, requestBuffers as requestRecord } from '../v4l2/layout.js';
 import { hold, isOffered, isSound, ruleOut, usableBackings } from './backing.js';
 import { bufferBytes } from './buffer-size.js';
-import { type Backing, BufferQueue, backings, bytesOf, isOverlay } from './buffers.js';
+import { type Backing, BufferQueue, backings, bytesOf, bytesOfBuffer, isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
+import { stale } from './events.js';
 import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import type { IoctlRequest } from './ioctl.js';
 import { conceal } from './offer.js';
@@ -30,7 +31,7 @@ function affordable(
 ): number {
   const { type } = format.read(wanted);
   const { maxBuffers } = session.context.policy;
-  const room = maxBuffers - (kept.find((queue) => queue.type === type)?.buffers.size ?? 0);
+  const room = maxBuffers - (kept.find((queue) => queue.type === type)?.count ?? 0);
   const each = Math.max(1, bufferBytes(wanted));
   const held = bytesOf(kept);
   const granted = Math.max(0, Math.min(count, room, Math.floor((session.allowance - held) / each)));
@@ -85,7 +86,7 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
       format: wanted,
       flags,
     });
-    const isFull = (session.queues.get(type)?.buffers.size ?? 0) >= session.context.policy.maxBuffers;
+    const isFull = (session.queues.get(type)?.count ?? 0) >= session.context.policy.maxBuffers;
     const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
     // With a count of 0 the kernel makes nothing and judges the rest all the same.
     const refusal = isFull ? Errno.ENOBUFS : Errno.ENOMEM;
@@ -113,14 +114,16 @@ async function guarded(
   { type, memory }: { type: number; memory: number },
   run: () => Promise<number>,
 ): Promise<Answer> {
+  const { row } = request;
   await session.arm(session.queues.get(type));
   const status = await run().finally(() => {
     session.claimed = 0;
   });
   await session.arm();
-  if (request.command.answered && status === 0) await undo(session, type);
   if (status !== 0) return { status };
-  await session.context.events.barrier(request.command.remaining);
+  const { remaining } = request.command;
+  if (row.nr === Ioctl.REQBUFS) await session.quiet(remaining, stale.framesOf(type));
+  else await session.context.events.barrier(remaining);
   conceal(session, request, memory);
   return { status, payload: [request.payload] };
 }
@@ -148,7 +151,8 @@ async function allocate(
     if (held !== 0) return failed(session, type, held);
     const { sound, dirty } = await isSound(session, queue);
     if (sound && !dirty) return 0;
-    await undo(session, type);
+    const undone = await undo(session, type);
+    if (undone !== 0) return undone;
     if (!sound) ruleOut(session, backing, type);
     return allocate(session, request, type, memory, issue);
   }
@@ -164,9 +168,14 @@ async function extend(
 ): Promise<number> {
   const { status, first, count } = await issue(queue.backing, request.payload);
   if (status !== 0) return status;
+  const largest = Math.max(1, ...[...queue.buffers.values()].map(bytesOfBuffer));
+  const each = Math.max(largest, bufferBytes(createRecord.read(request.payload).format));
   const held = await hold(session, queue, first, count);
-  // The kernel keeps buffers that nobody was told of until REQBUFS(0): an index without a holder is refused.
-  if (held !== 0) for (let index = first; index < first + count; index++) session.forgetBuffer(queue, index);
+  if (held === 0) return 0;
+  // An index without a holder is refused.
+  for (let index = first; index < first + count; index++) session.forgetBuffer(queue, index);
+  queue.unheld.count += count;
+  queue.unheld.bytes += count * each;
   return held;
 }
 
@@ -175,10 +184,10 @@ async function failed(session: Session, type: number, errno: number): Promise<nu
   return errno;
 }
 
-/** REQBUFS(0): the guest was told, or will be, that it has no buffers. */
-async function undo(session: Session, type: number): Promise<void> {
+/** REQBUFS(0): the guest was told, or will be, that it has no buffers. Where that fails they are still there. */
+async function undo(session: Session, type: number): Promise<number> {
   const queue = session.queues.get(type);
-  if (!queue) return;
+  if (!queue) return 0;
   await session.arm(queue);
   const asked = {
     count: 0,
@@ -188,8 +197,9 @@ async function undo(session: Session, type: number): Promise<void> {
     flags: 0,
     reserved: NONE,
   };
-  await session.ioctl(Ioctl.REQBUFS, requestRecord.encode(asked));
-  session.forget(queue);
+  const status = await session.ioctl(Ioctl.REQBUFS, requestRecord.encode(asked));
+  if (status === 0) session.forget(queue);
+  return status;
 }
 
 const NONE = new Uint8Array(0);

@@ -2,10 +2,11 @@
 import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
-import { BufferFlag, buffer, Memory, plane, streamType, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
-import { type BufferQueue, isMultiplanar } from './buffers.js';
+import { BufferFlag, buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
+import { isMultiplanar } from './buffers.js';
 import type { Answer } from './command.js';
 import { type IoctlRequest, refuse } from './ioctl.js';
+import { latePrepared, lateQueued, queueAgain } from './late-buffer.js';
 import { mmap } from './memory/mmap.js';
 import { object } from './memory/object.js';
 import { sharedPages } from './memory/shared-pages.js';
@@ -23,18 +24,25 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const { row, command } = request;
   const call = readCall(session, request);
   if (!call) return refuse(request, Errno.EINVAL);
+  const isUnwanted = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index);
+  const wanted = isUnwanted ? await queueAgain(call) : row;
+  if (typeof wanted === 'number') return refuse(request, wanted);
   const memoryType = memoryTypes[call.queue.memory]!;
   const attached = memoryType.attach(call);
   if (typeof attached === 'number') return refuse(request, attached);
   const { host, settle } = attached;
-  // A program that tries again after EINTR: the first QBUF was done, only nobody heard of it.
-  const nr = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index) ? Ioctl.QUERYBUF : row.nr;
-  const status = await issue(call, { kind: 'buffer', nr, ...host });
+  const status = await issue(call, { kind: 'buffer', nr: wanted.nr, ...host });
   settle?.(status);
   if (status !== 0) return refuse(request, status);
-  if (row.nr === Ioctl.QBUF) await queued(call, command.answered);
-  return { status, payload: command.answered ? [] : memoryType.restore(call, host) };
+  if (row.nr === Ioctl.QBUF) queued(call);
+  const answer = { status, payload: memoryType.restore(call, host) };
+  return command.answered ? { ...answer, ...late[row.nr]?.(call) } : answer;
 }
+
+const late: Readonly<Record<number, (call: BufferCall) => Partial<Answer>>> = {
+  [Ioctl.QBUF]: lateQueued,
+  [Ioctl.PREPARE_BUF]: latePrepared,
+};
 
 /** Runs the ioctl; an OUTPUT buffer in a request, where the node wants one. */
 function issue(
@@ -44,26 +52,18 @@ function issue(
   const { requests, handles } = session;
   if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl);
   const request = handles?.find(handle);
+  const isOwn = requests !== null && !queue.isCapture;
+  held.ioctl = request === undefined && !isOwn ? ioctl : null;
   if (request !== undefined) return session.call({ ...ioctl, request });
-  return !requests || queue.isCapture ? session.call(ioctl) : requests.queue(held.index, ioctl);
+  return isOwn ? requests.queue(held.index, ioctl) : session.call(ioctl);
 }
 
-/** The driver has the buffer. `late`: the guest was told that it has not. */
-async function queued({ session, queue, held, request }: BufferCall, late: boolean): Promise<void> {
-  const { index } = held;
+/** The driver has the buffer. */
+function queued({ queue, held, request }: BufferCall): void {
   held.request = request;
-  queue.unwanted.delete(index);
-  if (!late) queue.queued.add(index);
-  else if (queue.memory === Memory.MMAP) queue.unwanted.add(index);
-  else await giveUp(session, queue);
-}
-
-/** Takes back pages that the guest believes to be its own: the hardware must not write there. What else was queued comes back damaged. */
-async function giveUp(session: Session, queue: BufferQueue): Promise<void> {
-  await session.arm(queue);
-  await session.ioctl(Ioctl.STREAMOFF, streamType.encode({ type: queue.type }));
-  queue.failed = true;
-  session.wantDrain();
+  queue.unwanted.delete(held.index);
+  queue.owed.delete(held.index);
+  queue.queued.add(held.index);
 }
 
 /** Null: not a request that the kernel would take. */

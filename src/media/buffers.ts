@@ -1,6 +1,7 @@
 /** What the guest believes about its buffers and what the host holds for them, per queue (buffer type) and index. */
-import type { Region } from '../native.js';
+import type { NodeCall, Region } from '../native.js';
 import { BufferType, Memory } from '../v4l2/layout.js';
+import type { HostBuffer } from './buffer-record.js';
 import type { ExportedPlane } from './objects.js';
 import type { Piece } from './sg-list.js';
 import type { Slot } from './shared-memory.js';
@@ -72,6 +73,8 @@ export interface HeldBuffer {
   request: number;
   /** PREPARE_BUF has fixed its memory: QBUF takes no other. */
   prepared: boolean;
+  /** The QBUF that gave it to the driver; none: there was none, or it was in a request. */
+  ioctl?: NodeCall | null;
 }
 
 const captureTypes: ReadonlySet<number> = new Set([
@@ -96,6 +99,10 @@ export function isOverlay(type: number): boolean {
   return type === BufferType.VIDEO_OVERLAY || type === BufferType.VIDEO_OUTPUT_OVERLAY;
 }
 
+export function bytesOfBuffer({ planes }: HeldBuffer): number {
+  return planes.reduce((sum, { length }) => sum + length, 0);
+}
+
 /** Bytes of all buffers of the queues. */
 export function bytesOf(queues: readonly BufferQueue[]): number {
   return queues.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -106,9 +113,17 @@ export class BufferQueue {
   readonly buffers = new Map<number, HeldBuffer>();
   /** Indices the host has, in the order in which they were queued. */
   readonly queued = new Set<number>();
-  /** Indices the host has though their QBUF was answered with an error, too late: nobody is told when they come back. */
+  /** Indices among them whose QBUF was answered before it was done: the guest believes that it failed, and may ask again. */
+  readonly untold = new Set<number>();
+  /** Buffers of those that came back meanwhile. */
+  #early: HostBuffer[] = [];
+  /** Indices the host has and the guest does without: nobody is told when they come back. */
   readonly unwanted = new Set<number>();
+  /** Indices that the host has given up silently though the guest waits for them: to it they are damaged frames. */
+  readonly owed = new Set<number>();
   streaming = false;
+  /** It streams, and the guest does not know yet: nothing is dequeued. */
+  isHeld = false;
   /** The v4l2_buffer of the last frame that came back. */
   lastFrame: Buffer | null = null;
   /** A LAST buffer was dequeued: DQBUF says EPIPE until the stream is restarted. */
@@ -120,6 +135,9 @@ export class BufferQueue {
     readonly type: number,
     readonly backing: Backing,
   ) {}
+
+  /** Buffers that the kernel keeps until REQBUFS(0) though the guest was refused them, and their bytes. */
+  readonly unheld = { count: 0, bytes: 0 };
 
   /** V4L2_MEMORY_* of the guest. */
   get memory(): number {
@@ -136,14 +154,39 @@ export class BufferQueue {
 
   /** Whether the watcher should wait for this queue's buffers (never without buffers: vb2 would start read() emulation). */
   get isArmed(): boolean {
-    return this.streaming && this.buffers.size > 0 && !this.ended && !this.failed;
+    return this.streaming && !this.isHeld && this.buffers.size > 0 && !this.ended && !this.failed;
+  }
+
+  /** Indices of buffers that the guest waits for, in the order in which they were queued. */
+  get wanted(): number[] {
+    return [...this.queued].filter((index) => !this.untold.has(index));
+  }
+
+  /** A buffer has come back before the guest knows that it was queued. */
+  keepEarly(host: HostBuffer): void {
+    this.#early.push(host);
+  }
+
+  /** The first of those of which the guest knows by now. */
+  takeEarly(): HostBuffer | null {
+    const at = this.#early.findIndex((host) => !this.untold.has(indexOf(host)));
+    return at < 0 ? null : this.#early.splice(at, 1)[0]!;
+  }
+
+  /** Whether it had come back. */
+  dropEarly(index: number): boolean {
+    const before = this.#early.length;
+    this.#early = this.#early.filter((host) => indexOf(host) !== index);
+    return this.#early.length < before;
   }
 
   get bytes(): number {
-    return [...this.buffers.values()].reduce(
-      (sum, { planes }) => sum + planes.reduce((bytes, { length }) => bytes + length, 0),
-      0,
-    );
+    return [...this.buffers.values()].reduce((sum, held) => sum + bytesOfBuffer(held), this.unheld.bytes);
+  }
+
+  /** Buffers that the kernel has, those included that nobody holds. */
+  get count(): number {
+    return this.buffers.size + this.unheld.count;
   }
 
   /** STREAMOFF: every buffer is the guest's again, silently. */
@@ -152,10 +195,15 @@ export class BufferQueue {
     this.ended = false;
     this.failed = false;
     this.lastFrame = null;
-    this.queued.clear();
-    this.unwanted.clear();
+    this.isHeld = false;
+    this.#early = [];
+    for (const indices of [this.queued, this.untold, this.unwanted, this.owed]) indices.clear();
     for (const buffer of this.buffers.values()) buffer.prepared = false;
   }
+}
+
+function indexOf({ buffer }: HostBuffer): number {
+  return Buffer.from(buffer.buffer, buffer.byteOffset).readUInt32LE(0);
 }
 
 /** The mmap offsets of one session: unique until they wrap, never the host's. */

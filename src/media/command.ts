@@ -3,23 +3,42 @@ import { Errno } from '../errno.js';
 import { errorLimited } from '../log.js';
 import type { Chain } from '../virtio/chain.js';
 import type { Queue } from '../virtio/queue.js';
-import { ANSWER_DEADLINE_MS } from './policy.js';
+import { ANSWER_DEADLINE_MS, GUEST_TIMEOUT_MS, LAST_WRITE_MS } from './policy.js';
 import { responseHeader } from './protocol.js';
 
 /** What a command is answered with: a positive errno (0: success) and what follows the response header. */
 export interface Answer {
   readonly status: number;
   readonly payload?: readonly Uint8Array[];
+  /** Writes what belongs into the guest's own pages, right before the answer. Another answer where they are gone. */
+  readonly pages?: () => Answer | null;
+  /** Bytes that the answer holds beside its payload. */
+  readonly holds?: number;
+  /** The guest has the answer, in time or by its next request: what must not come before goes on. */
+  readonly told?: () => Promise<void>;
+
+  // The rest is about an answer that came late (late-result.ts).
+
+  /** The record is what the driver did, and the guest does not know it. */
+  readonly untold?: () => void;
+  /** Nobody will ask for it any more. */
+  readonly dropped?: () => Promise<void> | void;
+  /** Whether what the request points to is as it was; absent: it points to nothing. */
+  readonly isSame?: () => boolean;
+  /** Not kept: the request is better done again. */
+  readonly once?: boolean;
 }
 
 export class Command {
   /** Everything the driver wrote, copied out when the chain was popped. */
   readonly request: Buffer;
   #answered = false;
-  readonly #deadline = performance.now() + ANSWER_DEADLINE_MS;
+  readonly #arrival = performance.now();
   /** What to answer when the deadline comes, and who wants to know (set by whoever parks the command). */
   #lateAnswer: Answer = { status: Errno.ETIMEDOUT };
   #onLate: (() => void) | null = null;
+  /** What waits for its turn with it, and is not needed once it is answered. */
+  withdraw: (() => void) | null = null;
 
   constructor(
     private readonly queue: Queue,
@@ -35,7 +54,7 @@ export class Command {
 
   /** Milliseconds that are left before the deadline, at least 0. */
   get remaining(): number {
-    return Math.max(0, this.#deadline - performance.now());
+    return Math.max(0, this.#arrival + ANSWER_DEADLINE_MS - performance.now());
   }
 
   /** What an early end answers besides its errno: some drivers need the payload to see the errno. */
@@ -55,14 +74,24 @@ export class Command {
   }
 
   /** Answers once; later answers are dropped, so that a chain is never written to after it was given back. */
-  answer({ status, payload = [] }: Answer): void {
+  answer(answer: Answer): void {
     if (this.#answered) return;
     this.#answered = true;
     this.#onLate = null;
-    const written = this.chain.reply([responseHeader.encode({ status, reserved: 0 }), ...payload]);
-    this.queue.push(this.chain, written);
-    this.queue.notify();
+    this.#finish(answer);
+    this.withdraw?.();
+    this.withdraw = null;
     this.onAnswered(this);
+  }
+
+  /** Its age decides first: the process may have been stopped (SIGSTOP, a suspended host), and no timer has run. */
+  #finish(answer: Answer): void {
+    const age = performance.now() - this.#arrival;
+    if (age >= GUEST_TIMEOUT_MS) return this.queue.abandon(this.chain);
+    const { status, payload = [] } = age < LAST_WRITE_MS ? (answer.pages?.() ?? answer) : answer;
+    const parts = [responseHeader.encode({ status, reserved: 0 }), ...payload];
+    this.queue.push(this.chain, age < LAST_WRITE_MS ? this.chain.reply(parts) : 0);
+    this.queue.notify();
   }
 }
 

@@ -71,7 +71,7 @@ async function transfer(
   { array, forNode, pointed }: Values,
   own: number | undefined,
 ): Promise<Answer> {
-  const { payload, command, row } = request;
+  const { payload, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const before = Buffer.from(array);
   const status = await session.call({
@@ -83,15 +83,27 @@ async function transfer(
     ...(own !== undefined && { request: own }),
   });
   takeBack(forNode, array);
-  // Past the deadline the guest's pages are not the command's any more.
-  if (status === 0 && !command.answered) {
-    for (const [index, each] of pointed.entries()) {
-      const { size } = extControl.read(array, index * extControl.size);
-      if (each && !write(session, each, size)) return refuse({ ...request, rest: before }, Errno.EFAULT);
-    }
-  }
   if (status === 0 && row.nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
-  return { status, payload: [guestControls(payload, controls), array] };
+  const answer = { status, payload: [guestControls(payload, controls), array] };
+  if (status !== 0 || !pointed.some(Boolean)) return answer;
+  return {
+    ...answer,
+    holds: pointed.reduce((sum, each) => sum + (each?.bytes.length ?? 0), 0),
+    pages: () => {
+      const isWhole = pointed.every((each, index) => !each || write(session, each, sizeAt(array, index)));
+      return isWhole ? null : refuse({ ...request, rest: before }, Errno.EFAULT);
+    },
+    isSame: () =>
+      row.nr === Ioctl.G_EXT_CTRLS || pointed.every((each) => !each || isUnchanged(session, each)),
+  };
+}
+
+const sizeAt = (array: Buffer, index: number): number => extControl.read(array, index * extControl.size).size;
+
+/** Whether the guest's pages say what the driver was given and has kept. */
+function isUnchanged(session: Session, { pieces, bytes }: Pointed): boolean {
+  const now = read(session, pieces);
+  return typeof now !== 'number' && now.bytes.equals(bytes);
 }
 
 /** What was set, each value with a copy of its payload. */

@@ -6,7 +6,7 @@ import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
 import { configurationOf } from './configuration.js';
-import { EventQueue } from './events.js';
+import { EventQueue, stale } from './events.js';
 import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
@@ -26,6 +26,7 @@ import { type RequestSupport, Session, type SessionContext } from './session.js'
 import { type MmapMode, SharedMemory } from './shared-memory.js';
 import { Stitches } from './stitches.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
+import { inTurn } from './turn.js';
 
 export interface MediaDeviceOptions {
   /** Bytes of SHM region 0; 0: none is offered. */
@@ -186,7 +187,7 @@ export class MediaDevice {
     const session = this.#sessions.get(closeCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
     void this.#end(session)
-      .then(() => this.#events.barrier(command.remaining))
+      .then(() => session.quiet(command.remaining, stale.all))
       .then(() => this.#context?.shared.settle(this.#sessions.size === 0))
       .then(() => command.answer({ status: 0 }));
   }
@@ -200,18 +201,27 @@ export class MediaDevice {
     if (!session) return command.answer(refuse(request, Errno.EBADF));
     if (session.degraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
     command.onLate(refuse(request, 0).payload ?? [], () => undefined);
-    session.enqueue(guard(command, () => runIoctl(session, request)));
+    this.#enqueue(session, command, () => runIoctl(session, request));
   }
 
   mmap(command: CommandChain): void {
     const session = this.#sessions.get(mmapCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
-    session.enqueue(guard(command, async () => command.answer(await mmap(session, command))));
+    if (session.degraded) return command.answer({ status: Errno.ETIMEDOUT });
+    const work = { refuse: (status: number) => ({ status }), run: () => mmap(session, command) };
+    this.#enqueue(session, command, () => inTurn(session, command, work));
   }
 
   munmap(command: CommandChain): void {
     const shared = this.#context?.shared;
     command.answer(shared ? munmap(shared, command) : { status: Errno.EINVAL });
+  }
+
+  /** In the session's turn; an answer that comes before takes it out again, with the memory that it holds. */
+  #enqueue(session: Session, command: CommandChain, run: () => Promise<void>): void {
+    const task = guard(command, run);
+    command.withdraw = () => session.withdraw(task);
+    session.enqueue(task);
   }
 
   /** Not one that is open, however many there ever were. */

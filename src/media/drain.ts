@@ -8,7 +8,7 @@ import { log } from '../log.js';
 import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
 import { memoryTypes } from './buffer-ioctls.js';
 import { type HostBuffer, received } from './buffer-record.js';
-import { type BufferQueue, backings } from './buffers.js';
+import { type BufferQueue, backings, type HeldBuffer } from './buffers.js';
 import type { Session } from './session.js';
 import { Slot } from './slot.js';
 
@@ -24,6 +24,7 @@ async function drainAll(session: Session, slot: Slot): Promise<void> {
   if ((await readEvents(session, slot)) === 'starved') return;
   const queues = [...session.queues.values()];
   for (const queue of [...queues.filter((q) => q.isCapture), ...queues.filter((q) => !q.isCapture)]) {
+    if (payOwed(session, queue, slot) === 'starved') return;
     if ((await drainQueue(session, queue, slot)) === 'starved') return;
   }
   if (session.gone && session.context.errorEvents) mourn(session, slot);
@@ -57,13 +58,26 @@ async function readEvents(session: Session, slot: Slot, present = false): Promis
   return 'empty';
 }
 
+/** Damaged frames in place of buffers that the driver has given up silently. */
+function payOwed(session: Session, queue: BufferQueue, slot: Slot): Outcome {
+  for (const index of [...queue.owed]) {
+    if (!slot.take()) return 'starved';
+    queue.owed.delete(index);
+    const held = queue.buffers.get(index);
+    if (!held) continue;
+    const { buffer: record, planes } = received(queue, held, damaged(queue, held));
+    slot.spend().sendBuffer(session.id, record, planes);
+  }
+  return 'empty';
+}
+
 async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Promise<Outcome> {
   let strangers = 0;
   while (
     isExpecting(queue) &&
     strangers <= queue.buffers.size &&
     !session.closing &&
-    (queue.streaming || session.gone)
+    ((queue.streaming && !queue.isHeld) || session.gone)
   ) {
     if (!slot.take()) return 'starved';
     const host = await dequeue(session, queue);
@@ -73,6 +87,10 @@ async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Pro
     // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
     if (queue.unwanted.delete(index) || !queue.queued.has(index)) {
       strangers++;
+      continue;
+    }
+    if (queue.untold.has(index)) {
+      queue.keepEarly(host);
       continue;
     }
     await sendAhead(session, queue, flags);
@@ -125,6 +143,8 @@ const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) =
 };
 
 async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer | null> {
+  const early = queue.takeEarly();
+  if (early) return early;
   if (!session.gone && !queue.failed && !queue.ended) {
     const host = emptyRecord(queue);
     const errno = await session.call({ kind: 'dequeueBuffer', ...host });
@@ -136,9 +156,12 @@ async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer
 
 /** A queued buffer of a queue that will never give it back: to the guest it is one more frame, a damaged one. */
 function returned(queue: BufferQueue): HostBuffer | null {
-  const [index] = queue.queued;
+  const [index] = queue.wanted;
   const held = index === undefined ? undefined : queue.buffers.get(index);
-  if (!held) return null;
+  return held ? damaged(queue, held) : null;
+}
+
+function damaged(queue: BufferQueue, held: HeldBuffer): HostBuffer {
   const host = emptyRecord(queue);
   const { timestamp, sequence, field, flags } = buffer.read(queue.lastFrame ?? host.buffer);
   buffer.write(host.buffer, {

@@ -2,13 +2,27 @@
  * The eventq: take the slot first, then dequeue. Nothing is ever dropped, because nothing is taken
  * from the kernel that has no descriptor to go to.
  */
+import { buffer, EventType, event } from '../v4l2/layout.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
 import { EVENT_BARRIER_MS } from './policy.js';
-import { dqbufEvent, Event, errorEvent, sessionEvent } from './protocol.js';
+import { dqbufEvent, Event, errorEvent, eventHeader, sessionEvent } from './protocol.js';
+
+/** Which events of a session wait in vain: those of a queue, of a subscription, or all. */
+export const stale = {
+  framesOf: (type: number) => (waiting: Buffer) =>
+    waiting.readUInt32LE(0) === Event.DQBUF &&
+    waiting.readUInt32LE(dqbufEvent.offset.buffer + buffer.offset.type) === type,
+  eventsOf: (type: number, id: number) => (waiting: Buffer) => {
+    if (waiting.readUInt32LE(0) !== Event.EVENT) return false;
+    const own = event.read(waiting, sessionEvent.offset.v4l2Event);
+    return type === EventType.ALL || (own.type === type && own.id === id);
+  },
+  all: () => true,
+} as const;
 
 interface Barrier {
   /** Events that were sent before the barrier, those that wait for a descriptor included; passed when the driver has given as many back. */
-  readonly pushed: number;
+  pushed: number;
   readonly pass: () => void;
 }
 
@@ -117,6 +131,14 @@ export class EventQueue {
       const timer = setTimeout(pass, Math.min(EVENT_BARRIER_MS, limit));
       this.#barriers.push(barrier);
     });
+  }
+
+  /** Forgets events of a session that still wait for a descriptor, those for which `isStale`: their time is over. */
+  discard(sessionId: number, isStale: (waiting: Buffer) => boolean): void {
+    const { sessionId: id } = eventHeader.offset;
+    this.#unsent = this.#unsent.filter((each) => each.readUInt32LE(id) !== sessionId || !isStale(each));
+    const most = (this.#queue?.pushed ?? 0) + this.#unsent.length;
+    for (const barrier of this.#barriers) barrier.pushed = Math.min(barrier.pushed, most);
   }
 
   #free(): number {

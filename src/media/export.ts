@@ -1,5 +1,4 @@
 /** EXPBUF: a plane as an object. Its UUID follows the structure, whose descriptor field stays the guest's. */
-import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { exportBuffer, Memory } from '../v4l2/layout.js';
@@ -10,7 +9,7 @@ import type { Session } from './session.js';
 const O_ACCMODE = 3;
 const O_RDWR_CLOEXEC = 0o2000002;
 
-export async function exportIoctl(session: Session, { payload, command }: IoctlRequest): Promise<Answer> {
+export async function exportIoctl(session: Session, { payload }: IoctlRequest): Promise<Answer> {
   const { objects } = session.context;
   if (!objects) return { status: Errno.ENOTTY };
   const { type, index, plane: number, flags, fd: guestFd } = exportBuffer.read(payload);
@@ -20,10 +19,9 @@ export async function exportIoctl(session: Session, { payload, command }: IoctlR
   // Each time: the kernel's answer is the permission check.
   const fd = await exportPlane(session, type, index, number, flags);
   if (fd < 0) return { status: -fd };
-  if (command.answered) closeSync(fd);
-  else plane.exported = objects.export(fd, flags & O_ACCMODE, plane.exported);
+  plane.exported = objects.export(fd, flags & O_ACCMODE, plane.exported);
   payload.writeInt32LE(guestFd, exportBuffer.offset.fd);
-  return { status: 0, payload: [payload, plane.exported?.uuid ?? NONE] };
+  return { status: 0, payload: [payload, plane.exported.uuid] };
 }
 
 /** A DMABUF of one plane, or -errno. Never cached: the kernel's answer is the permission check. */

@@ -57,11 +57,11 @@ export async function formatIoctl(session: Session, request: IoctlRequest): Prom
 
 /** S/TRY_FMT: what is asked for, or the first format of the guest's list, as a driver answers what it does not have. */
 async function adjust(session: Session, request: IoctlRequest, at: number): Promise<Answer> {
-  const { row, payload, command } = request;
+  const { row, payload } = request;
   const asked = Buffer.from(payload);
   if (isFormatAllowed(session, asked)) {
     const status = await session.ioctl(row.nr, payload);
-    if (status !== 0 || isFormatAllowed(session, payload) || command.answered) return reply(request, status);
+    if (status !== 0 || isFormatAllowed(session, payload)) return reply(request, status);
   }
   const first = await listed(session, { type: format.read(asked).type, index: 0 });
   if (typeof first === 'number') return { status: Errno.EINVAL };

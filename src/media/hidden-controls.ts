@@ -77,10 +77,10 @@ export async function queryControl(session: Session, request: IoctlRequest): Pro
   return reply(request, status !== 0 || (await isShown(session, payload)) ? status : Errno.EINVAL);
 }
 
-async function queryNext(session: Session, { row, payload, command }: IoctlRequest): Promise<number> {
+async function queryNext(session: Session, { row, payload }: IoctlRequest): Promise<number> {
   const flags = (payload.readUInt32LE(0) & ~CONTROL_ID_MASK) >>> 0;
   let id = payload.readUInt32LE(0) & CONTROL_ID_MASK;
-  for (let asked = 0; asked < MAX_CONTROLS && !command.answered; asked++) {
+  for (let asked = 0; asked < MAX_CONTROLS; asked++) {
     payload.fill(0);
     payload.writeUInt32LE((id | flags) >>> 0, 0);
     const status = await session.ioctl(row.nr, payload);

@@ -27,6 +27,7 @@ import { requestIoctl } from './request-handles.js';
 import type { Session } from './session.js';
 import { stream } from './stream.js';
 import { subscription } from './subscription.js';
+import { inTurn } from './turn.js';
 
 /** One ioctl of a guest, copied out of its memory. */
 export interface IoctlRequest {
@@ -118,18 +119,12 @@ export function readIoctl(
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
 }
 
-/** Runs the ioctl in the session's turn and answers its command, in time whatever the ioctl does. */
-export async function runIoctl(session: Session, request: IoctlRequest): Promise<void> {
-  const { command, row } = request;
-  const refusal = session.gone ? Errno.ENODEV : 0;
-  if (command.answered) return;
-  if (refusal) return command.answer(refuse(request, refusal));
-  command.onLate(refuse(request, 0).payload ?? [], () => {
-    session.degraded = true;
+/** Runs the ioctl in the session's turn. */
+export function runIoctl(session: Session, request: IoctlRequest): Promise<void> {
+  return inTurn(session, request.command, {
+    refuse: (errno) => refuse(request, errno),
+    run: () => handlers[request.row.payload](session, request),
   });
-  const answer = await handlers[row.payload](session, request);
-  session.degraded = false;
-  command.answer(answer.status !== 0 && !answer.payload ? refuse(request, answer.status) : answer);
 }
 
 /** An error answer, with the payload as it came where the guest's driver wants one. */

@@ -11,7 +11,6 @@ import type { SharedMemory, Slot } from './shared-memory.js';
 
 /** Maps a plane into the guest; in the session's turn. The flags are not looked at: every mapping is writable. */
 export async function mmap(session: Session, command: Command): Promise<Answer> {
-  if (session.gone) return { status: Errno.ENODEV };
   const { offset } = mmapCommand.read(command.request);
   const found = session.cookies.find(offset);
   const { shared } = session.context;
@@ -22,8 +21,8 @@ export async function mmap(session: Session, command: Command): Promise<Answer> 
   const { plane } = found;
   const errno = await mapPlane(session, found.queue, found.buffer, plane, found.number);
   if (errno !== 0 || !plane.slot) return { status: errno || Errno.EIO };
-  if (command.answered) shared.unmap(plane.slot.offset);
-  return { status: 0, payload: [mapped(plane.slot)] };
+  const { slot } = plane;
+  return { status: 0, payload: [mapped(slot)], dropped: () => void shared.unmap(slot.offset) };
 }
 
 /** MUNMAP names no session: mappings outlive it. */

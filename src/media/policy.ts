@@ -21,6 +21,14 @@ export const MAX_SUBSCRIPTIONS = 256;
 
 /** A chain is answered this long after its arrival at the latest: the Linux driver gives up after 5 s and frees what the chain points to. */
 export const ANSWER_DEADLINE_MS = 4000;
+/** A chain that is older comes back without a byte: the driver is about to give up, and what is written may come too late. */
+export const LAST_WRITE_MS = 4500;
+/** A chain that is older does not come back at all before its ring stops: the Linux driver has freed what it waits with. */
+export const GUEST_TIMEOUT_MS = 5000;
+/** Bytes of a result that is kept for a session whose guest was answered before it was there. */
+export const MAX_LATE_BYTES = 0x1_0000;
+/** How long such a result is kept for the same request. */
+export const MAX_LATE_MS = 10_000;
 /** How long an answer waits for the guest to give back the events that were sent before it. */
 export const EVENT_BARRIER_MS = 300;
 

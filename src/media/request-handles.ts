@@ -96,5 +96,6 @@ export async function requestIoctl(session: Session, { row, payload }: IoctlRequ
   const handle = await handles.allocate();
   if (handle < 0) return { status: -handle };
   payload.writeUInt32LE(handle, 0);
-  return { status: 0, payload: [payload] };
+  // Nobody knows the number of one that came late, and another is made in no time.
+  return { status: 0, payload: [payload], once: true, dropped: () => void handles.close(handle) };
 }

@@ -13,8 +13,10 @@ import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { type BufferQueue, backings, bytesOf, Cookies } from './buffers.js';
+import type { Answer } from './command.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
+import { LateResult } from './late-result.js';
 import type { DeviceObjects } from './objects.js';
 import type { Policy } from './policy.js';
 import { RequestHandles } from './request-handles.js';
@@ -62,6 +64,9 @@ export class Session {
   /** Bytes of the buffers that it will have when an allocation under way has ended. */
   claimed = 0;
 
+  /** What a command of it did that was answered before. */
+  readonly late = new LateResult();
+
   /** Requests that the guest does not know of; null: the node needs none, or the guest makes its own. */
   readonly requests: ImplicitRequests | null;
   /** Requests that the guest makes; null: it cannot. */
@@ -105,10 +110,34 @@ export class Session {
     return this.call({ kind: 'ioctl', nr, payload });
   }
 
+  /** A command was answered before its result was there. */
+  async keep(request: Buffer, answer: Answer): Promise<void> {
+    await this.late.keep(request, answer);
+    if (this.closing) await this.late.drop();
+  }
+
+  /** What was sent is with the driver, and of what `isStale` nothing comes any more: the answer may be given. */
+  async quiet(limit: number, isStale: (event: Buffer) => boolean): Promise<void> {
+    const { events } = this.context;
+    await events.barrier(limit);
+    events.discard(this.id, isStale);
+  }
+
   /** Queues a task behind what the session is doing. The first part of it runs now where the session is idle. */
   enqueue(task: () => Promise<void>): void {
     this.#tasks.push(task);
     this.#next();
+  }
+
+  /** Tasks that wait for their turn. */
+  get waiting(): number {
+    return this.#tasks.length;
+  }
+
+  /** A task that has not begun, and need not. */
+  withdraw(task: () => Promise<void>): void {
+    const at = this.#tasks.indexOf(task);
+    if (at >= 0) this.#tasks.splice(at, 1);
   }
 
   /** Asks for a drain when the session is next idle. */
@@ -167,6 +196,7 @@ export class Session {
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
     for (const queue of this.queues.values()) if (backings[queue.backing].mapped) void this.#giveUp(queue);
+    void this.late.drop();
     this.requests?.close();
     this.handles?.closeAll();
     // Slots only afterwards: until then the hardware may still write to them.

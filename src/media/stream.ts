@@ -4,6 +4,7 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import type { BufferQueue } from './buffers.js';
 import { isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
+import { stale } from './events.js';
 import { isCurrentAllowed } from './formats.js';
 import type { IoctlRequest } from './ioctl.js';
 import type { Session } from './session.js';
@@ -26,16 +27,21 @@ async function streamOn(
   if (!(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
   const status = await session.ioctl(Ioctl.STREAMON, request.payload);
   if (status !== 0 || !queue) return { status };
-  // Too late for the guest, which believes that the stream is off.
-  if (request.command.answered) {
-    await session.ioctl(Ioctl.STREAMOFF, request.payload);
-    return { status };
-  }
+  const goOn = async (): Promise<void> => {
+    queue.isHeld = false;
+    await session.rearm();
+  };
+  const isNew = !queue.streaming;
   queue.streaming = true;
   // The answer goes first: frames can only follow it, as this session drains after this turn.
-  request.command.answer({ status });
-  await session.rearm();
-  return { status };
+  return {
+    status,
+    told: goOn,
+    untold: () => {
+      queue.isHeld = isNew;
+    },
+    dropped: goOn,
+  };
 }
 
 async function streamOff(
@@ -45,11 +51,21 @@ async function streamOff(
 ): Promise<Answer> {
   await session.arm(queue);
   const status = await session.ioctl(Ioctl.STREAMOFF, request.payload);
+  const queued = queue?.wanted ?? [];
   if (status === 0 && queue) {
     queue.stopped();
     if (!queue.isCapture) session.requests?.stopped();
   }
   await session.arm();
-  await session.context.events.barrier(request.command.remaining);
-  return { status };
+  await session.quiet(request.command.remaining, stale.framesOf(request.payload.readUInt32LE(0)));
+  if (status !== 0 || !queue) return { status };
+  return {
+    status,
+    told: async () => queue.owed.clear(),
+    // A guest that believes in the stream waits for its buffers.
+    untold: () => {
+      for (const index of queued) queue.owed.add(index);
+      session.wantDrain();
+    },
+  };
 }

@@ -4,6 +4,7 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import { EventType, eventSubscription, SubscriptionFlag } from '../v4l2/layout.js';
 import type { Answer } from './command.js';
 import { drainEvents } from './drain.js';
+import { stale } from './events.js';
 import { isReachable } from './hidden-controls.js';
 import type { IoctlRequest } from './ioctl.js';
 import { MAX_SUBSCRIPTIONS } from './policy.js';
@@ -15,7 +16,7 @@ export async function subscription(session: Session, request: IoctlRequest): Pro
     : unsubscribe(session, request);
 }
 
-async function subscribe(session: Session, { payload, command }: IoctlRequest): Promise<Answer> {
+async function subscribe(session: Session, { payload }: IoctlRequest): Promise<Answer> {
   const { type, id, flags } = eventSubscription.read(payload);
   if (type === EventType.CTRL && !isReachable(session.context.policy, id)) return { status: Errno.EINVAL };
   const key = `${type}:${id}`;
@@ -23,10 +24,6 @@ async function subscribe(session: Session, { payload, command }: IoctlRequest): 
   if (isNew && session.subscriptions.size >= MAX_SUBSCRIPTIONS) return { status: Errno.ENOMEM };
   const status = await session.ioctl(Ioctl.SUBSCRIBE_EVENT, payload);
   if (status !== 0) return { status };
-  if (command.answered && isNew) {
-    await session.ioctl(Ioctl.UNSUBSCRIBE_EVENT, payload);
-    return { status };
-  }
   session.subscriptions.add(key);
   // The kernel has queued the initial event already: it must be in the eventq before the answer is in the commandq.
   if (flags & SubscriptionFlag.SEND_INITIAL) await drainEvents(session);
@@ -39,6 +36,6 @@ async function unsubscribe(session: Session, { payload, command }: IoctlRequest)
   if (status !== 0) return { status };
   if (type === EventType.ALL) session.subscriptions.clear();
   else session.subscriptions.delete(`${type}:${id}`);
-  await session.context.events.barrier(command.remaining);
+  await session.quiet(command.remaining, stale.eventsOf(type, id));
   return { status };
 }

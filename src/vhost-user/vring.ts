@@ -50,7 +50,7 @@ export class Vring {
   /** The index at which the ring started. */
   #startedAt = 0;
   /** Where the ring stood when it last stopped. */
-  #last: { readonly index: number; readonly address: VringAddress } | null = null;
+  #last: { readonly index: number; readonly lost: number; readonly address: VringAddress } | null = null;
 
   constructor(
     readonly index: number,
@@ -179,6 +179,7 @@ export class Vring {
         size: this.#size,
         rings: this.#resolve(),
         base: this.#base!,
+        lost: this.remade ? 0 : (this.#last?.lost ?? 0),
         eventIdx: (features & Virtio.RING_EVENT_IDX) !== 0n,
         indirect: (features & Virtio.RING_INDIRECT_DESC) !== 0n,
         notify: () => this.#signal(this.#call),
@@ -218,7 +219,7 @@ export class Vring {
     } finally {
       queue.stop();
       this.#base = queue.nextAvailable;
-      this.#last = { index: queue.nextAvailable, address: this.#address! };
+      this.#last = { index: queue.nextAvailable, lost: queue.lost, address: this.#address! };
     }
   }
 

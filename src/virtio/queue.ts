@@ -35,6 +35,8 @@ export interface QueueOptions {
   readonly rings: Rings;
   /** Next index of the available ring, as the front-end says it. */
   readonly base: number;
+  /** Chains of this ring that were abandoned before it was stopped. */
+  readonly lost?: number;
   /** VIRTIO_F_EVENT_IDX was negotiated. */
   readonly eventIdx: boolean;
   /** VIRTIO_F_INDIRECT_DESC was negotiated. */
@@ -67,6 +69,7 @@ export class Queue {
   readonly #meter: Meter = { descriptors: 0 };
   #popped = 0;
   #pushed = 0;
+  #lost = 0;
   /** `pushed` when notify() last looked. */
   #announced = 0;
   /** `madeAvailable` when enableKicks() last looked. */
@@ -81,9 +84,11 @@ export class Queue {
     this.rebind(options.rings);
     this.#usedIndex = Atomics.load(this.#used, Used.INDEX);
     // cloud-hypervisor says the driver's index as base: chains made available before the start would be skipped.
-    // Every popped chain is completed before a base is given away, so base and used idx differ for no other reason.
-    const skipped = u16(options.base - this.#usedIndex);
-    this.#nextAvailable = skipped >= 1 && skipped <= this.size ? this.#usedIndex : u16(options.base);
+    // Every popped chain but the lost ones is completed before a base is given away: base and used idx differ for no other reason.
+    this.#lost = options.lost ?? 0;
+    const next = u16(this.#usedIndex + this.#lost);
+    const skipped = u16(options.base - next);
+    this.#nextAvailable = skipped >= 1 && skipped <= this.size ? next : u16(options.base);
   }
 
   /** The rings lie elsewhere now (the memory table changed); their content is the same. Throws RingError. */
@@ -165,6 +170,18 @@ export class Queue {
     if (!this.#outstanding.delete(chain)) return;
     this.#parkedBytes -= chain.readable.length;
     this.#give(chain.head, written);
+  }
+
+  /** Never gives a chain back: the driver does not wait for it any more, and it must not be touched. */
+  abandon(chain: Chain): void {
+    if (!this.#outstanding.delete(chain)) return;
+    this.#parkedBytes -= chain.readable.length;
+    this.#lost++;
+  }
+
+  /** Chains that were abandoned: used idx stays behind by as many. */
+  get lost(): number {
+    return this.#lost;
   }
 
   /** Tells the driver about everything pushed since the last call, if it wants to know. Once for a batch. */

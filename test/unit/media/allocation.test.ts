@@ -1,6 +1,7 @@
 /** REQBUFS and CREATE_BUFS over a fake node: backings, limits, cookies, and what a guest may know. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
+import { defaultPolicy } from '../../../src/media/policy.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { DeviceBench, u32 } from './bench.js';
 import { FakeTransport } from './fake-transport.js';
@@ -299,6 +300,23 @@ describe('allocation', () => {
       assert.equal(await cookieOf(2), cookie);
     }
     bench.node.ioctls.delete(8);
+  });
+
+  it('buffers that the kernel keeps of a CREATE_BUFS that failed count until REQBUFS(0)', async () => {
+    const SIZE = 0x4_0000;
+    const most = 4 * SIZE;
+    const policy = { ...defaultPolicy, maxBufferBytes: most, maxDeviceBytes: most };
+    // A window for one of them.
+    await boot('auto', new FakeTransport(SIZE), { policy });
+    bench.node.memories = [USERPTR];
+    bench.node.planeLengths = [SIZE];
+    const statuses = [];
+    for (let n = 0; n < 20; n++) statuses.push(await statusOf(92, create(1, SIZE)));
+    assert.deepEqual(statuses, [0, ...Array(19).fill(ENOMEM)]);
+    const { file } = bench.node;
+    assert.ok(file.buffers.length * SIZE <= most, `the kernel has ${file.buffers.length}`);
+    assert.equal(await statusOf(8, request(0)), 0);
+    assert.equal(await statusOf(92, create(1, SIZE)), 0, 'all of it is there again');
   });
 
   it('CREATE_BUFS continues the queue, and a failure half way takes the new ones back', async () => {

@@ -102,16 +102,65 @@ describe('command', () => {
     assert.equal(written(4), '00000000');
   });
 
-  it('has four seconds from its arrival, and never less than none', () => {
-    const command = arrive();
-    assert.ok(command.remaining > 3900 && command.remaining <= 4000, `${command.remaining}`);
-    const now = performance.now;
-    const later = now.call(performance) + 5000;
+  /** No timer has run meanwhile: the process was stopped. */
+  const after = <T>(ms: number, run: () => T): T => {
+    const { now } = performance;
+    const later = now.call(performance) + ms;
     performance.now = () => later;
     try {
-      assert.equal(command.remaining, 0);
+      return run();
     } finally {
       performance.now = now;
     }
+  };
+
+  it('has four seconds from its arrival, and never less than none', () => {
+    const command = arrive();
+    assert.ok(command.remaining > 3900 && command.remaining <= 4000, `${command.remaining}`);
+    after(5000, () => assert.equal(command.remaining, 0));
+  });
+
+  it('older than 4.5 s comes back without a byte', () => {
+    const command = arrive();
+    after(4600, () => command.answer({ status: 0, payload: [Buffer.alloc(8, 1)] }));
+    assert.deepEqual(bench.ring.usedElement(0), { id: 0, length: 0 });
+    assert.deepEqual([written(4), queue.outstanding, answered], ['a5a5a5a5', 0, [command]]);
+  });
+
+  it('older than 5 s does not come back, and its ring goes on behind it', () => {
+    const command = arrive();
+    after(5100, () => command.interrupt(ETIMEDOUT));
+    assert.deepEqual([bench.ring.usedIndex, written(4), answered.length], [0, 'a5a5a5a5', 1]);
+    assert.deepEqual([queue.outstanding, queue.lost], [0, 1]);
+    queue.stop();
+    queue = bench.queue({ base: queue.nextAvailable, lost: queue.lost });
+    arrive().answer({ status: 0 });
+    assert.equal(bench.ring.usedIndex, 1);
+  });
+
+  it('writes to the guest’s pages right before it is answered, and never afterwards', () => {
+    const order: string[] = [];
+    const pages = () => {
+      order.push(`pages, used ${bench.ring.usedIndex}`);
+      return null;
+    };
+    const command = arrive();
+    command.answer({ status: 0, pages });
+    command.answer({ status: 0, pages });
+    assert.deepEqual([order, bench.ring.usedIndex], [['pages, used 0'], 1]);
+  });
+
+  it('says what its pages say instead, where they are gone', () => {
+    arrive().answer({ status: 0, pages: () => ({ status: 14 }) });
+    assert.equal(written(4), '0e000000');
+  });
+
+  it('lets go of what waits with it, once it is answered', () => {
+    const command = arrive();
+    let withdrawn = 0;
+    command.withdraw = () => withdrawn++;
+    command.interrupt(EINTR);
+    command.answer({ status: 0 });
+    assert.equal(withdrawn, 1);
   });
 });

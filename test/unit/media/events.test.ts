@@ -1,6 +1,6 @@
 /** The eventq: a real queue over test RAM, with the driver's side written by hand. */
 import assert from 'node:assert/strict';
-import { EventQueue } from '../../../src/media/events.js';
+import { EventQueue, stale } from '../../../src/media/events.js';
 import type { Queue } from '../../../src/virtio/queue.js';
 import { Bench, GUEST } from '../virtio/bench.js';
 import { INDIRECT, WRITE } from '../virtio/driver.js';
@@ -224,6 +224,48 @@ describe('events', () => {
     events.reset();
     post(4);
     assert.equal(events.reserve(never), true);
+  });
+
+  it('forgets what waits for a descriptor in vain, and a barrier does not wait for it', async () => {
+    start(1);
+    const frame = (type: number) => {
+      const record = Buffer.alloc(88);
+      record.writeUInt32LE(type, 4);
+      return record;
+    };
+    reserveAndSend(1);
+    for (const type of [1, 2]) {
+      events.overdraw();
+      events.sendBuffer(7, frame(type), Buffer.alloc(512));
+    }
+    events.overdraw();
+    events.sendBuffer(8, frame(1), Buffer.alloc(512));
+    let passed = false;
+    const barrier = events.barrier(10_000).then(() => {
+      passed = true;
+    });
+    events.discard(7, stale.framesOf(1));
+    events.discard(8, stale.all);
+    post(1);
+    await new Promise(setImmediate);
+    assert.equal(passed, false, 'the frame of the other queue is still to come');
+    post(2);
+    await barrier;
+    const shown = sent().map(({ bytes }) => [bytes.readUInt32LE(4), bytes.readUInt32LE(12)]);
+    assert.deepEqual(shown.slice(1), [[7, 2]], '(session, type) of what came after the first');
+  });
+
+  it('knows the events of a subscription', () => {
+    const waiting = (type: number, id: number) => {
+      const record = Buffer.alloc(8 + 136);
+      record.writeUInt32LE(2);
+      record.writeUInt32LE(type, 8);
+      record.writeUInt32LE(id, 8 + 96);
+      return record;
+    };
+    const is = (type: number, id: number) => stale.eventsOf(type, id)(waiting(3, 5));
+    assert.deepEqual([is(3, 5), is(3, 6), is(4, 5), is(0, 0)], [true, false, false, true]);
+    assert.equal(stale.framesOf(3)(waiting(3, 5)), false);
   });
 
   describe('barrier', () => {

@@ -1,0 +1,59 @@
+/**
+ * The result of a command that was answered before it ended (EINTR at a pause, ETIMEDOUT at the deadline). The guest's
+ * program makes the same request again, and that one is answered by it: nothing is done twice. docs/protocol.md has the rules.
+ */
+import { createHash } from 'node:crypto';
+import type { Answer } from './command.js';
+import { MAX_LATE_BYTES, MAX_LATE_MS } from './policy.js';
+
+interface Kept {
+  /** SHA-256 of the request, which may be a megabyte. */
+  readonly request: Buffer;
+  readonly answer: Answer;
+  readonly until: number;
+}
+
+/** The one result that a session keeps. */
+export class LateResult {
+  #kept: Kept | null = null;
+
+  get isEmpty(): boolean {
+    return this.#kept === null;
+  }
+
+  /** Keeps the result of `request`, the command as the guest sent it. Where that is not to be, nobody hears of it. */
+  async keep(request: Buffer, answer: Answer): Promise<void> {
+    await this.drop();
+    answer.untold?.();
+    if (answer.once || bytesOf(answer) > MAX_LATE_BYTES) await answer.dropped?.();
+    else this.#kept = { request: digest(request), answer, until: performance.now() + MAX_LATE_MS };
+  }
+
+  /** Takes the result where this is the same request once more. Any other one drops it: the guest does without. */
+  async take(request: Buffer): Promise<Answer | null> {
+    const kept = this.#kept;
+    if (!kept) return null;
+    const isSame = performance.now() <= kept.until && digest(request).equals(kept.request);
+    if (!isSame || kept.answer.isSame?.() === false) {
+      await this.drop();
+      return null;
+    }
+    this.#kept = null;
+    return kept.answer;
+  }
+
+  /** The guest will not ask for it: something else came, or its session ends. Twice is harmless. */
+  async drop(): Promise<void> {
+    const kept = this.#kept;
+    this.#kept = null;
+    await kept?.answer.dropped?.();
+  }
+}
+
+function digest(request: Buffer): Buffer {
+  return createHash('sha256').update(request).digest();
+}
+
+function bytesOf({ payload = [], holds = 0 }: Answer): number {
+  return payload.reduce((sum, { length }) => sum + length, holds);
+}
