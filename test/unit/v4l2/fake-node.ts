@@ -75,7 +75,7 @@ export class FakeNode implements Questioned {
   async holders(): Promise<Holders> {
     const { holders } = this.description;
     if (!holders) throw new Error('there is no /proc');
-    return { holders, hidden: false };
+    return { holders, hidden: false, own: false };
   }
 
   close(): void {
