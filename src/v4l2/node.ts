@@ -4,9 +4,10 @@ import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
 import { type NodeDescription, queryCapabilities } from './description.js';
-import { type Holders, holdersOf, holdersText } from './holders.js';
+import { type Holders, holdersOf, holdersText, mappersOf } from './holders.js';
 import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
+import { errnoOf, isLasting, isMomentary } from './refusal.js';
 
 export type { NodeDescription } from './description.js';
 
@@ -30,8 +31,12 @@ export class NodeError extends Error {
 export class HostNode {
   /** What was found out about the driver by trying, for all sessions. */
   readonly traits = new Map<string, boolean>();
-  /** The device is back, at this path: called before the session that found it is answered. */
-  onReturn: (path: string) => Promise<void> = async () => undefined;
+  /**
+   * The device is back, at this path: called before the session that found it is answered. Resolves to an errno, which OPEN
+   * then answers; until it is 0 it is called at each OPEN.
+   */
+  onReturn: (path: string) => Promise<number> = async () => 0;
+  #unheard: string | null = null;
   #holdersDue = 0;
   #location: Location | null = null;
   #description: NodeDescription | null = null;
@@ -57,10 +62,14 @@ export class HostNode {
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await queryCapabilities(query, this.path);
-      if (typeof description === 'number')
-        throw new NodeError(description, `${this.path} is not a V4L2 node: ${errnoName(description)}`);
-      this.#location = await Location.of(this.path).catch(() => {
-        throw new NodeError(Errno.ENODEV, `${this.path} is gone`);
+      if (typeof description === 'number') {
+        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be asked what it is';
+        throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
+      }
+      this.#location = await Location.of(this.path).catch((error) => {
+        const errno = errnoOf(error);
+        if (!isMomentary(errno)) throw new NodeError(Errno.ENODEV, `${this.path} is gone`);
+        throw new NodeError(errno, `${this.path} cannot be looked at: ${errnoName(errno)}`);
       });
       this.#description = description;
       return description;
@@ -80,9 +89,23 @@ export class HostNode {
     return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
   }
 
+  /** It was found again, at `path`. */
+  returned(path: string): void {
+    this.#unheard = path;
+  }
+
+  /** Tells of a return that was not heard of yet. Resolves to an errno. */
+  async settleReturn(): Promise<number> {
+    const path = this.#unheard;
+    if (path === null) return 0;
+    const errno = await this.onReturn(path);
+    if (errno === 0 && this.#unheard === path) this.#unheard = null;
+    return errno;
+  }
+
   /** What the operator should know of a node that a guest cannot open. */
   reportRefusal(errno: number): void {
-    if (errno === Errno.EBUSY) return this.reportBusy(true);
+    if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
     const cure = openCures.get(errno) ?? 'see dmesg';
     warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
       device: this.path,
@@ -91,15 +114,20 @@ export class HostNode {
     });
   }
 
-  /** Says which other program has the node, once in five seconds. `always`: also where none is to be seen. */
-  reportBusy(always = false): void {
+  /** The node said EBUSY to a session, and not because of this process: says which other program has buffers of it. */
+  reportBusy(): void {
+    this.#reportHolders(streamersOf);
+  }
+
+  /** Once in five seconds. What is not known of anybody is not said. */
+  #reportHolders(sentence: (found: Holders) => string | null): void {
     const now = performance.now();
     if (now < this.#holdersDue) return;
     this.#holdersDue = now + HOLDERS_INTERVAL_MS;
     this.holders().then(
       (found) => {
-        if (!always && found.holders.length === 0) return;
-        log.warn(`the guest was told EBUSY: ${holdersText(found)} has the node`, { device: this.path });
+        const said = sentence(found);
+        if (said !== null) log.warn(`the guest was told EBUSY: ${said}`, { device: this.path });
       },
       (error) => log.debug('who has the node cannot be told', { device: this.path, error: String(error) }),
     );
@@ -109,6 +137,21 @@ export class HostNode {
   async holders(): Promise<Holders> {
     return holdersOf((await stat(this.#location?.path ?? this.path)).rdev);
   }
+}
+
+/** Of open(2): the driver takes no further file, so that whoever has one is in the way, unless it is the guest itself. */
+function openersOf(found: Holders): string | null {
+  if (found.own) return null;
+  if (found.holders.length > 0) return `${holdersText(found)} has the node`;
+  return found.hidden
+    ? 'who has the node cannot be seen by this user (run as root to see)'
+    : 'no other program is seen to have the node: see dmesg';
+}
+
+/** Of an ioctl: to have the node open keeps nobody from its buffers, to have them does. */
+function streamersOf(found: Holders): string | null {
+  const mappers = mappersOf(found);
+  return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
 }
 
 /** What an errno of open(2) means to the operator. */
@@ -146,7 +189,10 @@ export class OpenFile {
     if (!location) return this.#openAt(this.node.path);
     const errno = await this.#openLocated(location);
     if (errno !== 0 && !this.#closed) this.node.reportRefusal(errno);
-    return errno;
+    if (errno !== 0) return errno;
+    const unsettled = await this.node.settleReturn();
+    if (unsettled !== 0) await this.#discard();
+    return unsettled;
   }
 
   async #openLocated(location: Location): Promise<number> {
@@ -156,13 +202,14 @@ export class OpenFile {
       if (location.isCurrent()) return errno;
       if (errno === 0) await this.#discard();
     }
-    const path = await location.search();
+    const path = await location.search().catch(errnoOf);
+    if (typeof path === 'number') return path;
     if (path === null || this.#closed) return Errno.ENODEV;
     const errno = await this.#openAt(path);
     if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
-    const verdict = await this.node.recognise(this, path).catch(() => Errno.ENODEV);
+    const verdict = await this.node.recognise(this, path).catch(errnoOf);
     if (verdict !== 'same') return this.#refuse(path, verdict);
-    if (location.moved(path)) await this.node.onReturn(path);
+    if (location.moved(path)) this.node.returned(path);
     return 0;
   }
 
