@@ -1,9 +1,10 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
-import { infoLimited, log, warnLimited } from '../log.js';
+import { errorLimited, infoLimited, log, warnLimited } from '../log.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
+import { Account } from './account.js';
 import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
 import { configurationOf } from './configuration.js';
 import { EventQueue } from './events.js';
@@ -24,7 +25,6 @@ import {
 } from './protocol.js';
 import { type RequestSupport, Session, type SessionContext } from './session.js';
 import { type MmapMode, SharedMemory } from './shared-memory.js';
-import { Stitches } from './stitches.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 
 export interface MediaDeviceOptions {
@@ -43,13 +43,10 @@ export interface MediaDeviceOptions {
   readonly requests?: RequestSupport;
 }
 
-/** How long OPEN waits for files of a reset that are being closed. */
-const CLOSING_GRACE_MS = 1000;
-
 interface CommandRow {
   /** Bytes of the command's structure. */
   readonly size: number;
-  readonly run: (device: MediaDevice, command: CommandChain) => void;
+  readonly run: (device: MediaDevice, command: CommandChain) => void | Promise<void>;
 }
 
 const commands: Readonly<Record<number, CommandRow>> = {
@@ -67,9 +64,9 @@ export class MediaDevice {
   readonly #offers: Offers;
   readonly #policy: Policy;
   readonly #sessions = new Map<number, Session>();
+  /** Files of this connection that are being closed. */
   readonly #closing = new Set<Promise<void>>();
-  /** Sessions whose file is open, or not closed yet. */
-  readonly #files = new Set<Session>();
+  readonly #account: Account;
   readonly #events = new EventQueue();
   /** Commands without an answer, oldest first. */
   readonly #pending = new Set<CommandChain>();
@@ -84,6 +81,7 @@ export class MediaDevice {
     private readonly options: MediaDeviceOptions,
   ) {
     this.config = configurationOf(description);
+    this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
     this.#offers = {
@@ -107,12 +105,12 @@ export class MediaDevice {
     this.#context = {
       node: this.node,
       policy: this.#policy,
-      bufferBytes: () => [...this.#files].reduce((sum, { bufferBytes }) => sum + bufferBytes, 0),
+      account: this.#account,
       memory,
       shared,
       events: this.#events,
       sharedPages,
-      stitches: new Stitches(),
+      stitches: this.#account.stitches,
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
       requests,
@@ -155,10 +153,17 @@ export class MediaDevice {
     if (this.#timer) clearTimeout(this.#timer);
     const shared = this.#context?.shared;
     // The hardware may write to the arena until the last file is closed.
-    void this.closed().then(() => shared?.close());
+    this.closed()
+      .then(() => shared?.close())
+      .catch((error: unknown) => errorLimited('arena', 'the shared memory of a VMM cannot be closed', error));
   }
 
-  /** Resolves when every file of a closed session is closed. */
+  /** Files of this connection that are being closed. */
+  get closing(): number {
+    return this.#closing.size;
+  }
+
+  /** Resolves when every file of a closed session is closed, or cannot be. Never rejects. */
   async closed(): Promise<void> {
     await Promise.all(this.#closing);
   }
@@ -167,28 +172,34 @@ export class MediaDevice {
 
   open(command: CommandChain): void {
     const context = this.#context;
-    if (!context || this.#files.size >= this.#policy.maxSessions)
+    if (!context || this.#account.files >= this.#policy.maxSessions)
       return command.answer({ status: Errno.EMFILE });
     const session = new Session(this.#sessionId(), context);
     this.#sessions.set(session.id, session);
-    this.#files.add(session);
-    session.enqueue(async () => {
-      if (this.#closing.size > 0) await Promise.race([Promise.all(this.#closing), delay(CLOSING_GRACE_MS)]);
-      const status = await session.open();
-      const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
+    this.#account.opened(session);
+    session.enqueue(guard(command, () => this.#open(session, command)));
+  }
+
+  async #open(session: Session, command: CommandChain): Promise<void> {
+    let status: number = Errno.EIO;
+    try {
+      await this.#account.settled();
+      status = await session.open();
+    } finally {
       if (status !== 0 || command.answered) void this.#end(session);
-      command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
-    });
+    }
+    const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
+    command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
   }
 
   /** No response, but the chain comes back: when the file is closed, so that the node is free for the next one. */
-  close(command: CommandChain): void {
+  async close(command: CommandChain): Promise<void> {
     const session = this.#sessions.get(closeCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
-    void this.#end(session)
-      .then(() => this.#events.barrier(command.remaining))
-      .then(() => this.#context?.shared.settle(this.#sessions.size === 0))
-      .then(() => command.answer({ status: 0 }));
+    await this.#end(session);
+    await this.#events.barrier(command.remaining);
+    await this.#context?.shared.settle(this.#sessions.size === 0);
+    command.answer({ status: 0 });
   }
 
   ioctl(command: CommandChain): void {
@@ -281,17 +292,14 @@ export class MediaDevice {
     }, oldest.remaining);
   }
 
+  /** Resolves when the file is closed, or cannot be. Never rejects. */
   #end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
-    const closing = session.close().finally(() => {
-      this.#closing.delete(closing);
-      this.#files.delete(session);
-    });
+    const closing = this.#account
+      .closing(session, session.close())
+      .catch((error: unknown) => errorLimited('close', 'a file of the node cannot be closed', error))
+      .finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     return closing;
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

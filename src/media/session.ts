@@ -12,6 +12,7 @@ import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
+import type { Account } from './account.js';
 import { type BufferQueue, backings, bytesOf, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
@@ -26,8 +27,8 @@ import type { Stitches } from './stitches.js';
 export interface SessionContext {
   readonly node: HostNode;
   readonly policy: Policy;
-  /** Bytes of all buffers of the device, those of files included that are not closed yet. */
-  readonly bufferBytes: () => number;
+  /** Of the node: files of earlier connections included that are not closed yet. */
+  readonly account: Account;
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
   readonly events: EventQueue;
@@ -96,8 +97,14 @@ export class Session {
   async call(call: NodeCall): Promise<number> {
     const errno = await this.#file.call(call);
     if (errno === Errno.ENODEV) this.lost();
-    if (errno === Errno.EBUSY) this.context.node.reportBusy();
+    if (errno === Errno.EBUSY) this.#report(call);
     return errno;
+  }
+
+  /** Requests are busy by themselves, and so is a node where the daemon has buffers: another program has to do with neither. */
+  #report({ kind }: NodeCall): void {
+    const { node, account } = this.context;
+    if ((kind === 'ioctl' || kind === 'controls') && !account.hasBuffers) node.reportBusy();
   }
 
   /** A pointer-free ioctl on the lane; the payload comes back in place. */
@@ -166,11 +173,15 @@ export class Session {
     this.context.events.forget(this.resume);
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
-    for (const queue of this.queues.values()) if (backings[queue.backing].mapped) void this.#giveUp(queue);
-    this.requests?.close();
-    this.handles?.closeAll();
-    // Slots only afterwards: until then the hardware may still write to them.
-    await this.#file.close();
+    for (const queue of this.queues.values())
+      if (backings[queue.backing].mapped) this.#giveUp(queue).catch(logFault);
+    try {
+      this.requests?.close();
+      this.handles?.closeAll();
+    } finally {
+      // Slots only afterwards: until then the hardware may still write to them.
+      await this.#file.close();
+    }
     await this.#idle();
     for (const queue of [...this.queues.values()]) this.forget(queue);
   }
@@ -206,8 +217,8 @@ export class Session {
 
   /** Bytes of buffers that it may have: what the policy leaves it, beside the other sessions of the device. */
   get allowance(): number {
-    const { policy, bufferBytes } = this.context;
-    const others = bufferBytes() - this.bufferBytes;
+    const { policy, account } = this.context;
+    const others = account.bufferBytes - this.bufferBytes;
     return Math.min(policy.maxBufferBytes, policy.maxDeviceBytes - others);
   }
 
@@ -255,6 +266,10 @@ export class Session {
     this.#drainWanted = false;
     return () => drain(this);
   }
+}
+
+function logFault(error: unknown): void {
+  log.error('a queue cannot be given up', { error: stackOf(error) });
 }
 
 function stackOf(error: unknown): string {
