@@ -183,7 +183,13 @@ export class Session {
       await this.#file.close();
     }
     await this.#idle();
-    for (const queue of [...this.queues.values()]) this.forget(queue);
+    for (const queue of [...this.queues.values()]) {
+      try {
+        this.forget(queue);
+      } catch (error) {
+        logFault(error);
+      }
+    }
   }
 
   /** A mapping of the node pins its open file: the queue is given up first, so that closing frees the node. */

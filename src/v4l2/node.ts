@@ -36,6 +36,8 @@ export class HostNode {
    * then answers; until it is 0 it is called at each OPEN.
    */
   onReturn: (path: string) => Promise<number> = async () => 0;
+  /** Files of this process that are open, or not closed yet. */
+  readonly #files = new Set<OpenFile>();
   #unheard: string | null = null;
   #holdersDue = 0;
   #location: Location | null = null;
@@ -89,6 +91,12 @@ export class HostNode {
     return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
   }
 
+  /** Whether a file of this process is there. */
+  holds(file: OpenFile, isOpen: boolean): void {
+    if (isOpen) this.#files.add(file);
+    else this.#files.delete(file);
+  }
+
   /** It was found again, at `path`. */
   returned(path: string): void {
     this.#unheard = path;
@@ -105,6 +113,8 @@ export class HostNode {
 
   /** What the operator should know of a node that a guest cannot open. */
   reportRefusal(errno: number): void {
+    // The guest's own files are in the way, it may be: /proc does not show one whose close(2) waits.
+    if (errno === Errno.EBUSY && this.#files.size > 0) return;
     if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
     const cure = openCures.get(errno) ?? 'see dmesg';
     warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
@@ -162,6 +172,7 @@ const openCures: ReadonlyMap<number, string> = new Map([
   ],
   [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
   [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
+  [Errno.ENFILE, 'the host has as many open files as it may: raise fs.file-max'],
   [
     Errno.ENODEV,
     'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
@@ -214,7 +225,12 @@ export class OpenFile {
   }
 
   #openAt(path: string): Promise<number> {
-    return new Promise((resolve) => this.#file.open(path, resolve));
+    return new Promise((resolve) =>
+      this.#file.open(path, (errno) => {
+        if (errno === 0) this.node.holds(this, true);
+        resolve(errno);
+      }),
+    );
   }
 
   async #refuse(path: string, verdict: Verdict | number): Promise<number> {
@@ -234,6 +250,7 @@ export class OpenFile {
   /** What was opened is not the node. */
   async #discard(): Promise<void> {
     await new Promise<void>((resolve) => this.#file.close(resolve));
+    this.node.holds(this, false);
     if (!this.#closed) this.#file = new native.NodeFile(this.onReady);
   }
 
@@ -252,7 +269,9 @@ export class OpenFile {
 
   /** Closes after everything submitted; resolves when the kernel has closed the file. */
   close(): Promise<void> {
-    this.#closed ??= new Promise((resolve) => this.#file.close(() => resolve()));
+    this.#closed ??= new Promise<void>((resolve) => this.#file.close(resolve)).then(() =>
+      this.node.holds(this, false),
+    );
     return this.#closed;
   }
 }

@@ -1,7 +1,9 @@
 /** The device as a whole over a fake node: configuration, turns, limits, resets. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
+import { Account } from '../../../src/media/account.js';
 import { MediaDevice } from '../../../src/media/device.js';
+import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { BUFFERS, GUEST } from '../virtio/bench.js';
 import { buffer, DeviceBench, format, turns, u32 } from './bench.js';
 import { startClock, stopClock } from './clock.js';
@@ -146,6 +148,17 @@ describe('media device', () => {
       const mapped = await bench.command(u32(4, 0, session, 1, payload.readUInt32LE(64)), 24);
       await bench.command(Buffer.concat([u32(5, 0), mapped.payload.subarray(0, 8)]), 8);
       assert.equal((await bench.command(u32(2, 0, session, 0), 8)).status, EIO);
+    });
+
+    it('CLOSE, what the buffers held: the chain comes back, and the file does not count any more', async () => {
+      const session = await bench.open();
+      await bench.ioctl(session, 8, u32(1, 1, 1, 0, 0));
+      const { clear } = MemoryFile.prototype;
+      MemoryFile.prototype.clear = () => assert.fail('a bug');
+      await bench.command(u32(2, 0, session, 0), 0).finally(() => {
+        MemoryFile.prototype.clear = clear;
+      });
+      assert.equal(Account.of(bench.node.host).files, 0);
     });
 
     it('OPEN: EIO, and no file is left', async () => {

@@ -57,6 +57,18 @@ describe('v4l2/node', () => {
       assert.equal(await said({ holders: [bystander], own: true }, EBUSY), '');
     });
 
+    it('of open(): nor are those that /proc does not show because their close(2) waits', async () => {
+      lines.length = 0;
+      const node = new HostNode('/dev/null');
+      const file = node.open(() => undefined);
+      node.holds(file, true);
+      node.holders = () => assert.fail('asked who has the node');
+      node.reportRefusal(EBUSY);
+      await file.close();
+      assert.deepEqual(lines, []);
+      assert.match(await said({ holders: [bystander] }, EBUSY), /pipewire/);
+    });
+
     it('with the kernel’s /proc: every program has /dev/null open, and none is named', async () => {
       lines.length = 0;
       const fd = openSync('/dev/null', 'r');
