@@ -14,10 +14,11 @@ import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
 import { questioned } from './v4l2/questioned.js';
-import { MediaFile, openMedia, requestNeed, requestQueues } from './v4l2/request.js';
+import { isMomentary } from './v4l2/refusal.js';
+import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
-import { Listener, type SocketFile } from './vhost-user/listener.js';
+import { Listener, peerProcess, type SocketFile } from './vhost-user/listener.js';
 
 export type { SocketSource } from './sockets.js';
 export { StartError } from './start-error.js';
@@ -63,6 +64,7 @@ interface NodeRequests extends RequestSupport {
 
 /** How long stop() waits for files that the hardware holds. */
 const STOP_GRACE_MS = 500;
+const TOO_MANY_FILES = 'this process has as many descriptors as it may: raise LimitNOFILE';
 
 export class Daemon {
   readonly #services: Service[] = [];
@@ -89,20 +91,35 @@ export class Daemon {
     }
   }
 
-  /** Ends connections and sessions; resolves within STOP_GRACE_MS whatever the hardware does. */
+  /**
+   * Ends connections and sessions. Resolves when the last file of every connection there ever was is closed, or after
+   * STOP_GRACE_MS, with a line in the log for each VMM whose files are not.
+   */
   async stop(): Promise<void> {
     const ended = Promise.all(this.#services.map((service) => service.stop()));
-    await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, STOP_GRACE_MS).unref())]);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, STOP_GRACE_MS);
+    });
+    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
+    for (const service of this.#services) service.reportHeld();
   }
+}
+
+/** What one VMM has, or had. */
+interface Tenant {
+  readonly device: MediaDevice;
+  /** Its process. */
+  readonly vmm: number | undefined;
 }
 
 /** One node behind one socket: serves one VMM at a time. */
 class Service {
   #listener: Listener | null = null;
   #backend: Backend | null = null;
-  #device: MediaDevice | null = null;
-  /** The last VMM's sessions, while their files are being closed. */
-  #closing: Promise<void> = Promise.resolve();
+  #tenant: Tenant | null = null;
+  /** VMMs that have left, while files of theirs are being closed. */
+  readonly #leaving = new Map<Tenant, Promise<void>>();
 
   private constructor(
     private readonly pair: ServePair,
@@ -150,8 +167,18 @@ class Service {
     this.#listener?.close();
     this.#backend?.close();
     this.#ended();
-    await this.#closing;
+    await Promise.all(this.#leaving.values());
     this.requests?.media.close();
+  }
+
+  /** Says which files stop() could not close. */
+  reportHeld(): void {
+    for (const { device, vmm } of this.#leaving.keys())
+      log.warn('ending with files of a device that does not let go: they are left to the kernel', {
+        device: this.node.path,
+        files: device.closing,
+        ...(vmm !== undefined && { vmm }),
+      });
   }
 
   #connected(fd: number): void {
@@ -162,7 +189,8 @@ class Service {
       closeSync(fd);
       return;
     }
-    log.info('a front-end connected', { device: this.node.path });
+    const vmm = peerProcess(fd);
+    log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;
     const device = new MediaDevice(this.node, this.description, {
       ...options,
@@ -175,7 +203,7 @@ class Service {
       options: { frontend, memSlots, objects },
       onEnd: (error) => this.#left(error),
     });
-    this.#device = device;
+    this.#tenant = { device, vmm };
   }
 
   #left(error: Error | null): void {
@@ -187,9 +215,12 @@ class Service {
   }
 
   #ended(): void {
-    if (this.#device) this.#closing = this.#device.closed();
-    this.#device = null;
+    const tenant = this.#tenant;
+    this.#tenant = null;
     this.#backend = null;
+    if (!tenant) return;
+    const closed = tenant.device.closed().finally(() => this.#leaving.delete(tenant));
+    this.#leaving.set(tenant, closed);
   }
 }
 
@@ -201,19 +232,39 @@ async function requestsOf(
 ): Promise<NodeRequests | undefined> {
   // A camera is not opened, and woken up, for this.
   if (mode === 'off' || requestQueues(deviceCaps).length === 0) return undefined;
+  const need = await askNeed(path, deviceCaps);
+  if (need === 'none' || (need !== 'required' && mode === 'auto')) return undefined;
+  const media = await openMedia(path);
+  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
+  // Nothing makes requests but a media device.
+  if (need === 'unknown' && media === Errno.ENODEV) return undefined;
+  throw new StartError(
+    isMomentary(media) ? 'ERR_NODE' : 'ERR_NODE_MEDIA',
+    `${path} (${card}) takes buffers in media requests, and its media device cannot be opened (${errnoName(media)}): ${mediaCures[media] ?? 'see dmesg'}.`,
+  );
+}
+
+const mediaPermission = 'this user needs read and write permission on its /dev/mediaN';
+const mediaCures: Readonly<Record<number, string>> = {
+  [Errno.EACCES]: mediaPermission,
+  [Errno.EPERM]: mediaPermission,
+  [Errno.ENOENT]: 'pass its /dev/mediaN into this container',
+  [Errno.ENODEV]: 'this host shows none beside it',
+  [Errno.EMFILE]: TOO_MANY_FILES,
+};
+
+/** Throws StartError where the node does not say: a decoder that is served without its requests decodes nothing. */
+async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
   const file = questioned(path);
   try {
-    const need = (await file.open()) === 0 ? await requestNeed(file.ioctl, deviceCaps) : 'none';
-    if (need === 'none' || (need === 'optional' && mode === 'auto')) return undefined;
+    const errno = await file.open();
+    if (errno !== 0) throw failure(errno, `${path} cannot be opened: ${errnoName(errno)}`);
+    const need = await requestNeed(file.ioctl, deviceCaps);
+    if (typeof need !== 'number') return need;
+    throw failure(need, `${path} cannot be asked for its formats: ${errnoName(need)}`);
   } finally {
     file.close();
   }
-  const media = await openMedia(path);
-  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
-  throw new StartError(
-    'ERR_NODE_MEDIA',
-    `${path} (${card}) takes buffers in media requests, and its media device cannot be opened (${errnoName(media)}): this user needs read and write permission on its /dev/mediaN.`,
-  );
 }
 
 async function describe(node: HostNode): Promise<NodeDescription> {
@@ -221,15 +272,20 @@ async function describe(node: HostNode): Promise<NodeDescription> {
     return await node.describe();
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    const { code, cure } = nodeFailures[errnoName(error.errno)] ?? nodeFailures.other!;
     const who = error.errno === Errno.EACCES ? accessCure(node.path) : await whoHas(node, error);
-    throw new StartError(code, `${error.message}: ${who ?? cure}.`);
+    throw failure(error.errno, error.message, who);
   }
+}
+
+function failure(errno: number, what: string, who?: string): StartError {
+  const { code, cure } = nodeFailures[errnoName(errno)] ?? nodeFailures.other!;
+  return new StartError(code, `${what}: ${who ?? cure}.`);
 }
 
 async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
   if (errno !== Errno.EBUSY) return undefined;
   const found = await node.holders().catch(() => undefined);
+  if (found?.own) return 'it is served already, and its driver lets one program open it once';
   return found && `${holdersText(found)} has it, end that one first`;
 }
 
@@ -242,6 +298,7 @@ const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
   ENOTTY: { code: 'ERR_NODE_NOT_V4L2', cure: 'choose one of `virtio-media-bridge list`' },
   ENODEV: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
   ENXIO: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
+  EMFILE: { code: 'ERR_NODE', cure: TOO_MANY_FILES },
   ETIMEDOUT: { code: 'ERR_NODE', cure: 'the device does not answer, unplug it or reset its driver' },
   other: { code: 'ERR_NODE', cure: 'try `virtio-media-bridge list`' },
 };

@@ -22,6 +22,7 @@ export const Errno = {
   ENODATA: 61,
   EPROTO: 71,
   EMSGSIZE: 90,
+  EOPNOTSUPP: 95,
   ECONNRESET: 104,
   ENOBUFS: 105,
   ETIMEDOUT: 110,

@@ -223,6 +223,9 @@ function operatorError(error: unknown, { socket, output }: Wishes): unknown {
 
 function deviceError({ errno, message }: DriverError): OperatorError {
   return errno === Errno.EBUSY
-    ? new OperatorError('ERR_NODE_BUSY', `${message}: another program uses the device, end it first`)
+    ? new OperatorError(
+        'ERR_NODE_BUSY',
+        `${message}: the device is in use; the log of the bridge names who is known to have it`,
+      )
     : new OperatorError('ERR_NODE', `the device refused ${message}`);
 }

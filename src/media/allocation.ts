@@ -2,7 +2,7 @@
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { createBuffers as createRecord, format, requestBuffers as requestRecord } from '../v4l2/layout.js';
-import { hold, isOffered, isSound, ruleOut, usableBackings } from './backing.js';
+import { hold, isOffered, tryOut, usableBackings } from './backing.js';
 import { bufferBytes } from './buffer-size.js';
 import { type Backing, BufferQueue, backings, bytesOf, bytesOfBuffer, isOverlay } from './buffers.js';
 import type { Answer } from './command.js';
@@ -149,12 +149,12 @@ async function allocate(
     session.queues.set(type, queue);
     const held = await hold(session, queue, first, count);
     if (held !== 0) return failed(session, type, held);
-    const { sound, dirty } = await isSound(session, queue);
-    if (sound && !dirty) return 0;
+    const trial = await tryOut(session, queue);
+    if (trial === 'sound') return 0;
     const undone = await undo(session, type);
     if (undone !== 0) return undone;
-    if (!sound) ruleOut(session, backing, type);
-    return allocate(session, request, type, memory, issue);
+    if (trial === 'again') return allocate(session, request, type, memory, issue);
+    if (trial !== 'other') return trial;
   }
   return Errno.EINVAL;
 }

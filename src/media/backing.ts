@@ -1,10 +1,11 @@
 /** Which host memory stands behind a guest's MMAP queue, and whether the driver can really do it. */
 import { closeSync } from 'node:fs';
-import { Errno } from '../errno.js';
+import { Errno, errnoName } from '../errno.js';
 import { log } from '../log.js';
 import type { NodeCall, PlaneMemory } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { buffer, Memory, plane, VIDEO_MAX_PLANES } from '../v4l2/layout.js';
+import { isLasting } from '../v4l2/refusal.js';
 import { MemoryFile } from '../virtio/memory-file.js';
 import { hostRecord } from './buffer-record.js';
 import {
@@ -46,50 +47,60 @@ function trait(backing: Backing, type: number): string {
   return `${way}:${type}`;
 }
 
-/** Remembers for all sessions that this driver cannot back a queue of this type so. */
-export function ruleOut(session: Session, backing: Backing, type: number): void {
-  const { node } = session.context;
-  log.info('buffers of this node are backed another way', { node: node.path, type, not: backing });
-  node.traits.set(trait(backing, type), false);
-}
+/**
+ * What came of the first buffer of a new queue. `again`: the driver takes it, and the trial has left a prepared buffer behind:
+ * the queue is to be requested once more. `other`: to be backed another way. An errno: in no way at all.
+ */
+export type Trial = 'sound' | 'again' | 'other' | number;
 
 /**
  * Tries the first buffer of a new queue once per node and type. Some drivers take USERPTR queues and refuse scattered
- * memory at the first buffer (EFAULT), some have no EXPBUF (ENOTTY). True: sound; the probe leaves a prepared buffer
- * behind where `dirty`, and the queue must be requested again.
+ * memory at the first buffer (EFAULT), some have no EXPBUF (ENOTTY): that is remembered for all sessions. Where there was too
+ * little of something for a moment (ENOMEM, EMFILE), this queue alone is backed another way, and the next one tries again.
  */
-export async function isSound(
-  session: Session,
-  queue: BufferQueue,
-): Promise<{ sound: boolean; dirty: boolean }> {
+export async function tryOut(session: Session, queue: BufferQueue): Promise<Trial> {
   const { node } = session.context;
   const key = trait(queue.backing, queue.type);
   const probe = probes[queue.backing];
   const held = queue.buffers.get(0);
-  if (!probe || !held || node.traits.has(key)) return { sound: true, dirty: false };
+  if (!probe || !held || node.traits.has(key)) return 'sound';
   const errno = await probe(session, queue, held);
-  if (errno === 0) node.traits.set(key, true);
-  return { sound: errno === 0, dirty: backings[queue.backing].host === Memory.USERPTR };
+  if (session.gone) return Errno.ENODEV;
+  const scattered = backings[queue.backing].host === Memory.USERPTR;
+  if (errno !== 0) {
+    const rulesOut = isLasting(errno) || (scattered && errno === Errno.EFAULT);
+    const fields = { node: node.path, type: queue.type, not: queue.backing, error: errnoName(errno) };
+    log.info(rulesOut ? RULED_OUT : 'buffers of a session are backed another way', fields);
+    if (rulesOut) node.traits.set(key, false);
+    return 'other';
+  }
+  node.traits.set(key, true);
+  return scattered ? 'again' : 'sound';
 }
+
+const RULED_OUT = 'buffers of this node are backed another way';
 
 type Probe = (session: Session, queue: BufferQueue, held: HeldBuffer) => Promise<number>;
 
 const probes: Readonly<Partial<Record<Backing, Probe>>> = {
   userptr: (session, queue, held) => {
     const { shared } = session.context;
-    return prepare(
-      session,
-      queue,
-      held,
-      held.planes.map(({ slot }) => shared.memory(slot!)),
+    return withMemory(
+      () => held.planes.map(({ slot }) => shared.memory(slot!)),
+      (memory) => prepare(session, queue, held, memory),
     );
   },
   stitched: async (session, queue, held) => {
-    const memory = held.planes.map(({ length }) => new MemoryFile('virtio-media-probe', length));
-    const places = memory.map(({ region, size }) => ({ region, offset: 0, length: size }));
-    const errno = await prepare(session, queue, held, places);
-    for (const file of memory) file.close();
-    return errno;
+    const files: MemoryFile[] = [];
+    const make = () =>
+      held.planes.map(({ length }) => {
+        const file = new MemoryFile('virtio-media-probe', length);
+        files.push(file);
+        return { region: file.region, offset: 0, length };
+      });
+    return withMemory(make, (memory) => prepare(session, queue, held, memory)).finally(() => {
+      for (const file of files) file.close();
+    });
   },
   direct: async (session, queue) => {
     const fd = await exportPlane(session, queue.type, 0, 0);
@@ -98,6 +109,19 @@ const probes: Readonly<Partial<Record<Backing, Probe>>> = {
     return 0;
   },
 };
+
+/** Memory that the host has not says nothing of the driver. */
+async function withMemory(
+  make: () => PlaneMemory[],
+  run: (memory: PlaneMemory[]) => Promise<number>,
+): Promise<number> {
+  try {
+    return await run(make());
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).errno === undefined) throw error;
+    return Errno.ENOMEM;
+  }
+}
 
 /** PREPARE_BUF on scattered pages, with each plane full. */
 function prepare(
@@ -170,7 +194,7 @@ async function makePlane(
   held.host = map.region ?? null;
   if (errno === 0 && held.host) return held;
   if (held.slot) session.context.shared.release(held.slot);
-  return errno;
+  return errno || Errno.EIO;
 }
 
 function hostPlanes(record: Buffer, planes: Buffer | undefined): { length: number; offset: number }[] {

@@ -95,13 +95,16 @@ export class Command {
   }
 }
 
-/** Runs a handler: a bug in it must not leave the guest without an answer, nor the commands behind it. */
-export function attempt(command: Command, run: () => void): void {
-  try {
-    run();
-  } catch (error) {
+/** Runs a handler, to its end: a bug in it must not leave the guest without an answer, nor the commands behind it. */
+export function attempt(command: Command, run: () => void | Promise<void>): void {
+  const failed = (error: unknown): void => {
     errorLimited('command.fault', 'a command failed', error);
     command.answer({ status: Errno.EIO });
+  };
+  try {
+    run()?.catch(failed);
+  } catch (error) {
+    failed(error);
   }
 }
 

@@ -13,6 +13,7 @@ import {
   queryExtCtrl,
   Which,
 } from '../v4l2/layout.js';
+import { isLasting } from '../v4l2/refusal.js';
 import { GuestMemoryError } from '../virtio/guest-memory.js';
 import type { Answer } from './command.js';
 import { byId, isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
@@ -51,7 +52,8 @@ export async function extendedControls(session: Session, request: IoctlRequest):
   const pointed: (Pointed | null)[] = [];
   for (const [index, pieces] of lists.entries()) {
     const id = extControl.read(forNode, index * extControl.size).id;
-    const found = pieces && (await hasPayload(session, id)) ? read(session, pieces) : null;
+    const has = pieces !== null && (await hasPayload(session, id));
+    const found = has === true ? read(session, pieces!) : has || null;
     if (typeof found === 'number') return refused(found);
     pointed.push(found);
   }
@@ -151,9 +153,10 @@ function readLists(array: Buffer, rest: Buffer): (Piece[] | null)[] | number {
 
 /**
  * Whether the kernel takes the union of this control as a pointer: only then may the host put one there. G/S/TRY_EXT_CTRLS
- * mask the flags of an id, QUERY_EXT_CTRL would tell of another control.
+ * mask the flags of an id, QUERY_EXT_CTRL would tell of another control. An errno where that cannot be known now: without
+ * the pointer a driver would be told that there is no room.
  */
-async function hasPayload(session: Session, givenId: number): Promise<boolean> {
+async function hasPayload(session: Session, givenId: number): Promise<boolean | number> {
   const { traits } = session.context.node;
   const id = givenId & CONTROL_ID_MASK;
   const key = `payload:${id}`;
@@ -162,7 +165,7 @@ async function hasPayload(session: Session, givenId: number): Promise<boolean> {
   const query = Buffer.alloc(queryExtCtrl.size);
   query.writeUInt32LE(id, queryExtCtrl.offset.id);
   const errno = await session.ioctl(Ioctl.QUERY_EXT_CTRL, query);
-  if (errno !== 0) return false;
+  if (errno !== 0) return isLasting(errno) ? false : errno;
   const payload = (queryExtCtrl.read(query).flags & ControlFlag.HAS_PAYLOAD) !== 0;
   traits.set(key, payload);
   return payload;

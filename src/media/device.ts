@@ -1,16 +1,17 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
-import { infoLimited, log, warnLimited } from '../log.js';
+import { errorLimited, infoLimited, log, warnLimited } from '../log.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
+import { Account } from './account.js';
 import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
 import { configurationOf } from './configuration.js';
 import { EventQueue, stale } from './events.js';
 import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mmap, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
-import { ANSWER_DEADLINE_MS, defaultPolicy, MAX_COMMANDS, type Policy } from './policy.js';
+import { defaultPolicy, type Policy } from './policy.js';
 import {
   COMMANDQ,
   Command,
@@ -24,9 +25,9 @@ import {
 } from './protocol.js';
 import { type RequestSupport, Session, type SessionContext } from './session.js';
 import { type MmapMode, SharedMemory } from './shared-memory.js';
-import { Stitches } from './stitches.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 import { inTurn } from './turn.js';
+import { UnansweredCommands } from './unanswered.js';
 
 export interface MediaDeviceOptions {
   /** Bytes of SHM region 0; 0: none is offered. */
@@ -44,13 +45,10 @@ export interface MediaDeviceOptions {
   readonly requests?: RequestSupport;
 }
 
-/** How long OPEN waits for files of a reset that are being closed. */
-const CLOSING_GRACE_MS = 1000;
-
 interface CommandRow {
   /** Bytes of the command's structure. */
   readonly size: number;
-  readonly run: (device: MediaDevice, command: CommandChain) => void;
+  readonly run: (device: MediaDevice, command: CommandChain) => void | Promise<void>;
 }
 
 const commands: Readonly<Record<number, CommandRow>> = {
@@ -68,15 +66,13 @@ export class MediaDevice {
   readonly #offers: Offers;
   readonly #policy: Policy;
   readonly #sessions = new Map<number, Session>();
+  /** Files of this connection that are being closed. */
   readonly #closing = new Set<Promise<void>>();
-  /** Sessions whose file is open, or not closed yet. */
-  readonly #files = new Set<Session>();
+  readonly #account: Account;
   readonly #events = new EventQueue();
-  /** Commands without an answer, oldest first. */
-  readonly #pending = new Set<CommandChain>();
+  readonly #unanswered = new UnansweredCommands();
   #context: SessionContext | null = null;
   #commandq: Queue | null = null;
-  #timer: NodeJS.Timeout | null = null;
   #lastSession = 0;
 
   constructor(
@@ -85,6 +81,7 @@ export class MediaDevice {
     private readonly options: MediaDeviceOptions,
   ) {
     this.config = configurationOf(description);
+    this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
     this.#offers = {
@@ -108,12 +105,12 @@ export class MediaDevice {
     this.#context = {
       node: this.node,
       policy: this.#policy,
-      bufferBytes: () => [...this.#files].reduce((sum, { bufferBytes }) => sum + bufferBytes, 0),
+      account: this.#account,
       memory,
       shared,
       events: this.#events,
       sharedPages,
-      stitches: new Stitches(),
+      stitches: this.#account.stitches,
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
       requests,
@@ -139,7 +136,7 @@ export class MediaDevice {
   /** Answers everything that waits: nothing of this queue is touched afterwards. EINTR: a program tries again. */
   queueStopped(index: number): void {
     if (index !== COMMANDQ) return this.#events.stop();
-    for (const command of [...this.#pending]) command.interrupt(Errno.EINTR);
+    this.#unanswered.interrupt(Errno.EINTR);
     this.#commandq = null;
   }
 
@@ -153,13 +150,20 @@ export class MediaDevice {
 
   disconnected(): void {
     for (const session of [...this.#sessions.values()]) void this.#end(session);
-    if (this.#timer) clearTimeout(this.#timer);
+    this.#unanswered.close();
     const shared = this.#context?.shared;
     // The hardware may write to the arena until the last file is closed.
-    void this.closed().then(() => shared?.close());
+    this.closed()
+      .then(() => shared?.close())
+      .catch((error: unknown) => errorLimited('arena', 'the shared memory of a VMM cannot be closed', error));
   }
 
-  /** Resolves when every file of a closed session is closed. */
+  /** Files of this connection that are being closed. */
+  get closing(): number {
+    return this.#closing.size;
+  }
+
+  /** Resolves when every file of a closed session is closed, or cannot be. Never rejects. */
   async closed(): Promise<void> {
     await Promise.all(this.#closing);
   }
@@ -168,28 +172,34 @@ export class MediaDevice {
 
   open(command: CommandChain): void {
     const context = this.#context;
-    if (!context || this.#files.size >= this.#policy.maxSessions)
+    if (!context || this.#account.files >= this.#policy.maxSessions)
       return command.answer({ status: Errno.EMFILE });
     const session = new Session(this.#sessionId(), context);
     this.#sessions.set(session.id, session);
-    this.#files.add(session);
-    session.enqueue(async () => {
-      if (this.#closing.size > 0) await Promise.race([Promise.all(this.#closing), delay(CLOSING_GRACE_MS)]);
-      const status = await session.open();
-      const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
+    this.#account.opened(session);
+    session.turns.add(guard(command, () => this.#open(session, command)));
+  }
+
+  async #open(session: Session, command: CommandChain): Promise<void> {
+    let status: number = Errno.EIO;
+    try {
+      await this.#account.settled();
+      status = await session.open();
+    } finally {
       if (status !== 0 || command.answered) void this.#end(session);
-      command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
-    });
+    }
+    const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
+    command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
   }
 
   /** No response, but the chain comes back: when the file is closed, so that the node is free for the next one. */
-  close(command: CommandChain): void {
+  async close(command: CommandChain): Promise<void> {
     const session = this.#sessions.get(closeCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
-    void this.#end(session)
-      .then(() => session.quiet(command.remaining, stale.all))
-      .then(() => this.#context?.shared.settle(this.#sessions.size === 0))
-      .then(() => command.answer({ status: 0 }));
+    await this.#end(session);
+    await session.quiet(command.remaining, stale.all);
+    await this.#context?.shared.settle(this.#sessions.size === 0);
+    command.answer({ status: 0 });
   }
 
   ioctl(command: CommandChain): void {
@@ -220,8 +230,8 @@ export class MediaDevice {
   /** In the session's turn; an answer that comes before takes it out again, with the memory that it holds. */
   #enqueue(session: Session, command: CommandChain, run: () => Promise<void>): void {
     const task = guard(command, run);
-    command.withdraw = () => session.withdraw(task);
-    session.enqueue(task);
+    command.withdraw = () => session.turns.withdraw(task);
+    session.turns.add(task);
   }
 
   /** Not one that is open, however many there ever were. */
@@ -237,23 +247,23 @@ export class MediaDevice {
     if (!queue || !this.#events.running) return;
     const enough = queue.effort + EFFORT_PER_TURN;
     do {
-      while (this.#pending.size < MAX_COMMANDS && queue.effort < enough) {
+      while (!this.#unanswered.isFull && queue.effort < enough) {
         const chain = queue.pop();
         if (!chain) break;
         const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
-        this.#pending.add(command);
+        this.#unanswered.add(command);
         this.#dispatch(command);
       }
-    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS && queue.effort < enough);
+    } while (queue.enableKicks() && !this.#unanswered.isFull && queue.effort < enough);
     queue.notify();
     // A guest that never stops must not keep the loop from others.
     if (queue.effort >= enough) setImmediate(() => this.queueKicked(COMMANDQ));
-    this.#watchDeadlines();
+    this.#unanswered.watch();
   }
 
   #answered(command: CommandChain): void {
-    const wasFull = this.#pending.size >= MAX_COMMANDS;
-    this.#pending.delete(command);
+    const wasFull = this.#unanswered.isFull;
+    this.#unanswered.remove(command);
     if (wasFull) setImmediate(() => this.#takeCommands());
   }
 
@@ -274,34 +284,14 @@ export class MediaDevice {
     command.answer(refusal);
   }
 
-  /** One timer for all: every command has the same time, so the oldest is due first. */
-  #watchDeadlines(): void {
-    const [oldest] = this.#pending;
-    if (!oldest || this.#timer) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = null;
-      for (const command of [...this.#pending]) {
-        if (command.remaining > 0) break;
-        warnLimited('deadline', 'a command was not done within its deadline: answered ETIMEDOUT', {
-          ms: ANSWER_DEADLINE_MS,
-        });
-        command.interrupt(Errno.ETIMEDOUT);
-      }
-      this.#watchDeadlines();
-    }, oldest.remaining);
-  }
-
+  /** Resolves when the file is closed, or cannot be. Never rejects. */
   #end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
-    const closing = session.close().finally(() => {
-      this.#closing.delete(closing);
-      this.#files.delete(session);
-    });
+    const closing = this.#account
+      .closing(session, session.close())
+      .catch((error: unknown) => errorLimited('close', 'a file of the node cannot be closed', error))
+      .finally(() => this.#closing.delete(closing));
     this.#closing.add(closing);
     return closing;
   }
-}
-
-function delay(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms).unref());
 }

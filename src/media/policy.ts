@@ -1,6 +1,6 @@
 /** What a guest may do with a device, and what it may use up: docs/security.md is this file as a table. */
 
-/** Files of one device that are open, or not closed yet; v4l2-compliance opens 100 at once. */
+/** Files of one node that are open, or not closed yet, whichever VMM they were opened for; v4l2-compliance opens 100 at once. */
 export const MAX_SESSIONS = 128;
 /** Commands of one device that wait or run at the same time (the Linux driver has one); more stay in the ring. */
 export const MAX_COMMANDS = 64;
@@ -8,11 +8,11 @@ export const MAX_COMMANDS = 64;
 export const MAX_BUFFERS = 64;
 /** Bytes of all buffers of one session. */
 export const MAX_SESSION_BYTES = 0x4000_0000;
-/** Bytes of all buffers of one device. */
+/** Bytes of all buffers of one node, those included that the hardware holds of a VMM that has left. */
 export const MAX_DEVICE_BYTES = 0x1_0000_0000;
 /** Bytes of all control payloads of one command. */
 export const MAX_CONTROL_PAYLOAD = 0x10_0000;
-/** Pieces of guest memory that one device may have stitched together: the kernel keeps a mapping for each (vm.max_map_count). */
+/** Pieces of guest memory that the sessions of one node may have stitched together: the kernel keeps a mapping for each (vm.max_map_count). */
 export const MAX_STITCHED_PIECES = 8192;
 /** Media requests that one session may hold (`--requests handles`). */
 export const MAX_REQUEST_HANDLES = 32;
@@ -53,13 +53,13 @@ export interface Policy {
   readonly controls: Access;
   /** By fourcc. The driver seems to lack the others (media/formats.ts). */
   readonly formats: Access;
-  /** Open sessions: at most MAX_SESSIONS. */
+  /** Sessions of the node, open or not closed yet: at most MAX_SESSIONS. */
   readonly maxSessions: number;
   /** Buffers of a queue: at most MAX_BUFFERS. */
   readonly maxBuffers: number;
   /** Bytes of all buffers of a session: at most MAX_SESSION_BYTES. */
   readonly maxBufferBytes: number;
-  /** Bytes of all buffers of all sessions: MAX_DEVICE_BYTES, unless an operator has more to spare. */
+  /** Bytes of all buffers of all sessions of the node: MAX_DEVICE_BYTES, unless an operator has more to spare. */
   readonly maxDeviceBytes: number;
 }
 

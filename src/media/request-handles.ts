@@ -2,10 +2,9 @@
  * Media requests as a guest's own (`--requests handles`, docs/stateless.md): a handle is a number of this session, which
  * stands for a request of the host wherever V4L2 has a request_fd. No descriptor crosses, either way.
  */
-import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
-import type { OpenMedia, RequestCaller } from '../v4l2/request.js';
+import { closeRequest, type OpenMedia, type RequestCaller } from '../v4l2/request.js';
 import type { Answer } from './command.js';
 import type { IoctlRequest } from './ioctl.js';
 import { MAX_REQUEST_HANDLES } from './policy.js';
@@ -36,7 +35,7 @@ export class RequestHandles {
     const errno = await this.file.call(call);
     if (errno !== 0 || call.request === undefined) return -(errno || Errno.EIO);
     if (this.#isClosed) {
-      this.#release(call.request);
+      closeRequest(this.file, call.request);
       return -Errno.EBADF;
     }
     const handle = this.#next++;
@@ -57,7 +56,7 @@ export class RequestHandles {
     const fd = this.find(handle);
     if (fd === undefined) return Errno.EINVAL;
     this.#requests.delete(handle);
-    this.#release(fd);
+    closeRequest(this.file, fd);
     return 0;
   }
 
@@ -65,12 +64,6 @@ export class RequestHandles {
   closeAll(): void {
     this.#isClosed = true;
     for (const handle of [...this.#requests.keys()]) this.close(handle);
-  }
-
-  /** Closed on the lane, by the call's own descriptor, which is the last: the kernel takes the driver's locks there. */
-  #release(fd: number): void {
-    void this.file.call({ kind: 'closeRequest', request: fd });
-    closeSync(fd);
   }
 
   #run(kind: 'queueRequest' | 'reinitRequest', handle: number): Promise<number> | number {

@@ -12,6 +12,7 @@ import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
+import type { Account } from './account.js';
 import { type BufferQueue, backings, bytesOf, Cookies } from './buffers.js';
 import type { Answer } from './command.js';
 import { drain } from './drain.js';
@@ -23,13 +24,14 @@ import { RequestHandles } from './request-handles.js';
 import { ImplicitRequests } from './requests.js';
 import type { SharedMemory } from './shared-memory.js';
 import type { Stitches } from './stitches.js';
+import { type Task, Turns } from './turns.js';
 
 /** What all sessions of one connection share. */
 export interface SessionContext {
   readonly node: HostNode;
   readonly policy: Policy;
-  /** Bytes of all buffers of the device, those of files included that are not closed yet. */
-  readonly bufferBytes: () => number;
+  /** Of the node: files of earlier connections included that are not closed yet. */
+  readonly account: Account;
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
   readonly events: EventQueue;
@@ -73,12 +75,11 @@ export class Session {
   readonly handles: RequestHandles | null;
 
   readonly #file: OpenFile;
-  readonly #tasks: (() => Promise<void>)[] = [];
-  #busy = false;
+  /** What it does, one after the other; a drain where nothing else waits. */
+  readonly turns: Turns;
   #drainWanted = false;
   #armed: number = NodeEvents.PRI;
   #closing: Promise<void> | null = null;
-  #onIdle: (() => void) | null = null;
   /** Called by eventq when a descriptor has become free: stable, so that it can be withdrawn. */
   readonly resume = (): void => this.wantDrain();
 
@@ -86,6 +87,7 @@ export class Session {
     readonly id: number,
     readonly context: SessionContext,
   ) {
+    this.turns = new Turns(() => this.#drainTask(), id);
     this.#file = context.node.open((events) => this.#ready(events));
     const caller = { call: (call: NodeCall) => this.call(call) };
     const support = context.requests;
@@ -101,8 +103,14 @@ export class Session {
   async call(call: NodeCall): Promise<number> {
     const errno = await this.#file.call(call);
     if (errno === Errno.ENODEV) this.lost();
-    if (errno === Errno.EBUSY) this.context.node.reportBusy();
+    if (errno === Errno.EBUSY) this.#report(call);
     return errno;
+  }
+
+  /** Requests are busy by themselves, and so is a node where the daemon has buffers: another program has to do with neither. */
+  #report({ kind }: NodeCall): void {
+    const { node, account } = this.context;
+    if ((kind === 'ioctl' || kind === 'controls') && !account.hasBuffers) node.reportBusy();
   }
 
   /** A pointer-free ioctl on the lane; the payload comes back in place. */
@@ -123,27 +131,10 @@ export class Session {
     events.discard(this.id, isStale);
   }
 
-  /** Queues a task behind what the session is doing. The first part of it runs now where the session is idle. */
-  enqueue(task: () => Promise<void>): void {
-    this.#tasks.push(task);
-    this.#next();
-  }
-
-  /** Tasks that wait for their turn. */
-  get waiting(): number {
-    return this.#tasks.length;
-  }
-
-  /** A task that has not begun, and need not. */
-  withdraw(task: () => Promise<void>): void {
-    const at = this.#tasks.indexOf(task);
-    if (at >= 0) this.#tasks.splice(at, 1);
-  }
-
   /** Asks for a drain when the session is next idle. */
   wantDrain(): void {
     this.#drainWanted = true;
-    this.#next();
+    this.turns.next();
   }
 
   /** The node was unplugged. */
@@ -195,14 +186,24 @@ export class Session {
     this.context.events.forget(this.resume);
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
-    for (const queue of this.queues.values()) if (backings[queue.backing].mapped) void this.#giveUp(queue);
-    void this.late.drop();
-    this.requests?.close();
-    this.handles?.closeAll();
-    // Slots only afterwards: until then the hardware may still write to them.
-    await this.#file.close();
-    await this.#idle();
-    for (const queue of [...this.queues.values()]) this.forget(queue);
+    for (const queue of this.queues.values())
+      if (backings[queue.backing].mapped) this.#giveUp(queue).catch(logFault);
+    try {
+      this.late.drop().catch(logFault);
+      this.requests?.close();
+      this.handles?.closeAll();
+    } finally {
+      // Slots only afterwards: until then the hardware may still write to them.
+      await this.#file.close();
+    }
+    await this.turns.over();
+    for (const queue of [...this.queues.values()]) {
+      try {
+        this.forget(queue);
+      } catch (error) {
+        logFault(error);
+      }
+    }
   }
 
   /** A mapping of the node pins its open file: the queue is given up first, so that closing frees the node. */
@@ -222,13 +223,6 @@ export class Session {
     await Promise.all(done);
   }
 
-  #idle(): Promise<void> {
-    if (!this.#busy && this.#tasks.length === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#onIdle = resolve;
-    });
-  }
-
   /** Bytes of its buffers, those included that are being made. */
   get bufferBytes(): number {
     return Math.max(this.claimed, bytesOf([...this.queues.values()]));
@@ -236,8 +230,8 @@ export class Session {
 
   /** Bytes of buffers that it may have: what the policy leaves it, beside the other sessions of the device. */
   get allowance(): number {
-    const { policy, bufferBytes } = this.context;
-    const others = bufferBytes() - this.bufferBytes;
+    const { policy, account } = this.context;
+    const others = account.bufferBytes - this.bufferBytes;
     return Math.min(policy.maxBufferBytes, policy.maxDeviceBytes - others);
   }
 
@@ -265,26 +259,15 @@ export class Session {
     this.wantDrain();
   }
 
-  #next(): void {
-    if (this.#busy) return;
-    const task = this.#tasks.shift() ?? this.#drainTask();
-    if (!task) return this.#onIdle?.();
-    this.#busy = true;
-    task()
-      .catch((error: unknown) =>
-        log.error('a session task failed', { session: this.id, error: stackOf(error) }),
-      )
-      .finally(() => {
-        this.#busy = false;
-        this.#next();
-      });
-  }
-
-  #drainTask(): (() => Promise<void>) | null {
+  #drainTask(): Task | null {
     if (!this.#drainWanted || this.#closing) return null;
     this.#drainWanted = false;
     return () => drain(this);
   }
+}
+
+function logFault(error: unknown): void {
+  log.error('a queue cannot be given up', { error: stackOf(error) });
 }
 
 function stackOf(error: unknown): string {

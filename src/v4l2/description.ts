@@ -2,16 +2,10 @@
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { deviceFolder } from './discovery.js';
-import type { Ask } from './enumeration.js';
-import { Ioctl } from './ioctls.js';
-import { capability } from './layout.js';
+import { type Ask, type Identity, identityOf } from './enumeration.js';
 
 /** What QUERYCAP says, and the VFL_TYPE_* of the node. */
-export interface NodeDescription {
-  readonly driver: string;
-  readonly card: string;
-  readonly busInfo: string;
-  readonly deviceCaps: number;
+export interface NodeDescription extends Identity {
   readonly deviceType: number;
 }
 
@@ -26,11 +20,8 @@ const deviceTypes: readonly (readonly [RegExp, number])[] = [
 
 /** Asks an open file; an errno where it refuses. `path`: what was opened. */
 export async function queryCapabilities(ask: Ask, path: string): Promise<NodeDescription | number> {
-  const payload = Buffer.alloc(capability.size);
-  const refused = await ask(Ioctl.QUERYCAP, payload);
-  if (refused !== 0) return refused;
-  const { driver, card, busInfo, deviceCaps } = capability.read(payload);
-  return { driver, card, busInfo, deviceCaps, deviceType: deviceTypeOf(path) };
+  const identity = await identityOf(ask);
+  return typeof identity === 'number' ? identity : { ...identity, deviceType: deviceTypeOf(path) };
 }
 
 function deviceTypeOf(path: string): number {

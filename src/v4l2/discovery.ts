@@ -4,6 +4,7 @@
  */
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
+import { otherwise } from './refusal.js';
 
 /** What a node registers as: the letter part of its name in sysfs. */
 export type NodeClass = 'video' | 'vbi' | 'radio' | 'swradio' | 'v4l-touch' | 'v4l-subdev';
@@ -44,7 +45,10 @@ export function deviceFolder(rdev: number, roots: Roots = hostRoots): string {
   return join(roots.sysfs, 'dev/char', `${major}:${minor}`);
 }
 
-/** Every V4L2 node of the host, by class and number. An absent class directory (no V4L2 driver loaded) is an empty list. */
+/**
+ * Every V4L2 node of the host, by class and number. An absent class directory (no V4L2 driver loaded) is an empty list. Rejects
+ * where the host is short of descriptors: half of what sysfs says would be another node.
+ */
 export async function hostNodes(roots: Roots = hostRoots): Promise<HostNodeEntry[]> {
   const folder = join(roots.sysfs, 'class/video4linux');
   const names = (await entriesOf(folder)).filter((name) => nodeName.test(name)).sort(byClassAndNumber);
@@ -63,7 +67,7 @@ export async function nodeOfNumber(
   rdev: number,
   roots: Roots = hostRoots,
 ): Promise<HostNodeEntry | undefined> {
-  const folder = await realpath(deviceFolder(rdev, roots)).catch(() => '');
+  const folder = await realpath(deviceFolder(rdev, roots)).catch(otherwise(''));
   const name = basename(folder);
   return nodeName.test(name) ? entry(roots, folder, name, new Map()) : undefined;
 }
@@ -83,8 +87,8 @@ async function entry(
     attribute(join(folder, 'name')),
     attribute(join(folder, 'index')),
     attribute(join(folder, 'uevent')),
-    realpath(join(folder, 'device')).catch(() => ''),
-    readlink(join(folder, 'device/driver')).catch(() => ''),
+    realpath(join(folder, 'device')).catch(otherwise('')),
+    readlink(join(folder, 'device/driver')).catch(otherwise('')),
   ]);
   const path = join(roots.dev, /^DEVNAME=(.+)$/m.exec(uevent)?.[1] ?? name);
   return {
@@ -122,9 +126,6 @@ function byClassAndNumber(left: string, right: string): number {
 
 const classOrder: readonly NodeClass[] = ['video', 'vbi', 'radio', 'swradio', 'v4l-touch', 'v4l-subdev'];
 
-const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(() => []);
+const entriesOf = (folder: string): Promise<string[]> => readdir(folder).catch(otherwise([]));
 const attribute = (path: string): Promise<string> =>
-  readFile(path, 'utf8').then(
-    (text) => text.trim(),
-    () => '',
-  );
+  readFile(path, 'utf8').then((text) => text.trim(), otherwise(''));

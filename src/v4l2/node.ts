@@ -4,9 +4,10 @@ import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
 import { type NodeDescription, queryCapabilities } from './description.js';
-import { type Holders, holdersOf, holdersText } from './holders.js';
+import { type Holders, holdersOf, holdersText, mappersOf } from './holders.js';
 import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
+import { errnoOf, isLasting, isMomentary } from './refusal.js';
 
 export type { NodeDescription } from './description.js';
 
@@ -30,8 +31,14 @@ export class NodeError extends Error {
 export class HostNode {
   /** What was found out about the driver by trying, for all sessions. */
   readonly traits = new Map<string, boolean>();
-  /** The device is back, at this path: called before the session that found it is answered. */
-  onReturn: (path: string) => Promise<void> = async () => undefined;
+  /**
+   * The device is back, at this path: called before the session that found it is answered. Resolves to an errno, which OPEN
+   * then answers; until it is 0 it is called at each OPEN.
+   */
+  onReturn: (path: string) => Promise<number> = async () => 0;
+  /** Files of this process that are open, or not closed yet. */
+  readonly #files = new Set<OpenFile>();
+  #unheard: string | null = null;
   #holdersDue = 0;
   #location: Location | null = null;
   #description: NodeDescription | null = null;
@@ -57,10 +64,14 @@ export class HostNode {
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await queryCapabilities(query, this.path);
-      if (typeof description === 'number')
-        throw new NodeError(description, `${this.path} is not a V4L2 node: ${errnoName(description)}`);
-      this.#location = await Location.of(this.path).catch(() => {
-        throw new NodeError(Errno.ENODEV, `${this.path} is gone`);
+      if (typeof description === 'number') {
+        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be asked what it is';
+        throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
+      }
+      this.#location = await Location.of(this.path).catch((error) => {
+        const errno = errnoOf(error);
+        if (!isMomentary(errno)) throw new NodeError(Errno.ENODEV, `${this.path} is gone`);
+        throw new NodeError(errno, `${this.path} cannot be looked at: ${errnoName(errno)}`);
       });
       this.#description = description;
       return description;
@@ -80,9 +91,31 @@ export class HostNode {
     return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
   }
 
+  /** Whether a file of this process is there. */
+  holds(file: OpenFile, isOpen: boolean): void {
+    if (isOpen) this.#files.add(file);
+    else this.#files.delete(file);
+  }
+
+  /** It was found again, at `path`. */
+  returned(path: string): void {
+    this.#unheard = path;
+  }
+
+  /** Tells of a return that was not heard of yet. Resolves to an errno. */
+  async settleReturn(): Promise<number> {
+    const path = this.#unheard;
+    if (path === null) return 0;
+    const errno = await this.onReturn(path);
+    if (errno === 0 && this.#unheard === path) this.#unheard = null;
+    return errno;
+  }
+
   /** What the operator should know of a node that a guest cannot open. */
   reportRefusal(errno: number): void {
-    if (errno === Errno.EBUSY) return this.reportBusy(true);
+    // The guest's own files are in the way, it may be: /proc does not show one whose close(2) waits.
+    if (errno === Errno.EBUSY && this.#files.size > 0) return;
+    if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
     const cure = openCures.get(errno) ?? 'see dmesg';
     warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
       device: this.path,
@@ -91,15 +124,20 @@ export class HostNode {
     });
   }
 
-  /** Says which other program has the node, once in five seconds. `always`: also where none is to be seen. */
-  reportBusy(always = false): void {
+  /** The node said EBUSY to a session, and not because of this process: says which other program has buffers of it. */
+  reportBusy(): void {
+    this.#reportHolders(streamersOf);
+  }
+
+  /** Once in five seconds. What is not known of anybody is not said. */
+  #reportHolders(sentence: (found: Holders) => string | null): void {
     const now = performance.now();
     if (now < this.#holdersDue) return;
     this.#holdersDue = now + HOLDERS_INTERVAL_MS;
     this.holders().then(
       (found) => {
-        if (!always && found.holders.length === 0) return;
-        log.warn(`the guest was told EBUSY: ${holdersText(found)} has the node`, { device: this.path });
+        const said = sentence(found);
+        if (said !== null) log.warn(`the guest was told EBUSY: ${said}`, { device: this.path });
       },
       (error) => log.debug('who has the node cannot be told', { device: this.path, error: String(error) }),
     );
@@ -111,6 +149,21 @@ export class HostNode {
   }
 }
 
+/** Of open(2): the driver takes no further file, so that whoever has one is in the way, unless it is the guest itself. */
+function openersOf(found: Holders): string | null {
+  if (found.own) return null;
+  if (found.holders.length > 0) return `${holdersText(found)} has the node`;
+  return found.hidden
+    ? 'who has the node cannot be seen by this user (run as root to see)'
+    : 'no other program is seen to have the node: see dmesg';
+}
+
+/** Of an ioctl: to have the node open keeps nobody from its buffers, to have them does. */
+function streamersOf(found: Holders): string | null {
+  const mappers = mappersOf(found);
+  return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
+}
+
 /** What an errno of open(2) means to the operator. */
 const openCures: ReadonlyMap<number, string> = new Map([
   [
@@ -119,6 +172,7 @@ const openCures: ReadonlyMap<number, string> = new Map([
   ],
   [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
   [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
+  [Errno.ENFILE, 'the host has as many open files as it may: raise fs.file-max'],
   [
     Errno.ENODEV,
     'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
@@ -146,7 +200,10 @@ export class OpenFile {
     if (!location) return this.#openAt(this.node.path);
     const errno = await this.#openLocated(location);
     if (errno !== 0 && !this.#closed) this.node.reportRefusal(errno);
-    return errno;
+    if (errno !== 0) return errno;
+    const unsettled = await this.node.settleReturn();
+    if (unsettled !== 0) await this.#discard();
+    return unsettled;
   }
 
   async #openLocated(location: Location): Promise<number> {
@@ -156,18 +213,24 @@ export class OpenFile {
       if (location.isCurrent()) return errno;
       if (errno === 0) await this.#discard();
     }
-    const path = await location.search();
+    const path = await location.search().catch(errnoOf);
+    if (typeof path === 'number') return path;
     if (path === null || this.#closed) return Errno.ENODEV;
     const errno = await this.#openAt(path);
     if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
-    const verdict = await this.node.recognise(this, path).catch(() => Errno.ENODEV);
+    const verdict = await this.node.recognise(this, path).catch(errnoOf);
     if (verdict !== 'same') return this.#refuse(path, verdict);
-    if (location.moved(path)) await this.node.onReturn(path);
+    if (location.moved(path)) this.node.returned(path);
     return 0;
   }
 
   #openAt(path: string): Promise<number> {
-    return new Promise((resolve) => this.#file.open(path, resolve));
+    return new Promise((resolve) =>
+      this.#file.open(path, (errno) => {
+        if (errno === 0) this.node.holds(this, true);
+        resolve(errno);
+      }),
+    );
   }
 
   async #refuse(path: string, verdict: Verdict | number): Promise<number> {
@@ -187,6 +250,7 @@ export class OpenFile {
   /** What was opened is not the node. */
   async #discard(): Promise<void> {
     await new Promise<void>((resolve) => this.#file.close(resolve));
+    this.node.holds(this, false);
     if (!this.#closed) this.#file = new native.NodeFile(this.onReady);
   }
 
@@ -205,7 +269,9 @@ export class OpenFile {
 
   /** Closes after everything submitted; resolves when the kernel has closed the file. */
   close(): Promise<void> {
-    this.#closed ??= new Promise((resolve) => this.#file.close(() => resolve()));
+    this.#closed ??= new Promise<void>((resolve) => this.#file.close(resolve)).then(() =>
+      this.node.holds(this, false),
+    );
     return this.#closed;
   }
 }

@@ -7,13 +7,14 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Errno, errnoName } from '../errno.js';
-import { log } from '../log.js';
+import { errorLimited, warnLimited } from '../log.js';
 import type { NodeCall } from '../native.js';
 import { deviceFolder, hostRoots, type Roots } from './discovery.js';
 import { type Ask, bufferTypesOf, formatsOf } from './enumeration.js';
 import { Ioctl } from './ioctls.js';
 import { statelessFormats } from './kind.js';
 import { BufferCapability, BufferType, Memory, requestBuffers } from './layout.js';
+import { errnoOf, isLasting, isMomentary, otherwise } from './refusal.js';
 
 /** Requests of one open file, taken and given back together. */
 export const MAX_REQUESTS = 32;
@@ -32,30 +33,39 @@ export function requiresRequests(formats: readonly string[], capabilities: numbe
   return supported && formats.some((fourcc) => statelessFormats.has(fourcc));
 }
 
-/** Whether an OUTPUT queue takes buffers in requests: not, where the guest likes, or in no other way. */
-export type RequestNeed = 'none' | 'optional' | 'required';
+/**
+ * Whether an OUTPUT queue takes buffers in requests: not, where the guest likes, or in no other way. `unknown`: none of
+ * its formats needs them, and more cannot be told now (another program has its buffers, say).
+ */
+export type RequestNeed = 'none' | 'optional' | 'required' | 'unknown';
 
 /** The queues of a node that might take requests; none: there is nothing to ask. */
 export function requestQueues(deviceCaps: number): number[] {
   return bufferTypesOf(deviceCaps).filter((type) => outputTypes.has(type));
 }
 
-/** Asks a node. */
-export async function requestNeed(ask: Ask, deviceCaps: number): Promise<RequestNeed> {
+/** Asks a node. An errno where its formats cannot be told now: they decide. */
+export async function requestNeed(ask: Ask, deviceCaps: number): Promise<RequestNeed | number> {
+  let need: RequestNeed = 'none';
   for (const type of requestQueues(deviceCaps)) {
     const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
-    if ((await ask(Ioctl.REQBUFS, none)) !== 0) continue;
-    const { capabilities } = requestBuffers.read(none);
+    const refused = await ask(Ioctl.REQBUFS, none);
+    if (isLasting(refused)) continue;
+    // A driver that could not be asked, and has formats that nothing else can feed, takes requests.
+    const capabilities = refused === 0 ? requestBuffers.read(none).capabilities : BufferCapability.REQUESTS;
     if ((capabilities & BufferCapability.REQUESTS) === 0) continue;
-    const formats = await formatsOf(ask, type, false);
-    return requiresRequests(
-      formats.map(({ fourcc }) => fourcc),
-      capabilities,
-    )
-      ? 'required'
-      : 'optional';
+    let failure = 0;
+    const heard: Ask = async (nr, payload) => {
+      const errno = await ask(nr, payload);
+      if (errno !== 0 && !isLasting(errno)) failure = errno;
+      return errno;
+    };
+    const formats = (await formatsOf(heard, type, false)).map(({ fourcc }) => fourcc);
+    if (requiresRequests(formats, capabilities)) return 'required';
+    if (failure !== 0) return failure;
+    if (need === 'none') need = refused === 0 ? 'optional' : 'unknown';
   }
-  return 'none';
+  return need;
 }
 
 const outputTypes: ReadonlySet<number> = new Set([BufferType.VIDEO_OUTPUT, BufferType.VIDEO_OUTPUT_MPLANE]);
@@ -70,7 +80,7 @@ export async function mediaDevices(nodePath: string, roots: Roots = hostRoots): 
   try {
     const node = await stat(nodePath);
     const parent = node.isCharacterDevice() ? join(deviceFolder(node.rdev, roots), 'device') : '';
-    const names = (await readdir(parent).catch(() => [])).filter((name) => /^media\d+$/.test(name));
+    const names = (await readdir(parent).catch(otherwise([]))).filter((name) => /^media\d+$/.test(name));
     const byNumber = names.sort((left, right) => Number(left.slice(5)) - Number(right.slice(5)));
     return await Promise.all(byNumber.map((name) => devicePath(join(parent, name), name, roots)));
   } catch (error) {
@@ -78,7 +88,10 @@ export async function mediaDevices(nodePath: string, roots: Roots = hostRoots): 
   }
 }
 
-/** Opens the first of them that can be opened; the descriptor is the caller's. ENODEV: there is none. */
+/**
+ * Opens the first of them that can be opened; the descriptor is the caller's. ENODEV: there is none. None is passed over
+ * because the host was short of something: the next one may be another's.
+ */
 export async function openMedia(
   nodePath: string,
   roots: Roots = hostRoots,
@@ -91,6 +104,7 @@ export async function openMedia(
       return { fd: await promisify(open)(path, constants.O_RDWR) };
     } catch (error) {
       errno = errnoOf(error);
+      if (isMomentary(errno)) break;
     }
   }
   return errno;
@@ -111,15 +125,20 @@ export class MediaFile implements OpenMedia {
     return this.current;
   }
 
-  /** `nodePath`: where the node is now. Where it has no media device that can be opened, the old descriptor stays. */
-  async reopen(nodePath: string): Promise<void> {
-    const opened = await openMedia(nodePath);
+  /**
+   * `nodePath`: where the node is now. Resolves to an errno; where it has no media device that can be opened, the old
+   * descriptor stays.
+   */
+  async reopen(nodePath: string, roots: Roots = hostRoots): Promise<number> {
+    const opened = await openMedia(nodePath, roots);
     if (typeof opened === 'number') {
-      log.warn('the media device cannot be opened again', { node: nodePath, error: errnoName(opened) });
-      return;
+      const fields = { node: nodePath, error: errnoName(opened) };
+      warnLimited(`media ${nodePath}`, 'the media device cannot be opened again', fields);
+      return opened;
     }
     closeSync(this.#isClosed ? opened.fd : this.current);
     if (!this.#isClosed) this.current = opened.fd;
+    return 0;
   }
 
   /** Twice is harmless. */
@@ -130,11 +149,16 @@ export class MediaFile implements OpenMedia {
 }
 
 async function devicePath(folder: string, name: string, { dev }: Roots): Promise<string> {
-  const uevent = await readFile(join(folder, 'uevent'), 'utf8').catch(() => '');
+  const uevent = await readFile(join(folder, 'uevent'), 'utf8').catch(otherwise(''));
   return join(dev, /^DEVNAME=(.+)$/m.exec(uevent)?.[1] ?? name);
 }
 
-const errnoOf = (error: unknown): number => -((error as NodeJS.ErrnoException).errno ?? -Errno.EIO);
+/** On the lane, by the call's own descriptor, which is the last: the kernel takes the driver's locks there. */
+export function closeRequest(file: RequestCaller, fd: number): void {
+  const close = async () => file.call({ kind: 'closeRequest', request: fd });
+  close().catch((error: unknown) => errorLimited('request', 'a request cannot be closed on its lane', error));
+  closeSync(fd);
+}
 
 /**
  * Requests of one open file. One that is given back is reset when it is taken the next time, not at once: a driver
@@ -214,11 +238,9 @@ export class RequestPool {
     return { fd };
   }
 
-  /** Closed on the lane, by the call's own descriptor, which is the last: the kernel takes the driver's locks there. */
   #release(fd: number): void {
     this.#count--;
     this.#taken.delete(fd);
-    void this.file.call({ kind: 'closeRequest', request: fd });
-    closeSync(fd);
+    closeRequest(this.file, fd);
   }
 }

@@ -3,7 +3,7 @@ import { Errno, errnoName } from '../errno.js';
 import { type Control, controlsOf } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
 import { type Ask, type Identity, identityOf, type QueueDescription, queuesOf } from './enumeration.js';
-import { type Holders, holdersText } from './holders.js';
+import { type Holders, holdersText, mappersOf } from './holders.js';
 import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
 
 /** A camera that is alive answers a control transfer within 5 s: usbcore's own limit. */
@@ -71,22 +71,29 @@ async function ask(
 ): Promise<string | undefined> {
   const opened = await answered(file.open(), timeoutMs);
   if (opened === Errno.EBUSY)
-    return `its driver allows one program at a time: ${await holdersOf(file)} has it open`;
+    return `its driver allows one program at a time: ${holdersText(await holdersOf(file))} has it open`;
   if (opened !== 0) return openProblem(opened);
   const call: Ask = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
   const identity = await identityOf(call);
   if (typeof identity === 'number') return openProblem(identity);
   findings.identity = identity;
   findings.queues = await queuesOf(call, identity.deviceCaps, depth === 'full');
-  if (findings.queues.some(({ memory }) => memory === null))
-    findings.busy = `it is in use: ${await holdersOf(file)} has it, end that one first`;
+  if (findings.queues.some(({ memory }) => memory === null)) findings.busy = inUse(await holdersOf(file));
   if (depth === 'full') findings.controls = await controlsOf(call);
   return undefined;
 }
 
 /** Where /proc says nothing, somebody has it all the same. */
-const holdersOf = async (file: Questioned): Promise<string> =>
-  holdersText(await file.holders().catch(() => ({ holders: [], hidden: false })));
+const holdersOf = (file: Questioned): Promise<Holders> =>
+  file.holders().catch(() => ({ holders: [], hidden: false, own: false }));
+
+/** A queue has one owner. To have the node open is not to be it. */
+function inUse(found: Holders): string {
+  const mappers = mappersOf(found);
+  if (mappers.holders.length > 0) return `it is in use: ${holdersText(mappers)} has it, end that one first`;
+  if (found.holders.length === 0) return `it is in use: ${holdersText(found)} has it, end that one first`;
+  return `it is in use by another program; those that have it open: ${holdersText(found)}`;
+}
 
 function conclude(node: HostNodeEntry, findings: Findings, problem: string | undefined): Survey {
   const { identity, queues = [], controls = [] } = findings;

@@ -27,6 +27,12 @@ export function listenAt(path: string, file?: SocketFile): number {
   return file ? native.listen(path, file.mode, file.uid, file.gid) : native.listen(path);
 }
 
+/** SO_PEERCRED: the process at the other end when it connected; undefined where the socket does not say. */
+export function peerProcess(fd: number): number | undefined {
+  const peer = native.peerCredentials(fd);
+  return typeof peer === 'number' ? undefined : peer.pid;
+}
+
 /** How long a full table of descriptors is left alone. */
 const RETRY_MS = 100;
 

@@ -14,7 +14,12 @@ export class MemoryFile {
     readonly size: number,
   ) {
     this.fd = native.memoryFile(name, size);
-    this.region = new native.Region(this.fd, 0, size);
+    try {
+      this.region = new native.Region(this.fd, 0, size);
+    } catch (error) {
+      closeSync(this.fd);
+      throw error;
+    }
   }
 
   slices(offset: number, length: number): Uint8Array[] {

@@ -106,7 +106,7 @@ describe('lab: another program has the node', function () {
       const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
       assert.equal(other!.exitCode, null, said);
       assert.equal(await errnoOf(queue.request(2)), Errno.EBUSY);
-      const line = `the guest was told EBUSY: v4l2-ctl (${other!.pid}) has the node`;
+      const line = `the guest was told EBUSY: v4l2-ctl (${other!.pid}) has buffers of the node mapped`;
       assert.ok(await eventually(() => journalled(line).length > 0), 'the log does not say who has it');
     });
   });

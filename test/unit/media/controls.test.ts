@@ -5,6 +5,8 @@ import { type NodeCall, native } from '../../../src/native.js';
 import { BUFFERS, GUEST } from '../virtio/bench.js';
 import { DeviceBench, turns, u32 } from './bench.js';
 
+const EINTR = 4;
+const EIO = 5;
 const EACCES = 13;
 const ENOMEM = 12;
 const EFAULT = 14;
@@ -214,6 +216,20 @@ describe('extended controls', () => {
     assert.deepEqual(calls.at(-1)!.payloads, [null]);
   });
 
+  it('where the node does not say now whether there is a payload, its errno is the answer, and nothing is remembered', async () => {
+    const told = bench.node.ioctls.get(103)!;
+    for (const errno of [ENOMEM, EINTR, EIO]) {
+      bench.node.ioctls.set(103, () => errno);
+      const one = control(ARRAY, 4);
+      const { status, payload } = await ask(one, sg(MEMORY, 4));
+      assert.deepEqual([status, payload.subarray(32)], [errno, one]);
+    }
+    assert.equal(calls.length, 0);
+    bench.node.ioctls.set(103, told);
+    assert.equal((await ask(control(ARRAY, 4), sg(MEMORY, 4))).status, 0);
+    assert.equal(calls[0]!.payloads[0]!.length, 4);
+  });
+
   it('count 0 is asked of the kernel', async () => {
     const { status, length } = await ask(Buffer.alloc(0));
     assert.deepEqual([status, length, calls[0]?.payloads], [0, 40, []]);
@@ -242,7 +258,6 @@ describe('extended controls', () => {
     const head = bench.offer(Buffer.concat([u32(3, 0, session, 71), header(1), one, sg(MEMORY, 4)]), 60);
     await turns();
     bench.device.queueStopped(0);
-    const EINTR = 4;
     const interrupted = bench.answered(head)!;
     assert.deepEqual([interrupted.status, interrupted.length], [EINTR, 60], 'with the echo, for the errno');
     assert.deepEqual(interrupted.payload.subarray(32), one);

@@ -1,11 +1,14 @@
 /** The device as a whole over a fake node: configuration, turns, limits, resets. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
+import { Account } from '../../../src/media/account.js';
 import { MediaDevice } from '../../../src/media/device.js';
+import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { BUFFERS, GUEST } from '../virtio/bench.js';
-import { DeviceBench, format, turns, u32 } from './bench.js';
+import { buffer, DeviceBench, format, turns, u32 } from './bench.js';
 import { startClock, stopClock } from './clock.js';
 
+const EIO = 5;
 const EBADF = 9;
 const EMFILE = 24;
 
@@ -107,6 +110,83 @@ describe('media device', () => {
     closed();
     await turns();
     assert.ok((await bench.open()) > sessions.at(-1)!);
+  });
+
+  describe('what throws at the file', () => {
+    const unhandled: unknown[] = [];
+    let others: NodeJS.UnhandledRejectionListener[] = [];
+    const bug = () => Promise.reject(new Error('a bug'));
+
+    beforeEach(() => {
+      others = process.listeners('unhandledRejection');
+      process.removeAllListeners('unhandledRejection');
+      process.on('unhandledRejection', (error) => unhandled.push(error));
+      bench.start();
+    });
+    afterEach(async () => {
+      await turns();
+      process.removeAllListeners('unhandledRejection');
+      for (const each of others) process.on('unhandledRejection', each);
+      assert.deepEqual(unhandled.splice(0), []);
+    });
+
+    it('CLOSE: the chain comes back, and the others go on', async () => {
+      const [other, session] = [await bench.open(), await bench.open()];
+      bench.node.file.close = bug;
+      assert.ok((await bench.command(u32(2, 0, session, 0), 0)) !== null);
+      assert.equal((await bench.ioctl(session, 4, format)).status, EBADF);
+      assert.equal((await bench.ioctl(other, 4, format)).status, 0);
+    });
+
+    it('CLOSE, what comes after the file: the chain comes back', async () => {
+      const session = await bench.open();
+      bench.transport.unmap = () => {
+        throw new Error('a bug');
+      };
+      await bench.ioctl(session, 8, u32(1, 1, 1, 0, 0));
+      const { payload } = await bench.ioctl(session, 9, buffer(0));
+      const mapped = await bench.command(u32(4, 0, session, 1, payload.readUInt32LE(64)), 24);
+      await bench.command(Buffer.concat([u32(5, 0), mapped.payload.subarray(0, 8)]), 8);
+      assert.equal((await bench.command(u32(2, 0, session, 0), 8)).status, EIO);
+    });
+
+    it('CLOSE, what the buffers held: the chain comes back, and the file does not count any more', async () => {
+      const session = await bench.open();
+      await bench.ioctl(session, 8, u32(1, 1, 1, 0, 0));
+      const { clear } = MemoryFile.prototype;
+      MemoryFile.prototype.clear = () => assert.fail('a bug');
+      await bench.command(u32(2, 0, session, 0), 0).finally(() => {
+        MemoryFile.prototype.clear = clear;
+      });
+      assert.equal(Account.of(bench.node.host).files, 0);
+    });
+
+    it('OPEN: EIO, and no file is left', async () => {
+      const open = bench.node.open.bind(bench.node);
+      bench.node.open = (onReady) => Object.assign(open(onReady), { open: bug });
+      assert.equal((await bench.command(u32(1, 0), 16)).status, EIO);
+      assert.ok(bench.node.file.closed);
+      assert.equal(bench.device.sessions, 0);
+    });
+
+    it('OPEN before there is a file: EIO', async () => {
+      bench.node.open = () => {
+        throw new Error('out of descriptors');
+      };
+      assert.equal((await bench.command(u32(1, 0), 16)).status, EIO);
+    });
+
+    it('reset and the end of the VMM: nobody is left waiting', async () => {
+      for (let n = 0; n < 2; n++) {
+        await bench.open();
+        bench.node.file.close = bug;
+        await bench.open();
+        if (n === 0) bench.device.reset();
+        else bench.device.disconnected();
+        await bench.device.closed();
+        assert.equal(bench.device.closing, 0);
+      }
+    });
   });
 
   it('64 commands are under way at most; the rest stays in the ring', async () => {

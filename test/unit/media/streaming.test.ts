@@ -226,6 +226,26 @@ describe('streaming', () => {
     assert.equal(bench.node.busyReports, 1);
   });
 
+  it('EBUSY that may be of the guest’s own making blames nobody', async () => {
+    bench.start();
+    const [session, other] = [await bench.open(), await bench.open()];
+    await bench.ioctl(session, 8, u32(2, 1, 1, 0, 0));
+    bench.node.ioctls.set(5, () => EBUSY);
+    for (const each of [session, other])
+      assert.equal((await bench.ioctl(each, 5, format)).status, EBUSY, 'a queue has buffers');
+    let closed = () => {};
+    bench.node.closing = new Promise((resolve) => {
+      closed = resolve;
+    });
+    bench.offer(u32(2, 0, session, 0), 0);
+    await bench.ioctl(other, 5, format);
+    assert.equal(bench.node.busyReports, 0, 'the hardware has not let go of them');
+    closed();
+    await turns();
+    await bench.ioctl(other, 5, format);
+    assert.equal(bench.node.busyReports, 1);
+  });
+
   it('a driver that gives up on a queue (EIO): its buffers come back with the ERROR flag', async () => {
     bench.start();
     const session = await bench.open();

@@ -75,7 +75,7 @@ export class FakeNode implements Questioned {
   async holders(): Promise<Holders> {
     const { holders } = this.description;
     if (!holders) throw new Error('there is no /proc');
-    return { holders, hidden: false };
+    return { holders, hidden: false, own: false };
   }
 
   close(): void {
@@ -100,7 +100,7 @@ export class FakeNode implements Questioned {
     bytes.write(driver, 0);
     bytes.write(card, 16);
     bytes.write('platform:fake', 48);
-    bytes.writeUInt32LE(this.description.capabilities ?? (deviceCaps | 0x80000000) >>> 0, 84);
+    bytes.writeUInt32LE((this.description.capabilities ?? deviceCaps | 0x80000000) >>> 0, 84);
     bytes.writeUInt32LE(deviceCaps, 88);
     return 0;
   }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, statSync } from 'node:fs';
-import { type Holder, holdersOf, holdersText } from '../../../src/v4l2/holders.js';
+import { type Holder, holdersOf, holdersText, mappersOf } from '../../../src/v4l2/holders.js';
 import { fakeSysfs } from './fake-sysfs.js';
 
 const DEVICE = '/dev/full';
@@ -34,7 +34,7 @@ describe('v4l2/holders', () => {
       const { holders } = await holdersOf(rdev);
       assert.deepEqual(
         holders.filter((each) => each.pid === pid || each.pid === process.pid),
-        [{ pid, command: 'sh' }],
+        [{ pid, command: 'sh', maps: false }],
       );
       assert.equal(
         holdersText({ holders: holders.filter((each) => each.pid === pid), hidden: true }),
@@ -71,7 +71,8 @@ describe('v4l2/holders', () => {
       put('proc/cmdline', '');
       put('proc/1/comm', 'ourselves\n');
       link('proc/1/fd/3', DEVICE);
-      assert.deepEqual(await scan(), { holders: [{ pid: 12, command: 'cheese' }], hidden: false });
+      const cheese = { pid: 12, command: 'cheese', maps: false };
+      assert.deepEqual(await scan(), { holders: [cheese], hidden: false, own: true });
     });
 
     it('orders by number and cleans names that a process has given itself', async () => {
@@ -80,10 +81,26 @@ describe('v4l2/holders', () => {
       put('proc/20/comm', '');
       link('proc/20/fd/9', DEVICE);
       const expected: Holder[] = [
-        { pid: 20, command: '?' },
-        { pid: 100, command: 'a?[2Jb?c' },
+        { pid: 20, command: '?', maps: false },
+        { pid: 100, command: 'a?[2Jb?c', maps: false },
       ];
       assert.deepEqual((await scan()).holders, expected);
+    });
+
+    it('tells who has buffers mapped from who merely has it open', async () => {
+      put('proc/12/comm', 'pipewire\n');
+      link('proc/12/fd/3', DEVICE);
+      put('proc/12/maps', `7f00-7f01 rw-s 00000000 00:05 9  ${DEVICE}er\n`);
+      put('proc/13/comm', 'ffmpeg\n');
+      link('proc/13/fd/3', DEVICE);
+      put(
+        'proc/13/maps',
+        `5500-5501 r-xp 00000000 08:01 1  /bin/ffmpeg\n7f00-7f01 rw-s 00000000 00:05 9  ${DEVICE}\n`,
+      );
+      const found = await scan();
+      assert.equal(holdersText(found), 'pipewire (12), ffmpeg (13)');
+      assert.equal(holdersText(mappersOf(found)), 'ffmpeg (13)');
+      assert.equal(found.own, false);
     });
 
     it('does not touch files outside of /dev: one on a network may never answer', async () => {
@@ -98,8 +115,8 @@ describe('v4l2/holders', () => {
     assert.match(holdersText({ holders: [], hidden: true }), /another program.*run as root/);
     assert.equal(holdersText({ holders: [], hidden: false }), 'another program');
     const two = [
-      { pid: 5, command: 'ffmpeg' },
-      { pid: 6, command: 'cheese' },
+      { pid: 5, command: 'ffmpeg', maps: true },
+      { pid: 6, command: 'cheese', maps: false },
     ];
     assert.equal(holdersText({ holders: two, hidden: false }), 'ffmpeg (5), cheese (6)');
   });

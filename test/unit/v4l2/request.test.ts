@@ -4,19 +4,25 @@ import { closeSync, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NodeCall } from '../../../src/native.js';
 import {
+  MediaFile,
   mediaDevices,
   openMedia,
   type RequestCaller,
   RequestPool,
+  requestNeed,
   requiresRequests,
 } from '../../../src/v4l2/request.js';
 import { openDescriptors } from '../../addon/process.js';
+import { FakeNode } from './fake-node.js';
 import { fakeSysfs } from './fake-sysfs.js';
 
 const ENOENT = 2;
+const EINTR = 4;
 const EBADF = 9;
+const ENOMEM = 12;
 const EBUSY = 16;
 const ENODEV = 19;
+const EINVAL = 22;
 const EMFILE = 24;
 const ENOTTY = 25;
 
@@ -78,6 +84,19 @@ describe('v4l2/request', () => {
       assert.equal(await openMedia('/dev/null', sysfs.roots), ENOENT);
     });
 
+    it('is opened anew when the device is back, as soon as it can be', async () => {
+      addNode('media3');
+      rmSync(join(sysfs.root, 'dev/media3'));
+      const old = openSync('/dev/null', 'r');
+      const file = new MediaFile(old);
+      assert.equal(await file.reopen('/dev/null', sysfs.roots), ENOENT);
+      assert.equal(file.fd, old);
+      put('dev/media3', 'media3');
+      assert.equal(await file.reopen('/dev/null', sysfs.roots), 0);
+      assert.equal(fstatSync(file.fd).size, 'media3'.length);
+      file.close();
+    });
+
     it('is no other thing beside the node', async () => {
       addNode();
       for (const name of ['media', 'mediaX', 'media0x', 'video4linux'])
@@ -97,6 +116,33 @@ describe('v4l2/request', () => {
       'vim2m takes requests, and needs none',
     );
     assert.equal(requiresRequests([], 0x0d), false);
+  });
+
+  describe('are asked for', () => {
+    const DECODER = 0x0400_4000;
+    const formats = (fourcc: string) => ({ 10: [{ fourcc }] });
+    const need = (
+      description: ConstructorParameters<typeof FakeNode>[0],
+      failing: Record<number, number> = {},
+    ) => {
+      const node = new FakeNode(description);
+      return requestNeed(async (nr, payload) => failing[nr] ?? node.ioctl(nr, payload), DECODER);
+    };
+
+    it('and required, optional or none by formats and capabilities', async () => {
+      assert.equal(await need({ bufferCapabilities: 0x0d, formats: formats('S264') }), 'required');
+      assert.equal(await need({ bufferCapabilities: 0x0d, formats: formats('H264') }), 'optional');
+      assert.equal(await need({ bufferCapabilities: 0x05, formats: formats('S264') }), 'none');
+      for (const errno of [EINVAL, ENOTTY])
+        assert.equal(await need({ requestErrno: errno, formats: formats('S264') }), 'none', `errno ${errno}`);
+    });
+
+    for (const errno of [EINTR, ENOMEM, EBUSY, ENODEV])
+      it(`errno ${errno} of a moment does not turn them off`, async () => {
+        assert.equal(await need({ requestErrno: errno, formats: formats('S264') }), 'required');
+        assert.equal(await need({ requestErrno: errno, formats: formats('H264') }), 'unknown');
+        assert.equal(await need({ bufferCapabilities: 0x0d, formats: formats('S264') }, { 2: errno }), errno);
+      });
   });
 
   describe('the pool', () => {

@@ -130,17 +130,27 @@ describe('v4l2/survey', () => {
     assert.match(reason!, /read\(\) and write\(\)/);
   });
 
-  it('says which program has the queue', async () => {
+  describe('that another program uses', () => {
     const busy = { ...camera, requestErrno: EBUSY };
-    const { queues, serveable, reason } = await survey({ ...busy, holders: [{ pid: 7, command: 'ffmpeg' }] });
-    assert.deepEqual([queues[0]!.memory, queues[0]!.exportable, serveable], [null, null, false]);
-    assert.equal(reason, 'it is in use: ffmpeg (7) has it, end that one first');
-    assert.match((await survey(busy)).reason!, /in use: another program has it/);
-  });
+    const ffmpeg = { pid: 7, command: 'ffmpeg', maps: true };
+    const bystander = { pid: 8, command: 'pipewire', maps: false };
 
-  it('says which program has the only open file', async () => {
-    const { reason } = await survey({ openErrno: EBUSY, holders: [{ pid: 7, command: 'ffmpeg' }] });
-    assert.equal(reason, 'its driver allows one program at a time: ffmpeg (7) has it open');
+    it('says which one has buffers of the queue, and not who merely has it open', async () => {
+      const { queues, serveable, reason } = await survey({ ...busy, holders: [ffmpeg, bystander] });
+      assert.deepEqual([queues[0]!.memory, queues[0]!.exportable, serveable], [null, null, false]);
+      assert.equal(reason, 'it is in use: ffmpeg (7) has it, end that one first');
+      assert.match((await survey(busy)).reason!, /in use: another program has it/);
+    });
+
+    it('blames nobody who only might have buffers', async () => {
+      const { reason } = await survey({ ...busy, holders: [bystander] });
+      assert.equal(reason, 'it is in use by another program; those that have it open: pipewire (8)');
+    });
+
+    it('says which one has the only open file', async () => {
+      const { reason } = await survey({ openErrno: EBUSY, holders: [bystander] });
+      assert.equal(reason, 'its driver allows one program at a time: pipewire (8) has it open');
+    });
   });
 
   it('says why a node cannot be opened, with the cure', async () => {

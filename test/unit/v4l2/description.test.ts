@@ -1,0 +1,32 @@
+/** QUERYCAP, as `list` and `serve` read it. */
+import assert from 'node:assert/strict';
+import { queryCapabilities } from '../../../src/v4l2/description.js';
+import { identityOf } from '../../../src/v4l2/enumeration.js';
+import { isUsable, refusalOf } from '../../../src/v4l2/kind.js';
+import { ENOTTY, FakeNode } from './fake-node.js';
+
+const STREAMING_CAPTURE = 0x0400_0001;
+const DEVICE_CAPS = 0x8000_0000;
+
+describe('v4l2/description', () => {
+  const both = async (capabilities: number, deviceCaps: number) => {
+    const node = new FakeNode({ capabilities, deviceCaps });
+    const ask = (nr: number, payload: Uint8Array) => node.ioctl(nr, payload);
+    const [listed, served] = [await identityOf(ask), await queryCapabilities(ask, '/dev/null')];
+    assert.ok(typeof listed === 'object' && typeof served === 'object');
+    return [refusalOf('video', listed.deviceCaps) === undefined, isUsable(served.deviceCaps)];
+  };
+
+  it('a driver without V4L2_CAP_DEVICE_CAPS is what its capabilities say, to both', async () => {
+    assert.deepEqual(await both(STREAMING_CAPTURE, 0), [true, true]);
+  });
+
+  it('a driver with it is what device_caps say, whatever its other nodes can', async () => {
+    assert.deepEqual(await both(STREAMING_CAPTURE | DEVICE_CAPS, 0x0100_0001), [false, false]);
+    assert.deepEqual(await both(0x0100_0001 | DEVICE_CAPS, STREAMING_CAPTURE), [true, true]);
+  });
+
+  it('passes on the errno of what does not know the ioctl', async () => {
+    assert.equal(await queryCapabilities(async () => ENOTTY, '/dev/null'), ENOTTY);
+  });
+});
