@@ -7,6 +7,7 @@
  * Makes /dev/NAME (NAME: videoN) and says "ready". Commands, one a line, on the standard input:
  *   hold open | close | poll | all    from now on, these are not answered
  *   hold NR                           an ioctl, by the number of its VIDIOC_*
+ *   slow MS                           from now on, an ioctl takes so many milliseconds
  *   well                              whatever is held is done now, and nothing is held any more
  * It says "done" when it has obeyed, "held" for each request that begins to wait, and ends with its input.
  */
@@ -49,6 +50,7 @@ static const char *name;
 static struct {
   bool open, close, poll, all, ioctl[IOCTLS];
 } holding;
+static unsigned slow_ms;
 static struct request *held[MAX_HELD];
 static unsigned held_count;
 
@@ -88,6 +90,7 @@ static void run_ioctl(struct request *request) {
   const struct fuse_ioctl_in in = request->ioctl.in;
   unsigned char *data = request->ioctl.data;
   memset(data + in.in_size, 0, sizeof request->ioctl.data - in.in_size);
+  usleep(slow_ms * 1000);
   const struct fuse_ioctl_out out = {.result = camera_ioctl(file_of(in.fh), in.cmd, data)};
   send_reply(request->header.unique, 0, &out, sizeof out, data, out.result < 0 ? 0 : in.out_size);
 }
@@ -175,6 +178,7 @@ static void serve(struct request *request) {
 
 static void let_go(void) {
   memset(&holding, 0, sizeof holding);
+  slow_ms = 0;
   const unsigned waiting = held_count;
   held_count = 0;
   for (unsigned i = 0; i < waiting; i++) {
@@ -190,6 +194,7 @@ static void obey(const char *line) {
   else if (strcmp(line, "hold close") == 0) holding.close = true;
   else if (strcmp(line, "hold poll") == 0) holding.poll = true;
   else if (strcmp(line, "hold all") == 0) holding.all = true;
+  else if (strncmp(line, "slow ", 5) == 0) slow_ms = (unsigned)atoi(what);
   else if (strncmp(line, "hold ", 5) == 0) holding.ioctl[atoi(what) & (IOCTLS - 1)] = true;
   else errx(2, "%s: no command", line);
   printf("done\n");

@@ -52,12 +52,17 @@ export class CuseNode {
     return this.#obeys(`hold ${what}`);
   }
 
+  /** From the moment that it resolves, every ioctl takes so many milliseconds. */
+  slow(milliseconds: number): Promise<void> {
+    return this.#obeys(`slow ${milliseconds}`);
+  }
+
   /** Resolves when `count` more requests wait. */
   async waits(count = 1, from = this.held): Promise<void> {
     assert.ok(await eventually(() => this.held >= from + count, 5000), 'nothing waits');
   }
 
-  /** Everything that was held is done. */
+  /** Everything that was held is done, and nothing is slow. */
   heal(): Promise<void> {
     return this.#obeys('well');
   }

@@ -1,0 +1,139 @@
+/** A real QEMU that is paused and resumed two hundred times at random moments of a stream, on drivers that are quick and on one that is slow. */
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { Codec } from '../../src/client/codec.js';
+import { collect, PATIENT } from '../lab/codec-session.js';
+import { CuseNode } from '../lab/cuse-node.js';
+import { fwhtFrames, fwhtSize } from '../lab/fwht-stream.js';
+import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
+import { movingPicture } from '../lab/moving-picture.js';
+import { decodeNatively, encodeNatively } from '../lab/v4l2-ctl-codec.js';
+import { Bridge } from './bridge.js';
+import { Capture } from './capture.js';
+import { Guest } from './guest.js';
+import { requires, VIVID, VIVID_NODE } from './host.js';
+import { PausedVm } from './paused-vm.js';
+import { BUFFERS, inOrder, startStream } from './streaming.js';
+
+const PAUSES = 200;
+const RATE = 30;
+/** Less than BUFFERS periods: the hardware always has a buffer. */
+const LONGEST_MS = 60;
+const SLOW_MS = 15;
+const CODEC_LONGEST_MS = 4;
+const VICODEC = 'vicodec multiplanar=0';
+const FRAMES = 12;
+
+describe('a real QEMU that is paused again and again', function () {
+  this.timeout(300_000);
+  let bridge: Bridge;
+  let guest: Guest;
+  let vm: PausedVm;
+  let node: CuseNode | undefined;
+  const seed = randomInt(2 ** 32);
+
+  before(function () {
+    requires(this, 'qemu');
+    console.log(`      seed ${seed}`);
+  });
+  const boot = async (device: string, ...options: string[]) => {
+    bridge = await Bridge.serve(device, '--shm-size', '64M', ...options);
+    guest = await Guest.boot(bridge.socket);
+  };
+  afterEach(async function () {
+    if (this.currentTest?.state === 'failed')
+      console.error(bridge?.program.stderr, guest?.qemu.program.stderr);
+    await guest?.close();
+    await bridge?.close();
+    await node?.end();
+    node = undefined;
+  });
+  after(() => unload(VICODEC));
+
+  /** Takes frames until the VM has had its pauses, and `more` behind them. */
+  const stream = async (capture: Capture, more: number) => {
+    const taken = [];
+    const pauses = vm.pause(PAUSES, LONGEST_MS);
+    let left = Number.POSITIVE_INFINITY;
+    void pauses.then(() => {
+      left = more;
+    });
+    for (; left > 0; left--) {
+      const buffer = await capture.next();
+      taken.push(buffer);
+      await capture.queue(buffer.index);
+    }
+    await pauses;
+    return taken;
+  };
+  const nobodyComplains = () => {
+    assert.deepEqual(guest.driver.complaints, []);
+    assert.equal(vm.pauses >= PAUSES, true);
+  };
+
+  it('vivid: every frame, in order, in the same buffers, and the stream goes on', async function () {
+    provide(this, VIVID);
+    await boot(nodeNamed(VIVID_NODE));
+    const capture = await startStream(guest, RATE);
+    vm = new PausedVm(guest, seed);
+    const frames = await stream(capture, 4 * BUFFERS);
+    inOrder(frames);
+    const sequences = frames.map(({ sequence }) => sequence);
+    const missing = sequences.at(-1)! - sequences[0]! + 1 - new Set(sequences).size;
+    console.log(
+      `      ${frames.length} frames, ${missing} numbers missing, ${vm.interrupted} commands ended with EINTR`,
+    );
+    assert.equal(missing, 0);
+    nobodyComplains();
+    await capture.stop();
+    await capture.close();
+  });
+
+  it('a node whose ioctls are slow: commands end with EINTR, are asked again, and every buffer is queued once', async function () {
+    node = await CuseNode.make(this);
+    await boot(node.path);
+    const capture = await Capture.open(guest);
+    await capture.setFormat(64, 32, 'GREY');
+    await capture.request(BUFFERS);
+    await node.slow(SLOW_MS);
+    vm = new PausedVm(guest, seed);
+    await capture.start();
+    const frames = await stream(capture, 4 * BUFFERS);
+    inOrder(frames);
+    console.log(`      ${frames.length} frames, ${vm.interrupted} commands ended with EINTR`);
+    assert.ok(vm.interrupted > PAUSES / 10, `${vm.interrupted} commands ended with EINTR`);
+    nobodyComplains();
+    await node.heal();
+    await capture.stop();
+    await capture.close();
+  });
+
+  it('a decoder, from STREAMON to its drain: the pictures are those of a native run', async function () {
+    provide(this, VICODEC);
+    const [width, height] = [320, 192];
+    const raw = movingPicture(width, height, FRAMES);
+    const encoded = encodeNatively(nodeNamed('stateful-encoder'), { width, height }, Buffer.concat(raw));
+    const native = decodeNatively(nodeNamed('stateful-decoder'), encoded);
+    const stream = fwhtFrames(encoded);
+    const sizeimage = Math.max(...stream.map(({ length }) => length));
+    const output = { fourcc: 'FWHT', ...fwhtSize(stream[0]!), sizeimage };
+    await boot(nodeNamed('stateful-decoder'), '--shared-pages');
+    const { deviceCaps } = await guest.machine.readConfig();
+    vm = new PausedVm(guest, seed);
+    let over = false;
+    const pausing = vm.pause(PAUSES, CODEC_LONGEST_MS).then(() => {
+      over = true;
+    });
+    let runs = 0;
+    for (; !over; runs++) {
+      const decoder = await Codec.open(guest.driver, deviceCaps, { output, memory: 'userptr', ...PATIENT });
+      await decoder.start();
+      const pictures = await collect(decoder, stream);
+      assert.ok(Buffer.concat(pictures).equals(native), `run ${runs}`);
+      await decoder.release();
+    }
+    await pausing;
+    console.log(`      ${runs} runs, ${vm.interrupted} commands ended with EINTR`);
+    nobodyComplains();
+  });
+});
