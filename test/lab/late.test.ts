@@ -1,0 +1,79 @@
+/** What a node does later than its guest is answered: done once, and there at the next try. */
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { encoded } from '../../src/client/record.js';
+import { Errno } from '../../src/errno.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferType, buffer, format, Memory, pixFormat } from '../../src/v4l2/layout.js';
+import { CuseNode } from './cuse-node.js';
+import { keepJournal, showJournal } from './journal.js';
+import { GuestQueue } from './queue.js';
+import { errnoOf, onStage } from './stage.js';
+
+const type = BufferType.VIDEO_CAPTURE;
+const [WIDTH, HEIGHT] = [64, 32];
+/** Of a camera whose firmware sets a mode: longer than a guest is kept. */
+const SLOW_MS = 4200;
+const RETRY_MS = 50;
+
+describe('lab: what ends late', function () {
+  this.timeout(60_000);
+  let node: CuseNode;
+
+  before(async function () {
+    node = await CuseNode.make(this);
+  });
+  beforeEach(keepJournal);
+  afterEach(function () {
+    showJournal(this.currentTest);
+    return node.heal();
+  });
+  after(() => node?.end());
+
+  /** The ioctl takes SLOW_MS from now on, and is refused after 4 s; what each later try was answered until one was not refused. */
+  async function tries(held: number, ask: () => Promise<unknown>): Promise<number[]> {
+    const before = node.held;
+    await node.hold(held);
+    const first = errnoOf(ask());
+    await node.waits(1, before);
+    const slow = sleep(SLOW_MS).then(() => node.heal());
+    const answers = [await first];
+    while (answers.at(-1) === Errno.ETIMEDOUT) {
+      answers.push(await errnoOf(ask()));
+      await sleep(RETRY_MS);
+    }
+    await slow;
+    assert.equal(node.held, before + 1, 'how often the node was asked while it was slow');
+    return answers;
+  }
+
+  it('S_FMT of 4.2 s: ETIMEDOUT, and the next try has its answer', () =>
+    onStage(node.path, {}, async ({ driver }) => {
+      const session = await driver.open();
+      const fmt = encoded(pixFormat, { width: WIDTH, height: HEIGHT });
+      let answer: Buffer = Buffer.alloc(0);
+      const answers = await tries(Ioctl.S_FMT, async () => {
+        answer = await driver.ioctl(session, Ioctl.S_FMT, encoded(format, { type, fmt }));
+      });
+      assert.deepEqual([answers[0], answers.at(-1)], [Errno.ETIMEDOUT, 0]);
+      assert.ok(answers.length > 2, 'it was tried while it was under way, too');
+      assert.equal(pixFormat.read(format.read(answer).fmt).sizeimage, WIDTH * HEIGHT);
+    }));
+
+  it('STREAMON and QBUF of 4.2 s: the stream has every buffer, and every frame comes once', () =>
+    onStage(node.path, {}, async ({ driver }) => {
+      const queue = new GuestQueue(driver, await driver.open(), type);
+      await queue.setFormat('GREY', WIDTH, HEIGHT);
+      await queue.request(3);
+      for (const index of [0, 1]) await queue.queue(index);
+      const on = await tries(Ioctl.STREAMON, () => queue.on());
+      const record = encoded(buffer, { type, memory: Memory.MMAP, index: 2 });
+      const queued = await tries(Ioctl.QBUF, () => driver.ioctl(queue.session, Ioctl.QBUF, record));
+      for (const answers of [on, queued])
+        assert.deepEqual([answers[0], answers.at(-1)], [Errno.ETIMEDOUT, 0]);
+      const seen = [];
+      for (let n = 0; n < 3; n++) seen.push((await queue.next()).buffer.index);
+      assert.deepEqual(seen, [0, 1, 2]);
+      await queue.off();
+    }));
+});
