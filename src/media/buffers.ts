@@ -115,8 +115,8 @@ export class BufferQueue {
   readonly queued = new Set<number>();
   /** Indices among them whose QBUF was answered before it was done: the guest believes that it failed, and may ask again. */
   readonly untold = new Set<number>();
-  /** Buffers of those that came back meanwhile. */
-  #early: HostBuffer[] = [];
+  /** Buffers of those that came back meanwhile: the driver has them no more. */
+  early: readonly HostBuffer[] = [];
   /** Indices the host has and the guest does without: nobody is told when they come back. */
   readonly unwanted = new Set<number>();
   /** Indices that the host has given up silently though the guest waits for them: to it they are damaged frames. */
@@ -162,22 +162,24 @@ export class BufferQueue {
     return [...this.queued].filter((index) => !this.untold.has(index));
   }
 
-  /** A buffer has come back before the guest knows that it was queued. */
-  keepEarly(host: HostBuffer): void {
-    this.#early.push(host);
+  /** Indices that the driver has for the guest, in the order in which they were queued. */
+  get driverHas(): number[] {
+    const back = new Set(this.early.map(indexOf));
+    return [...this.queued].filter((index) => !back.has(index));
   }
 
-  /** The first of those of which the guest knows by now. */
+  /** The first early one of which the guest knows by now. */
   takeEarly(): HostBuffer | null {
-    const at = this.#early.findIndex((host) => !this.untold.has(indexOf(host)));
-    return at < 0 ? null : this.#early.splice(at, 1)[0]!;
+    const told = this.early.find((host) => !this.untold.has(indexOf(host)));
+    if (told) this.early = this.early.filter((host) => host !== told);
+    return told ?? null;
   }
 
   /** Whether it had come back. */
   dropEarly(index: number): boolean {
-    const before = this.#early.length;
-    this.#early = this.#early.filter((host) => indexOf(host) !== index);
-    return this.#early.length < before;
+    const before = this.early.length;
+    this.early = this.early.filter((host) => indexOf(host) !== index);
+    return this.early.length < before;
   }
 
   get bytes(): number {
@@ -196,7 +198,7 @@ export class BufferQueue {
     this.failed = false;
     this.lastFrame = null;
     this.isHeld = false;
-    this.#early = [];
+    this.early = [];
     for (const indices of [this.queued, this.untold, this.unwanted, this.owed]) indices.clear();
     for (const buffer of this.buffers.values()) buffer.prepared = false;
   }

@@ -90,7 +90,7 @@ async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Pro
       continue;
     }
     if (queue.untold.has(index)) {
-      queue.keepEarly(host);
+      queue.early = [...queue.early, host];
       continue;
     }
     await sendAhead(session, queue, flags);

@@ -64,16 +64,18 @@ async function takeBack(session: Session, queue: BufferQueue, index: number): Pr
   if (session.closing || session.gone) return;
   if (queue.streaming) await drain(session);
   const type = streamType.encode({ type: queue.type });
-  const { streaming, isHeld, owed } = queue;
+  const { streaming, isHeld, owed, early, driverHas } = queue;
   const kept = { queued: [...queue.queued], untold: [...queue.untold], owed: [...owed] };
   await session.arm(queue);
   if ((await session.ioctl(Ioctl.STREAMOFF, type)) !== 0) return;
   queue.stopped();
   if (!queue.isCapture) session.requests?.stopped();
+  queue.early = early;
   for (const other of kept.owed) owed.add(other);
   for (const other of kept.queued) {
     if (other === index) continue;
-    if (await isTaken(session, queue.buffers.get(other)?.ioctl)) queue.queued.add(other);
+    const isBack = !driverHas.includes(other);
+    if (isBack || (await isTaken(session, queue.buffers.get(other)?.ioctl))) queue.queued.add(other);
     else owed.add(other);
   }
   for (const other of kept.untold) if (queue.queued.has(other)) queue.untold.add(other);

@@ -1,6 +1,7 @@
 /** Commands: every one, with every ioctl of the table, in any order on several sessions, over a fake or a real node. */
 import { ioctls } from '../../src/v4l2/ioctls.js';
 import { join, u32, u64 } from '../device/bytes.js';
+import type { FakeHost } from './fake-host.js';
 import type { Fuzzer, Run, Target } from './fuzzer.js';
 import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SCRIBBLED, SHM_SIZE } from './guest-machine.js';
 import { Knowledge, type KnownSession } from './knowledge.js';
@@ -13,6 +14,9 @@ const MOST_SESSIONS = 6;
 /** Turns of the loop that an operation waits for its answer; a real node works beside the loop. */
 const PATIENCE = 8;
 const END_MS = 8000;
+/** Between LAST_WRITE_MS and GUEST_TIMEOUT_MS of media/policy.ts. */
+const STALL_MS = 4700;
+const EINTR = 4;
 /** Media requests: see docs/stateless.md. */
 const requestNumbers = [192, 193, 194, 195];
 const numbers = [...ioctls.keys(), ...requestNumbers];
@@ -36,6 +40,8 @@ const operations: readonly (readonly [weight: number, operation: Operation])[] =
   [15, (run) => run.malformed()],
   [2, (run) => run.reset()],
   [2, (run) => run.pause()],
+  [12, (run) => run.late()],
+  [2, (run) => run.stall()],
 ];
 
 export const commands: Fuzzer = {
@@ -172,6 +178,87 @@ class CommandRun implements Run {
     this.#returned();
     await new Promise(setImmediate);
     this.#machine.start();
+  }
+
+  /**
+   * A command that is answered EINTR while its ioctl is under way, and the same one again: one ioctl, and a record of what the driver has.
+   * Only of a fake, whose calls can be held.
+   */
+  async late(): Promise<void> {
+    const { known } = this.subject;
+    if (!known || this.#machine.isFull) return;
+    const { host, records } = known;
+    await this.#quiet();
+    records.compare();
+    const nr = this.random.pick(this.random.chance(0.7) ? streaming : numbers);
+    const session = this.#knowledge.session();
+    const request = join(u32(3, 0, session.id, nr), this.#payload(nr, session));
+    const before = host.executed;
+    const release = host.hold();
+    const first = await this.#interrupted(request, host);
+    release();
+    this.subject.relax();
+    await this.#quiet();
+    records.compare();
+    const executed = host.executed;
+    if (first !== EINTR || executed === before) return;
+    const again = await this.#asked(request);
+    await this.#quiet();
+    records.compare();
+    if (again === EINTR) throw new Error(`ioctl ${nr} is EINTR though nothing is stopped`);
+    if (host.executed !== executed && !this.#isDoneAgain(nr))
+      throw new Error(`ioctl ${nr} was done twice: ${host.executed - executed} calls at the second try`);
+  }
+
+  /** The process stands still for longer than a chain may be written to: it comes back empty. */
+  async stall(): Promise<void> {
+    const { now } = performance;
+    await this.#machine.turns(1);
+    performance.now = () => now.call(performance) + STALL_MS;
+    try {
+      this.subject.relax();
+      await new Promise(setImmediate);
+    } finally {
+      performance.now = now;
+    }
+  }
+
+  /** The status of a command that is answered while its ioctl is held; -1: it was answered with less. */
+  async #interrupted(request: Buffer, host: FakeHost): Promise<number> {
+    let status = -1;
+    const before = host.executed;
+    this.#send(request, MOST_WRITABLE, (bytes) => {
+      status = bytes.length < 4 ? -1 : bytes.readUInt32LE(0);
+    });
+    for (let turn = 0; turn < PATIENCE && host.executed === before; turn++) await this.#machine.turns(1);
+    this.#machine.stop();
+    this.#returned();
+    this.#machine.start();
+    return status;
+  }
+
+  async #asked(request: Buffer): Promise<number> {
+    let status = -1;
+    const { commandq } = this.#machine;
+    this.#send(request, MOST_WRITABLE, (bytes) => {
+      status = bytes.length < 4 ? -1 : bytes.readUInt32LE(0);
+    });
+    const limit = performance.now() + END_MS;
+    while (commandq.outstanding > 0 && performance.now() < limit) await this.#machine.turns(1);
+    return status;
+  }
+
+  /** Nothing is under way. */
+  async #quiet(): Promise<void> {
+    this.subject.relax();
+    const limit = performance.now() + END_MS;
+    while (this.#machine.commandq.outstanding > 0 && performance.now() < limit) await this.#machine.turns(1);
+    await this.subject.known?.records.settled();
+  }
+
+  /** REQUEST_ALLOC, and what reads pages that may say something else by now. */
+  #isDoneAgain(nr: number): boolean {
+    return [192, 71, 72, 73].includes(nr);
   }
 
   /** A queue that stops has given back every command; what is not taken yet is taken later. */

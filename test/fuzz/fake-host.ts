@@ -22,19 +22,39 @@ const wakes = [
 ] as const;
 const errnos = [1, 5, 11, 12, 13, 14, 16, 22, 25, 28, 32, 34, 110];
 
+/** What the bridge asks of itself, whatever the guest does. */
+const own: ReadonlySet<NodeCall['kind']> = new Set([
+  'watch',
+  'dequeueBuffer',
+  'dequeueEvent',
+  'closeRequest',
+]);
+
+/** REMOVE_BUFS: of vb2, all or none. */
+function remove({ buffers, queued, done }: FakeFile, payload: Buffer): number {
+  const [first, count] = [payload.readUInt32LE(0), payload.readUInt32LE(4)];
+  const indices = Array.from({ length: Math.min(count, 65) }, (_, n) => first + n);
+  if (indices.some((index) => !buffers[index])) return 22;
+  if (indices.some((index) => queued.includes(index) || done.includes(index))) return 16;
+  for (const index of indices) delete buffers[index];
+  return 0;
+}
+
 /** One queue a buffer type: the unit tests' file has but one. */
-class MoodyFile {
+export class MoodyFile {
   readonly #queues = new Map<number, FakeFile>();
   closed = false;
 
-  /** `mapped`: takes every mapping of a buffer. */
   constructor(
+    private readonly host: FakeHost,
     private readonly node: FakeNode,
+    /** Takes every mapping of a buffer. */
     private readonly mapped: Region[],
     private readonly onReady: (events: number) => void,
   ) {}
 
   open(): Promise<number> {
+    this.host.opened = this;
     return Promise.resolve(this.node.openErrno);
   }
 
@@ -44,6 +64,7 @@ class MoodyFile {
   }
 
   async call(call: NodeCall): Promise<number> {
+    if (!own.has(call.kind)) this.host.executed++;
     if (call.kind === 'map') {
       call.region = privateRegion('fake-buffer', call.length);
       this.mapped.push(call.region);
@@ -59,6 +80,9 @@ class MoodyFile {
     // Only what comes later is on record elsewhere: a run is long.
     queue.calls.length = 0;
     queue.watched.length = 0;
+    // vb2_core_reqbufs.
+    if (call.kind === 'ioctl' && call.nr === 8 && queue.streaming) return 16;
+    if (call.kind === 'ioctl' && call.nr === 104) return remove(queue, Buffer.from(call.payload));
     return queue.call(call);
   }
 
@@ -71,6 +95,11 @@ class MoodyFile {
     return [...this.#queues.values()].filter(({ streaming, queued }) => streaming && queued.length > 0);
   }
 
+  /** By buffer type, and 0 for all else. */
+  get queues(): ReadonlyMap<number, FakeFile> {
+    return this.#queues;
+  }
+
   queue(type: number): FakeFile {
     const queue = this.#queues.get(type) ?? new FakeFile(this.node, this.onReady);
     this.#queues.set(type, queue);
@@ -79,7 +108,7 @@ class MoodyFile {
 }
 
 /** Where the records of <linux/videodev2.h> have the buffer type. */
-const typeAt: Readonly<Record<number, number>> = { 8: 4, 18: 0, 19: 0, 92: 16 };
+const typeAt: Readonly<Record<number, number>> = { 8: 4, 18: 0, 19: 0, 92: 16, 104: 8 };
 
 function typeOf(call: NodeCall): number {
   if ('buffer' in call) return Buffer.from(call.buffer).readUInt32LE(4);
@@ -88,6 +117,10 @@ function typeOf(call: NodeCall): number {
 }
 
 export class FakeHost {
+  /** Calls that a guest's command has caused. */
+  executed = 0;
+  /** The file that was opened last. */
+  opened: MoodyFile | null = null;
   readonly #node: FakeNode;
   readonly #releases: (() => void)[] = [];
   #files: MoodyFile[] = [];
@@ -98,7 +131,7 @@ export class FakeHost {
     const node = new FakeNode();
     this.#node = node;
     node.open = (onReady) => {
-      const file = new MoodyFile(node, this.#mapped, onReady);
+      const file = new MoodyFile(this, node, this.#mapped, onReady);
       this.#files.push(file);
       return file as unknown as FakeFile;
     };
@@ -130,6 +163,11 @@ export class FakeHost {
       if (random.chance(0.02)) events.events.push(random.bytes(136));
       if (random.chance(0.05)) events.ready(random.weighted(wakes));
     }
+  }
+
+  /** The next call waits until the returned function is called. */
+  hold(): () => void {
+    return this.#node.hold();
   }
 
   /** Holds nothing back any more. */

@@ -8,6 +8,7 @@ import { openMedia, requestQueues } from '../../src/v4l2/request.js';
 import { FakeHost } from './fake-host.js';
 import type { Target } from './fuzzer.js';
 import type { Random } from './random.js';
+import { Records } from './records.js';
 
 export interface Subject {
   readonly device: MediaDevice;
@@ -17,6 +18,8 @@ export interface Subject {
   live(): void;
   /** Whatever the host holds back ends now. */
   relax(): void;
+  /** Of a fake: what it was asked, and what the product has on record of it. */
+  readonly known?: { readonly host: FakeHost; readonly records: Records };
   close(): void;
 }
 
@@ -37,6 +40,7 @@ export async function makeSubject(
   const mode = random.pick(['auto', 'handles', null] as const);
   if (target.device !== undefined) return onNode(target.device, options, mode);
   const fake = new FakeHost(random);
+  const records = new Records(fake);
   const description = { driver: 'fake', card: 'fake', busInfo: '', deviceCaps: 0x0520_0003, deviceType: 0 };
   const requests = mode && { requests: { mode, media: { fd: -1 } } };
   return {
@@ -44,7 +48,11 @@ export async function makeSubject(
     types: fakeTypes,
     live: () => fake.live(),
     relax: () => fake.relax(),
-    close: () => fake.close(),
+    known: { host: fake, records },
+    close: () => {
+      records.close();
+      fake.close();
+    },
   };
 }
 

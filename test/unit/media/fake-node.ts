@@ -146,7 +146,10 @@ export class FakeFile {
   }
 
   #cancel(): void {
-    for (const buffer of this.buffers) buffer.state = 'idle';
+    // One that was removed leaves a gap.
+    this.buffers.forEach((buffer) => {
+      buffer.state = 'idle';
+    });
     this.queued = [];
     this.done = [];
   }

@@ -126,7 +126,7 @@ export class LateStage {
     const queue = this.record.queues.get(type);
     const known = {
       buffers: [...(queue?.buffers.keys() ?? [])],
-      queued: [...(queue?.queued ?? []), ...(queue?.unwanted ?? [])].sort(),
+      queued: [...(queue?.driverHas ?? []), ...(queue?.unwanted ?? [])].sort(),
       streaming: queue?.streaming ?? false,
     };
     const own = {
