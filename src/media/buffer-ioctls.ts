@@ -13,6 +13,8 @@ import { sharedPages } from './memory/shared-pages.js';
 import type { BufferCall, MemoryType } from './memory-type.js';
 import type { Session } from './session.js';
 
+type BufferIoctl = NodeCall & { kind: 'buffer' };
+
 /** By the guest's V4L2_MEMORY_*. */
 export const memoryTypes: Readonly<Record<number, MemoryType>> = {
   [Memory.MMAP]: mmap,
@@ -31,10 +33,11 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const attached = memoryType.attach(call);
   if (typeof attached === 'number') return refuse(request, attached);
   const { host, settle } = attached;
-  const status = await issue(call, { kind: 'buffer', nr: wanted.nr, ...host });
+  const ioctl: BufferIoctl = { kind: 'buffer', nr: wanted.nr, ...host };
+  const status = await issue(call, ioctl);
   settle?.(status);
   if (status !== 0) return refuse(request, status);
-  if (row.nr === Ioctl.QBUF) queued(call);
+  if (row.nr === Ioctl.QBUF) queued(call, ioctl);
   const answer = { status, payload: memoryType.restore(call, host) };
   return command.answered ? { ...answer, ...late[row.nr]?.(call) } : answer;
 }
@@ -45,22 +48,20 @@ const late: Readonly<Record<number, (call: BufferCall) => Partial<Answer>>> = {
 };
 
 /** Runs the ioctl; an OUTPUT buffer in a request, where the node wants one. */
-function issue(
-  { session, queue, held, request: handle }: BufferCall,
-  ioctl: NodeCall & { kind: 'buffer' },
-): Promise<number> {
+function issue({ session, queue, held, request: handle }: BufferCall, ioctl: BufferIoctl): Promise<number> {
   const { requests, handles } = session;
   if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl);
   const request = handles?.find(handle);
-  const isOwn = requests !== null && !queue.isCapture;
-  held.ioctl = request === undefined && !isOwn ? ioctl : null;
   if (request !== undefined) return session.call({ ...ioctl, request });
-  return isOwn ? requests.queue(held.index, ioctl) : session.call(ioctl);
+  return !requests || queue.isCapture ? session.call(ioctl) : requests.queue(held.index, ioctl);
 }
 
 /** The driver has the buffer. */
-function queued({ queue, held, request }: BufferCall): void {
+function queued({ session, queue, held, request }: BufferCall, ioctl: BufferIoctl): void {
   held.request = request;
+  // An object's descriptor is the table's, which may have another one by then; a request is used up.
+  const isRepeatable = !ioctl.descriptors && request === 0 && (queue.isCapture || !session.requests);
+  if (ioctl.nr === Ioctl.QBUF) held.ioctl = isRepeatable ? ioctl : null;
   queue.unwanted.delete(held.index);
   queue.owed.delete(held.index);
   queue.queued.add(held.index);

@@ -73,7 +73,7 @@ export interface HeldBuffer {
   request: number;
   /** PREPARE_BUF has fixed its memory: QBUF takes no other. */
   prepared: boolean;
-  /** The QBUF that gave it to the driver; none: there was none, or it was in a request. */
+  /** The QBUF that gave it to the driver, to be done again; none: there was none, or it cannot be. */
   ioctl?: NodeCall | null;
 }
 

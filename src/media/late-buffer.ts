@@ -58,7 +58,7 @@ export async function queueAgain(call: BufferCall): Promise<{ readonly nr: numbe
 
 /**
  * Takes one buffer back from the driver, which gives back all or none (STREAMOFF): the others are queued again in their order. One that
- * the driver does not take again, or that was in a request, is a damaged frame to the guest.
+ * the driver does not take again, that was in a request or is an object, is a damaged frame to the guest.
  */
 async function takeBack(session: Session, queue: BufferQueue, index: number): Promise<void> {
   if (session.closing || session.gone) return;

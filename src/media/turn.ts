@@ -20,13 +20,21 @@ export async function inTurn(session: Session, command: Command, work: Work): Pr
     session.degraded = true;
   });
   const { request } = command;
-  const kept = session.late.isEmpty ? null : await retried(session, command);
-  const result = kept ?? (await work.run());
-  const answer = result.status !== 0 && !result.payload ? work.refuse(result.status) : result;
-  session.degraded = false;
+  const answer = await resultOf(session, command, work);
   if (command.answered) return session.keep(request, answer);
   command.answer(answer);
   if (answer.told) await answer.told();
+}
+
+async function resultOf(session: Session, command: Command, work: Work): Promise<Answer> {
+  try {
+    const kept = session.late.isEmpty ? null : await retried(session, command);
+    const result = kept ?? (await work.run());
+    return result.status !== 0 && !result.payload ? work.refuse(result.status) : result;
+  } finally {
+    // Also where it throws: a fault of ours is not the device's.
+    session.degraded = false;
+  }
 }
 
 /** The result of the same request before. What had to come before its answer comes before it now. */

@@ -389,6 +389,27 @@ describe('late results', () => {
     });
   });
 
+  it('a fault of ours is no device that hangs: the session goes on', async () => {
+    stage = await LateStage.open();
+    let fail = () => {};
+    stage.bench.node.ioctls.set(
+      G_FMT,
+      () =>
+        new Promise((_, reject) => {
+          fail = () => reject(new Error('a bug'));
+        }),
+    );
+    const head = stage.bench.offer(stage.request(G_FMT, format), 216);
+    await turns();
+    pass(4000);
+    await turns();
+    assert.equal(stage.bench.answered(head)?.status, ETIMEDOUT);
+    fail();
+    await turns();
+    stage.bench.node.ioctls.delete(G_FMT);
+    assert.equal((await ioctl(G_FMT, format)).status, 0);
+  });
+
   it('a request that is answered while it waits is not kept', async () => {
     stage = await LateStage.open();
     stage.slow(isNr(G_FMT));
