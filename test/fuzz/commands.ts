@@ -201,7 +201,8 @@ class CommandRun implements Run {
     await this.#quiet();
     records.compare();
     const executed = host.executed;
-    if (first !== EINTR || executed === before) return;
+    // Where a scribbler writes to commands no two are the same.
+    if (first !== EINTR || executed === before || this.#scribbler) return;
     const again = await this.#asked(request);
     await this.#quiet();
     records.compare();
