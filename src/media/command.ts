@@ -5,6 +5,7 @@ import type { Chain } from '../virtio/chain.js';
 import type { Queue } from '../virtio/queue.js';
 import { ANSWER_DEADLINE_MS, GUEST_TIMEOUT_MS, LAST_WRITE_MS } from './policy.js';
 import { responseHeader } from './protocol.js';
+import type { Task, Turns } from './turns.js';
 
 /** What a command is answered with: a positive errno (0: success) and what follows the response header. */
 export interface Answer {
@@ -37,8 +38,9 @@ export class Command {
   /** What to answer when the deadline comes, and who wants to know (set by whoever parks the command). */
   #lateAnswer: Answer = { status: Errno.ETIMEDOUT };
   #onLate: (() => void) | null = null;
-  /** What waits for its turn with it, and is not needed once it is answered. */
-  withdraw: (() => void) | null = null;
+  /** Where it waits for its turn, and with what. */
+  #turns: Turns | null = null;
+  #task: Task | null = null;
 
   constructor(
     private readonly queue: Queue,
@@ -55,6 +57,12 @@ export class Command {
   /** Milliseconds that are left before the deadline, at least 0. */
   get remaining(): number {
     return Math.max(0, this.#arrival + ANSWER_DEADLINE_MS - performance.now());
+  }
+
+  /** `task`, which waits for its turn, is not needed once the command is answered. */
+  waits(turns: Turns, task: Task): void {
+    this.#turns = turns;
+    this.#task = task;
   }
 
   /** What an early end answers besides its errno: some drivers need the payload to see the errno. */
@@ -79,8 +87,9 @@ export class Command {
     this.#answered = true;
     this.#onLate = null;
     this.#finish(answer);
-    this.withdraw?.();
-    this.withdraw = null;
+    if (this.#turns && this.#task) this.#turns.withdraw(this.#task);
+    this.#turns = null;
+    this.#task = null;
     this.onAnswered(this);
   }
 

@@ -9,7 +9,7 @@ import { type Answer, attempt, Command as CommandChain, guard } from './command.
 import { configurationOf } from './configuration.js';
 import { EventQueue, stale } from './events.js';
 import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
-import { mmap, munmap } from './mapping.js';
+import { mapping, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
 import { defaultPolicy, type Policy } from './policy.js';
 import {
@@ -218,8 +218,7 @@ export class MediaDevice {
     const session = this.#sessions.get(mmapCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
     if (session.degraded) return command.answer({ status: Errno.ETIMEDOUT });
-    const work = { refuse: (status: number) => ({ status }), run: () => mmap(session, command) };
-    this.#enqueue(session, command, () => inTurn(session, command, work));
+    this.#enqueue(session, command, () => inTurn(session, command, command, mapping));
   }
 
   munmap(command: CommandChain): void {
@@ -230,7 +229,7 @@ export class MediaDevice {
   /** In the session's turn; an answer that comes before takes it out again, with the memory that it holds. */
   #enqueue(session: Session, command: CommandChain, run: () => Promise<void>): void {
     const task = guard(command, run);
-    command.withdraw = () => session.turns.withdraw(task);
+    command.waits(session.turns, task);
     session.turns.add(task);
   }
 

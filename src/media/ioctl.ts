@@ -27,7 +27,7 @@ import { requestIoctl } from './request-handles.js';
 import type { Session } from './session.js';
 import { stream } from './stream.js';
 import { subscription } from './subscription.js';
-import { inTurn } from './turn.js';
+import { inTurn, type Work } from './turn.js';
 
 /** One ioctl of a guest, copied out of its memory. */
 export interface IoctlRequest {
@@ -64,6 +64,10 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   subscription,
   request: requestIoctl,
 };
+
+const works = Object.fromEntries(
+  Object.entries(handlers).map(([payload, run]) => [payload, { refuse, run }]),
+) as Readonly<Record<Payload, Work<IoctlRequest>>>;
 
 /** Rows that are not V4L2's: media requests by handles. */
 const requestRows: ReadonlyMap<number, IoctlRow> = new Map(
@@ -121,10 +125,7 @@ export function readIoctl(
 
 /** Runs the ioctl in the session's turn. */
 export function runIoctl(session: Session, request: IoctlRequest): Promise<void> {
-  return inTurn(session, request.command, {
-    refuse: (errno) => refuse(request, errno),
-    run: () => handlers[request.row.payload](session, request),
-  });
+  return inTurn(session, request.command, request, works[request.row.payload]);
 }
 
 /** An error answer, with the payload as it came where the guest's driver wants one. */

@@ -8,9 +8,10 @@ import { exportPlane } from './export.js';
 import { mmapCommand, mmapResponse, munmapCommand, responseHeader } from './protocol.js';
 import type { Session } from './session.js';
 import type { SharedMemory, Slot } from './shared-memory.js';
+import type { Work } from './turn.js';
 
 /** Maps a plane into the guest; in the session's turn. The flags are not looked at: every mapping is writable. */
-export async function mmap(session: Session, command: Command): Promise<Answer> {
+async function mmap(session: Session, command: Command): Promise<Answer> {
   const { offset } = mmapCommand.read(command.request);
   const found = session.cookies.find(offset);
   const { shared } = session.context;
@@ -24,6 +25,8 @@ export async function mmap(session: Session, command: Command): Promise<Answer> 
   const { slot } = plane;
   return { status: 0, payload: [mapped(slot)], dropped: () => void shared.unmap(slot.offset) };
 }
+
+export const mapping: Work<Command> = { refuse: (_, status) => ({ status }), run: mmap };
 
 /** MUNMAP names no session: mappings outlive it. */
 export function munmap(shared: SharedMemory, command: Command): Answer {

@@ -4,37 +4,38 @@ import type { Answer, Command } from './command.js';
 import { drainEvents } from './drain.js';
 import type { Session } from './session.js';
 
-/** What a command does, and how it is refused. */
-export interface Work {
+/** How a kind of request is carried out. */
+export interface Work<R> {
   /** The answer to an errno, with the payload that the guest's driver wants with it. */
-  refuse(errno: number): Answer;
+  readonly refuse: (request: R, errno: number) => Answer;
   /** Puts its effect into the record of the session, also where the command was answered meanwhile. */
-  run(): Promise<Answer>;
+  readonly run: (session: Session, request: R) => Promise<Answer>;
 }
 
 /** Runs it and answers, in time whatever it does; what comes late is kept for the same request. */
-export async function inTurn(session: Session, command: Command, work: Work): Promise<void> {
+export async function inTurn<R>(
+  session: Session,
+  command: Command,
+  request: R,
+  { refuse, run }: Work<R>,
+): Promise<void> {
   if (command.answered) return;
-  if (session.gone) return command.answer(work.refuse(Errno.ENODEV));
-  command.onLate(work.refuse(0).payload ?? [], () => {
+  if (session.gone) return command.answer(refuse(request, Errno.ENODEV));
+  command.onLate(refuse(request, 0).payload ?? [], () => {
     session.degraded = true;
   });
-  const { request } = command;
-  const answer = await resultOf(session, command, work);
-  if (command.answered) return session.keep(request, answer);
-  command.answer(answer);
-  if (answer.told) await answer.told();
-}
-
-async function resultOf(session: Session, command: Command, work: Work): Promise<Answer> {
+  let answer: Answer;
   try {
     const kept = session.late.isEmpty ? null : await retried(session, command);
-    const result = kept ?? (await work.run());
-    return result.status !== 0 && !result.payload ? work.refuse(result.status) : result;
+    answer = kept ?? (await run(session, request));
+    if (answer.status !== 0 && !answer.payload) answer = refuse(request, answer.status);
   } finally {
     // Also where it throws: a fault of ours is not the device's.
     session.degraded = false;
   }
+  if (command.answered) return session.keep(command.request, answer);
+  command.answer(answer);
+  if (answer.told) await answer.told();
 }
 
 /** The result of the same request before. What had to come before its answer comes before it now. */
