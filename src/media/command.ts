@@ -5,7 +5,7 @@ import type { Chain } from '../virtio/chain.js';
 import type { Queue } from '../virtio/queue.js';
 import { ANSWER_DEADLINE_MS, GUEST_TIMEOUT_MS, LAST_WRITE_MS } from './policy.js';
 import { responseHeader } from './protocol.js';
-import type { Task, Turns } from './turns.js';
+import type { Sequence, Task } from './sequence.js';
 
 /** What a command is answered with: a positive errno (0: success) and what follows the response header. */
 export interface Answer {
@@ -39,7 +39,7 @@ export class Command {
   #lateAnswer: Answer = { status: Errno.ETIMEDOUT };
   #onLate: (() => void) | null = null;
   /** Where it waits for its turn, and with what. */
-  #turns: Turns | null = null;
+  #sequence: Sequence | null = null;
   #task: Task | null = null;
 
   constructor(
@@ -60,8 +60,8 @@ export class Command {
   }
 
   /** `task`, which waits for its turn, is not needed once the command is answered. */
-  waits(turns: Turns, task: Task): void {
-    this.#turns = turns;
+  waits(sequence: Sequence, task: Task): void {
+    this.#sequence = sequence;
     this.#task = task;
   }
 
@@ -87,8 +87,8 @@ export class Command {
     this.#answered = true;
     this.#onLate = null;
     this.#finish(answer);
-    if (this.#turns && this.#task) this.#turns.withdraw(this.#task);
-    this.#turns = null;
+    if (this.#sequence && this.#task) this.#sequence.withdraw(this.#task);
+    this.#sequence = null;
     this.#task = null;
     this.onAnswered(this);
   }

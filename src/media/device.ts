@@ -8,6 +8,7 @@ import { Account } from './account.js';
 import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
 import { configurationOf } from './configuration.js';
 import { EventQueue, stale } from './events.js';
+import { execute } from './execution.js';
 import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
 import { mapping, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
@@ -26,7 +27,6 @@ import {
 import { type RequestSupport, Session, type SessionContext } from './session.js';
 import { type MmapMode, SharedMemory } from './shared-memory.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
-import { inTurn } from './turn.js';
 import { UnansweredCommands } from './unanswered.js';
 
 export interface MediaDeviceOptions {
@@ -177,7 +177,7 @@ export class MediaDevice {
     const session = new Session(this.#sessionId(), context);
     this.#sessions.set(session.id, session);
     this.#account.opened(session);
-    session.turns.add(guard(command, () => this.#open(session, command)));
+    session.sequence.add(guard(command, () => this.#open(session, command)));
   }
 
   async #open(session: Session, command: CommandChain): Promise<void> {
@@ -218,7 +218,7 @@ export class MediaDevice {
     const session = this.#sessions.get(mmapCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
     if (session.degraded) return command.answer({ status: Errno.ETIMEDOUT });
-    this.#enqueue(session, command, () => inTurn(session, command, command, mapping));
+    this.#enqueue(session, command, () => execute(session, command, command, mapping));
   }
 
   munmap(command: CommandChain): void {
@@ -229,8 +229,8 @@ export class MediaDevice {
   /** In the session's turn; an answer that comes before takes it out again, with the memory that it holds. */
   #enqueue(session: Session, command: CommandChain, run: () => Promise<void>): void {
     const task = guard(command, run);
-    command.waits(session.turns, task);
-    session.turns.add(task);
+    command.waits(session.sequence, task);
+    session.sequence.add(task);
   }
 
   /** Not one that is open, however many there ever were. */

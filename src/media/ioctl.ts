@@ -18,6 +18,7 @@ import { codecIoctl } from './codec.js';
 import type { Answer, Command } from './command.js';
 import { extendedControls, oneControl } from './controls.js';
 import { edidIoctl } from './edid.js';
+import { execute, type Work } from './execution.js';
 import { exportIoctl } from './export.js';
 import { enumerateFormats, enumerateFrames, formatIoctl } from './formats.js';
 import { queryControl, queryMenu } from './hidden-controls.js';
@@ -27,7 +28,6 @@ import { requestIoctl } from './request-handles.js';
 import type { Session } from './session.js';
 import { stream } from './stream.js';
 import { subscription } from './subscription.js';
-import { inTurn, type Work } from './turn.js';
 
 /** One ioctl of a guest, copied out of its memory. */
 export interface IoctlRequest {
@@ -125,7 +125,7 @@ export function readIoctl(
 
 /** Runs the ioctl in the session's turn. */
 export function runIoctl(session: Session, request: IoctlRequest): Promise<void> {
-  return inTurn(session, request.command, request, works[request.row.payload]);
+  return execute(session, request.command, request, works[request.row.payload]);
 }
 
 /** An error answer, with the payload as it came where the guest's driver wants one. */

@@ -4,11 +4,11 @@ import { Errno } from '../errno.js';
 import { Memory } from '../v4l2/layout.js';
 import type { BufferQueue, HeldBuffer, HeldPlane } from './buffers.js';
 import type { Answer, Command } from './command.js';
+import type { Work } from './execution.js';
 import { exportPlane } from './export.js';
 import { mmapCommand, mmapResponse, munmapCommand, responseHeader } from './protocol.js';
 import type { Session } from './session.js';
 import type { SharedMemory, Slot } from './shared-memory.js';
-import type { Work } from './turn.js';
 
 /** Maps a plane into the guest; in the session's turn. The flags are not looked at: every mapping is writable. */
 async function mmap(session: Session, command: Command): Promise<Answer> {

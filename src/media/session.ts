@@ -22,9 +22,9 @@ import type { DeviceObjects } from './objects.js';
 import type { Policy } from './policy.js';
 import { RequestHandles } from './request-handles.js';
 import { ImplicitRequests } from './requests.js';
+import { Sequence, type Task } from './sequence.js';
 import type { SharedMemory } from './shared-memory.js';
 import type { Stitches } from './stitches.js';
-import { type Task, Turns } from './turns.js';
 
 /** What all sessions of one connection share. */
 export interface SessionContext {
@@ -76,7 +76,7 @@ export class Session {
 
   readonly #file: OpenFile;
   /** What it does, one after the other; a drain where nothing else waits. */
-  readonly turns: Turns;
+  readonly sequence: Sequence;
   #drainWanted = false;
   #armed: number = NodeEvents.PRI;
   #closing: Promise<void> | null = null;
@@ -87,7 +87,7 @@ export class Session {
     readonly id: number,
     readonly context: SessionContext,
   ) {
-    this.turns = new Turns(() => this.#drainTask(), id);
+    this.sequence = new Sequence(() => this.#drainTask(), id);
     this.#file = context.node.open((events) => this.#ready(events));
     const caller = { call: (call: NodeCall) => this.call(call) };
     const support = context.requests;
@@ -134,7 +134,7 @@ export class Session {
   /** Asks for a drain when the session is next idle. */
   wantDrain(): void {
     this.#drainWanted = true;
-    this.turns.next();
+    this.sequence.next();
   }
 
   /** The node was unplugged. */
@@ -196,7 +196,7 @@ export class Session {
       // Slots only afterwards: until then the hardware may still write to them.
       await this.#file.close();
     }
-    await this.turns.over();
+    await this.sequence.over();
     for (const queue of [...this.queues.values()]) {
       try {
         this.forget(queue);

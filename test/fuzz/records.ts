@@ -27,7 +27,7 @@ export class Records {
 
   /** Resolves when no session is at anything. Whoever holds a call back has let it go. */
   async settled(): Promise<void> {
-    for (const session of this.#files.keys()) await session.turns.over();
+    for (const session of this.#files.keys()) await session.sequence.over();
   }
 
   /** Throws where one is not what its driver has. */

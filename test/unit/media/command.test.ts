@@ -1,7 +1,7 @@
 /** A command from its arrival to its one answer: a real queue over test RAM. */
 import assert from 'node:assert/strict';
 import { Command } from '../../../src/media/command.js';
-import { Turns } from '../../../src/media/turns.js';
+import { Sequence } from '../../../src/media/sequence.js';
 import type { Queue } from '../../../src/virtio/queue.js';
 import { Bench } from '../virtio/bench.js';
 
@@ -157,14 +157,14 @@ describe('command', () => {
   });
 
   it('lets go of what waits with it, once it is answered', () => {
-    const turns = new Turns(() => null, 1);
-    turns.add(() => new Promise(() => undefined));
+    const sequence = new Sequence(() => null, 1);
+    sequence.add(() => new Promise(() => undefined));
     const command = arrive();
     const task = async () => assert.fail('it is answered');
-    command.waits(turns, task);
-    turns.add(task);
-    assert.equal(turns.waiting, 1);
+    command.waits(sequence, task);
+    sequence.add(task);
+    assert.equal(sequence.waiting, 1);
     command.interrupt(EINTR);
-    assert.equal(turns.waiting, 0);
+    assert.equal(sequence.waiting, 0);
   });
 });

@@ -416,14 +416,14 @@ describe('late results', () => {
     const release = stage.bench.node.hold();
     const heads = [0, 1, 2].map(() => stage.bench.offer(stage.request(G_FMT, format), 216));
     await turns();
-    assert.equal(stage.record.turns.waiting, 2);
+    assert.equal(stage.record.sequence.waiting, 2);
     pass(4000);
     await turns();
     assert.deepEqual(
       heads.map((head) => stage.bench.answered(head)?.status),
       [ETIMEDOUT, ETIMEDOUT, ETIMEDOUT],
     );
-    assert.equal(stage.record.turns.waiting, 0);
+    assert.equal(stage.record.sequence.waiting, 0);
     release();
     await turns();
   });

@@ -13,7 +13,7 @@ export interface Work<R> {
 }
 
 /** Runs it and answers, in time whatever it does; what comes late is kept for the same request. */
-export async function inTurn<R>(
+export async function execute<R>(
   session: Session,
   command: Command,
   request: R,

@@ -3,10 +3,10 @@ import { log } from '../log.js';
 
 export type Task = () => Promise<void>;
 
-export class Turns {
+export class Sequence {
   readonly #tasks: Task[] = [];
   #busy = false;
-  #onIdle: (() => void) | null = null;
+  #onIdle: (() => void)[] = [];
 
   /** `idle`: what there is to do where nothing waits; null: nothing. `owner`: of whom, for the log. */
   constructor(
@@ -35,7 +35,7 @@ export class Turns {
   over(): Promise<void> {
     if (!this.#busy && this.#tasks.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      this.#onIdle = resolve;
+      this.#onIdle.push(resolve);
     });
   }
 
@@ -43,7 +43,10 @@ export class Turns {
   next(): void {
     if (this.#busy) return;
     const task = this.#tasks.shift() ?? this.idle();
-    if (!task) return this.#onIdle?.();
+    if (!task) {
+      for (const resolve of this.#onIdle.splice(0)) resolve();
+      return;
+    }
     this.#busy = true;
     task()
       .catch((error: unknown) => {
