@@ -24,7 +24,7 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const call = readCall(session, request);
   if (!call) return refuse(request, Errno.EINVAL);
   const memoryType = memoryTypes[call.queue.memory]!;
-  const attached = memoryType.attach(call);
+  const attached = await memoryType.attach(call);
   if (typeof attached === 'number') return refuse(request, attached);
   const { host, settle } = attached;
   // A program that tries again after EINTR: the first QBUF was done, only nobody heard of it.

@@ -1,10 +1,9 @@
 /** What the guest believes about its buffers and what the host holds for them, per queue (buffer type) and index. */
 import type { Region } from '../native.js';
 import { BufferType, Memory } from '../v4l2/layout.js';
+import type { GuestPages } from './guest-pages.js';
 import type { ExportedPlane } from './objects.js';
-import type { Piece } from './sg-list.js';
 import type { Slot } from './shared-memory.js';
-import type { Stitched } from './stitches.js';
 
 /**
  * What stands behind a guest's queue.
@@ -60,9 +59,7 @@ export interface HeldPages {
   /** v4l2_plane.m.userptr as the guest gave it. */
   readonly m: Uint8Array;
   readonly length: number;
-  readonly pieces: readonly Piece[];
-  /** Contiguous here; null: a frame is copied. */
-  readonly stitched: Stitched | null;
+  readonly memory: GuestPages;
 }
 
 export interface HeldBuffer {

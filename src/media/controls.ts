@@ -14,17 +14,19 @@ import {
   Which,
 } from '../v4l2/layout.js';
 import { GuestMemoryError } from '../virtio/guest-memory.js';
-import type { Answer } from './command.js';
+import { Price } from '../virtio/turn.js';
+import type { Answer, Command } from './command.js';
 import { byId, isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
 import { type IoctlRequest, refuse, reply } from './ioctl.js';
+import { pacedListCopy } from './paced-copy.js';
 import { MAX_CONTROL_PAYLOAD } from './policy.js';
 import type { SetControl } from './requests.js';
 import type { Session } from './session.js';
-import { type Piece, SgLists } from './sg-list.js';
+import { type SgList, SgLists } from './sg-list.js';
 
 /** A control whose union points to guest memory: where that is, and the host's copy. */
 interface Pointed {
-  readonly pieces: readonly Piece[];
+  readonly list: SgList;
   readonly bytes: Buffer;
 }
 
@@ -45,17 +47,32 @@ export async function extendedControls(session: Session, request: IoctlRequest):
     return refused(Errno.EINVAL);
   }
 
-  const lists = readLists(array, rest.subarray(arrayBytes));
+  const { turn, policy } = session.context;
+  if (turn.over) await turn.next();
+  turn.spend(count * Price.RECORD);
+  const lists = await readLists(session, array, rest.subarray(arrayBytes));
   if (typeof lists === 'number') return refused(lists);
-  const forNode = nodeControls(session.context.policy, array);
-  const pointed: (Pointed | null)[] = [];
-  for (const [index, pieces] of lists.entries()) {
-    const id = extControl.read(forNode, index * extControl.size).id;
-    const found = pieces && (await hasPayload(session, id)) ? read(session, pieces) : null;
-    if (typeof found === 'number') return refused(found);
-    pointed.push(found);
-  }
+  const forNode = nodeControls(policy, array);
+  const pointed = await readPointed(session, command, forNode, lists);
+  if (typeof pointed === 'number') return refused(pointed);
   return transfer(session, request, { array, forNode, pointed }, own);
+}
+
+/** What the guest's pages hold, for each control whose union is a pointer. An errno where that cannot be read. */
+async function readPointed(
+  session: Session,
+  command: Command,
+  forNode: Buffer,
+  lists: readonly (SgList | null)[],
+): Promise<(Pointed | null)[] | number> {
+  const found: (Pointed | null)[] = [];
+  for (const [index, list] of lists.entries()) {
+    const isPointer = list && (await hasPayload(session, forNode.readUInt32LE(index * extControl.size)));
+    const pointed = isPointer ? await read(session, command, list) : null;
+    if (typeof pointed === 'number') return pointed;
+    found.push(pointed);
+  }
+  return found;
 }
 
 /** The array as the guest gave it and as the node gets it, and what its pointers stand for. */
@@ -74,6 +91,9 @@ async function transfer(
   const { payload, command, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const before = Buffer.from(array);
+  const bytes = pointed.reduce((sum, each) => sum + (each?.bytes.length ?? 0), 0);
+  // To the lane's own copy and back.
+  session.context.turn.spend(2 * bytes);
   const status = await session.call({
     kind: 'controls',
     nr: row.nr,
@@ -86,8 +106,10 @@ async function transfer(
   // Past the deadline the guest's pages are not the command's any more.
   if (status === 0 && !command.answered) {
     for (const [index, each] of pointed.entries()) {
-      const { size } = extControl.read(array, index * extControl.size);
-      if (each && !write(session, each, size)) return refuse({ ...request, rest: before }, Errno.EFAULT);
+      if (!each) continue;
+      const size = array.readUInt32LE(index * extControl.size + extControl.offset.size);
+      if (!(await write(session, command, each, size)))
+        return refuse({ ...request, rest: before }, Errno.EFAULT);
     }
   }
   if (status === 0 && row.nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
@@ -121,18 +143,28 @@ function guestControls(guest: Buffer, host: Buffer): Buffer {
   return extControls.encode({ ...extControls.read(guest), which, count, errorIdx });
 }
 
-/** The SG list of each control with size > 0, whatever its type: the driver sends one for each. An errno when they do not add up. */
-function readLists(array: Buffer, rest: Buffer): (Piece[] | null)[] | number {
-  const lists = new SgLists(rest);
-  const found: (Piece[] | null)[] = [];
+/**
+ * The SG list of each control with size > 0, whatever its type: the driver sends one for each. An errno when they do not add
+ * up: then none was looked at.
+ */
+async function readLists(session: Session, array: Buffer, rest: Buffer): Promise<(SgList | null)[] | number> {
+  const { turn } = session.context;
+  const sizes: number[] = [];
   let total = 0;
-  for (let at = 0; at < array.length; at += extControl.size) {
-    const { size } = extControl.read(array, at);
+  for (let at = extControl.offset.size; at < array.length; at += extControl.size) {
+    const size = array.readUInt32LE(at);
     total += size;
     if (total > MAX_CONTROL_PAYLOAD) return Errno.ENOMEM;
-    const pieces = lists.next(size);
-    if (typeof pieces === 'number') return pieces;
-    found.push(size > 0 ? pieces : null);
+    sizes.push(size);
+  }
+  const lists = new SgLists(rest, turn);
+  const found: (SgList | null)[] = [];
+  while (found.length < sizes.length) {
+    const size = sizes[found.length]!;
+    const list = lists.next(size);
+    if (typeof list === 'number') return list;
+    if (list) found.push(size > 0 ? list : null);
+    else await turn.next();
   }
   return found;
 }
@@ -141,42 +173,48 @@ function readLists(array: Buffer, rest: Buffer): (Piece[] | null)[] | number {
  * Whether the kernel takes the union of this control as a pointer: only then may the host put one there. G/S/TRY_EXT_CTRLS
  * mask the flags of an id, QUERY_EXT_CTRL would tell of another control.
  */
-async function hasPayload(session: Session, givenId: number): Promise<boolean> {
-  const { traits } = session.context.node;
+function hasPayload(session: Session, givenId: number): boolean | Promise<boolean> {
   const id = givenId & CONTROL_ID_MASK;
-  const key = `payload:${id}`;
-  const known = traits.get(key);
-  if (known !== undefined) return known;
+  return session.context.node.traits.get(payloadTrait(id)) ?? queryPayload(session, id);
+}
+
+async function queryPayload(session: Session, id: number): Promise<boolean> {
   const query = Buffer.alloc(queryExtCtrl.size);
   query.writeUInt32LE(id, queryExtCtrl.offset.id);
   const errno = await session.ioctl(Ioctl.QUERY_EXT_CTRL, query);
   if (errno !== 0) return false;
   const payload = (queryExtCtrl.read(query).flags & ControlFlag.HAS_PAYLOAD) !== 0;
-  traits.set(key, payload);
+  session.context.node.traits.set(payloadTrait(id), payload);
   return payload;
 }
 
-function read(session: Session, pieces: readonly Piece[]): Pointed | number {
+const payloadTrait = (id: number): string => `payload:${id}`;
+
+/** An errno: EFAULT where pages are not in guest memory, EINTR where the command has been answered meanwhile. */
+async function read(session: Session, command: Command, list: SgList): Promise<Pointed | number> {
+  const { memory, turn } = session.context;
+  const bytes = Buffer.allocUnsafe(list.size);
+  const move = (address: number, at: number, length: number) => memory.copyOut(address, bytes, at, length);
   try {
-    const bytes = Buffer.concat(
-      pieces.map(({ start, length }) => session.context.memory.read(start, length)),
-    );
-    return { pieces, bytes };
+    const isRead = await pacedListCopy(turn, list, list.size, move, () => command.answered);
+    return isRead ? { list, bytes } : Errno.EINTR;
   } catch (error) {
     if (error instanceof GuestMemoryError) return Errno.EFAULT;
     throw error;
   }
 }
 
-/** Writes back what the kernel put there: at most what the guest offered. */
-function write(session: Session, { pieces, bytes }: Pointed, size: number): boolean {
-  let at = 0;
+/** Writes back what the kernel put there: at most what the guest offered, and nothing after the answer. False: the pages are gone. */
+async function write(
+  session: Session,
+  command: Command,
+  { list, bytes }: Pointed,
+  size: number,
+): Promise<boolean> {
+  const { memory, turn } = session.context;
+  const move = (address: number, at: number, length: number) => memory.copyIn(address, bytes, at, length);
   try {
-    for (const { start, length } of pieces) {
-      const end = Math.min(at + length, size, bytes.length);
-      if (end > at) session.context.memory.write(start, bytes.subarray(at, end));
-      at += length;
-    }
+    await pacedListCopy(turn, list, Math.min(size, bytes.length), move, () => command.answered);
     return true;
   } catch (error) {
     if (error instanceof GuestMemoryError) return false;

@@ -3,7 +3,8 @@ import { Errno } from '../errno.js';
 import { infoLimited, log, warnLimited } from '../log.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
-import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
+import type { Queue } from '../virtio/queue.js';
+import { Turn } from '../virtio/turn.js';
 import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
 import { configurationOf } from './configuration.js';
 import { EventQueue } from './events.js';
@@ -23,6 +24,7 @@ import {
   responseHeader,
 } from './protocol.js';
 import { type RequestSupport, Session, type SessionContext } from './session.js';
+import { SgBudget } from './sg-budget.js';
 import { type MmapMode, SharedMemory } from './shared-memory.js';
 import { Stitches } from './stitches.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
@@ -41,6 +43,8 @@ export interface MediaDeviceOptions {
   readonly errorEvents?: boolean;
   /** Media requests, where the node takes them. */
   readonly requests?: RequestSupport;
+  /** The account that everything on this loop shares; absent: one of its own. */
+  readonly turn?: Turn;
 }
 
 /** How long OPEN waits for files of a reset that are being closed. */
@@ -70,13 +74,15 @@ export class MediaDevice {
   readonly #closing = new Set<Promise<void>>();
   /** Sessions whose file is open, or not closed yet. */
   readonly #files = new Set<Session>();
-  readonly #events = new EventQueue();
+  readonly #turn: Turn;
+  readonly #events: EventQueue;
   /** Commands without an answer, oldest first. */
   readonly #pending = new Set<CommandChain>();
   #context: SessionContext | null = null;
   #commandq: Queue | null = null;
   #timer: NodeJS.Timeout | null = null;
   #lastSession = 0;
+  readonly #resume = (): void => this.#takeCommands();
 
   constructor(
     private readonly node: HostNode,
@@ -86,6 +92,8 @@ export class MediaDevice {
     this.config = configurationOf(description);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
+    this.#turn = options.turn ?? new Turn();
+    this.#events = new EventQueue(this.#turn);
     this.#offers = {
       objects: options.objects !== undefined,
       handles: options.requests?.mode === 'handles',
@@ -112,6 +120,8 @@ export class MediaDevice {
       shared,
       events: this.#events,
       sharedPages,
+      turn: this.#turn,
+      lists: SgBudget.ofDevice(),
       stitches: new Stitches(),
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
@@ -224,20 +234,20 @@ export class MediaDevice {
   /** Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before. */
   #takeCommands(): void {
     const queue = this.#commandq;
+    const turn = this.#turn;
     if (!queue || !this.#events.running) return;
-    const enough = queue.effort + EFFORT_PER_TURN;
     do {
-      while (this.#pending.size < MAX_COMMANDS && queue.effort < enough) {
-        const chain = queue.pop();
+      while (this.#pending.size < MAX_COMMANDS) {
+        const chain = queue.pop(turn);
         if (!chain) break;
         const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
         this.#pending.add(command);
         this.#dispatch(command);
       }
-    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS && queue.effort < enough);
+    } while (queue.enableKicks() && this.#pending.size < MAX_COMMANDS && !turn.over);
     queue.notify();
     // A guest that never stops must not keep the loop from others.
-    if (queue.effort >= enough) setImmediate(() => this.queueKicked(COMMANDQ));
+    if (turn.over) turn.goOn(this.#resume);
     this.#watchDeadlines();
   }
 

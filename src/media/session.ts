@@ -12,6 +12,7 @@ import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
+import type { Turn } from '../virtio/turn.js';
 import { type BufferQueue, backings, bytesOf, Cookies } from './buffers.js';
 import { drain } from './drain.js';
 import type { EventQueue } from './events.js';
@@ -19,6 +20,7 @@ import type { DeviceObjects } from './objects.js';
 import type { Policy } from './policy.js';
 import { RequestHandles } from './request-handles.js';
 import { ImplicitRequests } from './requests.js';
+import { SgBudget } from './sg-budget.js';
 import type { SharedMemory } from './shared-memory.js';
 import type { Stitches } from './stitches.js';
 
@@ -30,6 +32,10 @@ export interface SessionContext {
   readonly bufferBytes: () => number;
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
+  /** What the turn of the loop has left for work that a guest sizes. */
+  readonly turn: Turn;
+  /** SG lists that are kept with buffers. */
+  readonly lists: SgBudget;
   readonly events: EventQueue;
   /** Whether buffers may be the guest's own pages. */
   readonly sharedPages: boolean;
@@ -61,6 +67,8 @@ export class Session {
   mourned = false;
   /** Bytes of the buffers that it will have when an allocation under way has ended. */
   claimed = 0;
+  /** SG lists that are kept with its buffers. */
+  readonly lists: SgBudget;
 
   /** Requests that the guest does not know of; null: the node needs none, or the guest makes its own. */
   readonly requests: ImplicitRequests | null;
@@ -81,6 +89,7 @@ export class Session {
     readonly id: number,
     readonly context: SessionContext,
   ) {
+    this.lists = SgBudget.ofSession(context.lists);
     this.#file = context.node.open((events) => this.#ready(events));
     const caller = { call: (call: NodeCall) => this.call(call) };
     const support = context.requests;
@@ -223,7 +232,7 @@ export class Session {
     this.cookies.remove(buffer);
     for (const { slot, host, pages, exported } of buffer.planes) {
       host?.close();
-      pages?.stitched?.close();
+      pages?.memory.release();
       if (exported) this.context.objects?.withdraw(exported);
       if (slot) this.context.shared.release(slot);
     }
