@@ -18,7 +18,7 @@ import { Price } from '../virtio/turn.js';
 import type { Answer, Command } from './command.js';
 import { byId, isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
 import { type IoctlRequest, refuse, reply } from './ioctl.js';
-import { pacedListCopy } from './paced-copy.js';
+import { ListCopy, type PacedCopy, runCopy } from './paced-copy.js';
 import { MAX_CONTROL_PAYLOAD } from './policy.js';
 import type { SetControl } from './requests.js';
 import type { Session } from './session.js';
@@ -27,7 +27,7 @@ import { type SgList, SgLists } from './sg-list.js';
 /** A control whose union points to guest memory: where that is, and the host's copy. */
 interface Pointed {
   readonly list: SgList;
-  readonly bytes: Buffer;
+  readonly bytes: Uint8Array;
 }
 
 export async function extendedControls(session: Session, request: IoctlRequest): Promise<Answer> {
@@ -66,13 +66,18 @@ async function readPointed(
   lists: readonly (SgList | null)[],
 ): Promise<(Pointed | null)[] | number> {
   const found: (Pointed | null)[] = [];
-  for (const [index, list] of lists.entries()) {
-    const isPointer = list && (await hasPayload(session, forNode.readUInt32LE(index * extControl.size)));
-    const pointed = isPointer ? await read(session, command, list) : null;
-    if (typeof pointed === 'number') return pointed;
-    found.push(pointed);
+  const copies = new ArrayBuffer(lists.reduce((sum, list) => sum + (list?.size ?? 0), 0));
+  let at = 0;
+  for (let index = 0; index < lists.length; index++) {
+    const list = lists[index]!;
+    const isPointer = list && hasPayload(session, forNode.readUInt32LE(index * extControl.size));
+    // Most are known: nothing waits then.
+    const known = typeof isPointer === 'object' ? await isPointer : isPointer;
+    found.push(list && known ? { list, bytes: new Uint8Array(copies, at, list.size) } : null);
+    at += list?.size ?? 0;
   }
-  return found;
+  const errno = await read(session, command, found);
+  return errno !== 0 ? errno : found;
 }
 
 /** The array as the guest gave it and as the node gets it, and what its pointers stand for. */
@@ -90,7 +95,6 @@ async function transfer(
 ): Promise<Answer> {
   const { payload, command, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
-  const before = Buffer.from(array);
   const bytes = pointed.reduce((sum, each) => sum + (each?.bytes.length ?? 0), 0);
   // To the lane's own copy and back.
   session.context.turn.spend(2 * bytes);
@@ -105,12 +109,8 @@ async function transfer(
   takeBack(forNode, array);
   // Past the deadline the guest's pages are not the command's any more.
   if (status === 0 && !command.answered) {
-    for (const [index, each] of pointed.entries()) {
-      if (!each) continue;
-      const size = array.readUInt32LE(index * extControl.size + extControl.offset.size);
-      if (!(await write(session, command, each, size)))
-        return refuse({ ...request, rest: before }, Errno.EFAULT);
-    }
+    const errno = await write(session, command, pointed, array);
+    if (errno !== 0) return refuse(request, errno);
   }
   if (status === 0 && row.nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
   return { status, payload: [guestControls(payload, controls), array] };
@@ -161,9 +161,9 @@ async function readLists(session: Session, array: Buffer, rest: Buffer): Promise
   const found: (SgList | null)[] = [];
   while (found.length < sizes.length) {
     const size = sizes[found.length]!;
-    const list = lists.next(size);
+    const list = size > 0 ? lists.next(size) : null;
     if (typeof list === 'number') return list;
-    if (list) found.push(size > 0 ? list : null);
+    if (list || size === 0) found.push(list);
     else await turn.next();
   }
   return found;
@@ -190,34 +190,58 @@ async function queryPayload(session: Session, id: number): Promise<boolean> {
 
 const payloadTrait = (id: number): string => `payload:${id}`;
 
-/** An errno: EFAULT where pages are not in guest memory, EINTR where the command has been answered meanwhile. */
-async function read(session: Session, command: Command, list: SgList): Promise<Pointed | number> {
-  const { memory, turn } = session.context;
-  const bytes = Buffer.allocUnsafe(list.size);
-  const move = (address: number, at: number, length: number) => memory.copyOut(address, bytes, at, length);
-  try {
-    const isRead = await pacedListCopy(turn, list, list.size, move, () => command.answered);
-    return isRead ? { list, bytes } : Errno.EINTR;
-  } catch (error) {
-    if (error instanceof GuestMemoryError) return Errno.EFAULT;
-    throw error;
+/** Fills the host's copies. An errno: EFAULT where pages are not in guest memory, EINTR where the command was answered meanwhile. */
+async function read(
+  session: Session,
+  command: Command,
+  pointed: readonly (Pointed | null)[],
+): Promise<number> {
+  const { memory } = session.context;
+  let into: Uint8Array;
+  const copy = new ListCopy((address, at, length) => memory.copyOut(address, into, at, length));
+  for (const each of pointed) {
+    if (!each) continue;
+    into = each.bytes;
+    copy.begin(each.list, into.length);
+    const errno = advance(session, command, copy);
+    if (errno !== 0 && (await errno) !== 0) return errno;
   }
+  return 0;
 }
 
-/** Writes back what the kernel put there: at most what the guest offered, and nothing after the answer. False: the pages are gone. */
+/** Writes back what the kernel put there: at most what the guest offered, and nothing after the answer. An errno as above. */
 async function write(
   session: Session,
   command: Command,
-  { list, bytes }: Pointed,
-  size: number,
-): Promise<boolean> {
-  const { memory, turn } = session.context;
-  const move = (address: number, at: number, length: number) => memory.copyIn(address, bytes, at, length);
-  try {
-    await pacedListCopy(turn, list, Math.min(size, bytes.length), move, () => command.answered);
-    return true;
-  } catch (error) {
-    if (error instanceof GuestMemoryError) return false;
-    throw error;
+  pointed: readonly (Pointed | null)[],
+  array: Buffer,
+): Promise<number> {
+  const { memory } = session.context;
+  let from: Uint8Array;
+  const copy = new ListCopy((address, at, length) => memory.copyIn(address, from, at, length));
+  for (const [index, each] of pointed.entries()) {
+    if (!each) continue;
+    from = each.bytes;
+    const size = array.readUInt32LE(index * extControl.size + extControl.offset.size);
+    copy.begin(each.list, Math.min(size, from.length));
+    const errno = advance(session, command, copy);
+    if (errno !== 0 && (await errno) !== 0) return errno;
   }
+  return 0;
+}
+
+/** To the end of a copy; nothing waits where the turn has room for all of it. */
+function advance(session: Session, command: Command, copy: PacedCopy): number | Promise<number> {
+  const { turn } = session.context;
+  try {
+    if (copy.advance(turn)) return 0;
+  } catch (error) {
+    return faultOf(error);
+  }
+  return runCopy(turn, copy, () => command.answered).then((isDone) => (isDone ? 0 : Errno.EINTR), faultOf);
+}
+
+function faultOf(error: unknown): number {
+  if (error instanceof GuestMemoryError) return Errno.EFAULT;
+  throw error;
 }

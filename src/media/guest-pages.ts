@@ -28,16 +28,16 @@ export async function takePages(
 ): Promise<GuestPages | number> {
   const { memory, stitches, turn } = session.context;
   // Before there is any of it, as if no two were neighbours.
-  if (!session.lists.take(given.bytes.length)) return Errno.ENOMEM;
+  if (!session.lists.take(given.bytes)) return Errno.ENOMEM;
   const list = await given.joined(turn);
-  session.lists.giveBack(given.bytes.length - list.bytes.length);
+  session.lists.giveBack(given.bytes - list.bytes);
   const { generation } = memory;
   let stitched: Stitched | null = null;
   let isOpen = true;
   const release = (): void => {
     if (!isOpen) return;
     isOpen = false;
-    session.lists.giveBack(list.bytes.length);
+    session.lists.giveBack(list.bytes);
     stitched?.close();
   };
   try {

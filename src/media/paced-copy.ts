@@ -7,48 +7,73 @@ export type Move = (at: number, bytes: number) => void;
 /** The same, from or to a guest address. */
 export type ListMove = (address: number, at: number, bytes: number) => void;
 
-/** Moves `length` bytes. False: `isOff` was true after a wait, and nothing more was moved. What `move` throws ends it. */
-export async function pacedCopy(
-  turn: Turn,
-  length: number,
-  move: Move,
-  isOff: () => boolean,
-): Promise<boolean> {
-  for (let at = 0; at < length; at += COPY_STEP) {
-    while (turn.over) {
-      await turn.next();
-      if (isOff()) return false;
-    }
-    const bytes = Math.min(length - at, COPY_STEP);
-    turn.spendPiece(bytes);
-    move(at, bytes);
-  }
-  return true;
+/** A copy that goes on from turn to turn. */
+export interface PacedCopy {
+  /** Goes on until all is moved; false: until the turn is used up. What a move throws ends it. */
+  advance(turn: Turn): boolean;
 }
 
-/** The same with the first `length` bytes that a list covers, each piece by itself. */
-export async function pacedListCopy(
-  turn: Turn,
-  list: SgList,
-  length: number,
-  move: ListMove,
-  isOff: () => boolean,
-): Promise<boolean> {
-  let at = 0;
-  for (let index = 0; index < list.count && at < length; index++) {
-    const start = list.start(index);
-    const bytes = Math.min(list.length(index), list.size - at, length - at);
-    for (let done = 0; done < bytes; ) {
-      while (turn.over) {
-        await turn.next();
-        if (isOff()) return false;
-      }
-      const step = Math.min(bytes - done, COPY_STEP);
-      turn.spendPiece(step);
-      move(start + done, at, step);
-      done += step;
-      at += step;
+export class FlatCopy implements PacedCopy {
+  #at = 0;
+
+  constructor(
+    private readonly length: number,
+    private readonly move: Move,
+  ) {}
+
+  advance(turn: Turn): boolean {
+    for (; this.#at < this.length; this.#at += COPY_STEP) {
+      if (turn.over) return false;
+      const bytes = Math.min(this.length - this.#at, COPY_STEP);
+      turn.spendPiece(bytes);
+      this.move(this.#at, bytes);
     }
+    return true;
+  }
+}
+
+/** Each piece of a list by itself. */
+export class ListCopy implements PacedCopy {
+  #list: SgList | null = null;
+  #length = 0;
+  #at = 0;
+  #index = 0;
+  #inside = 0;
+
+  constructor(private readonly move: ListMove) {}
+
+  /** The first `length` bytes that a list covers are next. */
+  begin(list: SgList, length: number): this {
+    this.#list = list;
+    this.#length = length;
+    this.#at = this.#index = this.#inside = 0;
+    return this;
+  }
+
+  advance(turn: Turn): boolean {
+    const list = this.#list!;
+    const length = this.#length;
+    while (this.#at < length) {
+      if (turn.over) return false;
+      const piece = list.length(this.#index) - this.#inside;
+      const bytes = Math.min(piece, length - this.#at, COPY_STEP);
+      turn.spendPiece(bytes);
+      this.move(list.start(this.#index) + this.#inside, this.#at, bytes);
+      this.#at += bytes;
+      this.#inside += bytes;
+      if (bytes < piece) continue;
+      this.#index++;
+      this.#inside = 0;
+    }
+    return true;
+  }
+}
+
+/** To the end of a copy. False: `isOff` was true after a wait, and nothing more was moved. */
+export async function runCopy(turn: Turn, copy: PacedCopy, isOff: () => boolean): Promise<boolean> {
+  while (!copy.advance(turn)) {
+    await turn.next();
+    if (isOff()) return false;
   }
   return true;
 }

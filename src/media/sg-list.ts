@@ -8,33 +8,32 @@ const HIGH = 0x1_0000_0000;
 
 /** A list that covers exactly `size` bytes. Packed: the entries are as the guest sent them, 16 bytes each. */
 export class SgList {
-  readonly #view: DataView;
-
   constructor(
-    readonly bytes: Uint8Array,
+    private readonly view: DataView,
+    /** Where the first entry is. */
+    private readonly from: number,
+    readonly count: number,
     readonly size: number,
-  ) {
-    this.#view = viewOf(bytes);
-  }
+  ) {}
 
-  get count(): number {
-    return this.bytes.length / sgEntry.size;
+  /** Bytes of its entries. */
+  get bytes(): number {
+    return this.count * sgEntry.size;
   }
 
   /** Guest address of a piece. */
   start(index: number): number {
-    return startAt(this.#view, index * sgEntry.size);
+    return startAt(this.view, this.from + index * sgEntry.size);
   }
 
   /** Bytes of a piece; the last one may say more than the list covers. */
   length(index: number): number {
-    return lengthAt(this.#view, index * sgEntry.size);
+    return lengthAt(this.view, this.from + index * sgEntry.size);
   }
 
   /** The same in memory of its own, neighbours in guest memory joined; cut over turns of the loop. */
   async joined(turn: Turn): Promise<SgList> {
-    const bytes = new Uint8Array(this.bytes.length);
-    const view = viewOf(bytes);
+    const view = new DataView(new ArrayBuffer(this.bytes));
     let left = this.size;
     let at = -sgEntry.size;
     for (let index = 0, end = -1; index < this.count; index++) {
@@ -49,7 +48,8 @@ export class SgList {
       left -= length;
     }
     const used = at + sgEntry.size;
-    return new SgList(used < bytes.length ? bytes.slice(0, used) : bytes, this.size);
+    const own = used < this.bytes ? new DataView(view.buffer.slice(0, used)) : view;
+    return new SgList(own, 0, used / sgEntry.size, this.size);
   }
 
   /** Whether these are the same bytes of guest memory in the same order as those of a joined list; cut over turns too. */
@@ -79,10 +79,10 @@ export class SgLists {
   readonly #view: DataView;
 
   constructor(
-    private readonly bytes: Uint8Array,
+    { buffer, byteOffset, byteLength }: Uint8Array,
     private readonly turn: Turn,
   ) {
-    this.#view = viewOf(bytes);
+    this.#view = new DataView(buffer, byteOffset, byteLength);
   }
 
   /**
@@ -90,26 +90,23 @@ export class SgLists {
    * looked up. Null: the turn is used up; the same call goes on in a later one.
    */
   next(size: number): SgList | number | null {
-    const { bytes, turn } = this;
+    const { turn } = this;
+    const view = this.#view;
     while (this.#covered < size) {
       if (turn.over) return null;
       turn.spend(Price.ENTRY);
       const at = this.#at;
-      if (at + sgEntry.size > bytes.length) return Errno.EINVAL;
-      const piece = Math.min(lengthAt(this.#view, at), size - this.#covered);
-      if (piece === 0 || !Number.isSafeInteger(startAt(this.#view, at) + piece)) return Errno.EINVAL;
+      if (at + sgEntry.size > view.byteLength) return Errno.EINVAL;
+      const piece = Math.min(lengthAt(view, at), size - this.#covered);
+      if (piece === 0 || !Number.isSafeInteger(startAt(view, at) + piece)) return Errno.EINVAL;
       this.#at = at + sgEntry.size;
       this.#covered += piece;
     }
-    const list = new SgList(bytes.subarray(this.#from, this.#at), size);
+    const list = new SgList(view, this.#from, (this.#at - this.#from) / sgEntry.size, size);
     this.#from = this.#at;
     this.#covered = 0;
     return list;
   }
-}
-
-function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
-  return new DataView(buffer, byteOffset, byteLength);
 }
 
 function startAt(view: DataView, at: number): number {

@@ -42,7 +42,7 @@ interface Entry extends MemoryRegion {
 const UNMAPPED = { identity: '', mapped: null, views: [] };
 
 /** Bytes up to which a loop is faster than the views that a copy takes. */
-const FEW = 32;
+const FEW = 24;
 
 /** Names the file behind a descriptor. */
 export function fileIdentity(fd: number): string {

@@ -7,7 +7,7 @@ import { copyRegion } from '../../virtio/window.js';
 import { bytesUsed, guestRecord, type HostBuffer, hostRecord } from '../buffer-record.js';
 import type { BufferQueue, HeldBuffer, HeldPlane } from '../buffers.js';
 import type { MemoryType } from '../memory-type.js';
-import { pacedCopy } from '../paced-copy.js';
+import { FlatCopy, runCopy } from '../paced-copy.js';
 import type { Session } from '../session.js';
 
 export const mmap: MemoryType = {
@@ -47,7 +47,7 @@ async function copyFrame(
       if (queue.isCapture) copyRegion(region, at, place.region, place.offset + at, bytes);
       else copyRegion(place.region, place.offset + at, region, at, bytes);
     };
-    await pacedCopy(turn, used, move, () => session.closing);
+    await runCopy(turn, new FlatCopy(used, move), () => session.closing);
   }
 }
 

@@ -25,7 +25,7 @@ import {
 import type { BufferQueue, HeldBuffer, HeldPages, HeldPlane } from '../buffers.js';
 import { isSamePages, takePages } from '../guest-pages.js';
 import type { Attached, BufferCall, MemoryType } from '../memory-type.js';
-import { type ListMove, pacedListCopy } from '../paced-copy.js';
+import { ListCopy, type ListMove, runCopy } from '../paced-copy.js';
 import type { Session } from '../session.js';
 import { type SgList, SgLists } from '../sg-list.js';
 
@@ -156,7 +156,8 @@ async function copyFrame(
       if (queue.isCapture) memory.copyIn(address, ours, 0, bytes);
       else memory.copyOut(address, ours, 0, bytes);
     };
-    await pacedListCopy(turn, pages.memory.list, used, move, isOff).catch((error: unknown) => {
+    const copy = new ListCopy(move).begin(pages.memory.list, used);
+    await runCopy(turn, copy, isOff).catch((error: unknown) => {
       if (!(error instanceof GuestMemoryError)) throw error;
       const fields = { session: session.id };
       warnLimited('shared-pages', 'pages of a buffer are not in guest memory any more', fields);

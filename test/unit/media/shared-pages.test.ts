@@ -326,15 +326,6 @@ describe('memory type SHARED_PAGES', () => {
     assert.equal(session.lists.held, MAX_SESSION_LIST_BYTES);
   });
 
-  it('a list is kept as its bytes: buffers of many pieces are no objects', async () => {
-    const length = 16_384;
-    const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
-    const plane = held(length);
-    (await attach(call(plane, 'carried', many, { length }))).settle!(0);
-    const { list } = plane.planes[0]!.pages!.memory;
-    assert.deepEqual([list.bytes.length, list.bytes.buffer.byteLength], [16 * length, 16 * length]);
-  });
-
   it('a frame of many pieces is copied in as many steps, over turns of the loop', async () => {
     const length = 65_529;
     const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
