@@ -18,6 +18,7 @@ import { MediaFile, openMedia, requestNeed, requestQueues } from './v4l2/request
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener, type SocketFile } from './vhost-user/listener.js';
+import { Turn } from './virtio/turn.js';
 
 export type { SocketSource } from './sockets.js';
 export { StartError } from './start-error.js';
@@ -68,6 +69,8 @@ export class Daemon {
   readonly #services: Service[] = [];
   /** Of all nodes: a buffer of one may be queued to another. */
   readonly #objects: ObjectTable | undefined;
+  /** They share the loop. */
+  readonly #turn = new Turn();
 
   constructor(private readonly options: ServeOptions) {
     if (options.objects) this.#objects = new ObjectTable();
@@ -77,7 +80,7 @@ export class Daemon {
   async start(): Promise<void> {
     try {
       for (const pair of this.options.pairs) {
-        const service = await Service.open(pair, this.options, this.#objects);
+        const service = await Service.open(pair, this.options, this.#turn, this.#objects);
         this.#services.push(service);
         service.start();
       }
@@ -107,13 +110,19 @@ class Service {
   private constructor(
     private readonly pair: ServePair,
     private readonly options: ServeOptions,
+    private readonly turn: Turn,
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
     private readonly requests: NodeRequests | undefined,
   ) {}
 
-  static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
+  static async open(
+    pair: ServePair,
+    options: ServeOptions,
+    turn: Turn,
+    objects?: ObjectTable,
+  ): Promise<Service> {
     const path = typeof pair.device === 'number' ? `/proc/self/fd/${pair.device}` : pair.device;
     const node = new HostNode(path);
     const description = await describe(node);
@@ -125,7 +134,7 @@ class Service {
     }
     const requests = await requestsOf(path, description, options.requests);
     if (requests) node.onReturn = (found) => requests.media.reopen(found);
-    return new Service(pair, options, objects, node, description, requests);
+    return new Service(pair, options, turn, objects, node, description, requests);
   }
 
   start(): void {
@@ -166,6 +175,7 @@ class Service {
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;
     const device = new MediaDevice(this.node, this.description, {
       ...options,
+      turn: this.turn,
       ...(this.objects && { objects: this.objects }),
       ...(this.requests && { requests: this.requests }),
     });

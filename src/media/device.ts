@@ -109,7 +109,7 @@ export class MediaDevice {
 
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
     const { sharedPages = false, errorEvents = false, requests = null, objects: table } = this.options;
-    const shared = new SharedMemory(transport, this.options.mmap);
+    const shared = new SharedMemory(transport, this.options.mmap, this.#turn);
     if (shared.usable && shared.prefers !== transport.prefers)
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
     this.#context = {
