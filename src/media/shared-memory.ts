@@ -9,7 +9,7 @@
 import { fstatSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { MemoryFile } from '../virtio/memory-file.js';
-import { Turn } from '../virtio/turn.js';
+import { Price, Turn } from '../virtio/turn.js';
 import { FlatCopy, runCopy } from './paced-copy.js';
 import { MAP_ALIGNMENT } from './policy.js';
 import { Ranges } from './ranges.js';
@@ -150,10 +150,7 @@ export class SharedMemory {
 
   /** MUNMAP: `address` may lie inside a slot (the tail of a split mapping), may come twice. EINVAL: never mapped. */
   unmap(address: number): number {
-    const slot = [...this.#slots.values()].find(
-      ({ offset, length }) =>
-        address >= offset && address < offset + Math.ceil(length / MAP_ALIGNMENT) * MAP_ALIGNMENT,
-    );
+    const slot = this.#slotAt(address);
     if (!slot?.shown) return Errno.EINVAL;
     slot.references = Math.max(0, slot.references - 1);
     this.#collect(slot);
@@ -195,6 +192,15 @@ export class SharedMemory {
     this.#slots.clear();
     this.#arena?.close();
     this.#arena = null;
+  }
+
+  #slotAt(address: number): Slot | undefined {
+    this.turn.spend(this.#slots.size * Price.ENTRY);
+    for (const slot of this.#slots.values()) {
+      const span = Math.ceil(slot.length / MAP_ALIGNMENT) * MAP_ALIGNMENT;
+      if (address >= slot.offset && address < slot.offset + span) return slot;
+    }
+    return undefined;
   }
 
   #keep(slot: Slot): Slot {
