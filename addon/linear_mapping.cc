@@ -2,12 +2,15 @@
 
 #include <errno.h>
 
+#include <algorithm>
+#include <cstring>
 #include <new>
 #include <utility>
 #include <vector>
 
 #include "arguments.h"
 #include "call_reader.h"
+#include "node_call.h"
 #include "region.h"
 
 namespace vmb {
@@ -90,7 +93,66 @@ Napi::Value LinearMapping(const Napi::CallbackInfo& info) {
   return mapping == nullptr ? Napi::Number::New(env, errno) : CreateObject(env, std::move(mapping));
 }
 
+/** A piece as `join` has it. */
+struct PackedPiece {
+  uint64_t offset;
+  uint32_t length;
+  uint32_t region;
+};
+
+/** linearMapping on the lane: long lists take the kernel milliseconds. */
+class JoinCall : public NodeCall {
+ public:
+  explicit JoinCall(std::vector<Mapping::Piece> pieces) : pieces_(std::move(pieces)) {}
+
+  int Run(OpenNode&) override {
+    mapping_ = Mapping::Join(pieces_);
+    const int error = mapping_ == nullptr ? errno : 0;
+    pieces_.clear();
+    return error;
+  }
+
+  void Finish(Napi::Object call, bool) override {
+    const Napi::Value mapping = CreateObject(call.Env(), std::move(mapping_));
+    if (!mapping.IsEmpty() && !call.Env().IsExceptionPending()) call.Set("mapping", mapping);
+  }
+
+ private:
+  std::vector<Mapping::Piece> pieces_;
+  Held mapping_;
+};
+
+/** The mappings of an array of open regions. */
+std::vector<Held> ReadRegions(CallReader& reader) {
+  const Napi::Value list = reader.Get("regions");
+  std::vector<Held> regions(std::min(reader.LengthOf(list), kMaxPieces));
+  for (uint32_t i = 0; i < regions.size(); i++) {
+    regions[i] = Region::MappingOf(reader.env(), reader.At(list, i));
+  }
+  return regions;
+}
+
 }  // namespace
+
+std::unique_ptr<NodeCall> ParseJoin(CallReader& reader) {
+  const std::vector<Held> regions = ReadRegions(reader);
+  std::vector<uint8_t> bytes;
+  reader.CopyAll(reader.Get("pieces"), bytes, kMaxPieces * sizeof(PackedPiece));
+  reader.Forget();
+  const size_t count = bytes.size() / sizeof(PackedPiece);
+  if (!reader.ok() || count == 0 || bytes.size() % sizeof(PackedPiece) != 0) return nullptr;
+  std::vector<Mapping::Piece> pieces(count);
+  uint64_t size = 0;
+  for (size_t i = 0; i < count; i++) {
+    PackedPiece packed;
+    memcpy(&packed, bytes.data() + i * sizeof packed, sizeof packed);
+    if (packed.region >= regions.size() || regions[packed.region] == nullptr) return nullptr;
+    if (packed.length > kMaxSize - size) return nullptr;
+    size += packed.length;
+    pieces[i] = {regions[packed.region], packed.offset, packed.length};
+  }
+  return std::make_unique<JoinCall>(std::move(pieces));
+}
 
 std::shared_ptr<Mapping> LinearMappingOf(Napi::Env env, napi_value value) {
   const auto* held = static_cast<Held*>(UnwrapTagged(env, value, kLinearMappingTag));

@@ -33,19 +33,28 @@ bool IsTooShort(int fd, uint64_t end) {
 }
 
 struct Range {
-  void* base;
+  uint8_t* base;
   size_t length;
+  /** Bytes that are unmapped at once. */
+  size_t step;
 };
+
+/** Many pieces are unmapped so many bytes at a time: meanwhile nobody can touch a new page of this process. */
+constexpr size_t kUnmapStep = size_t{1} << 20;
+/** Runs that are sooner unmapped than a thread is started. */
+constexpr size_t kFewRuns = 64;
 
 /**
  * The last mapping of a node may be what holds its file open: then munmap runs the driver's release, which
- * can wait for the hardware for seconds.
+ * can wait for the hardware for seconds. And a mapping of many pieces is many to the kernel.
  */
-void UnmapNode(void* base, size_t length) {
-  auto* range = new (std::nothrow) Range{base, length};
+void UnmapElsewhere(void* base, size_t length, size_t step) {
+  auto* range = new (std::nothrow) Range{static_cast<uint8_t*>(base), length, step};
   const auto run = [](void* argument) -> void* {
     auto* range = static_cast<Range*>(argument);
-    munmap(range->base, range->length);
+    for (size_t at = 0; at < range->length; at += range->step) {
+      munmap(range->base + at, std::min(range->step, range->length - at));
+    }
     delete range;
     return nullptr;
   };
@@ -146,7 +155,8 @@ std::shared_ptr<Mapping> Mapping::Join(std::span<const Piece> pieces) {
   if (base == MAP_FAILED) return nullptr;
   const int error = Duplicate(plan.runs, static_cast<uint8_t*>(base));
   if (error == 0)
-    return Guarded(std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces)),
+    return Guarded(std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces,
+                                                        plan.runs.size() > kFewRuns)),
                    base, length);
   // It has no hole where somebody else's memory could be by now: the limits are checked before mremap unmaps
   // its target.
@@ -156,10 +166,10 @@ std::shared_ptr<Mapping> Mapping::Join(std::span<const Piece> pieces) {
 }
 
 Mapping::~Mapping() {
-  if (source_ == Source::kNode) {
-    UnmapNode(base_, length_);
+  if (source_ != Source::kNode) UnguardMapping(base_);
+  if (source_ == Source::kNode || slow_) {
+    UnmapElsewhere(base_, length_, slow_ ? kUnmapStep : length_);
   } else {
-    UnguardMapping(base_);
     munmap(base_, length_);
   }
 }

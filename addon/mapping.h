@@ -44,18 +44,21 @@ class Mapping {
   }
 
  private:
-  Mapping(void* base, size_t length, uint64_t skip, uint64_t size, Source source)
+  Mapping(void* base, size_t length, uint64_t skip, uint64_t size, Source source, bool slow = false)
       : base_(base),
         length_(length),
         data_(static_cast<uint8_t*>(base) + skip),
         size_(size),
-        source_(source) {}
+        source_(source),
+        slow_(slow) {}
 
   void* base_;
   size_t length_;
   uint8_t* data_;
   uint64_t size_;
   Source source_;
+  /** Many mappings to the kernel: never unmapped on the thread that lets go of it. */
+  bool slow_;
 };
 
 }  // namespace vmb

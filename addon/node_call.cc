@@ -62,6 +62,7 @@ constexpr Kind kKinds[] = {
     {"reinitRequest", ParseReinitRequest},
     {"closeRequest", ParseCloseRequest},
     {"map", ParseMap},
+    {"join", ParseJoin},
     {"watch", ParseWatch},
 };
 

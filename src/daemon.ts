@@ -9,7 +9,7 @@ import type { RequestSupport } from './media/session.js';
 import type { MmapMode } from './media/shared-memory.js';
 import { accessCure } from './privileges.js';
 import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
-import { StartError } from './start-error.js';
+import { mediaFailure, nodeFailure, StartError } from './start-error.js';
 import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
 import { HostNode, type NodeDescription, NodeError } from './v4l2/node.js';
@@ -19,6 +19,7 @@ import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } fr
 import { Backend } from './vhost-user/backend.js';
 import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener, peerProcess, type SocketFile } from './vhost-user/listener.js';
+import { Turn } from './virtio/turn.js';
 
 export type { SocketSource } from './sockets.js';
 export { StartError } from './start-error.js';
@@ -64,12 +65,13 @@ interface NodeRequests extends RequestSupport {
 
 /** How long stop() waits for files that the hardware holds. */
 const STOP_GRACE_MS = 500;
-const TOO_MANY_FILES = 'this process has as many descriptors as it may: raise LimitNOFILE';
 
 export class Daemon {
   readonly #services: Service[] = [];
   /** Of all nodes: a buffer of one may be queued to another. */
   readonly #objects: ObjectTable | undefined;
+  /** They share the loop. */
+  readonly #turn = new Turn();
 
   constructor(private readonly options: ServeOptions) {
     if (options.objects) this.#objects = new ObjectTable();
@@ -79,7 +81,7 @@ export class Daemon {
   async start(): Promise<void> {
     try {
       for (const pair of this.options.pairs) {
-        const service = await Service.open(pair, this.options, this.#objects);
+        const service = await Service.open(pair, this.options, this.#turn, this.#objects);
         this.#services.push(service);
         service.start();
       }
@@ -124,13 +126,19 @@ class Service {
   private constructor(
     private readonly pair: ServePair,
     private readonly options: ServeOptions,
+    private readonly turn: Turn,
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
     private readonly description: NodeDescription,
     private readonly requests: NodeRequests | undefined,
   ) {}
 
-  static async open(pair: ServePair, options: ServeOptions, objects?: ObjectTable): Promise<Service> {
+  static async open(
+    pair: ServePair,
+    options: ServeOptions,
+    turn: Turn,
+    objects?: ObjectTable,
+  ): Promise<Service> {
     const path = typeof pair.device === 'number' ? `/proc/self/fd/${pair.device}` : pair.device;
     const node = new HostNode(path);
     const description = await describe(node);
@@ -142,7 +150,7 @@ class Service {
     }
     const requests = await requestsOf(path, description, options.requests);
     if (requests) node.onReturn = (found) => requests.media.reopen(found);
-    return new Service(pair, options, objects, node, description, requests);
+    return new Service(pair, options, turn, objects, node, description, requests);
   }
 
   start(): void {
@@ -194,6 +202,7 @@ class Service {
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;
     const device = new MediaDevice(this.node, this.description, {
       ...options,
+      turn: this.turn,
       ...(this.objects && { objects: this.objects }),
       ...(this.requests && { requests: this.requests }),
     });
@@ -238,30 +247,19 @@ async function requestsOf(
   if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
   // Nothing makes requests but a media device.
   if (need === 'unknown' && media === Errno.ENODEV) return undefined;
-  throw new StartError(
-    isMomentary(media) ? 'ERR_NODE' : 'ERR_NODE_MEDIA',
-    `${path} (${card}) takes buffers in media requests, and its media device cannot be opened (${errnoName(media)}): ${mediaCures[media] ?? 'see dmesg'}.`,
-  );
+  const what = `${path} (${card}) takes buffers in media requests, and its media device cannot be opened`;
+  throw mediaFailure(media, what, isMomentary(media));
 }
-
-const mediaPermission = 'this user needs read and write permission on its /dev/mediaN';
-const mediaCures: Readonly<Record<number, string>> = {
-  [Errno.EACCES]: mediaPermission,
-  [Errno.EPERM]: mediaPermission,
-  [Errno.ENOENT]: 'pass its /dev/mediaN into this container',
-  [Errno.ENODEV]: 'this host shows none beside it',
-  [Errno.EMFILE]: TOO_MANY_FILES,
-};
 
 /** Throws StartError where the node does not say: a decoder that is served without its requests decodes nothing. */
 async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
   const file = questioned(path);
   try {
     const errno = await file.open();
-    if (errno !== 0) throw failure(errno, `${path} cannot be opened: ${errnoName(errno)}`);
+    if (errno !== 0) throw nodeFailure(errno, `${path} cannot be opened: ${errnoName(errno)}`);
     const need = await requestNeed(file.ioctl, deviceCaps);
     if (typeof need !== 'number') return need;
-    throw failure(need, `${path} cannot be asked for its formats: ${errnoName(need)}`);
+    throw nodeFailure(need, `${path} cannot be asked for its formats: ${errnoName(need)}`);
   } finally {
     file.close();
   }
@@ -273,13 +271,8 @@ async function describe(node: HostNode): Promise<NodeDescription> {
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
     const who = error.errno === Errno.EACCES ? accessCure(node.path) : await whoHas(node, error);
-    throw failure(error.errno, error.message, who);
+    throw nodeFailure(error.errno, error.message, who);
   }
-}
-
-function failure(errno: number, what: string, who?: string): StartError {
-  const { code, cure } = nodeFailures[errnoName(errno)] ?? nodeFailures.other!;
-  return new StartError(code, `${what}: ${who ?? cure}.`);
 }
 
 async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
@@ -288,17 +281,3 @@ async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | un
   if (found?.own) return 'it is served already, and its driver lets one program open it once';
   return found && `${holdersText(found)} has it, end that one first`;
 }
-
-/** What each errno of opening or querying the node means to the operator. */
-const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
-  ENOENT: { code: 'ERR_NODE_NOT_FOUND', cure: 'see `virtio-media-bridge list` for the nodes of this host' },
-  EACCES: { code: 'ERR_NODE_PERMISSION', cure: 'run as a member of the group `video`, or as root' },
-  EPERM: { code: 'ERR_NODE_PERMISSION', cure: 'the container or unit must allow char-video4linux devices' },
-  EBUSY: { code: 'ERR_NODE_BUSY', cure: 'another program has it, end that one first' },
-  ENOTTY: { code: 'ERR_NODE_NOT_V4L2', cure: 'choose one of `virtio-media-bridge list`' },
-  ENODEV: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
-  ENXIO: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
-  EMFILE: { code: 'ERR_NODE', cure: TOO_MANY_FILES },
-  ETIMEDOUT: { code: 'ERR_NODE', cure: 'the device does not answer, unplug it or reset its driver' },
-  other: { code: 'ERR_NODE', cure: 'try `virtio-media-bridge list`' },
-};

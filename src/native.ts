@@ -120,6 +120,9 @@ export type NodeCall =
   | { kind: 'closeRequest'; request: number }
   /** Maps `length` bytes of the node at `offset` (mmap(2)); `region` is set when the errno is 0. */
   | { kind: 'map'; offset: number; length: number; region?: Region }
+  /** `linearMapping` of `pieces` on the lane, 16 bytes each: u64 offset, u32 bytes, u32 index into `regions`. `mapping` is set
+   * when the errno is 0. */
+  | { kind: 'join'; regions: readonly Region[]; pieces: Uint8Array; mapping?: LinearMapping }
   /** Sets the watcher's epoll mask (EPOLLET is added). Bits: NodeEvents. */
   | { kind: 'watch'; events: number };
 

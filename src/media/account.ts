@@ -1,8 +1,9 @@
 /**
- * What the sessions of a node hold: open files, bytes of buffers, joined pages. It is the node's, not a connection's: what hung
+ * What the sessions of a node hold: open files, bytes of buffers, joined pages and lists of pages. It is the node's, not a connection's: what hung
  * hardware still holds of a VMM that has left counts for the next one.
  */
 import type { HostNode } from '../v4l2/node.js';
+import { SgBudget } from './sg-budget.js';
 import { Stitches } from './stitches.js';
 
 /** Whoever has a file of the node open, or not closed yet: a session. */
@@ -20,6 +21,7 @@ const accounts = new WeakMap<HostNode, Account>();
 
 export class Account {
   readonly stitches = new Stitches();
+  readonly lists = SgBudget.ofDevice();
   readonly #holders = new Set<Holder>();
   readonly #closing = new Set<Promise<void>>();
 

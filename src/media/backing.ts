@@ -185,7 +185,10 @@ async function makePlane(
   const none = { slot: null, host: null, pages: null, object: null, exported: null };
   const held: HeldPlane = { length, cookie: session.cookies.take(), ...none };
   if (hasSlot) {
-    held.slot = session.context.shared.allocate(length);
+    const { shared } = session.context;
+    held.slot = shared.allocate(length);
+    if (!held.slot) await shared.cleared();
+    held.slot ??= shared.allocate(length);
     if (!held.slot) return Errno.ENOMEM;
   }
   if (!mapped) return held;

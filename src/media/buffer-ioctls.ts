@@ -30,7 +30,7 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const wanted = isUnwanted ? await queueAgain(call) : row;
   if (typeof wanted === 'number') return refuse(request, wanted);
   const memoryType = memoryTypes[call.queue.memory]!;
-  const attached = memoryType.attach(call);
+  const attached = await memoryType.attach(call);
   if (typeof attached === 'number') return refuse(request, attached);
   const { host, settle } = attached;
   const ioctl: BufferIoctl = { kind: 'buffer', nr: wanted.nr, ...host };

@@ -2,10 +2,9 @@
 import type { NodeCall, Region } from '../native.js';
 import { BufferType, Memory } from '../v4l2/layout.js';
 import type { HostBuffer } from './buffer-record.js';
+import type { GuestPages } from './guest-pages.js';
 import type { ExportedPlane } from './objects.js';
-import type { Piece } from './sg-list.js';
 import type { Slot } from './shared-memory.js';
-import type { Stitched } from './stitches.js';
 
 /**
  * What stands behind a guest's queue.
@@ -61,9 +60,7 @@ export interface HeldPages {
   /** v4l2_plane.m.userptr as the guest gave it. */
   readonly m: Uint8Array;
   readonly length: number;
-  readonly pieces: readonly Piece[];
-  /** Contiguous here; null: a frame is copied. */
-  readonly stitched: Stitched | null;
+  readonly memory: GuestPages;
 }
 
 export interface HeldBuffer {

@@ -11,8 +11,8 @@ import type { Sequence, Task } from './sequence.js';
 export interface Answer {
   readonly status: number;
   readonly payload?: readonly Uint8Array[];
-  /** Writes what belongs into the guest's own pages, right before the answer. Another answer where they are gone. */
-  readonly pages?: () => Answer | null;
+  /** Writes what belongs into the guest's own pages, before the command is answered. Another answer where they are gone. */
+  readonly pages?: (command: Command) => Promise<Answer | null>;
   /** Bytes that the answer holds beside its payload. */
   readonly holds?: number;
   /** The guest has the answer, in time or by its next request: what must not come before goes on. */
@@ -24,8 +24,8 @@ export interface Answer {
   readonly untold?: () => void;
   /** Nobody will ask for it any more. */
   readonly dropped?: () => Promise<void> | void;
-  /** Whether what the request points to is as it was; absent: it points to nothing. */
-  readonly isSame?: () => boolean;
+  /** Whether what the request points to, of which this command is another one, is as it was; absent: it points to nothing. */
+  readonly isSame?: (command: Command) => Promise<boolean>;
   /** Not kept: the request is better done again. */
   readonly once?: boolean;
 }
@@ -54,9 +54,19 @@ export class Command {
     return this.#answered;
   }
 
+  /** Milliseconds since its arrival. */
+  get age(): number {
+    return performance.now() - this.#arrival;
+  }
+
+  /** Whether memory of the guest that it names is still its own. */
+  get isWritable(): boolean {
+    return !this.#answered && this.age < LAST_WRITE_MS;
+  }
+
   /** Milliseconds that are left before the deadline, at least 0. */
   get remaining(): number {
-    return Math.max(0, this.#arrival + ANSWER_DEADLINE_MS - performance.now());
+    return Math.max(0, ANSWER_DEADLINE_MS - this.age);
   }
 
   /** `task`, which waits for its turn, is not needed once the command is answered. */
@@ -95,9 +105,9 @@ export class Command {
 
   /** Its age decides first: the process may have been stopped (SIGSTOP, a suspended host), and no timer has run. */
   #finish(answer: Answer): void {
-    const age = performance.now() - this.#arrival;
+    const { age } = this;
     if (age >= GUEST_TIMEOUT_MS) return this.queue.abandon(this.chain);
-    const { status, payload = [] } = age < LAST_WRITE_MS ? (answer.pages?.() ?? answer) : answer;
+    const { status, payload = [] } = answer;
     const parts = [responseHeader.encode({ status, reserved: 0 }), ...payload];
     this.queue.push(this.chain, age < LAST_WRITE_MS ? this.chain.reply(parts) : 0);
     this.queue.notify();

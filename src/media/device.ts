@@ -3,7 +3,8 @@ import { Errno } from '../errno.js';
 import { errorLimited, infoLimited, log, warnLimited } from '../log.js';
 import type { HostNode, NodeDescription } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
-import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
+import type { Queue } from '../virtio/queue.js';
+import { Turn } from '../virtio/turn.js';
 import { Account } from './account.js';
 import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
 import { configurationOf } from './configuration.js';
@@ -43,6 +44,8 @@ export interface MediaDeviceOptions {
   readonly errorEvents?: boolean;
   /** Media requests, where the node takes them. */
   readonly requests?: RequestSupport;
+  /** The account that everything on this loop shares; absent: one of its own. */
+  readonly turn?: Turn;
 }
 
 interface CommandRow {
@@ -69,11 +72,13 @@ export class MediaDevice {
   /** Files of this connection that are being closed. */
   readonly #closing = new Set<Promise<void>>();
   readonly #account: Account;
-  readonly #events = new EventQueue();
+  readonly #turn: Turn;
+  readonly #events: EventQueue;
   readonly #unanswered = new UnansweredCommands();
   #context: SessionContext | null = null;
   #commandq: Queue | null = null;
   #lastSession = 0;
+  readonly #resume = (): void => this.#takeCommands();
 
   constructor(
     private readonly node: HostNode,
@@ -84,6 +89,8 @@ export class MediaDevice {
     this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
+    this.#turn = options.turn ?? new Turn();
+    this.#events = new EventQueue(this.#turn);
     this.#offers = {
       objects: options.objects !== undefined,
       handles: options.requests?.mode === 'handles',
@@ -99,7 +106,7 @@ export class MediaDevice {
 
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
     const { sharedPages = false, errorEvents = false, requests = null, objects: table } = this.options;
-    const shared = new SharedMemory(transport, this.options.mmap);
+    const shared = new SharedMemory(transport, this.options.mmap, this.#turn);
     if (shared.usable && shared.prefers !== transport.prefers)
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
     this.#context = {
@@ -110,6 +117,8 @@ export class MediaDevice {
       shared,
       events: this.#events,
       sharedPages,
+      turn: this.#turn,
+      lists: this.#account.lists,
       stitches: this.#account.stitches,
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
@@ -243,20 +252,20 @@ export class MediaDevice {
   /** Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before. */
   #takeCommands(): void {
     const queue = this.#commandq;
+    const turn = this.#turn;
     if (!queue || !this.#events.running) return;
-    const enough = queue.effort + EFFORT_PER_TURN;
     do {
-      while (!this.#unanswered.isFull && queue.effort < enough) {
-        const chain = queue.pop();
+      while (!this.#unanswered.isFull) {
+        const chain = queue.pop(turn);
         if (!chain) break;
         const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
         this.#unanswered.add(command);
         this.#dispatch(command);
       }
-    } while (queue.enableKicks() && !this.#unanswered.isFull && queue.effort < enough);
+    } while (queue.enableKicks() && !this.#unanswered.isFull && !turn.over);
     queue.notify();
     // A guest that never stops must not keep the loop from others.
-    if (queue.effort >= enough) setImmediate(() => this.queueKicked(COMMANDQ));
+    if (turn.over) turn.goOn(this.#resume);
     this.#unanswered.watch();
   }
 

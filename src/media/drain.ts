@@ -96,7 +96,8 @@ async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Pro
     await sendAhead(session, queue, flags);
     if (session.closing) break;
     const held = queue.buffers.get(index);
-    if (held) memoryTypes[queue.memory]!.release(session, queue, held, host);
+    if (held) await memoryTypes[queue.memory]!.release(session, queue, held, host);
+    if (session.closing) break;
     queue.queued.delete(index);
     queue.lastFrame = host.buffer;
     const { buffer: record, planes } = received(queue, held, host);

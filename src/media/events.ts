@@ -3,7 +3,8 @@
  * from the kernel that has no descriptor to go to.
  */
 import { buffer, EventType, event } from '../v4l2/layout.js';
-import { EFFORT_PER_TURN, type Queue } from '../virtio/queue.js';
+import type { Queue } from '../virtio/queue.js';
+import { Turn } from '../virtio/turn.js';
 import { EVENT_BARRIER_MS } from './policy.js';
 import { dqbufEvent, Event, errorEvent, eventHeader, sessionEvent } from './protocol.js';
 
@@ -36,6 +37,10 @@ export class EventQueue {
   #pool = 0;
   #barriers: Barrier[] = [];
   #starved = new Set<() => void>();
+
+  readonly #resume = (): void => this.kicked();
+
+  constructor(private readonly turn = new Turn()) {}
 
   get running(): boolean {
     return this.#queue !== null;
@@ -157,17 +162,16 @@ export class EventQueue {
   #push(event: Buffer): boolean {
     const queue = this.#queue;
     if (!queue) return false;
-    const enough = queue.effort + EFFORT_PER_TURN;
     let sent = false;
-    while (!sent && queue.effort < enough) {
-      const chain = queue.pop();
+    while (!sent && !this.turn.over) {
+      const chain = queue.pop(this.turn);
       if (!chain) break;
       sent = chain.writableLength >= event.length && chain.reply([event]) === event.length;
       queue.push(chain, sent ? event.length : 0);
     }
     queue.notify();
     // A driver that makes nothing but bad descriptors available must not keep the loop from others.
-    if (!sent && queue.effort >= enough) setImmediate(() => this.kicked());
+    if (!sent && this.turn.over) this.turn.goOn(this.#resume);
     return sent;
   }
 

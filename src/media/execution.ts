@@ -29,6 +29,7 @@ export async function execute<R>(
     const kept = session.late.isEmpty ? null : await retried(session, command);
     answer = kept ?? (await run(session, request));
     if (answer.status !== 0 && !answer.payload) answer = refuse(request, answer.status);
+    if (answer.pages && command.isWritable) answer = (await answer.pages(command)) ?? answer;
   } finally {
     // Also where it throws: a fault of ours is not the device's.
     session.degraded = false;
@@ -40,7 +41,7 @@ export async function execute<R>(
 
 /** The result of the same request before. What had to come before its answer comes before it now. */
 async function retried(session: Session, command: Command): Promise<Answer | null> {
-  const kept = await session.late.take(command.request);
+  const kept = await session.late.take(command);
   if (!kept) return null;
   await drainEvents(session);
   await session.context.events.barrier(command.remaining);

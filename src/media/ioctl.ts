@@ -3,13 +3,16 @@ import { Errno } from '../errno.js';
 import { Ioctl, type IoctlRow, ioctls, type Payload } from '../v4l2/ioctls.js';
 import {
   buffer,
+  EDID_BLOCK,
   extControl,
   extControls,
   MAX_CONTROLS,
+  MAX_EDID_BLOCKS,
   Memory,
   plane,
   streamparm,
   TunerCapability,
+  VIDEO_MAX_PLANES,
 } from '../v4l2/layout.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
@@ -22,7 +25,7 @@ import { execute, type Work } from './execution.js';
 import { exportIoctl } from './export.js';
 import { enumerateFormats, enumerateFrames, formatIoctl } from './formats.js';
 import { queryControl, queryMenu } from './hidden-controls.js';
-import { RequestCode } from './protocol.js';
+import { RequestCode, UUID_BYTES } from './protocol.js';
 import { removeBuffers } from './removal.js';
 import { requestIoctl } from './request-handles.js';
 import type { Session } from './session.js';
@@ -94,16 +97,16 @@ function rowOf(code: number, { objects, handles }: Offers): IoctlRow | undefined
 
 /**
  * Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. How
- * many bytes of what follows the structure come back with it: SG lists never do.
+ * many bytes of what follows the structure come back with it at most: SG lists never do.
  */
 const echoes: Readonly<Partial<Record<Payload, (request: IoctlRequest) => number>>> = {
-  buffer: ({ payload, rest }) => {
+  buffer: ({ payload }) => {
     const { type, length, memory } = buffer.read(payload);
     const planes = isMultiplanar(type) ? length * plane.size : 0;
-    return memory === Memory.DMABUF ? rest.length : planes;
+    return memory === Memory.DMABUF ? planes + VIDEO_MAX_PLANES * UUID_BYTES : planes;
   },
   controls: ({ payload }) => Math.min(extControls.read(payload).count, MAX_CONTROLS) * extControl.size,
-  edid: ({ rest }) => rest.length,
+  edid: () => MAX_EDID_BLOCKS * EDID_BLOCK,
 };
 
 /**

@@ -3,7 +3,8 @@
  * program makes the same request again, and that one is answered by it: nothing is done twice. docs/protocol.md has the rules.
  */
 import { createHash } from 'node:crypto';
-import type { Answer } from './command.js';
+import { Errno } from '../errno.js';
+import type { Answer, Command } from './command.js';
 import { MAX_LATE_BYTES, MAX_LATE_MS } from './policy.js';
 
 interface Kept {
@@ -25,16 +26,18 @@ export class LateResult {
   async keep(request: Buffer, answer: Answer): Promise<void> {
     await this.drop();
     answer.untold?.();
-    if (answer.once || bytesOf(answer) > MAX_LATE_BYTES) await answer.dropped?.();
+    // EINTR: nothing was done yet.
+    const isVain = answer.once || answer.status === Errno.EINTR;
+    if (isVain || bytesOf(answer) > MAX_LATE_BYTES) await answer.dropped?.();
     else this.#kept = { request: digest(request), answer, until: performance.now() + MAX_LATE_MS };
   }
 
   /** Takes the result where this is the same request once more. Any other one drops it: the guest does without. */
-  async take(request: Buffer): Promise<Answer | null> {
+  async take(command: Command): Promise<Answer | null> {
     const kept = this.#kept;
     if (!kept) return null;
-    const isSame = performance.now() <= kept.until && digest(request).equals(kept.request);
-    if (!isSame || kept.answer.isSame?.() === false) {
+    const isSame = performance.now() <= kept.until && digest(command.request).equals(kept.request);
+    if (!isSame || (await kept.answer.isSame?.(command)) === false) {
       await this.drop();
       return null;
     }

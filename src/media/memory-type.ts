@@ -23,9 +23,14 @@ export interface Attached {
 
 export interface MemoryType {
   /** Reads what follows the record, if anything, and gives the buffer its host form. An errno where that cannot be. */
-  attach(call: BufferCall): Attached | number;
+  attach(call: BufferCall): Attached | number | Promise<Attached | number>;
   /** The guest's view of the answer: what follows the response header. */
   restore(call: BufferCall, host: HostBuffer): Uint8Array[];
   /** A buffer came back from the driver: its contents go where the guest looks for them. */
-  release(session: Session, queue: BufferQueue, held: HeldBuffer, host: HostBuffer): void;
+  release(
+    session: Session,
+    queue: BufferQueue,
+    held: HeldBuffer,
+    host: HostBuffer,
+  ): Promise<void> | undefined;
 }

@@ -14,6 +14,10 @@ export const MAX_DEVICE_BYTES = 0x1_0000_0000;
 export const MAX_CONTROL_PAYLOAD = 0x10_0000;
 /** Pieces of guest memory that the sessions of one node may have stitched together: the kernel keeps a mapping for each (vm.max_map_count). */
 export const MAX_STITCHED_PIECES = 8192;
+/** Bytes of the SG lists that are kept with the buffers of one session, 16 for each piece: eight times what single pages need. */
+export const MAX_SESSION_LIST_BYTES = 0x200_0000;
+/** Bytes of all SG lists that are kept with buffers of one device. */
+export const MAX_DEVICE_LIST_BYTES = 0x400_0000;
 /** Media requests that one session may hold (`--requests handles`). */
 export const MAX_REQUEST_HANDLES = 32;
 /** Subscriptions that one session may hold. */

@@ -12,6 +12,7 @@ import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
 import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
+import type { Turn } from '../virtio/turn.js';
 import type { Account } from './account.js';
 import { type BufferQueue, backings, bytesOf, Cookies } from './buffers.js';
 import type { Answer } from './command.js';
@@ -23,6 +24,7 @@ import type { Policy } from './policy.js';
 import { RequestHandles } from './request-handles.js';
 import { ImplicitRequests } from './requests.js';
 import { Sequence, type Task } from './sequence.js';
+import { SgBudget } from './sg-budget.js';
 import type { SharedMemory } from './shared-memory.js';
 import type { Stitches } from './stitches.js';
 
@@ -34,6 +36,10 @@ export interface SessionContext {
   readonly account: Account;
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
+  /** What the turn of the loop has left for work that a guest sizes. */
+  readonly turn: Turn;
+  /** SG lists that are kept with buffers. */
+  readonly lists: SgBudget;
   readonly events: EventQueue;
   /** Whether buffers may be the guest's own pages. */
   readonly sharedPages: boolean;
@@ -65,6 +71,8 @@ export class Session {
   mourned = false;
   /** Bytes of the buffers that it will have when an allocation under way has ended. */
   claimed = 0;
+  /** SG lists that are kept with its buffers. */
+  readonly lists: SgBudget;
 
   /** What a command of it did that was answered before. */
   readonly late = new LateResult();
@@ -88,6 +96,7 @@ export class Session {
     readonly context: SessionContext,
   ) {
     this.sequence = new Sequence(() => this.#drainTask(), id);
+    this.lists = SgBudget.ofSession(context.lists);
     this.#file = context.node.open((events) => this.#ready(events));
     const caller = { call: (call: NodeCall) => this.call(call) };
     const support = context.requests;
@@ -247,7 +256,7 @@ export class Session {
     this.cookies.remove(buffer);
     for (const { slot, host, pages, exported } of buffer.planes) {
       host?.close();
-      pages?.stitched?.close();
+      pages?.memory.release();
       if (exported) this.context.objects?.withdraw(exported);
       if (slot) this.context.shared.release(slot);
     }

@@ -9,6 +9,8 @@
 import { fstatSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { MemoryFile } from '../virtio/memory-file.js';
+import { Price, Turn } from '../virtio/turn.js';
+import { FlatCopy, runCopy } from './paced-copy.js';
 import { MAP_ALIGNMENT } from './policy.js';
 import { Ranges } from './ranges.js';
 import type { SharedMemoryTransport } from './transport.js';
@@ -43,6 +45,8 @@ export class SharedMemory {
   #arenaShown = false;
   /** What the VMM was asked to unmap, and has not answered. */
   readonly #unmapping = new Set<Promise<void>>();
+  /** Slots that are being zeroed, over turns of the loop. */
+  readonly #clearing = new Set<Promise<void>>();
   #resets = 0;
   /** Mappings that a reset left behind in a VMM that keeps them: taken back before the next one is made. */
   #stale: Slot[] = [];
@@ -51,6 +55,7 @@ export class SharedMemory {
   constructor(
     private readonly transport: SharedMemoryTransport,
     private readonly mode: MmapMode,
+    private readonly turn = new Turn(),
   ) {
     const { size } = transport;
     // Where planes are mapped directly, the arena (for nodes without EXPBUF) has the upper half.
@@ -68,7 +73,7 @@ export class SharedMemory {
     return this.mode === 'auto' ? this.transport.prefers : this.mode;
   }
 
-  /** A slot of the arena for a plane that is about to exist, zeroed. Null: the region is full. */
+  /** A slot of the arena for a plane that is about to exist, zeroed. Null: the region is full, or will have room when all is `cleared`. */
   allocate(length: number): Slot | null {
     const offset = this.#arenaRanges.allocate(length);
     if (offset === null) return null;
@@ -81,6 +86,11 @@ export class SharedMemory {
       owned: true,
       shown: false,
     });
+  }
+
+  /** Resolves when every slot that is free has been zeroed, and can be had again. */
+  async cleared(): Promise<void> {
+    await Promise.all(this.#clearing);
   }
 
   /** Where the slot's bytes are in this process. */
@@ -140,10 +150,7 @@ export class SharedMemory {
 
   /** MUNMAP: `address` may lie inside a slot (the tail of a split mapping), may come twice. EINVAL: never mapped. */
   unmap(address: number): number {
-    const slot = [...this.#slots.values()].find(
-      ({ offset, length }) =>
-        address >= offset && address < offset + Math.ceil(length / MAP_ALIGNMENT) * MAP_ALIGNMENT,
-    );
+    const slot = this.#slotAt(address);
     if (!slot?.shown) return Errno.EINVAL;
     slot.references = Math.max(0, slot.references - 1);
     this.#collect(slot);
@@ -187,6 +194,15 @@ export class SharedMemory {
     this.#arena = null;
   }
 
+  #slotAt(address: number): Slot | undefined {
+    this.turn.spend(this.#slots.size * Price.ENTRY);
+    for (const slot of this.#slots.values()) {
+      const span = Math.ceil(slot.length / MAP_ALIGNMENT) * MAP_ALIGNMENT;
+      if (address >= slot.offset && address < slot.offset + span) return slot;
+    }
+    return undefined;
+  }
+
   #keep(slot: Slot): Slot {
     this.#slots.set(slot.offset, slot);
     return slot;
@@ -205,8 +221,16 @@ export class SharedMemory {
   }
 
   #freeArena(slot: Slot): void {
-    this.#arena?.clear(slot.offset - this.#arenaBase, this.#arenaRanges.span(slot.length));
-    this.#arenaRanges.release(slot.offset, slot.length);
+    const base = slot.offset - this.#arenaBase;
+    const clear = (at: number, bytes: number): void => this.#arena?.clear(base + at, bytes);
+    const clearing = new FlatCopy(this.#arenaRanges.span(slot.length), clear);
+    const done = (): void => this.#arenaRanges.release(slot.offset, slot.length);
+    if (clearing.advance(this.turn)) return done();
+    const cleared = runCopy(this.turn, clearing, () => this.#closed).then(() => {
+      this.#clearing.delete(cleared);
+      done();
+    });
+    this.#clearing.add(cleared);
   }
 
   /** The range is handed out again only after the VMM has confirmed: crosvm ends the VM on an overlap. */

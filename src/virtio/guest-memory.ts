@@ -34,7 +34,15 @@ interface Entry extends MemoryRegion {
   readonly identity: string;
   /** null: opaque. */
   readonly mapped: Region | null;
+  /** The whole of each window. */
+  readonly views: readonly Uint8Array[];
 }
+
+/** What stands for a region that is judged and not mapped. */
+const UNMAPPED = { identity: '', mapped: null, views: [] };
+
+/** Bytes up to which a loop is faster than the views that a copy takes. */
+const FEW = 24;
 
 /** Names the file behind a descriptor. */
 export function fileIdentity(fd: number): string {
@@ -45,6 +53,14 @@ export function fileIdentity(fd: number): string {
 export class GuestMemory {
   /** In order of guest address, without overlaps. */
   #entries: readonly Entry[] = [];
+  /** The one that was found last. */
+  #last: Entry | null = null;
+  #generation = 0;
+
+  /** Another number whenever what an address stands for may have changed. */
+  get generation(): number {
+    return this.#generation;
+  }
 
   get regions(): readonly MemoryRegion[] {
     return this.#entries;
@@ -54,7 +70,7 @@ export class GuestMemory {
   add(region: MemoryRegion, fd: number): void {
     try {
       // Judged before it is mapped: a refused region costs no mapping.
-      arranged([...this.#entries, { ...region, identity: '', mapped: null }]);
+      arranged([...this.#entries, { ...region, ...UNMAPPED }]);
       this.#entries = arranged([...this.#entries, open(region, fd)]);
     } finally {
       closeSync(fd);
@@ -63,7 +79,7 @@ export class GuestMemory {
 
   /** A region that is known but never touched: any access to it is an error. Throws. */
   addOpaque(region: MemoryRegion): void {
-    this.#entries = arranged([...this.#entries, { ...region, identity: '', mapped: null }]);
+    this.#entries = arranged([...this.#entries, { ...region, ...UNMAPPED }]);
   }
 
   /** Forgets the region with this guest address, size and user address. False: there is none. */
@@ -71,6 +87,8 @@ export class GuestMemory {
     const found = this.#entries.find((entry) => samePlace(entry, region));
     if (!found) return false;
     this.#entries = this.#entries.filter((entry) => entry !== found);
+    this.#last = null;
+    this.#generation++;
     found.mapped?.close();
     return true;
   }
@@ -83,10 +101,10 @@ export class GuestMemory {
     const before = this.#entries;
     const fresh: Region[] = [];
     try {
-      arranged(sources.map(({ region }) => ({ ...region, identity: '', mapped: null })));
+      arranged(sources.map(({ region }) => ({ ...region, ...UNMAPPED })));
       this.#entries = arranged(
         sources.map(({ region, fd }) => {
-          if (fd === null) return { ...region, identity: '', mapped: null };
+          if (fd === null) return { ...region, ...UNMAPPED };
           const kept = alreadyMapped(before, region, fd);
           if (kept) return kept;
           const entry = open(region, fd);
@@ -100,12 +118,16 @@ export class GuestMemory {
     } finally {
       for (const { fd } of sources) if (fd !== null) closeSync(fd);
     }
+    this.#last = null;
+    this.#generation++;
     for (const entry of before) if (!this.#entries.includes(entry)) entry.mapped?.close();
   }
 
   close(): void {
     const before = this.#entries;
     this.#entries = [];
+    this.#last = null;
+    this.#generation++;
     for (const entry of before) entry.mapped?.close();
   }
 
@@ -128,18 +150,56 @@ export class GuestMemory {
     return pieces.flatMap((piece) => regionSlices(piece.region, piece.offset, piece.length));
   }
 
+  /** Throws GuestMemoryError when any of `length` bytes at a guest address is outside. */
+  check(guestAddress: number, length: number): void {
+    if (!isRange(guestAddress, length)) throw outside(guestAddress, length);
+    for (let at = guestAddress; at < guestAddress + length; ) {
+      const entry = this.#find(at);
+      if (!entry?.mapped) throw outside(guestAddress, length);
+      at = entry.guestAddress + entry.size;
+    }
+  }
+
+  /** Copies `length` bytes at a guest address to `into`, from its byte `at` on. Throws GuestMemoryError, and then has copied nothing. */
+  copyOut(guestAddress: number, into: Uint8Array, at: number, length: number): void {
+    this.check(guestAddress, length);
+    for (let done = 0; done < length; )
+      done += this.#copy(guestAddress + done, into, at + done, length - done, false);
+  }
+
+  /** Copies `length` bytes of `from`, from its byte `at` on, to a guest address. Throws GuestMemoryError, and then has written nothing. */
+  copyIn(guestAddress: number, from: Uint8Array, at: number, length: number): void {
+    this.check(guestAddress, length);
+    for (let done = 0; done < length; )
+      done += this.#copy(guestAddress + done, from, at + done, length - done, true);
+  }
+
+  /** As much of it as one window holds; the address is in guest memory. Returns how much. */
+  #copy(guestAddress: number, ours: Uint8Array, at: number, length: number, inwards: boolean): number {
+    const { guestAddress: base, size, views } = this.#find(guestAddress)!;
+    const offset = guestAddress - base;
+    const index = Math.floor(offset / native.WINDOW_STRIDE);
+    const start = offset - index * native.WINDOW_STRIDE;
+    const view = views[index]!;
+    const bytes = Math.min(length, size - offset, view.length - start);
+    if (bytes > FEW && inwards) view.set(ours.subarray(at, at + bytes), start);
+    else if (bytes > FEW) ours.set(view.subarray(start, start + bytes), at);
+    else if (inwards) for (let n = 0; n < bytes; n++) view[start + n] = ours[at + n]!;
+    else for (let n = 0; n < bytes; n++) ours[at + n] = view[start + n]!;
+    return bytes;
+  }
+
   /** A copy of `length` bytes. The caller bounds the length. Throws GuestMemoryError. */
   read(guestAddress: number, length: number): Buffer {
-    return Buffer.concat(this.slices(guestAddress, length), length);
+    this.check(guestAddress, length);
+    const bytes = Buffer.allocUnsafe(length);
+    this.copyOut(guestAddress, bytes, 0, length);
+    return bytes;
   }
 
   /** Throws GuestMemoryError, and then has written nothing. */
   write(guestAddress: number, bytes: Uint8Array): void {
-    let at = 0;
-    for (const slice of this.slices(guestAddress, bytes.length)) {
-      slice.set(bytes.subarray(at, at + slice.length));
-      at += slice.length;
-    }
+    this.copyIn(guestAddress, bytes, 0, bytes.length);
   }
 
   /** One contiguous view at a front-end address; null when no single region holds it. At most WINDOW_OVERLAP bytes. */
@@ -154,6 +214,15 @@ export class GuestMemory {
 
   /** The region that holds a guest address. */
   #find(address: number): Entry | undefined {
+    // Neighbours in a list lie mostly in one region.
+    const last = this.#last;
+    if (last && address >= last.guestAddress && address < last.guestAddress + last.size) return last;
+    const found = this.#search(address);
+    if (found) this.#last = found;
+    return found;
+  }
+
+  #search(address: number): Entry | undefined {
     let low = 0;
     let high = this.#entries.length;
     while (low < high) {
@@ -195,7 +264,8 @@ function alreadyMapped(entries: readonly Entry[], region: MemoryRegion, fd: numb
 function open(region: MemoryRegion, fd: number): Entry {
   const identity = fileIdentity(fd);
   try {
-    return { ...region, identity, mapped: new native.Region(fd, region.fileOffset, region.size) };
+    const mapped = new native.Region(fd, region.fileOffset, region.size);
+    return { ...region, identity, mapped, views: mapped.windows.map((window) => new Uint8Array(window)) };
   } catch (error) {
     const place = `${region.size} bytes at ${region.fileOffset} of a memory descriptor`;
     throw new GuestMemoryError(`${place} cannot be mapped: ${(error as Error).message}`, { cause: error });

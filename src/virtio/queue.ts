@@ -1,6 +1,6 @@
 /** The device's side of one split virtqueue. Single-threaded; the driver works on the same memory at the same time. */
 import { warnLimited } from '../log.js';
-import { type Chain, ChainError, type Meter, readChain } from './chain.js';
+import { type Chain, ChainError } from './chain.js';
 import type { GuestMemory } from './guest-memory.js';
 import {
   Alignment,
@@ -12,14 +12,17 @@ import {
   Used,
   usedEventWord,
 } from './ring.js';
+import { Price, Turn } from './turn.js';
+import { Walk } from './walk.js';
 
 /** Readable bytes of all chains that were popped and not yet pushed. Above: a chain comes back with length 0. */
 export const MAX_PARKED_BYTES = 64 * 1024 * 1024;
 
-/** Effort (see `Queue.effort`) of one turn of the loop: a few chains of a driver can be work for minutes. */
-export const EFFORT_PER_TURN = 64 * 1024;
-/** What a chain costs beside its descriptors, in descriptors. */
-const CHAIN_EFFORT = 64;
+/**
+ * Pieces of writable memory of all chains that were popped and not yet pushed. Above: a chain comes back with length 0. All of
+ * them may have to be answered in one turn of the loop, when the ring stops.
+ */
+export const MAX_PARKED_PIECES = 1024;
 
 /** The three parts of a ring as views of guest memory, each at least `ringBytes` long. */
 export interface Rings {
@@ -58,7 +61,7 @@ export class Queue {
   readonly size: number;
   readonly #options: QueueOptions;
   readonly #outstanding = new Set<Chain>();
-  #descriptors!: Uint8Array;
+  #descriptors!: DataView;
   #available!: Uint16Array;
   #used!: Uint16Array;
   /** Word 0: flags and idx; then id and len of each element. */
@@ -66,7 +69,9 @@ export class Queue {
   #nextAvailable: number;
   #usedIndex: number;
   #parkedBytes = 0;
-  readonly #meter: Meter = { descriptors: 0 };
+  #parkedPieces = 0;
+  /** Along the next chain, which is not popped before it was walked. */
+  #walk: Walk | null = null;
   #popped = 0;
   #pushed = 0;
   #lost = 0;
@@ -95,14 +100,12 @@ export class Queue {
   rebind({ descriptors, available, used }: Rings): void {
     const { size, eventIdx } = this.#options;
     const usedBytes = ringBytes.used(size, eventIdx);
-    this.#descriptors = part(
-      'descriptor table',
-      descriptors,
-      ringBytes.descriptors(size),
-      Alignment.DESCRIPTORS,
-    );
+    const length = ringBytes.descriptors(size);
+    const table = part('descriptor table', descriptors, length, Alignment.DESCRIPTORS);
     const avail = part('available ring', available, ringBytes.available(size, eventIdx), Alignment.AVAILABLE);
     const target = part('used ring', used, usedBytes, Alignment.USED);
+    this.#descriptors = new DataView(table.buffer, table.byteOffset, table.byteLength);
+    this.#walk = null;
     this.#available = new Uint16Array(avail.buffer, avail.byteOffset, avail.length / 2);
     this.#used = new Uint16Array(target.buffer, target.byteOffset, target.length / 2);
     this.#elements = new Uint32Array(target.buffer, target.byteOffset, 1 + 2 * size);
@@ -121,11 +124,6 @@ export class Queue {
   /** Chains pushed since the start, malformed ones included. */
   get pushed(): number {
     return this.#pushed;
-  }
-
-  /** The work that the driver has caused since the start, in descriptors read: what a turn of the loop is measured by. */
-  get effort(): number {
-    return this.#meter.descriptors + CHAIN_EFFORT * this.#popped;
   }
 
   /** Chains popped and not yet pushed. */
@@ -149,17 +147,16 @@ export class Queue {
   }
 
   /**
-   * The next chain. Malformed chains go back to the driver with length 0. Null: none waits, or malformed ones were
-   * work enough for this turn and the rest (`waiting`) is for another.
+   * The next chain, at the expense of this turn of the loop. Malformed chains go back to the driver with length 0. Null:
+   * none waits, or the turn is used up and the rest (`waiting`) is for another.
    */
-  pop(): Chain | null {
+  pop(turn = new Turn()): Chain | null {
     const before = this.#pushed;
     let chain: Chain | null = null;
     // A whole ring of malformed chains and then more: the driver does nothing else.
-    const enough = this.effort + EFFORT_PER_TURN;
-    for (let malformed = 0; !chain && this.waiting > 0 && this.effort < enough; malformed++) {
-      if (malformed > this.size) this.#break('malformed chains without end');
-      else chain = this.#take();
+    while (!chain && !turn.over && this.waiting > 0) {
+      if (this.#pushed - before > this.size) this.#break('malformed chains without end');
+      else chain = this.#take(turn);
     }
     if (this.#pushed !== before) this.notify();
     return chain;
@@ -168,7 +165,7 @@ export class Queue {
   /** Gives a chain back. `written`: bytes written from the start of its writable part. notify() comes afterwards. */
   push(chain: Chain, written: number): void {
     if (!this.#outstanding.delete(chain)) return;
-    this.#parkedBytes -= chain.readable.length;
+    this.#park(chain, -1);
     this.#give(chain.head, written);
   }
 
@@ -211,32 +208,54 @@ export class Queue {
   stop(): void {
     this.#stopped = true;
     this.#outstanding.clear();
-    this.#parkedBytes = 0;
+    this.#walk = null;
+    this.#parkedBytes = this.#parkedPieces = 0;
   }
 
   get stopped(): boolean {
     return this.#stopped;
   }
 
-  /** Takes one head from the available ring; null when its chain was malformed and went back. */
-  #take(): Chain | null {
-    const head = this.#available[Available.RING + (this.#nextAvailable & (this.size - 1))]!;
-    this.#nextAvailable = u16(this.#nextAvailable + 1);
-    this.#popped++;
+  /** Walks along the chain that is next in the available ring; null when the turn is used up, or it was malformed and went back. */
+  #take(turn: Turn): Chain | null {
+    const walk = this.#walk ?? this.#begin(turn);
+    this.#walk = null;
     try {
-      const { memory, indirect } = this.#options;
-      const chain = readChain(memory, this.#descriptors, head, indirect, this.#meter);
-      if (this.#parkedBytes + chain.readable.length > MAX_PARKED_BYTES)
-        throw new ChainError('too many readable bytes wait for an answer');
+      const chain = walk.advance(turn);
+      if (!chain) {
+        this.#walk = walk;
+        return null;
+      }
+      this.#park(chain, 1);
+      this.#popped++;
+      this.#nextAvailable = u16(this.#nextAvailable + 1);
       this.#outstanding.add(chain);
-      this.#parkedBytes += chain.readable.length;
       return chain;
     } catch (error) {
       if (!(error instanceof ChainError)) throw error;
       warnLimited('virtio.chain', 'the guest made a malformed descriptor chain', { why: error.message });
-      this.#give(head, 0);
+      this.#popped++;
+      this.#nextAvailable = u16(this.#nextAvailable + 1);
+      this.#give(walk.head, 0);
       return null;
     }
+  }
+
+  #begin(turn: Turn): Walk {
+    const { memory, indirect } = this.#options;
+    turn.spend(Price.CHAIN);
+    const head = this.#available[Available.RING + (this.#nextAvailable & (this.size - 1))]!;
+    return new Walk(memory, this.#descriptors, head, indirect);
+  }
+
+  /** Counts what a chain holds; `sign` -1: no more. Throws ChainError where that is too much. */
+  #park({ readable, writablePieces }: Chain, sign: 1 | -1): void {
+    const bytes = this.#parkedBytes + sign * readable.length;
+    const pieces = this.#parkedPieces + sign * writablePieces;
+    if (bytes > MAX_PARKED_BYTES) throw new ChainError('too many readable bytes wait for an answer');
+    if (pieces > MAX_PARKED_PIECES) throw new ChainError('too many pieces of memory wait for an answer');
+    this.#parkedBytes = bytes;
+    this.#parkedPieces = pieces;
   }
 
   /** VIRTIO 1.4, 2.7.8: the element first, then the index that makes it visible. */

@@ -26,19 +26,22 @@ export function join(pieces: readonly RegionPiece[]): LinearMapping | number {
   return native.linearMapping(pieces);
 }
 
-/** Copies the first `length` bytes of `from` to the first of `to`, each a list of pieces at least that long. */
-export function copyPieces(from: readonly RegionPiece[], to: readonly RegionPiece[], length: number): void {
-  const sources = from.flatMap((piece) => regionSlices(piece.region, piece.offset, piece.length));
-  const targets = to.flatMap((piece) => regionSlices(piece.region, piece.offset, piece.length));
-  let [source, target] = [sources.shift(), targets.shift()];
-  for (let left = length; left > 0 && source && target; ) {
-    const bytes = Math.min(source.length, target.length, left);
-    target.set(source.subarray(0, bytes));
-    left -= bytes;
-    source = source.length > bytes ? source.subarray(bytes) : sources.shift();
-    target = target.length > bytes ? target.subarray(bytes) : targets.shift();
+/** Pieces in the form of the call `join`, and the regions that they lie in. */
+export function packPieces(pieces: readonly RegionPiece[]): { regions: Region[]; pieces: Buffer } {
+  const regions = [...new Set(pieces.map(({ region }) => region))];
+  const packed = Buffer.alloc(pieces.length * PACKED_BYTES);
+  for (const [index, { region, offset, length }] of pieces.entries()) {
+    const at = index * PACKED_BYTES;
+    packed.writeUInt32LE(offset % HIGH, at);
+    packed.writeUInt32LE(Math.floor(offset / HIGH), at + 4);
+    packed.writeUInt32LE(length, at + 8);
+    packed.writeUInt32LE(regions.indexOf(region), at + 12);
   }
+  return { regions, pieces: packed };
 }
+
+const PACKED_BYTES = 16;
+const HIGH = 0x1_0000_0000;
 
 /** Copies `length` bytes between two regions. */
 export function copyRegion(

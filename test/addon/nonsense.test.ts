@@ -47,6 +47,7 @@ const kinds = [
   'reinitRequest',
   'closeRequest',
   'map',
+  'join',
   'watch',
   'nonsense',
 ];
@@ -67,6 +68,17 @@ function record(): Uint8Array {
   array[60] = pick([1, 2, 2, 4]);
   array[72] = random(10);
   return array;
+}
+
+/** Pieces of a join that are nearly right. */
+function packedPieces(): Uint8Array {
+  const array = new Uint32Array(4 * random(5));
+  for (let at = 0; at < array.length; at += 4) {
+    array[at] = 4096 * random(18);
+    array[at + 2] = pick([4096, 4096, 8192, 0, 100]);
+    array[at + 3] = pick([0, 0, 0, 1, 9]);
+  }
+  return new Uint8Array(array.buffer, 0, Math.max(0, array.byteLength - pick([0, 0, 0, 1])));
 }
 
 function controls(count: number): Uint8Array {
@@ -152,6 +164,8 @@ function call(): object {
     offset: () => random(1 << 16) & ~pick([0, 4095]),
     length: () => random(1 << 16),
     events: () => random(32),
+    regions: () => Array.from({ length: random(3) }, () => pick([region, region, closedRegion, linear])),
+    pieces: () => packedPieces(),
   };
   const result: Record<string, unknown> = { kind: random(50) === 0 ? anything() : pick(kinds) };
   for (const [name, value] of Object.entries(fields)) {

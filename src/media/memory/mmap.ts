@@ -7,16 +7,18 @@ import { copyRegion } from '../../virtio/window.js';
 import { bytesUsed, guestRecord, type HostBuffer, hostRecord } from '../buffer-record.js';
 import type { BufferQueue, HeldBuffer, HeldPlane } from '../buffers.js';
 import type { MemoryType } from '../memory-type.js';
-import type { SharedMemory } from '../shared-memory.js';
+import { FlatCopy, runCopy } from '../paced-copy.js';
+import type { Session } from '../session.js';
 
 export const mmap: MemoryType = {
   attach({ session, queue, held, guest, nr }) {
     const { shared } = session.context;
     const lengths = held.planes.map(({ length }) => length);
     const host = hostRecord(queue, held, guest, lengths);
-    if (nr === Ioctl.QBUF && !queue.isCapture) copyFrame(queue, held, host, shared);
-    if (queue.backing !== 'userptr') return { host };
-    return { host: { ...host, memory: held.planes.map(({ slot }) => shared.memory(slot!)) } };
+    if (queue.backing === 'userptr')
+      return { host: { ...host, memory: held.planes.map(({ slot }) => shared.memory(slot!)) } };
+    if (queue.backing !== 'copy' || queue.isCapture || nr !== Ioctl.QBUF) return { host };
+    return copyFrame(session, queue, held, host).then(() => ({ host }));
   },
 
   restore({ queue, held, guest }, host) {
@@ -25,20 +27,28 @@ export const mmap: MemoryType = {
   },
 
   release(session, queue, held, host) {
-    if (queue.isCapture) copyFrame(queue, held, host, session.context.shared);
+    return queue.backing === 'copy' && queue.isCapture ? copyFrame(session, queue, held, host) : undefined;
   },
 };
 
 /** Moves a frame between the host's buffer and the guest's slot, where the host's queue is not on the slots itself. */
-function copyFrame(queue: BufferQueue, held: HeldBuffer, host: HostBuffer, shared: SharedMemory): void {
-  if (queue.backing !== 'copy') return;
-  held.planes.forEach((target, number) => {
-    if (!target.slot || !target.host) return;
-    const bytes = Math.min(bytesUsed(host, number) || target.length, target.length);
-    const slot = shared.memory(target.slot);
-    if (queue.isCapture) copyRegion(target.host, 0, slot.region, slot.offset, bytes);
-    else copyRegion(slot.region, slot.offset, target.host, 0, bytes);
-  });
+async function copyFrame(
+  session: Session,
+  queue: BufferQueue,
+  held: HeldBuffer,
+  host: HostBuffer,
+): Promise<void> {
+  const { shared, turn } = session.context;
+  for (const [number, { host: region, slot, length }] of held.planes.entries()) {
+    if (!slot || !region) continue;
+    const used = Math.min(bytesUsed(host, number) || length, length);
+    const move = (at: number, bytes: number): void => {
+      const place = shared.memory(slot);
+      if (queue.isCapture) copyRegion(region, at, place.region, place.offset + at, bytes);
+      else copyRegion(place.region, place.offset + at, region, at, bytes);
+    };
+    await runCopy(turn, new FlatCopy(used, move), () => session.closing);
+  }
 }
 
 function offsetBytes({ cookie }: HeldPlane): Uint8Array {

@@ -20,7 +20,9 @@ export const object: MemoryType = {
     if (!uuids || !descriptors || descriptors.includes(-1)) return Errno.EINVAL;
     const settle = (errno: number): void => {
       if (errno !== 0) return;
-      if (!held.prepared) for (const [number, plane] of held.planes.entries()) plane.object = uuids[number]!;
+      // A copy: a view would keep the whole command.
+      if (!held.prepared)
+        for (const [number, plane] of held.planes.entries()) plane.object = Buffer.from(uuids[number]!);
       held.prepared = nr === Ioctl.PREPARE_BUF;
     };
     return { host: { ...host, descriptors }, settle };

@@ -9,10 +9,11 @@
  */
 import { Errno } from '../../errno.js';
 import { warnLimited } from '../../log.js';
-import type { PlaneMemory, RegionPiece } from '../../native.js';
+import type { PlaneMemory } from '../../native.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
+import { GuestMemoryError } from '../../virtio/guest-memory.js';
 import { privateRegion } from '../../virtio/memory-file.js';
-import { copyPieces } from '../../virtio/window.js';
+import { windowAt } from '../../virtio/window.js';
 import {
   bytesUsed,
   type GuestPlane,
@@ -22,13 +23,14 @@ import {
   hostRecord,
 } from '../buffer-record.js';
 import type { BufferQueue, HeldBuffer, HeldPages, HeldPlane } from '../buffers.js';
+import { isSamePages, takePages } from '../guest-pages.js';
 import type { Attached, BufferCall, MemoryType } from '../memory-type.js';
-import type { Session, SessionContext } from '../session.js';
-import { locate, type Piece, SgLists } from '../sg-list.js';
-import { isSame } from '../stitches.js';
+import { ListCopy, type ListMove, runCopy } from '../paced-copy.js';
+import type { Session } from '../session.js';
+import { type SgList, SgLists } from '../sg-list.js';
 
 export const sharedPages: MemoryType = {
-  attach(call) {
+  async attach(call) {
     const { queue, held, guest, nr } = call;
     if (nr === Ioctl.QUERYBUF) return { host: hostRecord(queue, held, guest, []) };
     if (held.prepared)
@@ -36,8 +38,12 @@ export const sharedPages: MemoryType = {
         call,
         held.planes.map(({ pages }) => pages!),
       );
-    const found = readPages(call);
-    return typeof found === 'number' ? found : attachPages(call, found);
+    const found = await readPages(call);
+    if (typeof found === 'number') return found;
+    return attachPages(call, found).catch((error: unknown) => {
+      for (const [number, pages] of found.entries()) discard(held.planes[number]!, pages);
+      throw error;
+    });
   },
 
   restore({ queue, held, guest }, host) {
@@ -49,54 +55,64 @@ export const sharedPages: MemoryType = {
   },
 
   release(session, queue, held, host) {
-    if (queue.isCapture) copyFrame(session, queue, held, host);
+    return queue.isCapture ? copyFrame(session, queue, held, host) : undefined;
   },
 };
 
-/** The SG list of each plane, bounded and located before anything is allocated. */
-function readPages({ session, queue, held, guest }: BufferCall): HeldPages[] | number {
+/** The pages of each plane. Every list is judged before anything is made of one. */
+async function readPages(call: BufferCall): Promise<HeldPages[] | number> {
+  const { session, queue, held, guest } = call;
   const planes = guestPlanes(queue, held, guest);
   const total = planes.reduce((sum, { length }) => sum + length, 0);
-  if (total > session.context.policy.maxBufferBytes) return Errno.EINVAL;
-  const lists = new SgLists(guest.rest);
+  const isShort = planes.some(({ length }, number) => length < held.planes[number]!.length);
+  if (isShort || total > session.context.policy.maxBufferBytes) return Errno.EINVAL;
+  const lists = await readLists(call, planes);
+  if (typeof lists === 'number') return lists;
   const found: HeldPages[] = [];
-  for (const [number, given] of planes.entries()) {
-    if (given.length < held.planes[number]!.length) return Errno.EINVAL;
-    const pieces = lists.next(given.length);
-    if (typeof pieces === 'number') return pieces;
-    const pages = pagesOf(session.context, queue, held.planes[number]!, given, pieces);
-    if (typeof pages !== 'number') found.push(pages);
+  for (const [number, { m, length }] of planes.entries()) {
+    const memory = await pagesOf(session, queue, held.planes[number]!, lists[number]!);
+    if (typeof memory !== 'number') found.push({ m, length, memory });
     else {
-      for (const [made, each] of found.entries()) discard(held.planes[made]!, each);
-      return pages;
+      for (const [made, pages] of found.entries()) discard(held.planes[made]!, pages);
+      return memory;
     }
   }
   return found;
 }
 
-function pagesOf(
-  { memory, stitches }: SessionContext,
-  queue: BufferQueue,
-  plane: HeldPlane,
-  { m, length }: GuestPlane,
-  pieces: readonly Piece[],
-): HeldPages | number {
-  const places = locate(memory, pieces);
-  if (typeof places === 'number') return places;
-  if (queue.backing !== 'stitched') return { m, length, pieces, stitched: null };
-  const kept = plane.pages?.stitched;
-  const stitched = kept && isSame(kept.places, places) ? kept : stitches.make(places);
-  return { m, length, pieces, stitched };
+async function readLists(
+  { session, guest }: BufferCall,
+  planes: readonly GuestPlane[],
+): Promise<SgList[] | number> {
+  const { turn } = session.context;
+  const lists = new SgLists(guest.rest, turn);
+  const found: SgList[] = [];
+  while (found.length < planes.length) {
+    const list = lists.next(planes[found.length]!.length);
+    if (typeof list === 'number') return list;
+    if (list) found.push(list);
+    else await turn.next();
+  }
+  return found;
 }
 
-function attachPages(call: BufferCall, pages: readonly HeldPages[]): Attached | number {
+/** Those that the plane has, where the list says the same. */
+async function pagesOf(session: Session, { backing }: BufferQueue, plane: HeldPlane, list: SgList) {
+  const stitch = backing === 'stitched';
+  const kept = plane.pages?.memory;
+  // Where there were too many pieces there may be room now.
+  const isAsWanted = kept !== undefined && (kept.stitched !== null || !stitch);
+  return isAsWanted && (await isSamePages(session, kept, list)) ? kept : takePages(session, list, stitch);
+}
+
+async function attachPages(call: BufferCall, pages: readonly HeldPages[]): Promise<Attached> {
   const { session, queue, held, guest, nr } = call;
   const memory =
     queue.backing === 'stitched' ? pages.map((each, number) => place(held.planes[number]!, each)) : null;
   const lengths = memory?.map(({ length }) => length) ?? held.planes.map(({ length }) => length);
   const host = { ...hostRecord(queue, held, guest, lengths), ...(memory && { memory }) };
   if (nr === Ioctl.QBUF && !queue.isCapture)
-    copyFrame(session, queue, { ...held, planes: withPages(held, pages) }, host);
+    await copyFrame(session, queue, { ...held, planes: withPages(held, pages) }, host);
   const settle = (errno: number): void => {
     for (const [number, plane] of held.planes.entries()) {
       const [before, now] = [plane.pages, pages[number]!];
@@ -111,32 +127,40 @@ function attachPages(call: BufferCall, pages: readonly HeldPages[]): Attached | 
 const withPages = ({ planes }: HeldBuffer, pages: readonly HeldPages[]): HeldPlane[] =>
   planes.map((plane, number) => ({ ...plane, pages: pages[number]! }));
 
-/** Closes the mapping of pages that the plane does not keep. */
+/** Lets go of pages that the plane does not keep. */
 function discard(plane: HeldPlane, pages: HeldPages | null): void {
-  if (pages?.stitched !== plane.pages?.stitched) pages?.stitched?.close();
+  if (pages?.memory !== plane.pages?.memory) pages?.memory.release();
 }
 
 /** What the driver writes to: the guest's pages, or memory of ours of the same size that is copied. */
-function place(plane: HeldPlane, { stitched, length }: HeldPages): PlaneMemory {
+function place(plane: HeldPlane, { memory: { stitched }, length }: HeldPages): PlaneMemory {
   if (stitched) return { region: stitched.mapping, offset: 0, length };
   plane.host ??= privateRegion('virtio-media-carried', plane.length);
   return { region: plane.host, offset: 0, length: plane.length };
 }
 
 /** Moves a frame between the host's memory and the guest's pages, where they are not the same. */
-function copyFrame(session: Session, queue: BufferQueue, held: HeldBuffer, host: HostBuffer): void {
+async function copyFrame(
+  session: Session,
+  queue: BufferQueue,
+  held: HeldBuffer,
+  host: HostBuffer,
+): Promise<void> {
+  const { memory, turn } = session.context;
+  const isOff = (): boolean => session.closing;
   for (const [number, { host: region, length, pages }] of held.planes.entries()) {
-    if (!region || !pages || pages.stitched) continue;
-    const places = locate(session.context.memory, pages.pieces);
-    if (typeof places === 'number') {
-      warnLimited('shared-pages', 'pages of a buffer are not in guest memory any more', {
-        session: session.id,
-      });
-      continue;
-    }
-    const bytes = Math.min(bytesUsed(host, number) || length, length);
-    const ours: RegionPiece[] = [{ region, offset: 0, length }];
-    if (queue.isCapture) copyPieces(ours, places, bytes);
-    else copyPieces(places, ours, bytes);
+    if (!region || !pages || pages.memory.stitched) continue;
+    const used = Math.min(bytesUsed(host, number) || length, length);
+    const move: ListMove = (address, at, bytes) => {
+      const ours = windowAt(region, at, bytes);
+      if (queue.isCapture) memory.copyIn(address, ours, 0, bytes);
+      else memory.copyOut(address, ours, 0, bytes);
+    };
+    const copy = new ListCopy(move).begin(pages.memory.list, used);
+    await runCopy(turn, copy, isOff).catch((error: unknown) => {
+      if (!(error instanceof GuestMemoryError)) throw error;
+      const fields = { session: session.id };
+      warnLimited('shared-pages', 'pages of a buffer are not in guest memory any more', fields);
+    });
   }
 }

@@ -3,8 +3,7 @@ import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { Account } from '../../../src/media/account.js';
 import { MediaDevice } from '../../../src/media/device.js';
-import { defaultPolicy, MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
-import { MemoryFile } from '../../../src/virtio/memory-file.js';
+import { defaultPolicy } from '../../../src/media/policy.js';
 import { DeviceBench, turns, u32 } from './bench.js';
 import { pass, startClock, stopClock } from './clock.js';
 import { FakeTransport } from './fake-transport.js';
@@ -112,19 +111,10 @@ describe('the account of a node', () => {
     end();
   });
 
-  it('joined pages are the node’s: the kernel keeps a mapping of each piece', () => {
-    const { stitches } = Account.of(first.node.host);
-    assert.equal(Account.of(second.node.host).stitches, stitches);
-    const file = new MemoryFile('pages', 1 << 20);
-    const half = Array.from({ length: MAX_STITCHED_PIECES / 2 }, (_, n) => ({
-      region: file.region,
-      offset: 4096 * (n % 256),
-      length: 4096,
-    }));
-    const made = [stitches.make(half), stitches.make(half)];
-    assert.equal(stitches.make(half.slice(0, 1)), null);
-    for (const each of made) each!.close();
-    file.close();
+  it('joined pages and lists of pages are the node’s', () => {
+    const { stitches, lists } = Account.of(first.node.host);
+    const other = Account.of(second.node.host);
+    assert.deepEqual([other.stitches === stitches, other.lists === lists], [true, true]);
     first.close();
   });
 

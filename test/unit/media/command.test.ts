@@ -139,23 +139,6 @@ describe('command', () => {
     assert.equal(bench.ring.usedIndex, 1);
   });
 
-  it('writes to the guest’s pages right before it is answered, and never afterwards', () => {
-    const order: string[] = [];
-    const pages = () => {
-      order.push(`pages, used ${bench.ring.usedIndex}`);
-      return null;
-    };
-    const command = arrive();
-    command.answer({ status: 0, pages });
-    command.answer({ status: 0, pages });
-    assert.deepEqual([order, bench.ring.usedIndex], [['pages, used 0'], 1]);
-  });
-
-  it('says what its pages say instead, where they are gone', () => {
-    arrive().answer({ status: 0, pages: () => ({ status: 14 }) });
-    assert.equal(written(4), '0e000000');
-  });
-
   it('lets go of what waits with it, once it is answered', () => {
     const sequence = new Sequence(() => null, 1);
     sequence.add(() => new Promise(() => undefined));

@@ -4,6 +4,7 @@
  */
 import type { NodeCall } from '../../../src/native.js';
 import type { HostNode } from '../../../src/v4l2/node.js';
+import { joinPieces } from './fake-join.js';
 
 export const EINVAL = 22;
 const EAGAIN = 11;
@@ -102,6 +103,8 @@ export class FakeFile {
         return 0;
       case 'controls':
         return this.node.controls(call);
+      case 'join':
+        return joinPieces(call);
       default:
         return EINVAL;
     }

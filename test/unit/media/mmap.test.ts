@@ -7,6 +7,7 @@ import type { BufferCall } from '../../../src/media/memory-type.js';
 import type { Session } from '../../../src/media/session.js';
 import { SharedMemory } from '../../../src/media/shared-memory.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
+import { Turn } from '../../../src/virtio/turn.js';
 import { FakeTransport } from './fake-transport.js';
 
 const CAPTURE = 1;
@@ -72,7 +73,7 @@ const GREEDY = record({
 const QBUF = 15;
 const NOTHING = Buffer.alloc(0);
 /** Of a session the memory type looks only at the shared memory. */
-const sessionOf = (shared: SharedMemory) => ({ context: { shared } }) as unknown as Session;
+const sessionOf = (shared: SharedMemory) => ({ context: { shared, turn: new Turn() } }) as unknown as Session;
 
 function call(
   queue: BufferQueue,
@@ -91,8 +92,8 @@ function call(
   };
 }
 
-function attach(...given: Parameters<typeof call>): HostBuffer {
-  const attached = mmap.attach(call(...given));
+async function attach(...given: Parameters<typeof call>): Promise<HostBuffer> {
+  const attached = await mmap.attach(call(...given));
   assert.ok(typeof attached !== 'number');
   return attached.host;
 }
@@ -136,9 +137,9 @@ describe('memory type MMAP', () => {
   const received = (buffer: HeldBuffer | undefined, host: HostBuffer) =>
     receivedIn(new BufferQueue(host.planes ? CAPTURE_MPLANE : CAPTURE, 'userptr'), buffer, host);
 
-  it('what a guest gives to the host: listed flags and fields, nothing that is an address or a descriptor', () => {
+  it('what a guest gives to the host: listed flags and fields, nothing that is an address or a descriptor', async () => {
     const queue = new BufferQueue(CAPTURE, 'copy');
-    const { buffer, planes, memory } = attach(queue, held(0x1000), GREEDY, none, shared);
+    const { buffer, planes, memory } = await attach(queue, held(0x1000), GREEDY, none, shared);
     const expected = record({
       index: '03000000',
       type: '01000000',
@@ -154,10 +155,10 @@ describe('memory type MMAP', () => {
     assert.deepEqual([planes, memory], [undefined, undefined]);
   });
 
-  it("on USERPTR the host's memory is the slot of the plane, whatever the guest says", () => {
+  it("on USERPTR the host's memory is the slot of the plane, whatever the guest says", async () => {
     const queue = new BufferQueue(CAPTURE, 'userptr');
     const buffer = held(0x1000);
-    const host = attach(queue, buffer, GREEDY, none, shared);
+    const host = await attach(queue, buffer, GREEDY, none, shared);
     assert.equal(host.buffer.subarray(60, 64).toString('hex'), '02000000');
     assert.equal(host.buffer.subarray(64, 72).toString('hex'), '00'.repeat(8));
     assert.deepEqual(
@@ -168,7 +169,7 @@ describe('memory type MMAP', () => {
     assert.deepEqual(hosts, [2, 1, 1, 1]);
   });
 
-  it('planes: sizes of use are the guest’s, lengths are the host’s, and there are as many as the buffer has', () => {
+  it('planes: sizes of use are the guest’s, lengths are the host’s, and there are as many as the buffer has', async () => {
     const queue = new BufferQueue(CAPTURE_MPLANE, 'userptr');
     const buffer = held(0x2000, 0x1000);
     const greedy = planeRecord('44332211', ff(4), 'efcdab8967452301', '08000000', 'ff');
@@ -176,7 +177,7 @@ describe('memory type MMAP', () => {
       const guest = Buffer.from(GREEDY);
       guest.writeUInt32LE(CAPTURE_MPLANE, 4);
       guest.writeUInt32LE(given, 72);
-      const host = attach(queue, buffer, guest, Buffer.concat(Array(given).fill(greedy)), shared);
+      const host = await attach(queue, buffer, guest, Buffer.concat(Array(given).fill(greedy)), shared);
       assert.equal(host.buffer.subarray(72, 76).toString('hex'), '02000000', 'length');
       assert.equal(
         host.planes!.toString('hex'),
@@ -325,7 +326,7 @@ describe('memory type MMAP', () => {
       return { host, inHost: Buffer.from(host.region.windows[0]!), inGuest, queue, buffer };
     };
 
-    it('a captured frame goes to the guest: the bytes that are used, the whole plane where that is 0, never more', () => {
+    it('a captured frame goes to the guest: the bytes that are used, the whole plane where that is 0, never more', async () => {
       for (const [bytesused, copied] of [
         [0x1234, 0x1234],
         [0, LENGTH],
@@ -336,28 +337,30 @@ describe('memory type MMAP', () => {
         inHost.fill(0x5a);
         const answered = record({});
         answered.writeUInt32LE(bytesused, 8);
-        mmap.release(sessionOf(shared), queue, buffer, { buffer: answered });
+        await mmap.release(sessionOf(shared), queue, buffer, { buffer: answered });
         assert.ok(inGuest.equals(Buffer.concat([Buffer.alloc(copied, 0x5a), Buffer.alloc(LENGTH - copied)])));
         host.close();
       }
     });
 
-    it('a frame to put out comes from the guest', () => {
+    it('a frame to put out comes from the guest', async () => {
       const { host, inHost, inGuest, queue, buffer } = copying(OUTPUT);
       inGuest.fill(0xa7);
       const given = record({ bytesused: '00100000' });
-      attach(queue, buffer, given, NOTHING, shared);
+      await attach(queue, buffer, given, NOTHING, shared);
       assert.ok(inHost.equals(Buffer.concat([Buffer.alloc(0x1000, 0xa7), Buffer.alloc(LENGTH - 0x1000)])));
       host.close();
     });
 
-    it('nothing is copied where the queue is on the slots themselves, or a plane has none', () => {
+    it('nothing is copied where the queue is on the slots themselves, or a plane has none', async () => {
       const { host, inHost, inGuest, buffer } = copying(CAPTURE);
       inHost.fill(0x5a);
       for (const backing of ['userptr', 'direct', 'unmapped'] as const)
-        mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, backing), buffer, { buffer: record({}) });
+        await mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, backing), buffer, {
+          buffer: record({}),
+        });
       const bare = { index: 0, request: 0, prepared: false, planes: [plane(LENGTH, 1)] };
-      mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, 'copy'), bare, { buffer: record({}) });
+      await mmap.release(sessionOf(shared), new BufferQueue(CAPTURE, 'copy'), bare, { buffer: record({}) });
       assert.ok(inGuest.every((byte) => byte === 0));
       host.close();
     });

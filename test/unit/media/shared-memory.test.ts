@@ -409,4 +409,28 @@ describe('shared memory: direct', () => {
     shared.release(slot);
     assert.equal(transport.places('unmap').length, 0);
   });
+
+  it('a long slot is zeroed over turns of the loop, and is nobody else’s until then', async () => {
+    const long = new SharedMemory(new FakeTransport(32 << 20), 'arena');
+    const slot = long.allocate(32 << 20)!;
+    const { region } = long.memory(slot);
+    const memory = Buffer.from(region.windows[0]!);
+    memory.fill(0x5a);
+    long.release(slot);
+    assert.equal(memory.at(-1), 0x5a, 'all of it in one turn');
+    assert.equal(long.allocate(1), null);
+    await long.cleared();
+    assert.ok(long.allocate(32 << 20));
+    assert.ok(memory.every((byte) => byte === 0));
+    long.close();
+  });
+
+  it('ends while a slot is being zeroed', async () => {
+    const long = new SharedMemory(new FakeTransport(32 << 20), 'arena');
+    const slot = long.allocate(32 << 20)!;
+    long.memory(slot);
+    long.release(slot);
+    long.close();
+    await long.cleared();
+  });
 });

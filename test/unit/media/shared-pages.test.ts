@@ -1,18 +1,23 @@
 /** SHARED_PAGES: which pages the kernel is given, and how long a mapping of them lives. Guest memory and mappings are real. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { Errno } from '../../../src/errno.js';
 import type { HostBuffer } from '../../../src/media/buffer-record.js';
 import { type Backing, BufferQueue, type HeldBuffer } from '../../../src/media/buffers.js';
 import { sharedPages } from '../../../src/media/memory/shared-pages.js';
 import type { Attached, BufferCall } from '../../../src/media/memory-type.js';
-import { defaultPolicy, MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
+import { defaultPolicy, MAX_SESSION_LIST_BYTES, MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
 import type { Session } from '../../../src/media/session.js';
+import { SgBudget } from '../../../src/media/sg-budget.js';
 import { type Stitched, Stitches } from '../../../src/media/stitches.js';
-import { native } from '../../../src/native.js';
+import { type NodeCall, native } from '../../../src/native.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
+import { Price, TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
 import { Bench, BUFFERS, GUEST, RAM } from '../virtio/bench.js';
+import { joinPieces } from './fake-join.js';
 
 const CAPTURE = 1;
+const CAPTURE_MPLANE = 9;
 const OUTPUT = 2;
 const [QUERYBUF, QBUF, PREPARE_BUF] = [9, 15, 93];
 const PAGE = 4096;
@@ -28,19 +33,23 @@ const scattered = (...pages: number[]): Entry[] =>
 describe('memory type SHARED_PAGES', () => {
   let bench: Bench;
   let open: Stitched[];
+  /** How often pages were stitched. */
+  let made: number;
   let session: Session;
 
   beforeEach(() => {
     bench = new Bench();
     open = [];
+    made = 0;
     const real = new Stitches();
-    const make = (places: Parameters<Stitches['make']>[0]) => {
-      const made = real.make(places);
-      if (!made) return null;
+    const make = async (...given: Parameters<Stitches['make']>) => {
+      const mapped = await real.make(...given);
+      if (!mapped) return null;
+      made++;
       const stitched: Stitched = {
-        ...made,
+        ...mapped,
         close: () => {
-          made.close();
+          mapped.close();
           open = open.filter((each) => each !== stitched);
         },
       };
@@ -49,7 +58,9 @@ describe('memory type SHARED_PAGES', () => {
     };
     session = {
       id: 1,
-      context: { memory: bench.memory, policy: defaultPolicy, stitches: { make } },
+      lists: new SgBudget(MAX_SESSION_LIST_BYTES),
+      call: async (call: NodeCall & { kind: 'join' }) => joinPieces(call),
+      context: { memory: bench.memory, policy: defaultPolicy, stitches: { make }, turn: new Turn() },
     } as unknown as Session;
   });
   afterEach(() => {
@@ -83,23 +94,23 @@ describe('memory type SHARED_PAGES', () => {
     const guest = { record, planes: Buffer.alloc(0), rest };
     return { session, queue: new BufferQueue(type, backing), held: buffer, guest, nr, request: 0 };
   };
-  const attach = (given: BufferCall): Attached => {
-    const attached = sharedPages.attach(given);
+  const attach = async (given: BufferCall): Promise<Attached> => {
+    const attached = await sharedPages.attach(given);
     assert.ok(typeof attached !== 'number', `errno ${String(attached)}`);
     return attached;
   };
   const place = ({ host }: Attached) => host.memory![0]!;
   const buffer = () => held();
 
-  it('the same list keeps its mapping; another one has a mapping of its own beside it, until the kernel has taken it', () => {
+  it('the same list keeps its mapping; another one has a mapping of its own beside it, until the kernel has taken it', async () => {
     const plane = buffer();
-    const first = attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    const first = await attach(call(plane, 'stitched', scattered(5, 2, 9)));
     first.settle!(0);
     assert.equal(open.length, 1);
-    const again = attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    const again = await attach(call(plane, 'stitched', scattered(5, 2, 9)));
     again.settle!(0);
     assert.equal(place(again).region, place(first).region);
-    const other = attach(call(plane, 'stitched', scattered(5, 3, 9)));
+    const other = await attach(call(plane, 'stitched', scattered(5, 3, 9)));
     assert.notEqual(place(other).region, place(first).region);
     assert.equal(
       open.length,
@@ -113,46 +124,46 @@ describe('memory type SHARED_PAGES', () => {
     );
   });
 
-  it('a piece that crosses memory regions is stitched over both', () => {
+  it('a piece that crosses memory regions is stitched over both', async () => {
     const next = privateRam(2 * PAGE);
     bench.memory.add(
       { guestAddress: GUEST + RAM, size: 2 * PAGE, userAddress: 2 ** 40, fileOffset: 0 },
       next,
     );
     const entries: Entry[] = [[GUEST + RAM - PAGE, LENGTH]];
-    const crossing = attach(call(buffer(), 'stitched', entries));
+    const crossing = await attach(call(buffer(), 'stitched', entries));
     crossing.settle!(0);
-    assert.deepEqual([place(crossing).length, open[0]!.places.length], [LENGTH, 2]);
+    assert.deepEqual([place(crossing).length, open.length], [LENGTH, 1]);
     const beyond: Entry[] = [[GUEST + RAM + PAGE, LENGTH]];
-    assert.equal(sharedPages.attach(call(buffer(), 'stitched', beyond)), Errno.EFAULT);
+    assert.equal(await sharedPages.attach(call(buffer(), 'stitched', beyond)), Errno.EFAULT);
   });
 
-  it('a list that the kernel refuses is forgotten, the one before it stays', () => {
+  it('a list that the kernel refuses is forgotten, the one before it stays', async () => {
     const plane = buffer();
-    const first = attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    const first = await attach(call(plane, 'stitched', scattered(5, 2, 9)));
     first.settle!(0);
-    attach(call(plane, 'stitched', scattered(1, 2, 3))).settle!(Errno.EINVAL);
+    (await attach(call(plane, 'stitched', scattered(1, 2, 3)))).settle!(Errno.EINVAL);
     assert.deepEqual(
       open.map(({ mapping }) => mapping),
       [place(first).region],
     );
-    attach(call(plane, 'stitched', scattered(5, 2, 9))).settle!(Errno.EINVAL);
+    (await attach(call(plane, 'stitched', scattered(5, 2, 9)))).settle!(Errno.EINVAL);
     assert.equal(open.length, 1);
   });
 
-  it('pieces that end inside a page are carried: private memory of the size of the plane, and a copy', () => {
+  it('pieces that end inside a page are carried: private memory of the size of the plane, and a copy', async () => {
     const plane = buffer();
     const entries: Entry[] = [
       [BASE + 10, 1000],
       [BASE + 0x8000, LENGTH - 1000],
     ];
-    const attached = attach(call(plane, 'stitched', entries));
+    const attached = await attach(call(plane, 'stitched', entries));
     assert.equal(open.length, 0);
     assert.deepEqual([place(attached).offset, place(attached).length], [0, LENGTH]);
     attached.settle!(0);
     const region = plane.planes[0]!.host!;
     Buffer.from(region.windows[0]!).fill(0x5a);
-    sharedPages.release(session, new BufferQueue(CAPTURE, 'stitched'), plane, answer(LENGTH));
+    await sharedPages.release(session, new BufferQueue(CAPTURE, 'stitched'), plane, answer(LENGTH));
     assert.ok(bench.seen(10, 1000).every((byte) => byte === 0x5a));
     assert.ok(bench.seen(0x8000, LENGTH - 1000).every((byte) => byte === 0x5a));
     assert.ok(bench.seen(0, 10).every((byte) => byte === 0));
@@ -160,48 +171,48 @@ describe('memory type SHARED_PAGES', () => {
     region.close();
   });
 
-  it('carried, a frame to put out is read before QBUF, and not before PREPARE_BUF', () => {
+  it('carried, a frame to put out is read before QBUF, and not before PREPARE_BUF', async () => {
     const plane = buffer();
     plane.planes[0]!.host = privateRegion('a host buffer, say', LENGTH);
     bench.put(5 * PAGE, Buffer.alloc(PAGE, 0x77));
     const at = () => Buffer.from(plane.planes[0]!.host!.windows[0]!)[0];
     const given = call(plane, 'carried', scattered(5, 2, 9), { nr: PREPARE_BUF, type: OUTPUT });
-    attach(given).settle!(0);
+    (await attach(given)).settle!(0);
     assert.equal(at(), 0);
-    attach({ ...given, nr: QBUF, request: 0 }).settle!(0);
+    (await attach({ ...given, nr: QBUF, request: 0 })).settle!(0);
     assert.equal(at(), 0x77);
     plane.planes[0]!.host.close();
   });
 
-  it('a prepared buffer takes no other list', () => {
+  it('a prepared buffer takes no other list', async () => {
     const plane = buffer();
-    const first = attach(call(plane, 'stitched', scattered(5, 2, 9), { nr: PREPARE_BUF }));
+    const first = await attach(call(plane, 'stitched', scattered(5, 2, 9), { nr: PREPARE_BUF }));
     first.settle!(0);
     assert.equal(plane.prepared, true);
-    const queued = attach(call(plane, 'stitched', []));
+    const queued = await attach(call(plane, 'stitched', []));
     assert.equal(place(queued).region, place(first).region);
     queued.settle!(0);
     assert.equal(plane.prepared, false);
   });
 
-  it('more pieces than the kernel should keep mappings for are carried', () => {
+  it('more pieces than the kernel should keep mappings for are carried', async () => {
     const pages = MAX_STITCHED_PIECES / 64 + 1;
     const many = Array.from({ length: pages }, (_, n): Entry => [BASE + ((2 * n) % 1000) * PAGE, PAGE]);
     const length = pages * PAGE;
     const buffers = Array.from({ length: 64 }, () => held(length));
-    for (const each of buffers) attach(call(each, 'stitched', many, { length })).settle!(0);
+    for (const each of buffers) (await attach(call(each, 'stitched', many, { length }))).settle!(0);
     assert.equal(open.length, 63);
     assert.ok(buffers.at(-1)!.planes[0]!.host);
     open[0]!.close();
-    attach(call(buffers.at(-1)!, 'stitched', many, { length })).settle!(0);
+    (await attach(call(buffers.at(-1)!, 'stitched', many, { length }))).settle!(0);
     assert.equal(open.length, 63, 'what was given back can be had again');
     buffers.at(-1)!.planes[0]!.host!.close();
   });
 
-  it("every answer has the program's pointer and length", () => {
+  it("every answer has the program's pointer and length", async () => {
     const plane = buffer();
     const given = call(plane, 'carried', scattered(1, 2, 3), { length: LENGTH });
-    attach(given).settle!(0);
+    (await attach(given)).settle!(0);
     for (const nr of [QBUF, QUERYBUF]) {
       const [record] = sharedPages.restore({ ...given, nr }, answer(0));
       const bytes = Buffer.from(record!);
@@ -210,9 +221,9 @@ describe('memory type SHARED_PAGES', () => {
     }
   });
 
-  it('QUERYBUF looks at no list, and before the first QBUF gives back what it was given', () => {
+  it('QUERYBUF looks at no list, and before the first QBUF gives back what it was given', async () => {
     const given = call(buffer(), 'stitched', [], { nr: QUERYBUF });
-    const { host } = attach(given);
+    const { host } = await attach(given);
     assert.equal(host.memory, undefined);
     assert.equal(
       Buffer.from(sharedPages.restore(given, answer(0))[0]!)
@@ -222,7 +233,7 @@ describe('memory type SHARED_PAGES', () => {
     );
   });
 
-  it('lists that do not add up are refused, with nothing made', () => {
+  it('lists that do not add up are refused, with nothing made', async () => {
     const refusals: readonly (readonly [string, readonly Entry[], number, number])[] = [
       ['none', [], LENGTH, Errno.EINVAL],
       ['short', [[BASE, LENGTH - 1]], LENGTH, Errno.EINVAL],
@@ -243,8 +254,121 @@ describe('memory type SHARED_PAGES', () => {
     ];
     for (const backing of ['stitched', 'carried'] as const)
       for (const [what, entries, length, errno] of refusals)
-        assert.equal(sharedPages.attach(call(buffer(), backing, entries, { length })), errno, what);
+        assert.equal(await sharedPages.attach(call(buffer(), backing, entries, { length })), errno, what);
     assert.equal(open.length, 0);
+  });
+
+  describe('of several planes', () => {
+    const planes = (length: number): HeldBuffer => ({
+      ...held(),
+      planes: [1, 2].map((cookie) => ({ ...held(length).planes[0]!, cookie })),
+    });
+    /** QBUF whose planes are as long as `lengths`, and whose lists have as many pages of one each as `lists`. */
+    const callOf = (buffer: HeldBuffer, lengths: readonly number[], lists: readonly number[]): BufferCall => {
+      const entries = lists.flatMap((count) =>
+        Array.from({ length: count }, (_, n): Entry => [BASE + ((2 * n) % 1000) * PAGE, PAGE]),
+      );
+      const given = call(buffer, 'stitched', entries, { type: CAPTURE_MPLANE });
+      given.guest.record.writeUInt32LE(2, 72);
+      const records = Buffer.alloc(128);
+      for (const [n, length] of lengths.entries()) records.writeUInt32LE(length, 64 * n + 4);
+      return { ...given, guest: { ...given.guest, planes: records } };
+    };
+    const LONG = 64 * PAGE;
+
+    for (const [what, errno, lengths, lists] of [
+      ['a second plane that is too small', Errno.EINVAL, [LONG, PAGE], [64, 1]],
+      ['a second list that is missing', Errno.EINVAL, [LONG, LONG], [64]],
+    ] as const)
+      it(`${what}: refused before anything is made of the first`, async () => {
+        assert.equal(await sharedPages.attach(callOf(planes(LONG), lengths, lists)), errno);
+        assert.deepEqual([made, open.length, session.lists.held], [0, 0, 0]);
+      });
+
+    it('a second plane whose pages are nowhere takes the mapping of the first with it, however often', async () => {
+      const given = callOf(planes(2 * PAGE), [2 * PAGE, 2 * PAGE], [2, 2]);
+      given.guest.rest.writeBigUInt64LE(BigInt(GUEST - PAGE), 48);
+      const maps = () => readFileSync('/proc/self/maps', 'latin1').split('\n').length;
+      const before = maps();
+      for (let n = 0; n < 100; n++) assert.equal(await sharedPages.attach(given), Errno.EFAULT);
+      assert.deepEqual([made, open.length, session.lists.held], [100, 0, 0]);
+      assert.ok(maps() - before < 100, 'mappings are left');
+    });
+
+    it('the mapping that a plane has already stays where another plane is refused', async () => {
+      const buffer = planes(2 * PAGE);
+      const good = callOf(buffer, [2 * PAGE, 2 * PAGE], [2, 2]);
+      (await attach(good)).settle!(0);
+      const bad = callOf(buffer, [2 * PAGE, 2 * PAGE], [2, 2]);
+      bad.guest.rest.writeBigUInt64LE(BigInt(GUEST - PAGE), 48);
+      assert.equal(await sharedPages.attach(bad), Errno.EFAULT);
+      assert.equal(open.length, 2);
+      (await attach(good)).settle!(0);
+      assert.equal(made, 2, 'the same lists again: the same mappings');
+    });
+  });
+
+  it('SG lists are counted while a plane has them, 16 bytes a piece; one too many is ENOMEM', async () => {
+    const [pieces, length] = [32_768, 32_768];
+    const many = Array.from({ length: pieces }, (_, n): Entry => [BASE + 2 * n, 1]);
+    const most = MAX_SESSION_LIST_BYTES / (16 * pieces);
+    const buffers = Array.from({ length: most + 1 }, () => held(length));
+    for (const each of buffers.slice(0, most))
+      (await attach(call(each, 'carried', many, { length }))).settle!(0);
+    assert.equal(session.lists.held, MAX_SESSION_LIST_BYTES);
+    const given = call(buffers[most]!, 'carried', many, { length });
+    assert.equal(await sharedPages.attach(given), Errno.ENOMEM);
+    const again = call(buffers[0]!, 'carried', many, { length });
+    (await attach(again)).settle!(0);
+    assert.equal(session.lists.held, MAX_SESSION_LIST_BYTES, 'the same list is kept once');
+    buffers[0]!.planes[0]!.pages!.memory.release();
+    (await attach(given)).settle!(0);
+    assert.equal(session.lists.held, MAX_SESSION_LIST_BYTES);
+  });
+
+  it('a frame of many pieces is copied in as many steps, over turns of the loop', async () => {
+    const length = 65_529;
+    const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
+    const plane = held(length);
+    const region = privateRegion('a host buffer, say', length);
+    plane.planes[0]!.host = region;
+    (await attach(call(plane, 'carried', many, { length }))).settle!(0);
+    Buffer.from(region.windows[0]!).fill(0x5a);
+    let steps = 0;
+    const { copyIn } = bench.memory;
+    bench.memory.copyIn = (...given) => {
+      steps++;
+      copyIn.apply(bench.memory, given);
+    };
+    let turns = 0;
+    const next = session.context.turn.next.bind(session.context.turn);
+    session.context.turn.next = () => {
+      turns++;
+      return next();
+    };
+    await sharedPages.release(session, new BufferQueue(CAPTURE, 'carried'), plane, answer(length));
+    assert.equal(steps, length);
+    assert.ok(turns >= length / (TURN_BYTES / Price.PIECE) - 1, `${turns} turns`);
+    const seen = bench.seen(0, 2 * length);
+    assert.ok(seen.every((byte, n) => byte === (n % 2 ? 0 : 0x5a)));
+    region.close();
+  });
+
+  it('a copy ends with its session: nothing is written to pages after CLOSE', async () => {
+    const length = 65_529;
+    const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
+    const plane = held(length);
+    plane.planes[0]!.host = privateRegion('a host buffer, say', length);
+    (await attach(call(plane, 'carried', many, { length }))).settle!(0);
+    const copying = sharedPages.release(session, new BufferQueue(CAPTURE, 'carried'), plane, answer(length));
+    Object.assign(session, { closing: true });
+    plane.planes[0]!.host.close();
+    let writes = 0;
+    bench.memory.copyIn = () => {
+      writes++;
+    };
+    await copying;
+    assert.equal(writes, 0);
   });
 
   /** What the kernel says, with so many bytes used. */

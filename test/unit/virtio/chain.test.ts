@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { type Chain, ChainError, MAX_READABLE, readChain } from '../../../src/virtio/chain.js';
+import { type Chain, ChainError, MAX_READABLE } from '../../../src/virtio/chain.js';
+import { Turn } from '../../../src/virtio/turn.js';
+import { Walk } from '../../../src/virtio/walk.js';
 import { Bench, BUFFERS, GUEST, RAM } from './bench.js';
 import { INDIRECT, NEXT, type Piece, WRITE } from './driver.js';
 
@@ -15,8 +17,18 @@ describe('descriptor chain', () => {
 
   afterEach(() => bench.close());
 
-  const read = (head = 0, indirect = true): Chain =>
-    readChain(bench.memory, bench.rings.descriptors, head, indirect);
+  const walk = (head = 0, indirect = true): Walk => {
+    const { buffer, byteOffset, byteLength } = bench.rings.descriptors;
+    return new Walk(bench.memory, new DataView(buffer, byteOffset, byteLength), head, indirect);
+  };
+  /** As many turns as it takes. */
+  const read = (head = 0, indirect = true): Chain => {
+    const walking = walk(head, indirect);
+    for (;;) {
+      const chain = walking.advance(new Turn());
+      if (chain) return chain;
+    }
+  };
 
   const isMalformed = (why: RegExp, head = 0, indirect = true) =>
     assert.throws(

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { MAX_READABLE } from '../../../src/virtio/chain.js';
-import { MAX_PARKED_BYTES, type Queue, RingError } from '../../../src/virtio/queue.js';
+import { type Chain, MAX_READABLE } from '../../../src/virtio/chain.js';
+import { MAX_PARKED_BYTES, MAX_PARKED_PIECES, type Queue, RingError } from '../../../src/virtio/queue.js';
 import { Bench, type BenchOptions, BUFFERS, GUEST } from './bench.js';
 import { NEXT } from './driver.js';
 
@@ -35,6 +35,16 @@ describe('virtqueue', () => {
     }
     queue.notify();
     return heads;
+  };
+
+  /** All that wait, however many turns of the loop they take. */
+  const popTurnByTurn = (queue: Queue): Chain[] => {
+    const chains: Chain[] = [];
+    while (queue.waiting > 0) {
+      const chain = queue.pop();
+      if (chain) chains.push(chain);
+    }
+    return chains;
   };
 
   it('pops in order and pushes what was written', () => {
@@ -213,10 +223,10 @@ describe('virtqueue', () => {
       set({ size: 1 });
       const memory = Object.create(bench.memory, {
         // The driver offers the next one while the device looks at this one.
-        slices: {
+        check: {
           value: (address: number, length: number) => {
             bench.ring.offer(0);
-            return bench.memory.slices(address, length);
+            bench.memory.check(address, length);
           },
         },
       });
@@ -237,12 +247,43 @@ describe('virtqueue', () => {
       const most = MAX_PARKED_BYTES / MAX_READABLE;
       assert.equal(most, 64);
       bench.ring.offer(...Array.from({ length: 65 }, (_, index) => index));
-      const chains = Array.from({ length: 64 }, () => queue.pop()!);
-      assert.equal(queue.pop(), null);
+      const chains = popTurnByTurn(queue);
+      assert.deepEqual([chains.length, queue.waiting], [64, 0]);
       assert.deepEqual(bench.ring.usedElement(0), { id: 64, length: 0 });
       queue.push(chains[0]!, 0);
       bench.ring.offer(64);
-      assert.equal(queue.pop()?.head, 64);
+      assert.equal(popTurnByTurn(queue)[0]!.head, 64);
+    });
+
+    it('does not hold more pieces of writable memory than its limit', () => {
+      set({ size: 4096 });
+      const queue = bench.queue();
+      const long = (first: number, count: number) => {
+        const pieces = Array.from({ length: count }, (_, n) => ({
+          address: GUEST + BUFFERS + 8 * n,
+          length: 4,
+        }));
+        bench.ring.chain(first, [], pieces);
+        bench.ring.offer(first);
+      };
+      long(0, MAX_PARKED_PIECES + 1);
+      long(2000, MAX_PARKED_PIECES);
+      long(4000, 1);
+      const [most] = popTurnByTurn(queue);
+      assert.equal(most!.head, 2000);
+      assert.deepEqual(
+        [0, 1].map((n) => bench.ring.usedElement(n)),
+        [
+          { id: 0, length: 0 },
+          { id: 4000, length: 0 },
+        ],
+      );
+      queue.push(most!, most!.reply([Buffer.alloc(8192, 1)]));
+      long(4000, 1);
+      assert.deepEqual(
+        popTurnByTurn(queue).map(({ head }) => head),
+        [4000],
+      );
     });
   });
 

@@ -1,0 +1,203 @@
+/**
+ * How long the loop stands still at most with the worst that a guest may send: `node dist/test/bench/turns.js`. Three runs
+ * of each; milliseconds by the clock, and in brackets those that its process was busy, whatever else the machine does. The
+ * node is a fake; rings, guest memory and mappings are real.
+ */
+import { log } from '../../src/log.js';
+import { MediaDevice } from '../../src/media/device.js';
+import { native } from '../../src/native.js';
+import { u32 } from '../unit/media/bench.js';
+import { FakeNode } from '../unit/media/fake-node.js';
+import { FakeTransport } from '../unit/media/fake-transport.js';
+import { BUFFERS, GUEST, Bench as Ring, USER } from '../unit/virtio/bench.js';
+import { WRITE } from '../unit/virtio/driver.js';
+
+const MIB = 1 << 20;
+const RING = 4096;
+const INDIRECT = 4;
+/** Memory that neither the guest nor the bridge has touched, behind the ring's. */
+const FRESH = { address: 0x1_0000_0000, bytes: 512 * MIB };
+const ANSWER = 0x20_0000;
+const USERPTR = 2;
+
+interface Longest {
+  readonly clock: number;
+  readonly busy: number;
+}
+
+/** How long this process has run on processors: its loop, and now and then V8's helpers. */
+function busyMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
+class Stage {
+  readonly commands = new Ring({ size: RING });
+  readonly events = new Ring({ size: 64 });
+  readonly node = new FakeNode();
+  readonly device: MediaDevice;
+
+  constructor() {
+    const transport = new FakeTransport();
+    const description = { driver: '', card: '', busInfo: '', deviceCaps: 0x0420_0001, deviceType: 0 };
+    const options = { sharedMemorySize: transport.size, mmap: 'auto', sharedPages: true } as const;
+    this.device = new MediaDevice(this.node.host, description, options);
+    const { memory } = this.commands;
+    const region = { guestAddress: FRESH.address, size: FRESH.bytes, userAddress: USER * 2, fileOffset: 0 };
+    memory.add(region, native.memoryFile('untouched', FRESH.bytes));
+    this.device.connected(memory, transport);
+    this.device.queueStarted(0, this.commands.queue());
+    this.device.queueStarted(1, this.events.queue());
+    for (let slot = 0; slot < 64; slot++) {
+      const address = this.events.put(1024 * slot, Buffer.alloc(1024));
+      this.events.ring.describe(slot, { address, length: 608, flags: WRITE });
+      this.events.ring.offer(slot);
+    }
+    this.device.queueKicked(1);
+  }
+
+  async ask(request: Uint8Array, room: number): Promise<Buffer> {
+    const address = this.commands.put(0, request);
+    this.commands.ring.chain(0, [{ address, length: request.length }], [this.answer(room)]);
+    await this.longest([0]);
+    return this.commands.seen(ANSWER, room);
+  }
+
+  answer(length: number) {
+    return { address: GUEST + BUFFERS + ANSWER, length };
+  }
+
+  async open(): Promise<number> {
+    return (await this.ask(u32(1, 0), 16)).readUInt32LE(8);
+  }
+
+  /** Offers chains; the longest time between two turns of the loop until all have come back. */
+  async longest(heads: readonly number[]): Promise<Longest> {
+    const { ring } = this.commands;
+    const before = ring.usedIndex;
+    ring.offer(...heads);
+    await new Promise(setImmediate);
+    let [clock, busy] = [performance.now(), busyMs()];
+    const most = { clock: 0, busy: 0 };
+    const look = () => {
+      const now = performance.now();
+      const ran = busyMs();
+      most.clock = Math.max(most.clock, now - clock);
+      most.busy = Math.max(most.busy, ran - busy);
+      [clock, busy] = [performance.now(), busyMs()];
+    };
+    setImmediate(() => this.device.queueKicked(0));
+    do {
+      await new Promise(setImmediate);
+      look();
+    } while (((ring.usedIndex - before) & 0xffff) < heads.length);
+    return most;
+  }
+
+  close(): void {
+    for (const index of [0, 1]) this.device.queueStopped(index);
+    this.device.disconnected();
+    this.commands.close();
+    this.events.close();
+  }
+}
+
+/** `head`, and SG entries behind it up to a MiB. */
+function longList(head: Uint8Array, entry: (index: number) => number): Buffer {
+  const count = Math.floor((MIB - head.length) / 16);
+  const request = Buffer.alloc(head.length + 16 * count);
+  request.set(head);
+  for (let n = 0; n < count; n++) {
+    request.writeBigUInt64LE(BigInt(entry(n)), head.length + 16 * n);
+    request.writeUInt32LE(1, head.length + 16 * n + 8);
+  }
+  return request;
+}
+
+const here = () => GUEST + BUFFERS + 0x30_0000;
+const untouched = (n: number) => FRESH.address + 4096 * (2 * (n % 65_000) + 1);
+const sPayload = (size: number) =>
+  Buffer.concat([u32(0, 1, 0, 0, 0, 0, 0, 0), u32(0x0098_0900, size, 0, 0, 0)]);
+
+/** Offers the same request 64 times. */
+async function sixtyFour(stage: Stage, request: Buffer, room: number): Promise<Longest> {
+  const { ring } = stage.commands;
+  const address = stage.commands.put(0, request);
+  const heads = Array.from({ length: 64 }, (_, n) => 100 + 2 * n);
+  for (const head of heads) ring.chain(head, [{ address, length: request.length }], [stage.answer(room)]);
+  return stage.longest(heads);
+}
+
+async function pages(stage: Stage, entry: (n: number) => number, length: number): Promise<Longest> {
+  const session = await stage.open();
+  await stage.ask(Buffer.concat([u32(3, 0, session, 8), u32(8, 1, USERPTR, 0, 0)]), 28);
+  const record = Buffer.alloc(88);
+  record.set(u32(0, 1));
+  record.writeUInt32LE(USERPTR, 60);
+  record.writeUInt32LE(length, 72);
+  return sixtyFour(stage, longList(Buffer.concat([u32(3, 0, session, 15), record]), entry), 96);
+}
+
+async function controls(
+  stage: Stage,
+  entry: (n: number) => number,
+  size: number,
+  sessions = 1,
+): Promise<Longest> {
+  stage.node.traits.set(`payload:${0x0098_0900}`, true);
+  const ids: number[] = [];
+  for (let n = 0; n < sessions; n++) ids.push(await stage.open());
+  const head = (session: number) => Buffer.concat([u32(3, 0, session, 72), sPayload(size)]);
+  return sixtyFour(stage, longList(head(ids[0]!), entry), 60);
+}
+
+const worst: Readonly<Record<string, (stage: Stage) => Promise<Longest>>> = {
+  'chains of 1 MiB': (stage) => {
+    const address = stage.commands.put(0, Buffer.concat([u32(77, 0), Buffer.alloc(MIB - 8)]));
+    for (let head = 0; head < 2000; head++) stage.commands.ring.describe(head, { address, length: MIB });
+    return stage.longest(Array.from({ length: 2000 }, (_, head) => head));
+  },
+  'chains of 1 MiB of untouched memory': (stage) => {
+    for (let head = 0; head < 400; head++)
+      stage.commands.ring.describe(head, { address: FRESH.address + head * MIB, length: MIB });
+    return stage.longest(Array.from({ length: 400 }, (_, head) => head));
+  },
+  'indirect tables of 512 KiB, one entry read': (stage) => {
+    const { ram, ring } = stage.commands;
+    ram.bytes.writeBigUInt64LE(BigInt(stage.commands.put(0, u32(77, 0))), BUFFERS + 0x10_0000);
+    ram.bytes.writeUInt32LE(8, BUFFERS + 0x10_0000 + 8);
+    const address = GUEST + BUFFERS + 0x10_0000;
+    for (let head = 0; head < 2000; head++)
+      ring.describe(head, { address, length: 512 * 1024, flags: INDIRECT });
+    return stage.longest(Array.from({ length: 2000 }, (_, head) => head));
+  },
+  'chains of 32,768 descriptors of an untouched byte each': (stage) => {
+    const { ring } = stage.commands;
+    const table = BUFFERS + 0x10_0000;
+    for (let n = 0; n < 32768; n++) {
+      const flags = n === 32767 ? 0 : 1;
+      ring.describe(n, { address: untouched(n), length: 1, flags, next: n + 1 }, table);
+    }
+    for (let head = 0; head < 64; head++)
+      ring.describe(head, { address: GUEST + table, length: 512 * 1024, flags: INDIRECT });
+    return stage.longest(Array.from({ length: 64 }, (_, head) => head));
+  },
+  'S_EXT_CTRLS, 65,531 entries that do not cover the control': (stage) => controls(stage, here, MIB),
+  'S_EXT_CTRLS, 65,531 entries of a byte': (stage) => controls(stage, here, 65_000),
+  'S_EXT_CTRLS, 65,531 entries of an untouched byte': (stage) => controls(stage, untouched, 65_000),
+  'QBUF, 65,529 entries that do not cover the plane': (stage) => pages(stage, here, MIB),
+  'QBUF, 65,529 entries of a byte': (stage) => pages(stage, here, 65_000),
+  'QBUF, 65,529 entries of an untouched byte': (stage) => pages(stage, untouched, 65_000),
+};
+
+log.silent = true;
+for (const [name, run] of Object.entries(worst)) {
+  const times: string[] = [];
+  for (let n = 0; n < 3; n++) {
+    const stage = new Stage();
+    const { clock, busy } = await run(stage);
+    times.push(`${clock.toFixed(1).padStart(7)} (${busy.toFixed(1).padStart(4)})`);
+    stage.close();
+  }
+  console.log(`${times.join('')} ms  ${name}`);
+}

@@ -1,0 +1,16 @@
+/** A fake of the lane's `join`: the pieces are unpacked, and really joined, at once. */
+import { type NodeCall, native } from '../../../src/native.js';
+
+export function joinPieces(call: NodeCall & { kind: 'join' }): number {
+  const { buffer, byteOffset, byteLength } = call.pieces;
+  const raw = Buffer.from(buffer, byteOffset, byteLength);
+  const pieces = Array.from({ length: byteLength / 16 }, (_, n) => ({
+    region: call.regions[raw.readUInt32LE(16 * n + 12)]!,
+    offset: Number(raw.readBigUInt64LE(16 * n)),
+    length: raw.readUInt32LE(16 * n + 8),
+  }));
+  const mapping = native.linearMapping(pieces);
+  if (typeof mapping === 'number') return mapping;
+  call.mapping = mapping;
+  return 0;
+}
