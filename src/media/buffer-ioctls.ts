@@ -39,10 +39,10 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   if (status !== 0) return refuse(request, status);
   if (row.nr === Ioctl.QBUF) queued(call, ioctl);
   const answer = { status, payload: memoryType.restore(call, host) };
-  return command.answered ? { ...answer, ...late[row.nr]?.(call) } : answer;
+  return command.answered ? { ...answer, ...late[row.nr]?.(call, memoryType, host) } : answer;
 }
 
-const late: Readonly<Record<number, (call: BufferCall) => Partial<Answer>>> = {
+const late: Readonly<Record<number, typeof lateQueued>> = {
   [Ioctl.QBUF]: lateQueued,
   [Ioctl.PREPARE_BUF]: latePrepared,
 };

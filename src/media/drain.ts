@@ -79,6 +79,9 @@ async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Pro
     !session.closing &&
     ((queue.streaming && !queue.isHeld) || session.gone)
   ) {
+    // Buffers of a session that is gone come without a call, as many as there are.
+    const { turn } = session.context;
+    if (turn.over) await turn.next();
     if (!slot.take()) return 'starved';
     const host = await dequeue(session, queue);
     if (!host || session.closing) break;
@@ -109,14 +112,16 @@ async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Pro
 /** What the guest has to hear before a buffer that is out of the kernel already. */
 async function sendAhead(session: Session, queue: BufferQueue, flags: number): Promise<void> {
   const slot = new Slot(session.context.events, null);
-  // SOURCE_CHANGE and EOS come before the buffer that says LAST.
-  if (flags & BufferFlag.LAST) await readEvents(session, slot, true);
-  // An OUTPUT buffer tells the guest that its request is complete: the picture is there, as it is for a native program.
-  if (session.handles && !queue.isCapture) {
+  try {
+    // SOURCE_CHANGE and EOS come before the buffer that says LAST.
+    if (flags & BufferFlag.LAST) await readEvents(session, slot, true);
+    // An OUTPUT buffer tells the guest that its request is complete: the picture is there, as it is for a native program.
+    if (!session.handles || queue.isCapture) return;
     const captures = [...session.queues.values()].filter(({ isCapture }) => isCapture);
     for (const capture of captures) await drainQueue(session, capture, slot);
+  } finally {
+    slot.giveBack();
   }
-  slot.giveBack();
 }
 
 function isExpecting({ queued, unwanted }: BufferQueue): boolean {

@@ -6,19 +6,23 @@ import { Errno } from '../errno.js';
 import type { NodeCall } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { streamType } from '../v4l2/layout.js';
+import type { HostBuffer } from './buffer-record.js';
 import type { Backing, BufferQueue } from './buffers.js';
 import type { Answer } from './command.js';
 import { drain } from './drain.js';
-import type { BufferCall } from './memory-type.js';
+import type { BufferCall, MemoryType } from './memory-type.js';
 import type { Session } from './session.js';
 
 /** The hardware is at memory that is not ours: the guest's pages, or what an object is made of. */
 const foreign: ReadonlySet<Backing> = new Set<Backing>(['stitched', 'imported']);
 
-/** What is done with an answer to QBUF that came late. */
-export function lateQueued({ session, queue, held }: BufferCall): Partial<Answer> {
+/** What is done with an answer to QBUF that came late; `host`: what the driver was given. */
+export function lateQueued(call: BufferCall, type: MemoryType, host: HostBuffer): Partial<Answer> {
+  const { session, queue, held } = call;
   const { index } = held;
   return {
+    // An OUTPUT picture may have been painted over meanwhile.
+    isSame: async () => (await type.isSame?.(call, host)) ?? true,
     untold: () => void queue.untold.add(index),
     told: async () => {
       queue.untold.delete(index);

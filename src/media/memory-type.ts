@@ -33,4 +33,6 @@ export interface MemoryType {
     held: HeldBuffer,
     host: HostBuffer,
   ): Promise<void> | undefined;
+  /** Whether the guest still has in the buffer what was copied for the driver; absent: nothing ever is. */
+  isSame?(call: BufferCall, host: HostBuffer): Promise<boolean>;
 }

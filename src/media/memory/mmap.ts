@@ -2,8 +2,10 @@
  * V4L2_MEMORY_MMAP: buffers that the host provides and the guest maps. On the host's side the queue is MMAP or,
  * where the arena allows zero copy, USERPTR. Nothing follows the record.
  */
+
+import type { Region } from '../../native.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
-import { copyRegion } from '../../virtio/window.js';
+import { copyRegion, windowAt } from '../../virtio/window.js';
 import { bytesUsed, guestRecord, type HostBuffer, hostRecord } from '../buffer-record.js';
 import type { BufferQueue, HeldBuffer, HeldPlane } from '../buffers.js';
 import type { MemoryType } from '../memory-type.js';
@@ -29,23 +31,41 @@ export const mmap: MemoryType = {
   release(session, queue, held, host) {
     return queue.backing === 'copy' && queue.isCapture ? copyFrame(session, queue, held, host) : undefined;
   },
+
+  async isSame({ session, queue, held }, host) {
+    if (queue.backing !== 'copy' || queue.isCapture) return true;
+    let isSame = true;
+    await walkFrame(session, held, host, (region, at, place, from, bytes) => {
+      isSame &&= Buffer.compare(windowAt(region, at, bytes), windowAt(place, from, bytes)) === 0;
+    });
+    return isSame;
+  },
 };
 
 /** Moves a frame between the host's buffer and the guest's slot, where the host's queue is not on the slots itself. */
-async function copyFrame(
+function copyFrame(
   session: Session,
-  queue: BufferQueue,
+  { isCapture }: BufferQueue,
   held: HeldBuffer,
   host: HostBuffer,
 ): Promise<void> {
+  return walkFrame(session, held, host, (region, at, place, from, bytes) => {
+    if (isCapture) copyRegion(region, at, place, from, bytes);
+    else copyRegion(place, from, region, at, bytes);
+  });
+}
+
+/** A part of a frame: in the host's buffer, and in the guest's slot. */
+type Visit = (region: Region, at: number, place: Region, from: number, bytes: number) => void;
+
+async function walkFrame(session: Session, held: HeldBuffer, host: HostBuffer, visit: Visit): Promise<void> {
   const { shared, turn } = session.context;
   for (const [number, { host: region, slot, length }] of held.planes.entries()) {
     if (!slot || !region) continue;
     const used = Math.min(bytesUsed(host, number) || length, length);
     const move = (at: number, bytes: number): void => {
       const place = shared.memory(slot);
-      if (queue.isCapture) copyRegion(region, at, place.region, place.offset + at, bytes);
-      else copyRegion(place.region, place.offset + at, region, at, bytes);
+      visit(region, at, place.region, place.offset + at, bytes);
     };
     await runCopy(turn, new FlatCopy(used, move), () => session.closing);
   }

@@ -57,6 +57,17 @@ export const sharedPages: MemoryType = {
   release(session, queue, held, host) {
     return queue.isCapture ? copyFrame(session, queue, held, host) : undefined;
   },
+
+  async isSame({ session, queue, held }, host) {
+    if (queue.isCapture) return true;
+    let isSame = true;
+    await walkFrame(session, held, host, (ours, address) => {
+      const theirs = new Uint8Array(ours.length);
+      session.context.memory.copyOut(address, theirs, 0, theirs.length);
+      isSame &&= Buffer.compare(ours, theirs) === 0;
+    });
+    return isSame;
+  },
 };
 
 /** The pages of each plane. Every list is judged before anything is made of one. */
@@ -140,24 +151,30 @@ function place(plane: HeldPlane, { memory: { stitched }, length }: HeldPages): P
 }
 
 /** Moves a frame between the host's memory and the guest's pages, where they are not the same. */
-async function copyFrame(
+function copyFrame(
   session: Session,
-  queue: BufferQueue,
+  { isCapture }: BufferQueue,
   held: HeldBuffer,
   host: HostBuffer,
 ): Promise<void> {
-  const { memory, turn } = session.context;
+  const { memory } = session.context;
+  return walkFrame(session, held, host, (ours, address) => {
+    if (isCapture) memory.copyIn(address, ours, 0, ours.length);
+    else memory.copyOut(address, ours, 0, ours.length);
+  });
+}
+
+/** A part of a frame: in our memory, and where it is in the guest's. */
+type Visit = (ours: Uint8Array, address: number) => void;
+
+async function walkFrame(session: Session, held: HeldBuffer, host: HostBuffer, visit: Visit): Promise<void> {
   const isOff = (): boolean => session.closing;
   for (const [number, { host: region, length, pages }] of held.planes.entries()) {
     if (!region || !pages || pages.memory.stitched) continue;
     const used = Math.min(bytesUsed(host, number) || length, length);
-    const move: ListMove = (address, at, bytes) => {
-      const ours = windowAt(region, at, bytes);
-      if (queue.isCapture) memory.copyIn(address, ours, 0, bytes);
-      else memory.copyOut(address, ours, 0, bytes);
-    };
+    const move: ListMove = (address, at, bytes) => visit(windowAt(region, at, bytes), address);
     const copy = new ListCopy(move).begin(pages.memory.list, used);
-    await runCopy(turn, copy, isOff).catch((error: unknown) => {
+    await runCopy(session.context.turn, copy, isOff).catch((error: unknown) => {
       if (!(error instanceof GuestMemoryError)) throw error;
       const fields = { session: session.id };
       warnLimited('shared-pages', 'pages of a buffer are not in guest memory any more', fields);

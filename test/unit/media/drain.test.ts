@@ -7,6 +7,7 @@ import type { RequestHandles } from '../../../src/media/request-handles.js';
 import type { Session } from '../../../src/media/session.js';
 import type { NodeCall } from '../../../src/native.js';
 import { BufferType, buffer } from '../../../src/v4l2/layout.js';
+import { Turn } from '../../../src/virtio/turn.js';
 import { Bench } from '../virtio/bench.js';
 import { WRITE } from '../virtio/driver.js';
 
@@ -80,7 +81,7 @@ describe('drain', () => {
       closing: false,
       requests: null,
       handles: handles ? ({} as RequestHandles) : null,
-      context: { events, errorEvents: false },
+      context: { events, errorEvents: false, turn: new Turn() },
       resume: () => assert.fail('it found what it needed'),
       arm: async () => {},
       call,

@@ -206,6 +206,32 @@ describe('late results', () => {
         assert.equal(Buffer.from(asked.at(-2)!.buffer).readUInt32LE(8), 50, 'queued again');
       });
 
+      it('of an OUTPUT picture that was painted over meanwhile: the driver gets what is there now', async () => {
+        stage = await LateStage.open();
+        stage.bench.node.memories = [MMAP];
+        const record = buffer(0);
+        record.writeUInt32LE(OUTPUT, 4);
+        record.writeUInt32LE(100, 8);
+        assert.equal((await ioctl(REQBUFS, u32(1, OUTPUT, MMAP, 0, 0))).status, 0);
+        const [plane] = stage.record.queues.get(OUTPUT)!.buffers.get(0)!.planes;
+        const paint = (value: number) => {
+          const { region, offset } = stage.record.context.shared.memory(plane!.slot!);
+          new Uint8Array(region.windows[0]!, offset, 100).fill(value);
+        };
+        const shown = () => new Uint8Array(plane!.host!.windows[0]!)[99];
+        for (const [painted, executed] of [
+          [1, 1],
+          [2, 2],
+        ] as const) {
+          paint(1);
+          await late(QBUF, record, by);
+          paint(painted);
+          assert.equal((await ioctl(QBUF, record)).status, 0);
+          assert.deepEqual([stage.executed, shown()], [executed, painted]);
+          assert.equal((await stage.bench.tell(stage.session, STREAMOFF, u32(OUTPUT))).status, 0);
+        }
+      });
+
       it('PREPARE_BUF of pages, then QBUF of others: the driver gets those', async () => {
         await open(1, USERPTR);
         await late(PREPARE_BUF, given(0, 10), by);
