@@ -19,7 +19,7 @@ interface Runs {
  * A job of a mem-to-mem driver ends with both its buffers at once, and the bridge sends one event after the other. A program that is
  * quick enough to see the first alone is one that the tool was not written for: see `compliance`.
  */
-const WAKE_US = 2000;
+const WAKE_US = 10_000;
 
 /** The tool on a node that the bridge serves. It has exceptions for drivers that it knows by name: both runs shall have the same. */
 async function bridged(device: string, driver: string, serve: Options): Promise<Outcome> {
