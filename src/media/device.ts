@@ -10,7 +10,7 @@ import { type Answer, attempt, Command as CommandChain, guard } from './command.
 import { configurationOf } from './configuration.js';
 import { EventQueue, stale } from './events.js';
 import { execute } from './execution.js';
-import { type Offers, readIoctl, refuse, runIoctl } from './ioctl.js';
+import { type Offers, readIoctl, refuse, runIoctl, usefulBytes } from './ioctl.js';
 import { mapping, munmap } from './mapping.js';
 import { DeviceObjects, type ObjectTable } from './objects.js';
 import { defaultPolicy, type Policy } from './policy.js';
@@ -79,6 +79,7 @@ export class MediaDevice {
   #commandq: Queue | null = null;
   #lastSession = 0;
   readonly #resume = (): void => this.#takeCommands();
+  readonly #useful = (head: Buffer): number => usefulBytes(head, this.#offers);
 
   constructor(
     private readonly node: HostNode,
@@ -256,7 +257,7 @@ export class MediaDevice {
     if (!queue || !this.#events.running) return;
     do {
       while (!this.#unanswered.isFull) {
-        const chain = queue.pop(turn);
+        const chain = queue.pop(turn, this.#useful);
         if (!chain) break;
         const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
         this.#unanswered.add(command);

@@ -14,6 +14,7 @@ import {
   TunerCapability,
   VIDEO_MAX_PLANES,
 } from '../v4l2/layout.js';
+import { MAX_READABLE } from '../virtio/chain.js';
 import { createBuffers, requestBuffers } from './allocation.js';
 import { bufferIoctl } from './buffer-ioctls.js';
 import { isMultiplanar } from './buffers.js';
@@ -25,7 +26,7 @@ import { execute, type Work } from './execution.js';
 import { exportIoctl } from './export.js';
 import { enumerateFormats, enumerateFrames, formatIoctl } from './formats.js';
 import { queryControl, queryMenu } from './hidden-controls.js';
-import { RequestCode, UUID_BYTES } from './protocol.js';
+import { Command as CommandCode, ioctlCommand, mmapCommand, RequestCode, UUID_BYTES } from './protocol.js';
 import { removeBuffers } from './removal.js';
 import { requestIoctl } from './request-handles.js';
 import type { Session } from './session.js';
@@ -109,6 +110,13 @@ const echoes: Readonly<Partial<Record<Payload, (request: IoctlRequest) => number
   edid: () => MAX_EDID_BLOCKS * EDID_BLOCK,
 };
 
+/** Bytes that may follow the payload: lists of any length. */
+const following: Readonly<Partial<Record<Payload, number>>> = {
+  buffer: MAX_READABLE,
+  controls: MAX_READABLE,
+  edid: MAX_EDID_BLOCKS * EDID_BLOCK,
+};
+
 /**
  * Reads the request of an ioctl, or the errno that refuses it. Both forms of an `r` ioctl are taken: the Linux
  * driver sends a payload with G_INPUT and G_OUTPUT.
@@ -124,6 +132,14 @@ export function readIoctl(
   if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: Buffer.alloc(0), command };
   if (body.length < row.size) return Errno.EINVAL;
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
+}
+
+/** How many bytes of a command mean something, by its first ones. MMAP's older form is the longest of the others. */
+export function usefulBytes(head: Buffer, offers: Offers): number {
+  const { command, code } = ioctlCommand.read(head);
+  if (command !== CommandCode.IOCTL) return mmapCommand.size + 4;
+  const row = rowOf(code, offers);
+  return ioctlCommand.size + (row ? row.size + (following[row.payload] ?? 0) : 0);
 }
 
 /** Runs the ioctl in the session's turn. */

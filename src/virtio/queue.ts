@@ -13,7 +13,7 @@ import {
   usedEventWord,
 } from './ring.js';
 import { Price, Turn } from './turn.js';
-import { Walk } from './walk.js';
+import { type Useful, Walk } from './walk.js';
 
 /** Readable bytes of all chains that were popped and not yet pushed. Above: a chain comes back with length 0. */
 export const MAX_PARKED_BYTES = 64 * 1024 * 1024;
@@ -147,16 +147,16 @@ export class Queue {
   }
 
   /**
-   * The next chain, at the expense of this turn of the loop. Malformed chains go back to the driver with length 0. Null:
+   * The next chain, at the expense of this turn of the loop; `useful`: how much of it is copied. Malformed chains go back to the driver with length 0. Null:
    * none waits, or the turn is used up and the rest (`waiting`) is for another.
    */
-  pop(turn = new Turn()): Chain | null {
+  pop(turn = new Turn(), useful?: Useful): Chain | null {
     const before = this.#pushed;
     let chain: Chain | null = null;
     // A whole ring of malformed chains and then more: the driver does nothing else.
     while (!chain && !turn.over && this.waiting > 0) {
       if (this.#pushed - before > this.size) this.#break('malformed chains without end');
-      else chain = this.#take(turn);
+      else chain = this.#take(turn, useful);
     }
     if (this.#pushed !== before) this.notify();
     return chain;
@@ -172,7 +172,7 @@ export class Queue {
   /** Never gives a chain back: the driver does not wait for it any more, and it must not be touched. */
   abandon(chain: Chain): void {
     if (!this.#outstanding.delete(chain)) return;
-    this.#parkedBytes -= chain.readable.length;
+    this.#park(chain, -1);
     this.#lost++;
   }
 
@@ -217,11 +217,11 @@ export class Queue {
   }
 
   /** Walks along the chain that is next in the available ring; null when the turn is used up, or it was malformed and went back. */
-  #take(turn: Turn): Chain | null {
+  #take(turn: Turn, useful?: Useful): Chain | null {
     const walk = this.#walk ?? this.#begin(turn);
     this.#walk = null;
     try {
-      const chain = walk.advance(turn);
+      const chain = walk.advance(turn, useful);
       if (!chain) {
         this.#walk = walk;
         return null;

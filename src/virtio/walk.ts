@@ -10,6 +10,12 @@ import { COPY_STEP, Price, type Turn } from './turn.js';
 /** Entries of an indirect table. VIRTIO 1.4, 2.7.5.3.1 says the queue size; Linux and others go beyond it. */
 export const MAX_INDIRECT = MAX_QUEUE_SIZE;
 
+/** The first bytes of a readable part, by which the reader says how many are of use to it: the others are not copied. */
+export type Useful = (head: Buffer) => number;
+const HEAD_BYTES = 16;
+/** A readable part that is sooner copied than judged. */
+const FEW_BYTES = 4096;
+
 /** One entry of an indirect table, copied out: nothing of the table is read that is not walked. */
 const ENTRY = new Uint8Array(Descriptor.SIZE);
 const ENTRY_VIEW = new DataView(ENTRY.buffer);
@@ -29,6 +35,7 @@ export class Walk {
   #readableBytes = 0;
   #bytes = 0;
   #isRead = false;
+  #isJudged = false;
   #copied: Buffer | null = null;
   #filled = 0;
   #piece = 0;
@@ -48,14 +55,14 @@ export class Walk {
   }
 
   /** Goes on until the chain is there; null: until the turn is used up. Throws ChainError. */
-  advance(turn: Turn): Chain | null {
+  advance(turn: Turn, useful: Useful = () => MAX_READABLE): Chain | null {
     try {
       while (!this.#isRead) {
         if (turn.over) return null;
         turn.spend(Price.DESCRIPTOR);
         this.#isRead = !this.#step();
       }
-      if (!this.#copy(turn)) return null;
+      if (!this.#copy(turn, useful)) return null;
     } catch (error) {
       if (error instanceof GuestMemoryError) throw new ChainError(error.message);
       throw error;
@@ -113,17 +120,29 @@ export class Walk {
     else this.#readable.push(address, length);
   }
 
-  /** Copies the readable part. False: the turn is used up. */
-  #copy(turn: Turn): boolean {
-    this.#copied ??= Buffer.allocUnsafe(this.#readableBytes);
-    while (this.#filled < this.#readableBytes) {
+  /** Copies what is of use of the readable part, each byte once. False: the turn is used up. */
+  #copy(turn: Turn, useful: Useful): boolean {
+    const total = this.#readableBytes;
+    this.#isJudged ||= total <= FEW_BYTES;
+    this.#copied ??= Buffer.allocUnsafe(this.#isJudged ? total : HEAD_BYTES);
+    if (!this.#fill(turn, this.#copied)) return false;
+    if (this.#isJudged) return true;
+    this.#isJudged = true;
+    const head = this.#copied;
+    this.#copied = Buffer.allocUnsafe(Math.min(total, Math.max(HEAD_BYTES, useful(head))));
+    this.#copied.set(head);
+    return this.#fill(turn, this.#copied);
+  }
+
+  #fill(turn: Turn, into: Buffer): boolean {
+    while (this.#filled < into.length) {
       if (turn.over) return false;
       const address = this.#readable[this.#piece]!;
       const left = this.#readable[this.#piece + 1]! - this.#inside;
-      const bytes = Math.min(left, COPY_STEP);
+      const bytes = Math.min(left, COPY_STEP, into.length - this.#filled);
       // Twice: the pages of the copy are new too.
       turn.spendPiece(2 * bytes);
-      this.#memory.copyOut(address + this.#inside, this.#copied, this.#filled, bytes);
+      this.#memory.copyOut(address + this.#inside, into, this.#filled, bytes);
       this.#filled += bytes;
       this.#inside = bytes < left ? this.#inside + bytes : 0;
       if (bytes === left) this.#piece += 2;

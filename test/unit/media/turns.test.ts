@@ -97,14 +97,32 @@ describe('the work of one turn', () => {
     while (((ring.usedIndex - before) & 0xffff) < heads.length) await new Promise(setImmediate);
   };
 
-  it('chains of a MiB', async () => {
-    const address = bench.commands.put(0, Buffer.concat([u32(77, 0), Buffer.alloc(MIB - 8)]));
+  /** 200 chains that begin so. */
+  const offerMany = async (...begin: number[]) => {
+    const head = u32(...begin);
+    const address = bench.commands.put(0, Buffer.concat([head, Buffer.alloc(MIB - head.length)]));
     const heads = Array.from({ length: 200 }, (_, head) => head);
     for (const head of heads) bench.commands.ring.describe(head, { address, length: MIB });
     await settled(heads);
+  };
+
+  it('chains of a MiB that a command may be', async () => {
+    await offerMany(3, 0, 12345, S_EXT_CTRLS);
     assert.equal(copied.bytes, 200 * MIB);
     isBounded();
   });
+
+  for (const [what, begin, bytes] of [
+    ['no command', [77, 0], 24],
+    ['CLOSE', [2, 0, 12345, 0], 24],
+    ['an ioctl of nobody', [3, 0, 12345, 999], 16],
+    ['G_FMT', [3, 0, 12345, 4], 16 + 208],
+    ['S_EDID', [3, 0, 12345, 41], 16 + 40 + 256 * 128],
+  ] as const)
+    it(`chains of a MiB that begin as ${what}: nobody copies what means nothing`, async () => {
+      await offerMany(...begin);
+      assert.equal(copied.bytes, 200 * bytes);
+    });
 
   it('a chain of a MiB that ends badly is refused, and nothing of it is copied', async () => {
     const address = bench.commands.put(0, Buffer.alloc(MIB));

@@ -30,6 +30,30 @@ describe('descriptor chain', () => {
     }
   };
 
+  it('copies of a long readable part what is of use, by its first bytes, however it is cut; of a short one all', () => {
+    const bytes = Buffer.from(Array.from({ length: 10_000 }, (_, n) => n % 251));
+    const at = bench.put(0, bytes);
+    for (const cut of [[10_000], [3, 9_997], [5, 5, 5, 5, 9_980]])
+      for (const [useful, copied] of [
+        [0, 16],
+        [17, 17],
+        [9_999, 9_999],
+        [20_000, 10_000],
+      ] as const) {
+        bench.ring.chain(0, pieces(at, ...cut), []);
+        const walking = walk();
+        const heads: string[] = [];
+        const chain = walking.advance(new Turn(), (head) => {
+          heads.push(head.toString('hex'));
+          return useful;
+        });
+        assert.deepEqual(heads, [bytes.toString('hex', 0, 16)]);
+        assert.ok(chain?.readable.equals(bytes.subarray(0, copied)), `${cut}: ${chain?.readable.length}`);
+      }
+    bench.ring.chain(0, pieces(at, 4096), []);
+    assert.equal(walk().advance(new Turn(), () => assert.fail('it is short'))?.readable.length, 4096);
+  });
+
   const isMalformed = (why: RegExp, head = 0, indirect = true) =>
     assert.throws(
       () => read(head, indirect),
