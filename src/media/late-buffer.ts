@@ -83,8 +83,11 @@ async function takeBack(session: Session, queue: BufferQueue, index: number): Pr
     else owed.add(other);
   }
   for (const other of kept.untold) if (queue.queued.has(other)) queue.untold.add(other);
-  if (streaming && (await session.ioctl(Ioctl.STREAMON, type)) === 0)
-    Object.assign(queue, { streaming, isHeld });
+  if (streaming) {
+    // Where it does not go on all buffers are damaged frames, as after EIO.
+    const failed = (await session.ioctl(Ioctl.STREAMON, type)) !== 0;
+    Object.assign(queue, { streaming, isHeld, failed });
+  }
   await session.rearm();
 }
 

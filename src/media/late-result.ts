@@ -17,6 +17,8 @@ interface Kept {
 /** The one result that a session keeps. */
 export class LateResult {
   #kept: Kept | null = null;
+  /** What was taken last, by a command that may be interrupted in its turn. */
+  #taken: Answer | null = null;
 
   get isEmpty(): boolean {
     return this.#kept === null;
@@ -25,7 +27,7 @@ export class LateResult {
   /** Keeps the result of `request`, the command as the guest sent it. Where that is not to be, nobody hears of it. */
   async keep(request: Buffer, answer: Answer): Promise<void> {
     await this.drop();
-    answer.untold?.();
+    if (answer !== this.#taken) answer.untold?.();
     // EINTR: nothing was done yet.
     const isVain = answer.once || answer.status === Errno.EINTR;
     if (isVain || bytesOf(answer) > MAX_LATE_BYTES) await answer.dropped?.();
@@ -42,6 +44,7 @@ export class LateResult {
       return null;
     }
     this.#kept = null;
+    this.#taken = kept.answer;
     return kept.answer;
   }
 

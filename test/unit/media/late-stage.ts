@@ -115,6 +115,11 @@ export class LateStage {
     return answer;
   }
 
+  /** What is under way, or waits, is answered early. */
+  interrupt(by: Interruption): void {
+    interruptions[by].run(this.bench);
+  }
+
   /** An ioctl of the session as a command. */
   request(nr: number, payload: Uint8Array): Buffer {
     return Buffer.concat([u32(3, 0, this.session, nr), payload]);

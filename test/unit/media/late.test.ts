@@ -259,6 +259,25 @@ describe('late results', () => {
     });
   }
 
+  it('a retry that is interrupted too changes nothing: no buffer comes twice', async () => {
+    await open(2);
+    for (const index of [0, 1]) await ioctl(QBUF, buffer(index));
+    await streamOn();
+    await late(STREAMOFF, u32(CAPTURE), 'EINTR');
+    // The guest has not given the events back yet: the answer waits for that.
+    const head = stage.bench.offer(stage.request(STREAMOFF, u32(CAPTURE)), 8);
+    await turns();
+    assert.equal(stage.bench.answered(head), null);
+    stage.interrupt('EINTR');
+    await turns();
+    assert.equal(stage.bench.answered(head)?.status, 4);
+    assert.equal(frames().length, 2);
+    assert.equal((await stage.bench.tell(stage.session, STREAMOFF, u32(CAPTURE))).status, 0);
+    await turns();
+    assert.equal(frames().length, 0);
+    assert.equal(stage.bench.node.file.asked(STREAMOFF).length, 1);
+  });
+
   it('S_FMT of 4.2 s: refused at 4 s, and there at the next try', async () => {
     stage = await LateStage.open();
     let open = () => {};
