@@ -1,12 +1,16 @@
 /** What a node does later than its guest is answered: done once, and there at the next try. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { FrontEnd } from '../../src/client/front-end.js';
+import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, buffer, format, Memory, pixFormat } from '../../src/v4l2/layout.js';
+import { Bridge } from '../vmm/bridge.js';
 import { CuseNode } from './cuse-node.js';
 import { keepJournal, showJournal } from './journal.js';
+import { KeptCommand } from './kept-command.js';
 import { GuestQueue } from './queue.js';
 import { errnoOf, onStage } from './stage.js';
 
@@ -15,6 +19,9 @@ const [WIDTH, HEIGHT] = [64, 32];
 /** Of a camera whose firmware sets a mode: longer than a guest is kept. */
 const SLOW_MS = 4200;
 const RETRY_MS = 50;
+/** The Linux driver gives up after the first; the bridge stands still for the second. */
+const GUEST_PATIENCE_MS = 5000;
+const STALL_MS = 6000;
 
 describe('lab: what ends late', function () {
   this.timeout(60_000);
@@ -76,4 +83,44 @@ describe('lab: what ends late', function () {
       assert.deepEqual(seen, [0, 1, 2]);
       await queue.off();
     }));
+
+  it('a process that is stopped for longer than the guest waits (SIGSTOP) writes nothing and gives nothing back; then all goes on', async () => {
+    const bridge = await Bridge.serve(node.path);
+    const frontEnd = await FrontEnd.connect(bridge.socket);
+    const driver = await GuestDriver.probe(frontEnd, { concurrent: true, timeout: 30_000 });
+    try {
+      const session = await driver.open();
+      const ask = () => errnoOf(driver.ioctl(session, Ioctl.G_FMT, encoded(format, { type })));
+      const before = node.held;
+      await node.hold(Ioctl.G_FMT);
+      const sent = KeptCommand.ioctl(driver, session, Ioctl.G_FMT, encoded(format, { type }));
+      let isBack = false;
+      void sent.answer.then(
+        () => {
+          isBack = true;
+        },
+        () => undefined,
+      );
+      await node.waits(1, before);
+      bridge.program.signal('SIGSTOP');
+      await sleep(GUEST_PATIENCE_MS);
+      // The driver has given up: the memory is somebody else's.
+      sent.reuse();
+      await node.heal();
+      await sleep(STALL_MS - GUEST_PATIENCE_MS);
+      bridge.program.signal('SIGCONT');
+      assert.equal(await ask(), 0);
+      // The ring has a chain that never comes back, and is stopped and started with it.
+      await frontEnd.stop();
+      await frontEnd.start();
+      assert.equal(await ask(), 0);
+      sent.verify();
+      assert.equal(isBack, false);
+      assert.deepEqual(driver.complaints, []);
+    } finally {
+      driver.remove();
+      frontEnd.close();
+      await bridge.close();
+    }
+  });
 });
