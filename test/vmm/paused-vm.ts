@@ -14,6 +14,8 @@ export class PausedVm {
   /** Pauses so far, and commands that one of them has ended with EINTR. */
   pauses = 0;
   interrupted = 0;
+  /** The longest pause, in milliseconds: QEMU takes its time on a busy machine. */
+  longest = 0;
   readonly #random: Random;
   #running: Promise<void> = Promise.resolve();
 
@@ -33,6 +35,7 @@ export class PausedVm {
     const { qmp } = this.guest.qemu;
     for (let n = 0; n < count; n++) {
       await delay(this.#random.below(longest));
+      const began = performance.now();
       await qmp.execute('stop');
       this.pauses++;
       let resume = () => {};
@@ -41,6 +44,7 @@ export class PausedVm {
       });
       await delay(this.#random.below(longest));
       await qmp.execute('cont');
+      this.longest = Math.max(this.longest, performance.now() - began);
       resume();
     }
   }

