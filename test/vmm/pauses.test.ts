@@ -18,7 +18,7 @@ import { BUFFERS, inOrder, startStream } from './streaming.js';
 const PAUSES = 200;
 const RATE = 30;
 /** Less than BUFFERS periods: the hardware always has a buffer. */
-const LONGEST_MS = 60;
+const LONGEST_MS = 40;
 /** Of a pause after which the hardware may not have run out of buffers. */
 const MOST_MS = ((BUFFERS - 1) * 1000) / RATE;
 const SLOW_MS = 15;
@@ -87,6 +87,7 @@ describe('a real QEMU that is paused again and again', function () {
     );
     // vivid counts on where it has no buffer: with pauses of more than its buffers last, nobody can say which is missing for which reason.
     if (vm.longest < MOST_MS) assert.equal(missing, 0);
+    else console.error('      NOT JUDGED: whether a number is missing; this machine is too slow');
     nobodyComplains();
     await capture.stop();
     await capture.close();
