@@ -16,7 +16,7 @@ import { PausedVm } from './paused-vm.js';
 import { BUFFERS, inOrder, startStream } from './streaming.js';
 
 const PAUSES = 200;
-const RATE = 30;
+const RATE = 15;
 /** Less than BUFFERS periods: the hardware always has a buffer. */
 const LONGEST_MS = 40;
 /** Of a pause after which the hardware may not have run out of buffers. */
