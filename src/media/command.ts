@@ -82,7 +82,7 @@ export class Command {
   }
 
   /**
-   * Ends the command now, whatever the work behind it does: its result is thrown away when it comes. Only ETIMEDOUT
+   * Ends the command now, whatever the work behind it does: its result is kept for the next try. Only ETIMEDOUT
    * says something about that work: after a pause (EINTR) the guest tries again, and waits behind it.
    */
   interrupt(errno: number): void {

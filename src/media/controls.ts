@@ -40,9 +40,6 @@ export async function extendedControls(session: Session, request: IoctlRequest):
   const refused = (status: number): Answer => ({ status, payload: [payload, array] });
   const own = which === Which.REQUEST ? session.handles?.find(requestFd) : undefined;
   if (which === Which.REQUEST && own === undefined) return refused(Errno.EINVAL);
-  command.onLate([payload, array], () => {
-    session.degraded = true;
-  });
   if (count === 0 && (await isClassHidden(session, which))) {
     payload.writeUInt32LE(0, extControls.offset.errorIdx);
     return refused(Errno.EINVAL);
