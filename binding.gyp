@@ -19,6 +19,7 @@
         "addon/callback.cc",
         "addon/fd_poller.cc",
         "addon/thread.cc",
+        "addon/loop_turn.cc",
         "addon/loop_wake.cc",
         "addon/node_watcher.cc",
         "addon/open_node.cc",

@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 
+#include <numeric>
+#include <optional>
 #include <utility>
 
 #include "arguments.h"
@@ -161,20 +163,28 @@ void NodeFile::OnWake() {
   const Napi::HandleScope scope(Env());
   Ref();
   // First what is done, then what is ready: the answer to QBUF comes before the frame that it brought.
-  for (const int error : lane_->TakeResults()) Complete(error);
-  // What the watcher reports before the completion of open() stays for later.
-  const uint32_t events = state_ == State::kOpen ? wake_->Take() : 0;
-  if (events != 0) CallFromLoop(Env(), Value().Get(kOnReady), {Napi::Number::New(Env(), events)});
+  LoopTurn& turn = LoopTurn::Of(Env());
+  std::optional<int> error;
+  while (!turn.IsOver() && (error = lane_->TakeResult())) Complete(*error, turn);
+  if (turn.IsOver()) {
+    wake_->Send();
+  } else if (state_ == State::kOpen) {
+    // What the watcher reports before the completion of open() stays for later.
+    if (const uint32_t events = wake_->Take())
+      CallFromLoop(Env(), Value().Get(kOnReady), {Napi::Number::New(Env(), events)});
+  }
   Hold();
   Unref();
 }
 
-void NodeFile::Complete(int error) {
+void NodeFile::Complete(int error, LoopTurn& turn) {
   if (pending_.empty()) return;
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);
   Pending pending = std::move(pending_.front());
   pending_.pop_front();
+  turn.Spend(std::accumulate(pending.copied.begin(), pending.copied.end(), size_t{0},
+                             [](size_t sum, std::span<uint8_t> bytes) { return sum + bytes.size(); }));
   Advance(pending.step, error);
   const Napi::Object kept = pending.kept.Value();
   const Napi::Value object = kept.Get(1u);

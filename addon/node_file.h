@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "call_reader.h"
+#include "loop_turn.h"
 #include "loop_wake.h"
 #include "node_call.h"
 #include "node_lane.h"
@@ -39,7 +40,7 @@ class NodeFile : public Napi::ObjectWrap<NodeFile> {
 
   void Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value done, CallReader* reader);
   void OnWake();
-  void Complete(int error);
+  void Complete(int error, LoopTurn& turn);
   void Advance(Step step, int error);
   void Hold();
   void Abandon();

@@ -31,9 +31,12 @@ int NodeLane::Start() {
   return 0;
 }
 
-std::vector<int> NodeLane::TakeResults() {
+std::optional<int> NodeLane::TakeResult() {
   const std::lock_guard lock(mutex_);
-  return std::exchange(results_, {});
+  if (results_.empty()) return std::nullopt;
+  const int error = results_.front();
+  results_.pop_front();
+  return error;
 }
 
 void* NodeLane::Main(void* argument) {

@@ -4,7 +4,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
-#include <vector>
+#include <optional>
 
 #include "loop_wake.h"
 #include "node_call.h"
@@ -22,8 +22,8 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
 
   /** On the loop. Where no thread can be had, the call's result is that errno. */
   void Submit(std::shared_ptr<NodeCall> call);
-  /** The results since the last time, in the order of submission. */
-  std::vector<int> TakeResults();
+  /** The next result, in the order of submission; none: no further call has ended. */
+  std::optional<int> TakeResult();
 
   OpenNode& node() { return node_; }
   const std::shared_ptr<LoopWake>& wake() const { return wake_; }
@@ -38,7 +38,7 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
   std::mutex mutex_;
   std::condition_variable submitted_;
   std::deque<std::shared_ptr<NodeCall>> calls_;
-  std::vector<int> results_;
+  std::deque<int> results_;
   bool running_ = false;
 };
 

@@ -6,12 +6,14 @@ import { createHash } from 'node:crypto';
 import { Errno } from '../errno.js';
 import type { Answer, Command } from './command.js';
 import { MAX_LATE_BYTES, MAX_LATE_MS } from './policy.js';
+import type { Task } from './sequence.js';
 
 interface Kept {
   /** SHA-256 of the request, which may be a megabyte. */
   readonly request: Buffer;
   readonly answer: Answer;
   readonly until: number;
+  readonly timer: NodeJS.Timeout;
 }
 
 /** The one result that a session keeps. */
@@ -19,6 +21,9 @@ export class LateResult {
   #kept: Kept | null = null;
   /** What was taken last, by a command that may be interrupted in its turn. */
   #taken: Answer | null = null;
+
+  /** `later`: does something in the session's turn. */
+  constructor(private readonly later: (task: Task) => void) {}
 
   get isEmpty(): boolean {
     return this.#kept === null;
@@ -31,7 +36,16 @@ export class LateResult {
     // EINTR: nothing was done yet.
     const isVain = answer.once || answer.status === Errno.EINTR;
     if (isVain || bytesOf(answer) > MAX_LATE_BYTES) await answer.dropped?.();
-    else this.#kept = { request: digest(request), answer, until: performance.now() + MAX_LATE_MS };
+    else this.#kept = this.#keptFor(digest(request), answer);
+  }
+
+  /** A guest that does nothing more must not be left with it either. */
+  #keptFor(request: Buffer, answer: Answer): Kept {
+    const timer = setTimeout(() => {
+      if (this.#kept === kept) this.later(async () => (this.#kept === kept ? this.drop() : undefined));
+    }, MAX_LATE_MS);
+    const kept = { request, answer, until: performance.now() + MAX_LATE_MS, timer };
+    return kept;
   }
 
   /** Takes the result where this is the same request once more. Any other one drops it: the guest does without. */
@@ -43,16 +57,21 @@ export class LateResult {
       await this.drop();
       return null;
     }
-    this.#kept = null;
+    this.#forget();
     this.#taken = kept.answer;
     return kept.answer;
   }
 
-  /** The guest will not ask for it: something else came, or its session ends. Twice is harmless. */
+  /** The guest will not ask for it: something else came, its time is over, or its session ends. Twice is harmless. */
   async drop(): Promise<void> {
+    await this.#forget()?.answer.dropped?.();
+  }
+
+  #forget(): Kept | null {
     const kept = this.#kept;
     this.#kept = null;
-    await kept?.answer.dropped?.();
+    if (kept) clearTimeout(kept.timer);
+    return kept;
   }
 }
 

@@ -75,7 +75,7 @@ export class Session {
   readonly lists: SgBudget;
 
   /** What a command of it did that was answered before. */
-  readonly late = new LateResult();
+  readonly late = new LateResult((task) => this.sequence.add(task));
 
   /** Requests that the guest does not know of; null: the node needs none, or the guest makes its own. */
   readonly requests: ImplicitRequests | null;

@@ -161,6 +161,43 @@ describe('addon: NodeFile', () => {
       assert.deepEqual(payload, new Uint8Array(104).fill(0x11));
     });
 
+    describe('that end together are told over turns of the loop', () => {
+      /** How many of them each turn told. */
+      const told = async (count: number, call: () => NodeCall): Promise<number[]> => {
+        const opened = Array.from({ length: count }, () => create());
+        await Promise.all(opened.map((file) => open(file)));
+        const turns = [0];
+        let left = count;
+        for (const file of opened) {
+          file.submit(call(), (errno) => {
+            assert.equal(errno, ENOTTY);
+            turns[turns.length - 1]!++;
+            left--;
+          });
+        }
+        // The loop stands still while the lanes work.
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+        for (; left > 0; turns.push(0)) await new Promise(setImmediate);
+        return turns;
+      };
+
+      it('32 in one', async () => {
+        const turns = await told(100, queryCap);
+        assert.ok(Math.max(...turns) <= 32, `${turns}`);
+      });
+
+      it('one of a megabyte', async () => {
+        const turns = await told(16, () => ({
+          kind: 'controls',
+          nr: 72,
+          controls: new Uint8Array(new Uint32Array([0, 1, 0, 0, 0, 0, 0, 0]).buffer),
+          array: new Uint8Array(new Uint32Array([0x0098_0900, 1 << 20, 0, 0, 0]).buffer),
+          payloads: [new Uint8Array(1 << 20)],
+        }));
+        assert.equal(Math.max(...turns), 1, `${turns}`);
+      });
+    });
+
     it('drop what has nowhere to go', async () => {
       const file = create();
       await open(file);

@@ -31,6 +31,25 @@ function busyMs(): number {
   return (user + system) / 1000;
 }
 
+/** The longest time between two turns of the loop, from `begin` until it is over. */
+async function watch(begin: () => void, isOver: () => boolean): Promise<Longest> {
+  let [clock, busy] = [performance.now(), busyMs()];
+  const most = { clock: 0, busy: 0 };
+  const look = () => {
+    const now = performance.now();
+    const ran = busyMs();
+    most.clock = Math.max(most.clock, now - clock);
+    most.busy = Math.max(most.busy, ran - busy);
+    [clock, busy] = [performance.now(), busyMs()];
+  };
+  begin();
+  do {
+    await new Promise(setImmediate);
+    look();
+  } while (!isOver());
+  return most;
+}
+
 class Stage {
   readonly commands = new Ring({ size: RING });
   readonly events = new Ring({ size: 64 });
@@ -77,21 +96,10 @@ class Stage {
     const before = ring.usedIndex;
     ring.offer(...heads);
     await new Promise(setImmediate);
-    let [clock, busy] = [performance.now(), busyMs()];
-    const most = { clock: 0, busy: 0 };
-    const look = () => {
-      const now = performance.now();
-      const ran = busyMs();
-      most.clock = Math.max(most.clock, now - clock);
-      most.busy = Math.max(most.busy, ran - busy);
-      [clock, busy] = [performance.now(), busyMs()];
-    };
-    setImmediate(() => this.device.queueKicked(0));
-    do {
-      await new Promise(setImmediate);
-      look();
-    } while (((ring.usedIndex - before) & 0xffff) < heads.length);
-    return most;
+    return watch(
+      () => setImmediate(() => this.device.queueKicked(0)),
+      () => ((ring.usedIndex - before) & 0xffff) >= heads.length,
+    );
   }
 
   close(): void {
@@ -151,6 +159,25 @@ async function controls(
   return sixtyFour(stage, longList(head(ids[0]!), entry), 60);
 }
 
+/** The addon alone: megabytes of controls, each of a session of its own, whose ioctls end while the loop stands still. */
+async function together(): Promise<Longest> {
+  const files = Array.from({ length: 64 }, () => new native.NodeFile(() => undefined));
+  await Promise.all(files.map((file) => new Promise((resolve) => file.open('/dev/null', resolve))));
+  let left = files.length;
+  for (const file of files) {
+    const payloads = [new Uint8Array(MIB)];
+    const [controls, array] = [u32(0, 1, 0, 0, 0, 0, 0, 0), u32(0x0098_0900, MIB, 0, 0, 0)];
+    file.submit({ kind: 'controls', nr: 72, controls, array, payloads }, () => left--);
+  }
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
+  const longest = await watch(
+    () => undefined,
+    () => left === 0,
+  );
+  for (const file of files) file.close();
+  return longest;
+}
+
 const worst: Readonly<Record<string, (stage: Stage) => Promise<Longest>>> = {
   'chains of 1 MiB': (stage) => {
     const address = stage.commands.put(0, Buffer.concat([u32(77, 0), Buffer.alloc(MIB - 8)]));
@@ -185,6 +212,7 @@ const worst: Readonly<Record<string, (stage: Stage) => Promise<Longest>>> = {
   'S_EXT_CTRLS, 65,531 entries that do not cover the control': (stage) => controls(stage, here, MIB),
   'S_EXT_CTRLS, 65,531 entries of a byte': (stage) => controls(stage, here, 65_000),
   'S_EXT_CTRLS, 65,531 entries of an untouched byte': (stage) => controls(stage, untouched, 65_000),
+  'S_EXT_CTRLS of 64 sessions, a megabyte each, whose ioctls end together': together,
   'QBUF, 65,529 entries that do not cover the plane': (stage) => pages(stage, here, MIB),
   'QBUF, 65,529 entries of a byte': (stage) => pages(stage, here, 65_000),
   'QBUF, 65,529 entries of an untouched byte': (stage) => pages(stage, untouched, 65_000),

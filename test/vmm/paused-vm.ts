@@ -1,5 +1,5 @@
 /**
- * A VM that is paused and resumed (QMP stop and cont) at random moments, and a driver in it that knows nothing of that: its processor stands
+ * A VM that is paused and resumed (QMP stop and cont), at random moments or within a command, and a driver in it that knows nothing of that: its processor stands
  * still meanwhile, and what answers EINTR its program asks again, with the same bytes.
  */
 import { setTimeout as delay } from 'node:timers/promises';
@@ -10,7 +10,15 @@ import { Errno } from '../../src/errno.js';
 import { Random } from '../fuzz/random.js';
 import type { Guest } from './guest.js';
 
+/** Between a command that is aimed at and its pause: it is on its lane by then. */
+const LEAD_MS = 50;
+
+/** Holds a command up, of which these are the bytes, so that a pause finds it under way. Null: not this one. Resolves to what ends that. */
+export type Aim = (request: Buffer) => Promise<() => Promise<void>> | null;
+
 export class PausedVm {
+  /** Which commands are paused within, the first time that they are made. */
+  aim: Aim = () => null;
   /** Pauses so far, and commands that one of them has ended with EINTR. */
   pauses = 0;
   interrupted = 0;
@@ -32,21 +40,25 @@ export class PausedVm {
 
   /** So many pauses, each for as long as `longest` milliseconds at most, with as much time between two. */
   async pause(count: number, longest: number): Promise<void> {
-    const { qmp } = this.guest.qemu;
     for (let n = 0; n < count; n++) {
       await delay(this.#random.below(longest));
-      const began = performance.now();
-      await qmp.execute('stop');
-      this.pauses++;
-      let resume = () => {};
-      this.#running = new Promise((resolve) => {
-        resume = resolve;
-      });
-      await delay(this.#random.below(longest));
-      await qmp.execute('cont');
-      this.longest = Math.max(this.longest, performance.now() - began);
-      resume();
+      await this.#pauseFor(this.#random.below(longest));
     }
+  }
+
+  async #pauseFor(milliseconds: number): Promise<void> {
+    const { qmp } = this.guest.qemu;
+    const began = performance.now();
+    await qmp.execute('stop');
+    this.pauses++;
+    let resume = () => {};
+    this.#running = new Promise((resolve) => {
+      resume = resolve;
+    });
+    await delay(milliseconds);
+    await qmp.execute('cont');
+    this.longest = Math.max(this.longest, performance.now() - began);
+    resume();
   }
 
   async #persist(
@@ -56,10 +68,15 @@ export class PausedVm {
   ): Promise<Answer> {
     const { pieces } = first.block;
     const bytes = pieces.map((_, at) => Buffer.from(first.block.bytes(at)));
+    const release = await this.aim(bytes[0]!);
+    if (release) void delay(LEAD_MS).then(() => this.#pauseFor(0));
     for (let transaction = first; ; transaction = copyOf(driver, first, bytes)) {
       await this.#running;
       const answer = await transact(transaction);
-      if (answer.errno !== Errno.EINTR) return answer;
+      if (answer.errno !== Errno.EINTR) {
+        await release?.();
+        return answer;
+      }
       this.interrupted++;
     }
   }

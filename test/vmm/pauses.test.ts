@@ -2,6 +2,9 @@
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { Codec } from '../../src/client/codec.js';
+import type { MemoryKind } from '../../src/client/video-queue.js';
+import { Command } from '../../src/media/protocol.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { collect, PATIENT } from '../lab/codec-session.js';
 import { CuseNode } from '../lab/cuse-node.js';
 import { fwhtFrames, fwhtSize } from '../lab/fwht-stream.js';
@@ -13,6 +16,7 @@ import { Capture } from './capture.js';
 import { Guest } from './guest.js';
 import { requires, VIVID, VIVID_NODE } from './host.js';
 import { PausedVm } from './paused-vm.js';
+import { type Held, SlowedLanes } from './slowed-lanes.js';
 import { BUFFERS, inOrder, startStream } from './streaming.js';
 
 const PAUSES = 200;
@@ -25,6 +29,12 @@ const SLOW_MS = 15;
 const CODEC_LONGEST_MS = 4;
 const VICODEC = 'vicodec multiplanar=0';
 const FRAMES = 12;
+/** So long is an ioctl of a lane that a pause aims at. */
+const HELD_MS = 1000;
+const whereHeld: Readonly<Record<Held, string>> = {
+  enter: 'before the driver has it',
+  exit: 'when the driver is done with it',
+};
 
 describe('a real QEMU that is paused again and again', function () {
   this.timeout(300_000);
@@ -112,32 +122,68 @@ describe('a real QEMU that is paused again and again', function () {
     await capture.close();
   });
 
-  it('a decoder, from STREAMON to its drain: the pictures are those of a native run', async function () {
-    provide(this, VICODEC);
-    const [width, height] = [320, 192];
-    const raw = movingPicture(width, height, FRAMES);
-    const encoded = encodeNatively(nodeNamed('stateful-encoder'), { width, height }, Buffer.concat(raw));
-    const native = decodeNatively(nodeNamed('stateful-decoder'), encoded);
-    const stream = fwhtFrames(encoded);
-    const sizeimage = Math.max(...stream.map(({ length }) => length));
-    const output = { fourcc: 'FWHT', ...fwhtSize(stream[0]!), sizeimage };
-    await boot(nodeNamed('stateful-decoder'), '--shared-pages');
-    const { deviceCaps } = await guest.machine.readConfig();
-    vm = new PausedVm(guest, seed);
-    let over = false;
-    const pausing = vm.pause(PAUSES, CODEC_LONGEST_MS).then(() => {
-      over = true;
+  describe('a decoder, whose pictures are those of a native run,', () => {
+    let stream: Buffer[];
+    let native: Buffer;
+    let deviceCaps: number;
+
+    before(function () {
+      provide(this, VICODEC);
+      const [width, height] = [320, 192];
+      const raw = Buffer.concat(movingPicture(width, height, FRAMES));
+      const encoded = encodeNatively(nodeNamed('stateful-encoder'), { width, height }, raw);
+      native = decodeNatively(nodeNamed('stateful-decoder'), encoded);
+      stream = fwhtFrames(encoded);
     });
-    let runs = 0;
-    for (; !over; runs++) {
-      const decoder = await Codec.open(guest.driver, deviceCaps, { output, memory: 'userptr', ...PATIENT });
+    beforeEach(async () => {
+      await boot(nodeNamed('stateful-decoder'), '--shared-pages');
+      ({ deviceCaps } = await guest.machine.readConfig());
+      vm = new PausedVm(guest, seed);
+    });
+    const decodes = async (memory: MemoryKind) => {
+      const sizeimage = Math.max(...stream.map(({ length }) => length));
+      const output = { fourcc: 'FWHT', ...fwhtSize(stream[0]!), sizeimage };
+      const decoder = await Codec.open(guest.driver, deviceCaps, { output, memory, ...PATIENT });
       await decoder.start();
       const pictures = await collect(decoder, stream);
-      assert.ok(Buffer.concat(pictures).equals(native), `run ${runs}`);
+      assert.ok(Buffer.concat(pictures).equals(native), `after ${vm.pauses} pauses`);
       await decoder.release();
-    }
-    await pausing;
-    console.log(`      ${runs} runs, ${vm.interrupted} commands ended with EINTR`);
-    nobodyComplains();
+    };
+
+    it('from STREAMON to its drain, at random moments', async () => {
+      let over = false;
+      const pausing = vm.pause(PAUSES, CODEC_LONGEST_MS).then(() => {
+        over = true;
+      });
+      let runs = 0;
+      for (; !over; runs++) await decodes('userptr');
+      await pausing;
+      console.log(`      ${runs} runs, ${vm.interrupted} commands ended with EINTR`);
+      nobodyComplains();
+    });
+
+    for (const memory of ['mmap', 'userptr'] as const)
+      for (const held of ['enter', 'exit'] as const)
+        it(`within each STREAMON, ${whereHeld[held]}, ${memory}: the driver is asked once, and the next try has its answer`, async () => {
+          const asked: string[] = [];
+          vm.aim = (request) =>
+            ioctlOf(request) === Ioctl.STREAMON ? slowed(bridge.program.pid, held, asked) : null;
+          await decodes(memory);
+          assert.deepEqual([vm.pauses, vm.interrupted], [2, 2]);
+          const streamOns = asked.filter((name) => name === 'VIDIOC_STREAMON');
+          assert.equal(streamOns.length, 2, `${asked}`);
+          assert.deepEqual(guest.driver.complaints, []);
+        });
   });
 });
+
+/** The VIDIOC number of a command; 0: it is no ioctl. */
+function ioctlOf(request: Buffer): number {
+  return request.readUInt32LE(0) === Command.IOCTL ? request.readUInt32LE(12) : 0;
+}
+
+/** Until it is called, what the lanes ask of the driver takes its time, and goes into `asked`. */
+async function slowed(pid: number, held: Held, asked: string[]): Promise<() => Promise<void>> {
+  const lanes = await SlowedLanes.slow(pid, held, HELD_MS);
+  return async () => void asked.push(...(await lanes.heal()));
+}

@@ -187,6 +187,22 @@ describe('late results', () => {
         });
       }
 
+      it('of pages, and the guest does nothing more: ten seconds later the hardware leaves them, and streams on', async () => {
+        await open(3, USERPTR, [MMAP, USERPTR]);
+        assert.equal((await ioctl(QBUF, given(0))).status, 0);
+        await streamOn();
+        await late(QBUF, given(1), by);
+        const { file } = stage.bench.node;
+        pass(9_900);
+        await turns();
+        assert.deepEqual(file.queued, [0, 1]);
+        pass(100);
+        await turns();
+        assert.deepEqual([file.queued, file.streaming], [[0], true]);
+        await finish();
+        assert.deepEqual(frames(), [[0, false]]);
+      });
+
       it('of an OUTPUT buffer, then one with other bytes: the driver gets those, and the others that it had', async () => {
         stage = await LateStage.open();
         const output = (index: number, bytesused: number) => {
