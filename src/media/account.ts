@@ -3,8 +3,8 @@
  * hardware still holds of a VMM that has left counts for the next one.
  */
 import type { HostNode } from '../v4l2/node.js';
-import { SgBudget } from './sg-budget.js';
-import { Stitches } from './stitches.js';
+import { Stitches } from './memory/guest-pages.js';
+import { SgBudget } from './memory/sg-budget.js';
 
 /** Whoever has a file of the node open, or not closed yet: a session. */
 export interface Holder {

@@ -1,18 +1,23 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
 import { errorLimited, infoLimited, log, warnLimited } from '../log.js';
-import type { HostNode, NodeDescription } from '../v4l2/node.js';
+import type { NodeDescription } from '../v4l2/description.js';
+import type { HostNode } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
 import { Turn } from '../virtio/turn.js';
 import { Account } from './account.js';
-import { type Answer, attempt, Command as CommandChain, guard } from './command.js';
-import { configurationOf } from './configuration.js';
-import { EventQueue, stale } from './events.js';
-import { execute } from './execution.js';
-import { type Offers, readIoctl, refuse, runIoctl, usefulBytes } from './ioctl.js';
-import { mapping, munmap } from './mapping.js';
-import { DeviceObjects, type ObjectTable } from './objects.js';
+import { type Answer, attempt, Command as CommandChain, guard } from './commands/command.js';
+import { execute } from './commands/execution.js';
+import { type Offers, readIoctl, runIoctl, usefulBytes } from './commands/ioctl.js';
+import { mapping, munmap } from './commands/mapping.js';
+import { UnansweredCommands } from './commands/unanswered.js';
+import { configurationOf } from './config-space.js';
+import { drain } from './events/drain.js';
+import { EventQueue, stale } from './events/eventq.js';
+import { refuse } from './ioctls/ioctl-request.js';
+import { DeviceObjects, type ObjectTable } from './memory/objects.js';
+import { type MmapMode, SharedMemory } from './memory/shared-memory.js';
 import { defaultPolicy, type Policy } from './policy.js';
 import {
   COMMANDQ,
@@ -26,9 +31,7 @@ import {
   responseHeader,
 } from './protocol.js';
 import { type RequestSupport, Session, type SessionContext } from './session.js';
-import { type MmapMode, SharedMemory } from './shared-memory.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
-import { UnansweredCommands } from './unanswered.js';
 
 export interface MediaDeviceOptions {
   /** Bytes of SHM region 0; 0: none is offered. */
@@ -184,7 +187,7 @@ export class MediaDevice {
     const context = this.#context;
     if (!context || this.#account.files >= this.#policy.maxSessions)
       return command.answer({ status: Errno.EMFILE });
-    const session = new Session(this.#sessionId(), context);
+    const session = new Session(this.#sessionId(), context, drain);
     this.#sessions.set(session.id, session);
     this.#account.opened(session);
     session.sequence.add(guard(command, () => this.#open(session, command)));

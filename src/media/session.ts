@@ -14,19 +14,19 @@ import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Turn } from '../virtio/turn.js';
 import type { Account } from './account.js';
-import { type BufferQueue, backings, bytesOf, Cookies } from './buffers.js';
-import type { Answer } from './command.js';
-import { drain } from './drain.js';
-import type { EventQueue } from './events.js';
-import { LateResult } from './late-result.js';
-import type { DeviceObjects } from './objects.js';
+import type { Answer } from './commands/command.js';
+import { LateResult } from './commands/late-result.js';
+import { Sequence, type Task } from './commands/sequence.js';
+import type { EventQueue } from './events/eventq.js';
+import type { Stitches } from './memory/guest-pages.js';
+import type { DeviceObjects } from './memory/objects.js';
+import { SgBudget } from './memory/sg-budget.js';
+import type { SharedMemory } from './memory/shared-memory.js';
 import type { Policy } from './policy.js';
-import { RequestHandles } from './request-handles.js';
-import { ImplicitRequests } from './requests.js';
-import { Sequence, type Task } from './sequence.js';
-import { SgBudget } from './sg-budget.js';
-import type { SharedMemory } from './shared-memory.js';
-import type { Stitches } from './stitches.js';
+import { type BufferQueue, backings, bytesOf } from './queues/buffer-queue.js';
+import { ImplicitRequests } from './queues/implicit-requests.js';
+import { MmapOffsets } from './queues/mmap-offsets.js';
+import { RequestHandles } from './queues/request-handles.js';
 
 /** What all sessions of one connection share. */
 export interface SessionContext {
@@ -60,7 +60,7 @@ export interface RequestSupport {
 
 export class Session {
   readonly queues = new Map<number, BufferQueue>();
-  readonly cookies = new Cookies();
+  readonly mmapOffsets = new MmapOffsets();
   /** (type, id) pairs that the guest has subscribed to. */
   readonly subscriptions = new Set<string>();
   /** The node is unplugged: every command answers ENODEV, queued buffers go back with the ERROR flag. */
@@ -91,9 +91,11 @@ export class Session {
   /** Called by eventq when a descriptor has become free: stable, so that it can be withdrawn. */
   readonly resume = (): void => this.wantDrain();
 
+  /** `drain`: takes everything from the node that is ready, in the session's turn. */
   constructor(
     readonly id: number,
     readonly context: SessionContext,
+    private readonly drain: (session: Session) => Promise<void>,
   ) {
     this.sequence = new Sequence(() => this.#drainTask(), id);
     this.lists = SgBudget.ofSession(context.lists);
@@ -248,12 +250,12 @@ export class Session {
     return this.#closing !== null;
   }
 
-  /** Lets go of one buffer's cookies, mappings and slots. */
+  /** Lets go of one buffer's mmap offsets, mappings and slots. */
   forgetBuffer(queue: BufferQueue, index: number): void {
     const buffer = queue.buffers.get(index);
     if (!buffer) return;
     queue.buffers.delete(index);
-    this.cookies.remove(buffer);
+    this.mmapOffsets.remove(buffer);
     for (const { slot, host, pages, exported } of buffer.planes) {
       host?.close();
       pages?.memory.release();
@@ -271,7 +273,7 @@ export class Session {
   #drainTask(): Task | null {
     if (!this.#drainWanted || this.#closing) return null;
     this.#drainWanted = false;
-    return () => drain(this);
+    return () => this.drain(this);
   }
 }
 

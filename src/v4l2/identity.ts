@@ -2,8 +2,9 @@
  * What a node is, so that it is known again when its device comes back. The number in its path says nothing: another
  * device may have it by then. Pure: works on what others have read.
  */
+
+import type { NodeDescription } from './description.js';
 import type { HostNodeEntry } from './discovery.js';
-import type { NodeDescription } from './node.js';
 
 /** What sysfs says of a node without its being opened. */
 export interface NodeIdentity {

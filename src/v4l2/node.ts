@@ -9,8 +9,6 @@ import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
 import { errnoOf, isLasting, isMomentary } from './refusal.js';
 
-export type { NodeDescription } from './description.js';
-
 /** How long opening a node and reading its capabilities may take at start. */
 const QUERY_TIMEOUT_MS = 10_000;
 /** How often the host's processes are searched for who has the node. */

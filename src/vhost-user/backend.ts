@@ -12,6 +12,7 @@ import { Frontend } from './frontend.js';
 import { type BackendOptions, OFFERED_FEATURES, protocolFeaturesOf } from './offer.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
 import { Refusal, refuseUnoffered } from './refusal.js';
+import type { RequestTarget } from './request-target.js';
 import { handle } from './requests.js';
 import { Vring, type VringOwner } from './vring.js';
 
@@ -27,7 +28,7 @@ export interface BackendSetup {
   readonly onEnd: (error: Error | null) => void;
 }
 
-export class Backend implements VringOwner {
+export class Backend implements RequestTarget, VringOwner {
   readonly memory = new GuestMemory();
   /** The device status of SET_STATUS, which is not asked for. */
   status = 0;

@@ -3,7 +3,6 @@
 import { errorLimited, warnLimited } from '../log.js';
 import { type Field, type Fields, type Struct, u64 } from '../struct.js';
 import { GuestMemoryError, MAX_REGIONS, type MemoryRegion } from '../virtio/guest-memory.js';
-import type { Backend } from './backend.js';
 import { closeAll, type Message, ProtocolError } from './connection.js';
 import {
   configHeader,
@@ -24,6 +23,7 @@ import {
   vringState,
 } from './protocol.js';
 import { Refusal } from './refusal.js';
+import type { RequestTarget } from './request-target.js';
 
 /** How a body is read: undefined when it does not have the size that the request demands. */
 type Body<T> = (raw: Buffer) => T | undefined;
@@ -36,11 +36,11 @@ interface Request<T> {
   /** Fewest and most descriptors; none when absent. */
   readonly descriptors?: (body: T) => readonly [number, number];
   /** The reply's body. Such a request is never acknowledged. */
-  readonly answer?: (backend: Backend, body: T) => Uint8Array;
+  readonly answer?: (backend: RequestTarget, body: T) => Uint8Array;
   /** Borrowed descriptors that go with the reply. */
-  readonly lends?: (backend: Backend, body: T) => readonly number[];
+  readonly lends?: (backend: RequestTarget, body: T) => readonly number[];
   /** Takes from `descriptors` what it keeps; the rest is closed. Throws Refusal or GuestMemoryError: a non-zero acknowledgement. */
-  readonly run?: (backend: Backend, body: T, descriptors: number[]) => void;
+  readonly run?: (backend: RequestTarget, body: T, descriptors: number[]) => void;
 }
 
 const none: Body<true> = (raw) => (raw.length === 0 ? true : undefined);
@@ -82,7 +82,7 @@ const perhapsOne = () => [0, 1] as const;
 const unlessNone = (value: number) => (hasDescriptor(value) ? ([1, 1] as const) : ([0, 0] as const));
 
 const hasDescriptor = (value: number) => (value & VringFd.NO_FD) === 0;
-const ringOf = (backend: Backend, value: number) => backend.vring(value & VringFd.INDEX_MASK);
+const ringOf = (backend: RequestTarget, value: number) => backend.vring(value & VringFd.INDEX_MASK);
 
 function row<T>(number: number, name: string, body: Body<T>, rest: Omit<Request<T>, 'name' | 'body'>) {
   return [number, { name, body, ...rest } as Request<unknown>] as const;
@@ -123,7 +123,7 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
 ]);
 
 /** Checks, runs and answers one request. Throws ProtocolError. No descriptor of the message stays open unless taken. */
-export function handle(backend: Backend, message: Message): void {
+export function handle(backend: RequestTarget, message: Message): void {
   try {
     const request = requests.get(message.request);
     if (request && backend.hasNegotiated(request.needs ?? 0n)) serve(backend, request, message);
@@ -133,7 +133,7 @@ export function handle(backend: Backend, message: Message): void {
   }
 }
 
-function serve(backend: Backend, request: Request<unknown>, message: Message): void {
+function serve(backend: RequestTarget, request: Request<unknown>, message: Message): void {
   const { descriptors } = message;
   const body = request.body(message.body);
   if (body === undefined)
@@ -167,7 +167,7 @@ function refusalOf(run: () => void): string | undefined {
 }
 
 /** Only where REPLY_ACK was negotiated, which the request itself may have done. */
-function acknowledge(backend: Backend, { request, flags }: Message, refused: string | undefined): void {
+function acknowledge(backend: RequestTarget, { request, flags }: Message, refused: string | undefined): void {
   if (refused !== undefined)
     // One topic a row: the peer can say more numbers than there is room for.
     warnLimited(`vhost-user.${requests.get(request)?.name}`, 'a vhost-user request is refused', {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type DialectName, dialects } from '../../src/client/dialects.js';
 import { encoded } from '../../src/client/record.js';
-import type { MmapMode } from '../../src/media/shared-memory.js';
+import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import type { NodeCall } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { DialectName } from '../../src/client/dialects.js';
 import type { BufferRecord } from '../../src/client/event-lane.js';
-import type { MmapMode } from '../../src/media/shared-memory.js';
+import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
 import { eventually, mappingsOf } from '../addon/process.js';

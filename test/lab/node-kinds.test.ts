@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { isMultiplanar } from '../../src/client/buffer-ioctls.js';
 import type { DialectName } from '../../src/client/dialects.js';
 import { encoded } from '../../src/client/record.js';
-import type { MmapMode } from '../../src/media/shared-memory.js';
+import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';
 import { mappingsOf } from '../addon/process.js';

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import type { DialectName } from '../../src/client/dialects.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
-import type { MmapMode } from '../../src/media/shared-memory.js';
+import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, fmtdesc, format as formatRecord } from '../../src/v4l2/layout.js';
 import { mappingsOf } from '../addon/process.js';

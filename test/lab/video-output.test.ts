@@ -1,7 +1,7 @@
 /** What a guest shows on a video output, as an input that is connected to it sees it. */
 import assert from 'node:assert/strict';
 import type { DialectName } from '../../src/client/dialects.js';
-import type { MmapMode } from '../../src/media/shared-memory.js';
+import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { HostQueue, start } from './host-queue.js';
 import { keepJournal, showJournal } from './journal.js';

@@ -6,11 +6,11 @@
 import type { Region } from '../../native.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { copyRegion, windowAt } from '../../virtio/window.js';
-import { bytesUsed, guestRecord, type HostBuffer, hostRecord } from '../buffer-record.js';
-import type { BufferQueue, HeldBuffer, HeldPlane } from '../buffers.js';
-import type { MemoryType } from '../memory-type.js';
-import { FlatCopy, runCopy } from '../paced-copy.js';
+import type { BufferQueue, HeldBuffer, HeldPlane, HostBuffer } from '../queues/buffer-queue.js';
+import { bytesUsed, guestRecord, hostRecord } from '../queues/buffer-record.js';
 import type { Session } from '../session.js';
+import type { MemoryType } from './memory-type.js';
+import { FlatCopy, runCopy } from './paced-copy.js';
 
 export const mmap: MemoryType = {
   attach({ session, queue, held, guest, nr }) {
@@ -71,8 +71,8 @@ async function walkFrame(session: Session, held: HeldBuffer, host: HostBuffer, v
   }
 }
 
-function offsetBytes({ cookie }: HeldPlane): Uint8Array {
+function offsetBytes({ mmapOffset }: HeldPlane): Uint8Array {
   const bytes = Buffer.alloc(8);
-  bytes.writeUInt32LE(cookie);
+  bytes.writeUInt32LE(mmapOffset);
   return bytes;
 }

@@ -5,9 +5,9 @@
  */
 import { Errno } from '../../errno.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
-import { guestPlanes, guestRecord, hostRecord } from '../buffer-record.js';
-import type { BufferCall, MemoryType } from '../memory-type.js';
 import { UUID_BYTES } from '../protocol.js';
+import { guestPlanes, guestRecord, hostRecord } from '../queues/buffer-record.js';
+import type { BufferCall, MemoryType } from './memory-type.js';
 
 export const object: MemoryType = {
   attach(call) {

@@ -14,20 +14,13 @@ import { Ioctl } from '../../v4l2/ioctls.js';
 import { GuestMemoryError } from '../../virtio/guest-memory.js';
 import { privateRegion } from '../../virtio/memory-file.js';
 import { windowAt } from '../../virtio/window.js';
-import {
-  bytesUsed,
-  type GuestPlane,
-  guestPlanes,
-  guestRecord,
-  type HostBuffer,
-  hostRecord,
-} from '../buffer-record.js';
-import type { BufferQueue, HeldBuffer, HeldPages, HeldPlane } from '../buffers.js';
-import { isSamePages, takePages } from '../guest-pages.js';
-import type { Attached, BufferCall, MemoryType } from '../memory-type.js';
-import { ListCopy, type ListMove, runCopy } from '../paced-copy.js';
+import type { BufferQueue, HeldBuffer, HeldPages, HeldPlane, HostBuffer } from '../queues/buffer-queue.js';
+import { bytesUsed, type GuestPlane, guestPlanes, guestRecord, hostRecord } from '../queues/buffer-record.js';
 import type { Session } from '../session.js';
-import { type SgList, SgLists } from '../sg-list.js';
+import { isSamePages, takePages } from './guest-pages.js';
+import type { Attached, BufferCall, MemoryType } from './memory-type.js';
+import { ListCopy, type ListMove, runCopy } from './paced-copy.js';
+import { type SgList, SgLists } from './sg-list.js';
 
 export const sharedPages: MemoryType = {
   async attach(call) {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { bufferBytes } from '../../../src/media/buffer-size.js';
+import { bufferBytes } from '../../../src/media/queues/buffer-size.js';
 
 describe('buffer size', () => {
   it('how large a buffer a format asks for, by type', () => {

@@ -1,7 +1,7 @@
 /** A command from its arrival to its one answer: a real queue over test RAM. */
 import assert from 'node:assert/strict';
-import { Command } from '../../../src/media/command.js';
-import { Sequence } from '../../../src/media/sequence.js';
+import { Command } from '../../../src/media/commands/command.js';
+import { Sequence } from '../../../src/media/commands/sequence.js';
 import type { Queue } from '../../../src/virtio/queue.js';
 import { Bench } from '../virtio/bench.js';
 

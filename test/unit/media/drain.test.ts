@@ -1,9 +1,9 @@
 /** The order in which one drain empties both queues of a codec. A fake: a session whose driver finishes buffers when asked. */
 import assert from 'node:assert/strict';
-import { BufferQueue, type HeldBuffer } from '../../../src/media/buffers.js';
-import { drain } from '../../../src/media/drain.js';
-import { EventQueue } from '../../../src/media/events.js';
-import type { RequestHandles } from '../../../src/media/request-handles.js';
+import { drain } from '../../../src/media/events/drain.js';
+import { EventQueue } from '../../../src/media/events/eventq.js';
+import { BufferQueue, type HeldBuffer } from '../../../src/media/queues/buffer-queue.js';
+import type { RequestHandles } from '../../../src/media/queues/request-handles.js';
 import type { Session } from '../../../src/media/session.js';
 import type { NodeCall } from '../../../src/native.js';
 import { BufferType, buffer } from '../../../src/v4l2/layout.js';

@@ -1,6 +1,6 @@
 /** The eventq: a real queue over test RAM, with the driver's side written by hand. */
 import assert from 'node:assert/strict';
-import { EventQueue, stale } from '../../../src/media/events.js';
+import { EventQueue, stale } from '../../../src/media/events/eventq.js';
 import type { Queue } from '../../../src/virtio/queue.js';
 import { Bench, GUEST } from '../virtio/bench.js';
 import { INDIRECT, WRITE } from '../virtio/driver.js';

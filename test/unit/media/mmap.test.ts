@@ -1,11 +1,17 @@
 /** V4L2_MEMORY_MMAP: what crosses between a guest's record and the host's, field by field, as bytes. */
 import assert from 'node:assert/strict';
-import { type HostBuffer, received as receivedIn } from '../../../src/media/buffer-record.js';
-import { BufferQueue, backings, type HeldBuffer, type HeldPlane } from '../../../src/media/buffers.js';
+import type { BufferCall } from '../../../src/media/memory/memory-type.js';
 import { mmap } from '../../../src/media/memory/mmap.js';
-import type { BufferCall } from '../../../src/media/memory-type.js';
+import { SharedMemory } from '../../../src/media/memory/shared-memory.js';
+import {
+  BufferQueue,
+  backings,
+  type HeldBuffer,
+  type HeldPlane,
+  type HostBuffer,
+} from '../../../src/media/queues/buffer-queue.js';
+import { received as receivedIn } from '../../../src/media/queues/buffer-record.js';
 import type { Session } from '../../../src/media/session.js';
-import { SharedMemory } from '../../../src/media/shared-memory.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { Turn } from '../../../src/virtio/turn.js';
 import { FakeTransport } from './fake-transport.js';
@@ -98,9 +104,9 @@ async function attach(...given: Parameters<typeof call>): Promise<HostBuffer> {
   return attached.host;
 }
 
-const plane = (length: number, cookie: number): HeldPlane => ({
+const plane = (length: number, mmapOffset: number): HeldPlane => ({
   length,
-  cookie,
+  mmapOffset,
   slot: null,
   host: null,
   pages: null,
@@ -190,7 +196,7 @@ describe('memory type MMAP', () => {
     }
   });
 
-  it("what the host answers: the guest's cookie for the host's offset, no flag of the host, no descriptor", () => {
+  it("what the host answers: the guest's mmapOffset for the host's offset, no flag of the host, no descriptor", () => {
     const buffer = held(0x1000);
     const host = record({
       index: '03000000',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Ranges } from '../../../src/media/ranges.js';
+import { Ranges } from '../../../src/media/memory/ranges.js';
 
 const UNIT = 0x1_0000;
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { Errno } from '../../../src/errno.js';
 import { MAX_REQUEST_HANDLES } from '../../../src/media/policy.js';
-import { RequestHandles } from '../../../src/media/request-handles.js';
-import { ImplicitRequests, type SetControl } from '../../../src/media/requests.js';
+import { ImplicitRequests, type SetControl } from '../../../src/media/queues/implicit-requests.js';
+import { RequestHandles } from '../../../src/media/queues/request-handles.js';
 import type { NodeCall } from '../../../src/native.js';
 
 const [ENOENT, EINVAL, EMFILE] = [2, 22, 24];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { SgBudget } from '../../../src/media/sg-budget.js';
-import { SgList, SgLists } from '../../../src/media/sg-list.js';
+import { SgBudget } from '../../../src/media/memory/sg-budget.js';
+import { SgList, SgLists } from '../../../src/media/memory/sg-list.js';
 import { TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
 
 const EINVAL = 22;

@@ -1,7 +1,7 @@
 /** SHM region 0 over a fake transport; its memory is real. */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync, ftruncateSync, readdirSync, readFileSync } from 'node:fs';
-import { SharedMemory, type Slot } from '../../../src/media/shared-memory.js';
+import { SharedMemory, type Slot } from '../../../src/media/memory/shared-memory.js';
 import { native } from '../../../src/native.js';
 import { FakeTransport } from './fake-transport.js';
 

@@ -2,14 +2,18 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Errno } from '../../../src/errno.js';
-import type { HostBuffer } from '../../../src/media/buffer-record.js';
-import { type Backing, BufferQueue, type HeldBuffer } from '../../../src/media/buffers.js';
+import { type Stitched, Stitches } from '../../../src/media/memory/guest-pages.js';
+import type { Attached, BufferCall } from '../../../src/media/memory/memory-type.js';
+import { SgBudget } from '../../../src/media/memory/sg-budget.js';
 import { sharedPages } from '../../../src/media/memory/shared-pages.js';
-import type { Attached, BufferCall } from '../../../src/media/memory-type.js';
 import { defaultPolicy, MAX_SESSION_LIST_BYTES, MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
+import {
+  type Backing,
+  BufferQueue,
+  type HeldBuffer,
+  type HostBuffer,
+} from '../../../src/media/queues/buffer-queue.js';
 import type { Session } from '../../../src/media/session.js';
-import { SgBudget } from '../../../src/media/sg-budget.js';
-import { type Stitched, Stitches } from '../../../src/media/stitches.js';
 import { type NodeCall, native } from '../../../src/native.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
 import { Price, TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
@@ -72,7 +76,7 @@ describe('memory type SHARED_PAGES', () => {
     index: 0,
     request: 0,
     prepared: false,
-    planes: [{ length, cookie: 1, slot: null, host: null, pages: null, object: null, exported: null }],
+    planes: [{ length, mmapOffset: 1, slot: null, host: null, pages: null, object: null, exported: null }],
   });
   const call = (
     buffer: HeldBuffer,

@@ -1,0 +1,75 @@
+/** CMD_MMAP and CMD_MUNMAP. */
+import { closeSync } from 'node:fs';
+import { Errno } from '../../errno.js';
+import { Memory } from '../../v4l2/layout.js';
+import { exportPlane } from '../ioctls/expbuf.js';
+import type { SharedMemory, Slot } from '../memory/shared-memory.js';
+import { mmapCommand, mmapResponse, munmapCommand, responseHeader } from '../protocol.js';
+import type { BufferQueue, HeldBuffer, HeldPlane } from '../queues/buffer-queue.js';
+import type { Session } from '../session.js';
+import type { Answer, Command } from './command.js';
+import type { Work } from './execution.js';
+
+/** Maps a plane into the guest; in the session's turn. The flags are not looked at: every mapping is writable. */
+async function mmap(session: Session, command: Command): Promise<Answer> {
+  const { offset } = mmapCommand.read(command.request);
+  const found = session.mmapOffsets.find(offset);
+  const { shared } = session.context;
+  // Without region 0 the Linux driver would map the guest's physical page 0 on success.
+  if (!found || !shared.usable || !isMappable(found.queue) || hasUpperHalf(command.request)) {
+    return { status: Errno.EINVAL };
+  }
+  const { plane } = found;
+  const errno = await mapPlane(session, found.queue, found.buffer, plane, found.number);
+  if (errno !== 0 || !plane.slot) return { status: errno || Errno.EIO };
+  const { slot } = plane;
+  return { status: 0, payload: [mapped(slot)], dropped: () => void shared.unmap(slot.offset) };
+}
+
+export const mapping: Work<Command> = { refuse: (_, status) => ({ status }), run: mmap };
+
+/** MUNMAP names no session: mappings outlive it. */
+export function munmap(shared: SharedMemory, command: Command): Answer {
+  return { status: shared.unmap(munmapCommand.read(command.request).driverAddress) };
+}
+
+async function mapPlane(
+  session: Session,
+  queue: BufferQueue,
+  buffer: HeldBuffer,
+  plane: HeldPlane,
+  number: number,
+): Promise<number> {
+  const { shared } = session.context;
+  if (plane.slot?.backing === 'arena') return shared.mapSlot(plane.slot);
+  if (plane.slot) {
+    plane.slot.references++;
+    return 0;
+  }
+  const fd = await exportPlane(session, queue.type, buffer.index, number);
+  if (fd < 0) return -fd;
+  try {
+    const slot = await shared.mapDescriptor(fd, plane.length);
+    if (typeof slot === 'number') return slot;
+    plane.slot = slot;
+    return 0;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function mapped({ offset, length }: Slot): Uint8Array {
+  return mmapResponse
+    .encode({ status: 0, reserved: 0, driverAddress: offset, length })
+    .subarray(responseHeader.size);
+}
+
+/** The draft's 24-byte form carries a 64-bit offset. */
+function hasUpperHalf(request: Buffer): boolean {
+  return request.length >= mmapCommand.size + 4 && request.readUInt32LE(mmapCommand.size) !== 0;
+}
+
+/** Buffers that the host provides, where the VMM has a window to show them in. */
+function isMappable({ backing, memory }: BufferQueue): boolean {
+  return memory === Memory.MMAP && backing !== 'unmapped';
+}

@@ -1,0 +1,50 @@
+/** Commands without an answer, oldest first, and the one timer for all: every command has the same time. */
+import { Errno } from '../../errno.js';
+import { warnLimited } from '../../log.js';
+import { ANSWER_DEADLINE_MS, MAX_COMMANDS } from '../policy.js';
+import type { Command } from './command.js';
+
+export class UnansweredCommands {
+  readonly #commands = new Set<Command>();
+  #timer: NodeJS.Timeout | null = null;
+
+  get isFull(): boolean {
+    return this.#commands.size >= MAX_COMMANDS;
+  }
+
+  add(command: Command): void {
+    this.#commands.add(command);
+  }
+
+  remove(command: Command): void {
+    this.#commands.delete(command);
+  }
+
+  /** Answers all of them. */
+  interrupt(errno: number): void {
+    for (const command of [...this.#commands]) command.interrupt(errno);
+  }
+
+  /** Sees to it that each is answered by its deadline. */
+  watch(): void {
+    const [oldest] = this.#commands;
+    if (oldest && !this.#timer) this.#timer = setTimeout(() => this.#expire(), oldest.remaining);
+  }
+
+  /** Nobody is answered any more. Twice is harmless. */
+  close(): void {
+    if (this.#timer) clearTimeout(this.#timer);
+  }
+
+  #expire(): void {
+    this.#timer = null;
+    for (const command of [...this.#commands]) {
+      if (command.remaining > 0) break;
+      warnLimited('deadline', 'a command was not done within its deadline: answered ETIMEDOUT', {
+        ms: ANSWER_DEADLINE_MS,
+      });
+      command.interrupt(Errno.ETIMEDOUT);
+    }
+    this.watch();
+  }
+}

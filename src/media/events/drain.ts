@@ -1,0 +1,200 @@
+/**
+ * What a session does when its node is ready: V4L2 events to ENOENT, capture buffers to EAGAIN (or EPIPE), output
+ * buffers to EAGAIN. Before each dequeue it takes a descriptor of the eventq: without one the kernel keeps the frame
+ * and the next eventq kick goes on.
+ */
+import { Errno } from '../../errno.js';
+import { log } from '../../log.js';
+import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
+import { memoryTypes } from '../memory/types.js';
+import { type BufferQueue, backings, type HeldBuffer, type HostBuffer } from '../queues/buffer-queue.js';
+import { received } from '../queues/buffer-record.js';
+import type { Session } from '../session.js';
+import { Slot } from './slot.js';
+
+/** `starved`: there may be more, but the guest has no descriptor for it. */
+type Outcome = 'empty' | 'starved';
+
+export async function drain(session: Session): Promise<void> {
+  const slot = new Slot(session.context.events, session.resume);
+  await drainAll(session, slot).finally(() => slot.giveBack());
+}
+
+async function drainAll(session: Session, slot: Slot): Promise<void> {
+  if ((await readEvents(session, slot)) === 'starved') return;
+  const queues = [...session.queues.values()];
+  for (const queue of [...queues.filter((q) => q.isCapture), ...queues.filter((q) => !q.isCapture)]) {
+    if (payOwed(session, queue, slot) === 'starved') return;
+    if ((await drainQueue(session, queue, slot)) === 'starved') return;
+  }
+  if (session.gone && session.context.errorEvents) mourn(session, slot);
+}
+
+/** VIRTIO 1.4, Media Device, "Device-side error": after the last buffer, once; the session stays until CLOSE. */
+function mourn(session: Session, slot: Slot): void {
+  if (session.mourned || session.closing || !slot.take()) return;
+  session.mourned = true;
+  slot.spend().sendError(session.id, Errno.ENODEV);
+}
+
+/** Everything that DQEVENT has, to the guest: before the answer of SUBSCRIBE_EVENT with SEND_INITIAL. */
+export async function drainEvents(session: Session): Promise<void> {
+  const slot = new Slot(session.context.events, session.resume);
+  await readEvents(session, slot).finally(() => slot.giveBack());
+}
+
+/** `present`: those that are there now and no more, however fast new ones come. */
+async function readEvents(session: Session, slot: Slot, present = false): Promise<Outcome> {
+  let left = Infinity;
+  while (left > 0 && !session.gone && !session.closing && session.subscriptions.size > 0) {
+    if (!slot.take()) return 'starved';
+    const record = Buffer.alloc(event.size);
+    const errno = await session.call({ kind: 'dequeueEvent', event: record });
+    if (errno !== 0 || session.closing) break;
+    const read = event.read(record);
+    if (present) left = Math.min(left - 1, read.pending);
+    slot.spend().sendEvent(session.id, event.encode({ ...read, pad4: 0, pad132: 0 }));
+  }
+  return 'empty';
+}
+
+/** Damaged frames in place of buffers that the driver has given up silently. */
+function payOwed(session: Session, queue: BufferQueue, slot: Slot): Outcome {
+  for (const index of [...queue.owed]) {
+    if (!slot.take()) return 'starved';
+    queue.owed.delete(index);
+    const held = queue.buffers.get(index);
+    if (!held) continue;
+    const { buffer: record, planes } = received(queue, held, damaged(queue, held));
+    slot.spend().sendBuffer(session.id, record, planes);
+  }
+  return 'empty';
+}
+
+async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Promise<Outcome> {
+  let strangers = 0;
+  while (
+    isExpecting(queue) &&
+    strangers <= queue.buffers.size &&
+    !session.closing &&
+    ((queue.streaming && !queue.isHeld) || session.gone)
+  ) {
+    // Buffers of a session that is gone come without a call, as many as there are.
+    const { turn } = session.context;
+    if (turn.over) await turn.next();
+    if (!slot.take()) return 'starved';
+    const host = await dequeue(session, queue);
+    if (!host || session.closing) break;
+    const { index, flags } = buffer.read(host.buffer);
+    if (!queue.isCapture) session.requests?.returned(index);
+    // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
+    if (queue.unwanted.delete(index) || !queue.queued.has(index)) {
+      strangers++;
+      continue;
+    }
+    if (queue.untold.has(index)) {
+      queue.early = [...queue.early, host];
+      continue;
+    }
+    await sendAhead(session, queue, flags);
+    if (session.closing) break;
+    const held = queue.buffers.get(index);
+    if (held) await memoryTypes[queue.memory]!.release(session, queue, held, host);
+    if (session.closing) break;
+    queue.queued.delete(index);
+    queue.lastFrame = host.buffer;
+    const { buffer: record, planes } = received(queue, held, host);
+    slot.spend().sendBuffer(session.id, record, planes);
+  }
+  return 'empty';
+}
+
+/** What the guest has to hear before a buffer that is out of the kernel already. */
+async function sendAhead(session: Session, queue: BufferQueue, flags: number): Promise<void> {
+  const slot = new Slot(session.context.events, null);
+  try {
+    // SOURCE_CHANGE and EOS come before the buffer that says LAST.
+    if (flags & BufferFlag.LAST) await readEvents(session, slot, true);
+    // An OUTPUT buffer tells the guest that its request is complete: the picture is there, as it is for a native program.
+    if (!session.handles || queue.isCapture) return;
+    const captures = [...session.queues.values()].filter(({ isCapture }) => isCapture);
+    for (const capture of captures) await drainQueue(session, capture, slot);
+  } finally {
+    slot.giveBack();
+  }
+}
+
+function isExpecting({ queued, unwanted }: BufferQueue): boolean {
+  return queued.size > 0 || unwanted.size > 0;
+}
+
+/** What each errno of DQBUF says about the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: nothing is done yet. */
+const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) => Promise<void>>> = {
+  [Errno.EPIPE]: async (session, queue) => {
+    queue.ended = true;
+    await session.arm();
+  },
+  [Errno.EINVAL]: async (session, queue) => {
+    queue.streaming = false;
+    await session.arm();
+  },
+  [Errno.EIO]: async (session, queue) => {
+    log.warn('the driver gave up on a queue (EIO): its buffers go back with the ERROR flag', {
+      session: session.id,
+      type: queue.type,
+    });
+    queue.failed = true;
+    await session.arm();
+  },
+};
+
+async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer | null> {
+  const early = queue.takeEarly();
+  if (early) return early;
+  if (!session.gone && !queue.failed && !queue.ended) {
+    const host = emptyRecord(queue);
+    const errno = await session.call({ kind: 'dequeueBuffer', ...host });
+    if (errno === 0) return host;
+    await verdicts[errno]?.(session, queue);
+  }
+  return session.gone || queue.failed ? returned(queue) : null;
+}
+
+/** A queued buffer of a queue that will never give it back: to the guest it is one more frame, a damaged one. */
+function returned(queue: BufferQueue): HostBuffer | null {
+  const [index] = queue.wanted;
+  const held = index === undefined ? undefined : queue.buffers.get(index);
+  return held ? damaged(queue, held) : null;
+}
+
+function damaged(queue: BufferQueue, held: HeldBuffer): HostBuffer {
+  const host = emptyRecord(queue);
+  const { timestamp, sequence, field, flags } = buffer.read(queue.lastFrame ?? host.buffer);
+  buffer.write(host.buffer, {
+    ...buffer.read(host.buffer),
+    index: held.index,
+    timestamp,
+    sequence: queue.lastFrame ? (sequence + 1) >>> 0 : 0,
+    field,
+    flags: (flags & TIMESTAMP_FLAGS) | BufferFlag.ERROR,
+    length: queue.isMultiplanar ? held.planes.length : (held.planes[0]?.length ?? 0),
+  });
+  for (const [number, { length }] of held.planes.entries()) {
+    const empty = { bytesused: 0, length, m: NONE, dataOffset: 0, reserved: NONE };
+    if (host.planes) plane.write(host.planes, empty, number * plane.size);
+  }
+  return host;
+}
+
+function emptyRecord(queue: BufferQueue): HostBuffer {
+  const record = Buffer.alloc(buffer.size);
+  record.writeUInt32LE(queue.type, buffer.offset.type);
+  record.writeUInt32LE(backings[queue.backing].host, buffer.offset.memory);
+  if (!queue.isMultiplanar) return { buffer: record };
+  record.writeUInt32LE(VIDEO_MAX_PLANES, buffer.offset.length);
+  return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
+}
+
+/** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: what kind of timestamp the driver gives. */
+const TIMESTAMP_FLAGS = 0x0007_e000;
+const NONE = new Uint8Array(0);

@@ -1,0 +1,266 @@
+/**
+ * G/S/TRY_EXT_CTRLS: the array follows the payload, then one SG list for each control with size > 0. Payloads are
+ * copied through: read from guest pages before the ioctl, written back after it, within the command.
+ */
+import { Errno } from '../../errno.js';
+import { Ioctl } from '../../v4l2/ioctls.js';
+import {
+  CONTROL_ID_MASK,
+  ControlFlag,
+  extControl,
+  extControls,
+  MAX_CONTROLS,
+  queryExtCtrl,
+  Which,
+} from '../../v4l2/layout.js';
+import { isLasting } from '../../v4l2/refusal.js';
+import { GuestMemoryError } from '../../virtio/guest-memory.js';
+import { Price } from '../../virtio/turn.js';
+import type { Answer, Command } from '../commands/command.js';
+import { ListCopy, type PacedCopy, runCopy } from '../memory/paced-copy.js';
+import { type SgList, SgLists } from '../memory/sg-list.js';
+import { MAX_CONTROL_PAYLOAD } from '../policy.js';
+import type { SetControl } from '../queues/implicit-requests.js';
+import type { Session } from '../session.js';
+import { byId, isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
+import { type IoctlRequest, refuse, reply } from './ioctl-request.js';
+
+/** A control whose union points to guest memory: where that is, and the host's copy. */
+interface Pointed {
+  readonly list: SgList;
+  readonly bytes: Uint8Array;
+}
+
+export async function extendedControls(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { payload, rest, command } = request;
+  const { which, count, requestFd } = extControls.read(payload);
+  const arrayBytes = count * extControl.size;
+  if (count > MAX_CONTROLS || rest.length < arrayBytes) return { status: Errno.EINVAL, payload: [payload] };
+  const array = Buffer.from(rest.subarray(0, arrayBytes));
+  const refused = (status: number): Answer => ({ status, payload: [payload, array] });
+  const own = which === Which.REQUEST ? session.handles?.find(requestFd) : undefined;
+  if (which === Which.REQUEST && own === undefined) return refused(Errno.EINVAL);
+  if (count === 0 && (await isClassHidden(session, which))) {
+    payload.writeUInt32LE(0, extControls.offset.errorIdx);
+    return refused(Errno.EINVAL);
+  }
+
+  const { turn, policy } = session.context;
+  if (turn.over) await turn.next();
+  turn.spend(count * Price.RECORD);
+  const lists = await readLists(session, array, rest.subarray(arrayBytes));
+  if (typeof lists === 'number') return refused(lists);
+  const forNode = nodeControls(policy, array);
+  const pointed = await readPointed(session, command, forNode, lists);
+  if (typeof pointed === 'number') return refused(pointed);
+  return transfer(session, request, { array, forNode, pointed }, own);
+}
+
+/** What the guest's pages hold, for each control whose union is a pointer. An errno where that cannot be read. */
+async function readPointed(
+  session: Session,
+  command: Command,
+  forNode: Buffer,
+  lists: readonly (SgList | null)[],
+): Promise<(Pointed | null)[] | number> {
+  const found: (Pointed | null)[] = [];
+  const copies = new ArrayBuffer(lists.reduce((sum, list) => sum + (list?.size ?? 0), 0));
+  let at = 0;
+  for (let index = 0; index < lists.length; index++) {
+    const list = lists[index]!;
+    const isPointer = list && hasPayload(session, forNode.readUInt32LE(index * extControl.size));
+    // Most are known: nothing waits then.
+    const known = typeof isPointer === 'object' ? await isPointer : isPointer;
+    if (typeof known === 'number') return known;
+    found.push(list && known ? { list, bytes: new Uint8Array(copies, at, list.size) } : null);
+    at += list?.size ?? 0;
+  }
+  const errno = await read(session, command, found);
+  return errno !== 0 ? errno : found;
+}
+
+/** The array as the guest gave it and as the node gets it, and what its pointers stand for. */
+interface Values {
+  readonly array: Buffer;
+  readonly forNode: Buffer;
+  readonly pointed: readonly (Pointed | null)[];
+}
+
+async function transfer(
+  session: Session,
+  request: IoctlRequest,
+  { array, forNode, pointed }: Values,
+  own: number | undefined,
+): Promise<Answer> {
+  const { payload, row } = request;
+  const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
+  const bytes = pointed.reduce((sum, each) => sum + (each?.bytes.length ?? 0), 0);
+  // To the lane's own copy and back.
+  session.context.turn.spend(2 * bytes);
+  const status = await session.call({
+    kind: 'controls',
+    nr: row.nr,
+    controls,
+    array: forNode,
+    payloads: pointed.map((each) => each?.bytes ?? null),
+    ...(own !== undefined && { request: own }),
+  });
+  takeBack(forNode, array);
+  if (status === 0 && row.nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
+  const answer = { status, payload: [guestControls(payload, controls), array] };
+  if (status !== 0 || bytes === 0) return answer;
+  return {
+    ...answer,
+    holds: bytes + request.rest.length,
+    pages: async (command) => {
+      const errno = await write(session, command, pointed, array);
+      // Answered meanwhile: the next try has all of it.
+      return errno === 0 || errno === Errno.EINTR ? null : refuse(request, errno);
+    },
+    isSame: async (command) => row.nr === Ioctl.G_EXT_CTRLS || (await isUnchanged(session, command, pointed)),
+  };
+}
+
+/** Whether the guest's pages say what the driver was given and has kept. */
+async function isUnchanged(
+  session: Session,
+  command: Command,
+  pointed: readonly (Pointed | null)[],
+): Promise<boolean> {
+  const now = pointed.map((each) => each && { ...each, bytes: new Uint8Array(each.bytes.length) });
+  const errno = await read(session, command, now);
+  return errno === 0 && pointed.every((each, index) => !each || equals(each.bytes, now[index]!.bytes));
+}
+
+const equals = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0;
+
+/** What was set, each value with a copy of its payload. */
+function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetControl[] {
+  return pointed.map((each, index) => ({
+    record: Buffer.from(array.subarray(index * extControl.size, (index + 1) * extControl.size)),
+    payload: each && Buffer.from(each.bytes),
+  }));
+}
+
+/** G_CTRL and S_CTRL: one value, in the old form. */
+export async function oneControl(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { row, payload } = request;
+  const status = await byId(session, request);
+  if (status === 0 && row.nr === Ioctl.S_CTRL) {
+    const value = Buffer.alloc(8);
+    value.set(payload.subarray(4, 8));
+    const record = extControl.encode({ id: payload.readUInt32LE(0), size: 0, reserved2: 0, value });
+    session.requests?.remember([{ record, payload: null }]);
+  }
+  return reply(request, status);
+}
+
+/** The kernel's answer with the guest's own pointer and descriptor fields: only what the kernel decides changes. */
+function guestControls(guest: Buffer, host: Buffer): Buffer {
+  const { errorIdx, which, count } = extControls.read(host);
+  return extControls.encode({ ...extControls.read(guest), which, count, errorIdx });
+}
+
+/**
+ * The SG list of each control with size > 0, whatever its type: the driver sends one for each. An errno when they do not add
+ * up: then none was looked at.
+ */
+async function readLists(session: Session, array: Buffer, rest: Buffer): Promise<(SgList | null)[] | number> {
+  const { turn } = session.context;
+  const sizes: number[] = [];
+  let total = 0;
+  for (let at = extControl.offset.size; at < array.length; at += extControl.size) {
+    const size = array.readUInt32LE(at);
+    total += size;
+    if (total > MAX_CONTROL_PAYLOAD) return Errno.ENOMEM;
+    sizes.push(size);
+  }
+  const lists = new SgLists(rest, turn);
+  const found: (SgList | null)[] = [];
+  while (found.length < sizes.length) {
+    const size = sizes[found.length]!;
+    const list = size > 0 ? lists.next(size) : null;
+    if (typeof list === 'number') return list;
+    if (list || size === 0) found.push(list);
+    else await turn.next();
+  }
+  return found;
+}
+
+/**
+ * Whether the kernel takes the union of this control as a pointer: only then may the host put one there. G/S/TRY_EXT_CTRLS
+ * mask the flags of an id, QUERY_EXT_CTRL would tell of another control. An errno where that cannot be known now: without
+ * the pointer a driver would be told that there is no room.
+ */
+function hasPayload(session: Session, givenId: number): boolean | Promise<boolean | number> {
+  const id = givenId & CONTROL_ID_MASK;
+  return session.context.node.traits.get(payloadTrait(id)) ?? queryPayload(session, id);
+}
+
+async function queryPayload(session: Session, id: number): Promise<boolean | number> {
+  const query = Buffer.alloc(queryExtCtrl.size);
+  query.writeUInt32LE(id, queryExtCtrl.offset.id);
+  const errno = await session.ioctl(Ioctl.QUERY_EXT_CTRL, query);
+  if (errno !== 0) return isLasting(errno) ? false : errno;
+  const payload = (queryExtCtrl.read(query).flags & ControlFlag.HAS_PAYLOAD) !== 0;
+  session.context.node.traits.set(payloadTrait(id), payload);
+  return payload;
+}
+
+const payloadTrait = (id: number): string => `payload:${id}`;
+
+/** Fills the host's copies. An errno: EFAULT where pages are not in guest memory, EINTR where the command was answered meanwhile. */
+async function read(
+  session: Session,
+  command: Command,
+  pointed: readonly (Pointed | null)[],
+): Promise<number> {
+  const { memory } = session.context;
+  let into: Uint8Array;
+  const copy = new ListCopy((address, at, length) => memory.copyOut(address, into, at, length));
+  for (const each of pointed) {
+    if (!each) continue;
+    into = each.bytes;
+    copy.begin(each.list, into.length);
+    const errno = advance(session, command, copy);
+    if (errno !== 0 && (await errno) !== 0) return errno;
+  }
+  return 0;
+}
+
+/** Writes back what the kernel put there: at most what the guest offered, and nothing after the answer. An errno as above. */
+async function write(
+  session: Session,
+  command: Command,
+  pointed: readonly (Pointed | null)[],
+  array: Buffer,
+): Promise<number> {
+  const { memory } = session.context;
+  let from: Uint8Array;
+  const copy = new ListCopy((address, at, length) => memory.copyIn(address, from, at, length));
+  for (const [index, each] of pointed.entries()) {
+    if (!each) continue;
+    from = each.bytes;
+    const size = array.readUInt32LE(index * extControl.size + extControl.offset.size);
+    copy.begin(each.list, Math.min(size, from.length));
+    const errno = advance(session, command, copy);
+    if (errno !== 0 && (await errno) !== 0) return errno;
+  }
+  return 0;
+}
+
+/** To the end of a copy; nothing waits where the turn has room for all of it. */
+function advance(session: Session, command: Command, copy: PacedCopy): number | Promise<number> {
+  const { turn } = session.context;
+  try {
+    if (copy.advance(turn)) return 0;
+  } catch (error) {
+    return faultOf(error);
+  }
+  return runCopy(turn, copy, () => !command.isWritable).then((isDone) => (isDone ? 0 : Errno.EINTR), faultOf);
+}
+
+function faultOf(error: unknown): number {
+  if (error instanceof GuestMemoryError) return Errno.EFAULT;
+  throw error;
+}

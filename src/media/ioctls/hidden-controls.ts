@@ -1,0 +1,145 @@
+/**
+ * Controls that the operator keeps from the guest (`--allow-controls`, `--deny-controls`): to it the driver has none of them.
+ * What is looked up by id is given an id of nobody, so that errno and error_idx are the kernel's own; enumerations pass over them.
+ */
+import { Errno } from '../../errno.js';
+import { CLASS_MASK, controlClasses, DRIVER_PRIVATE_MASK, PRIVATE_BASE } from '../../v4l2/control-classes.js';
+import { ControlType } from '../../v4l2/enumeration-layout.js';
+import { Ioctl } from '../../v4l2/ioctls.js';
+import {
+  CONTROL_ID_MASK,
+  ControlFlag,
+  extControl,
+  MAX_CONTROLS,
+  queryExtCtrl,
+  Which,
+} from '../../v4l2/layout.js';
+import type { Answer } from '../commands/command.js';
+import { type Access, allows, type Entry, isOpen, type Policy } from '../policy.js';
+import type { Session } from '../session.js';
+import { type IoctlRequest, reply } from './ioctl-request.js';
+
+/** Of no control: from PRIVATE_BASE on drivers count, and none has as many. */
+const NOBODY = CONTROL_ID_MASK;
+const NEXT = (ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND) >>> 0;
+
+/**
+ * Whether the guest may name this id where no alias is taken. No flags either: uvcvideo takes NEXT_CTRL in S_CTRL, and
+ * would set the control behind the one that was judged.
+ */
+export function isReachable({ controls }: Policy, id: number): boolean {
+  if (isOpen(controls)) return true;
+  return id < PRIVATE_BASE && (allows(controls, id) || isHeading(controls, id));
+}
+
+/** The heading of a class, which has no value, goes with what is allowed below it: programs expect both or none. */
+function isHeading({ allow, deny }: Access, id: number): boolean {
+  const isAbove = ({ mask, value }: Entry): boolean => ((id ^ value) & mask & CLASS_MASK) === 0;
+  return (id & ~CLASS_MASK) === 1 && (allow ?? []).some(isAbove) && allows({ allow: null, deny }, id);
+}
+
+/** The array as the node gets it, a copy. */
+export function nodeControls(policy: Policy, array: Buffer): Buffer {
+  const copy = Buffer.from(array);
+  if (isOpen(policy.controls)) return copy;
+  for (let at = 0; at < copy.length; at += extControl.size)
+    if (!isReachable(policy, copy.readUInt32LE(at))) copy.writeUInt32LE(NOBODY, at);
+  return copy;
+}
+
+/** Gives the node's answer to the guest's array, whose ids stay. */
+export function takeBack(answer: Buffer, array: Buffer): void {
+  for (let at = 0; at < array.length; at += extControl.size)
+    for (let byte = at + 4; byte < at + extControl.size; byte++) array[byte] = answer[byte]!;
+}
+
+/** G_CTRL, S_CTRL and QUERYMENU: the id is the first word. Resolves to the errno. */
+export async function byId(session: Session, { row, payload }: IoctlRequest): Promise<number> {
+  const given = payload.readUInt32LE(0);
+  const id = await nodeId(session, given);
+  payload.writeUInt32LE(id, 0);
+  const status = await session.ioctl(row.nr, payload);
+  if (id !== given) payload.writeUInt32LE(given, 0);
+  return status;
+}
+
+export async function queryMenu(session: Session, request: IoctlRequest): Promise<Answer> {
+  return reply(request, await byId(session, request));
+}
+
+/** QUERYCTRL and QUERY_EXT_CTRL: both begin with id and type. */
+export async function queryControl(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { row, payload } = request;
+  const id = payload.readUInt32LE(0);
+  if (isOpen(session.context.policy.controls)) return reply(request, await session.ioctl(row.nr, payload));
+  if (id & NEXT) return reply(request, await queryNext(session, request));
+  if (id >= PRIVATE_BASE) return reply(request, await byId(session, request));
+  const status = await session.ioctl(row.nr, payload);
+  return reply(request, status !== 0 || (await isShown(session, payload)) ? status : Errno.EINVAL);
+}
+
+async function queryNext(session: Session, { row, payload }: IoctlRequest): Promise<number> {
+  const flags = (payload.readUInt32LE(0) & ~CONTROL_ID_MASK) >>> 0;
+  let id = payload.readUInt32LE(0) & CONTROL_ID_MASK;
+  for (let asked = 0; asked < MAX_CONTROLS; asked++) {
+    payload.fill(0);
+    payload.writeUInt32LE((id | flags) >>> 0, 0);
+    const status = await session.ioctl(row.nr, payload);
+    if (status !== 0) return status;
+    const found = payload.readUInt32LE(0);
+    if (found <= id) return Errno.EINVAL; // A driver that ignores the NEXT flags would answer the same for ever.
+    id = found;
+    if (await isShown(session, payload)) return 0;
+  }
+  return Errno.EINVAL;
+}
+
+/** Whether the control of a QUERYCTRL answer is there for the guest: a heading is where something of its class is. */
+async function isShown(session: Session, answer: Buffer): Promise<boolean> {
+  const id = answer.readUInt32LE(queryExtCtrl.offset.id);
+  const type = answer.readUInt32LE(queryExtCtrl.offset.type);
+  return type === ControlType.CLASS
+    ? hasShown(session, id & CLASS_MASK)
+    : isReachable(session.context.policy, id);
+}
+
+async function hasShown(session: Session, which: number): Promise<boolean> {
+  for await (const _ of shownIn(session, which)) return true;
+  return false;
+}
+
+/** G/S/TRY_EXT_CTRLS with no controls ask whether there are any of a class: whether to say that there are none. */
+export async function isClassHidden(session: Session, which: number): Promise<boolean> {
+  const asked = which & CLASS_MASK;
+  if (isOpen(session.context.policy.controls) || asked === 0 || asked >= Which.DEFAULT) return false;
+  return !(await hasShown(session, asked));
+}
+
+/** The controls of a class that the guest may know of, in the order of their ids, without the heading. */
+async function* shownIn(session: Session, which: number) {
+  const payload = Buffer.alloc(queryExtCtrl.size);
+  let id = which;
+  for (let asked = 0; asked < MAX_CONTROLS; asked++) {
+    payload.fill(0);
+    payload.writeUInt32LE((id | NEXT) >>> 0, queryExtCtrl.offset.id);
+    if ((await session.ioctl(Ioctl.QUERY_EXT_CTRL, payload)) !== 0) return;
+    const found = queryExtCtrl.read(payload);
+    if (found.id <= id || (found.id & CLASS_MASK) !== which) return;
+    id = found.id;
+    if (found.type !== ControlType.CLASS && isReachable(session.context.policy, id)) yield found;
+  }
+}
+
+/** The id under which the node is asked: an alias counts what the guest may know of, as the kernel counts all. */
+async function nodeId(session: Session, id: number): Promise<number> {
+  const { policy } = session.context;
+  if (isOpen(policy.controls)) return id;
+  if (id < PRIVATE_BASE) return isReachable(policy, id) ? id : NOBODY;
+  let before = id - PRIVATE_BASE;
+  if (before >= MAX_CONTROLS) return NOBODY;
+  for await (const found of shownIn(session, controlClasses.user)) {
+    const isPlain = found.type !== ControlType.INTEGER64 && !(found.flags & ControlFlag.HAS_PAYLOAD);
+    if (isPlain && found.id & DRIVER_PRIVATE_MASK && before-- === 0) return found.id;
+  }
+  return NOBODY;
+}

@@ -1,0 +1,254 @@
+/** REQBUFS, CREATE_BUFS and REMOVE_BUFS: the host's queue behind the guest's, and what the guest may know of it. */
+import { Errno } from '../../errno.js';
+import { isOverlay } from '../../v4l2/buffer-type.js';
+import { Ioctl } from '../../v4l2/ioctls.js';
+import {
+  BufferCapability,
+  createBuffers as createRecord,
+  format,
+  removeBuffers as removeRecord,
+  requestBuffers as requestRecord,
+} from '../../v4l2/layout.js';
+import type { Answer } from '../commands/command.js';
+import { stale } from '../events/eventq.js';
+import { hold, isOffered, tryOut, usableBackings } from '../queues/backing.js';
+import { type Backing, BufferQueue, backings, bytesOf, bytesOfBuffer } from '../queues/buffer-queue.js';
+import { bufferBytes } from '../queues/buffer-size.js';
+import type { Session, SessionContext } from '../session.js';
+import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
+import { type IoctlRequest, reply } from './ioctl-request.js';
+
+/** What the kernel granted: `count` buffers from index `first` on. */
+interface Grant {
+  readonly status: number;
+  readonly first: number;
+  readonly count: number;
+}
+
+/**
+ * How many of `count` buffers of this format a session may have beside `kept`: known, and claimed for it, before the kernel allocates.
+ * Until `guarded` ends no other session is given the same bytes.
+ */
+function affordable(
+  session: Session,
+  kept: readonly BufferQueue[],
+  wanted: Uint8Array,
+  count: number,
+): number {
+  const { type } = format.read(wanted);
+  const { maxBuffers } = session.context.policy;
+  const room = maxBuffers - (kept.find((queue) => queue.type === type)?.count ?? 0);
+  const each = Math.max(1, bufferBytes(wanted));
+  const held = bytesOf(kept);
+  const granted = Math.max(0, Math.min(count, room, Math.floor((session.allowance - held) / each)));
+  session.claimed = held + granted * each;
+  return granted;
+}
+
+/** One of the two ioctls, on a payload of its own for each attempt. */
+type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
+
+export async function requestBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { type, memory, count, flags } = requestRecord.read(request.payload);
+  if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
+  const issue: Issue = async (backing, payload) => {
+    const others = [...session.queues.values()].filter((queue) => queue.type !== type);
+    const granted = count > 0 ? affordable(session, others, await currentFormat(session, type), count) : 0;
+    if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
+    const asked = {
+      count: granted,
+      type,
+      memory: backings[backing].host,
+      capabilities: 0,
+      flags,
+      reserved: NONE,
+    };
+    requestRecord.write(payload, asked);
+    const status = await session.ioctl(Ioctl.REQBUFS, payload);
+    return { status, first: 0, count: status === 0 ? requestRecord.read(payload).count : 0 };
+  };
+  if (count > 0 && !(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
+  return guarded(session, request, { type, memory }, async () => {
+    const old = session.queues.get(type);
+    if (count > 0) return allocate(session, request, type, memory, issue);
+    const { status } = await issue(old?.backing ?? 'unmapped', request.payload);
+    if (status === 0 && old) session.forget(old);
+    return status;
+  });
+}
+
+export async function createBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { count, memory, format: wanted, flags } = createRecord.read(request.payload);
+  const { type } = format.read(wanted);
+  if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
+  if (!isFormatAllowed(session, Buffer.from(wanted))) return { status: Errno.EINVAL };
+  const issue: Issue = async (backing, payload) => {
+    const blank = createRecord.read(Buffer.alloc(createRecord.size));
+    const granted = affordable(session, [...session.queues.values()], wanted, count);
+    createRecord.write(payload, {
+      ...blank,
+      count: granted,
+      memory: backings[backing].host,
+      format: wanted,
+      flags,
+    });
+    const isFull = (session.queues.get(type)?.count ?? 0) >= session.context.policy.maxBuffers;
+    const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
+    // With a count of 0 the kernel makes nothing and judges the rest all the same.
+    const refusal = isFull ? Errno.ENOBUFS : Errno.ENOMEM;
+    const status = judged === 0 && count > 0 && granted === 0 ? refusal : judged;
+    const made = createRecord.read(payload);
+    return { status, first: made.index, count: status === 0 ? made.count : 0 };
+  };
+  return guarded(session, request, { type, memory }, async () => {
+    const queue = session.queues.get(type);
+    if (queue && queue.memory !== memory) return Errno.EINVAL;
+    if (count > 0 && queue) return extend(session, request, queue, issue);
+    if (count > 0) return allocate(session, request, type, memory, issue);
+    const backing = queue?.backing ?? usableBackings(session, type, memory).at(-1);
+    return backing ? (await issue(backing, request.payload)).status : Errno.EINVAL;
+  });
+}
+
+/**
+ * Runs the allocation with the queue disarmed and the eventq quiet: the Linux driver replaces its array of buffers
+ * after the answer, and an event of the old ones must not meet the new array.
+ */
+async function guarded(
+  session: Session,
+  request: IoctlRequest,
+  { type, memory }: { type: number; memory: number },
+  run: () => Promise<number>,
+): Promise<Answer> {
+  const { row } = request;
+  await session.arm(session.queues.get(type));
+  const status = await run().finally(() => {
+    session.claimed = 0;
+  });
+  await session.arm();
+  if (status !== 0) return { status };
+  const { remaining } = request.command;
+  if (row.nr === Ioctl.REQBUFS) await session.quiet(remaining, stale.framesOf(type));
+  else await session.context.events.barrier(remaining);
+  conceal(session, request, memory);
+  return { status, payload: [request.payload] };
+}
+
+/** A queue from nothing: the first backing that the driver takes and that passes its probe. */
+async function allocate(
+  session: Session,
+  request: IoctlRequest,
+  type: number,
+  memory: number,
+  issue: Issue,
+): Promise<number> {
+  const usable = usableBackings(session, type, memory);
+  for (const backing of usable) {
+    const { status, count, first } = await issue(backing, request.payload);
+    if (status === Errno.EINVAL && backing !== usable.at(-1)) continue;
+    if (status === Errno.EBUSY || status === Errno.EINVAL) return status;
+    // Where the refusal was ours the driver still has the old buffers, which the guest has given up.
+    if (status !== 0) return failed(session, type, status);
+    const old = session.queues.get(type);
+    if (old) session.forget(old);
+    const queue = new BufferQueue(type, backing);
+    session.queues.set(type, queue);
+    const held = await hold(session, queue, first, count);
+    if (held !== 0) return failed(session, type, held);
+    const trial = await tryOut(session, queue);
+    if (trial === 'sound') return 0;
+    const undone = await undo(session, type);
+    if (undone !== 0) return undone;
+    if (trial === 'again') return allocate(session, request, type, memory, issue);
+    if (trial !== 'other') return trial;
+  }
+  return Errno.EINVAL;
+}
+
+/** CREATE_BUFS on a queue that has buffers. */
+async function extend(
+  session: Session,
+  request: IoctlRequest,
+  queue: BufferQueue,
+  issue: Issue,
+): Promise<number> {
+  const { status, first, count } = await issue(queue.backing, request.payload);
+  if (status !== 0) return status;
+  const largest = Math.max(1, ...[...queue.buffers.values()].map(bytesOfBuffer));
+  const each = Math.max(largest, bufferBytes(createRecord.read(request.payload).format));
+  const held = await hold(session, queue, first, count);
+  if (held === 0) return 0;
+  // An index without a holder is refused.
+  for (let index = first; index < first + count; index++) session.forgetBuffer(queue, index);
+  queue.unheld.count += count;
+  queue.unheld.bytes += count * each;
+  return held;
+}
+
+async function failed(session: Session, type: number, errno: number): Promise<number> {
+  await undo(session, type);
+  return errno;
+}
+
+/** REQBUFS(0): the guest was told, or will be, that it has no buffers. Where that fails they are still there. */
+async function undo(session: Session, type: number): Promise<number> {
+  const queue = session.queues.get(type);
+  if (!queue) return 0;
+  await session.arm(queue);
+  const asked = {
+    count: 0,
+    type,
+    memory: backings[queue.backing].host,
+    capabilities: 0,
+    flags: 0,
+    reserved: NONE,
+  };
+  const status = await session.ioctl(Ioctl.REQBUFS, requestRecord.encode(asked));
+  if (status === 0) session.forget(queue);
+  return status;
+}
+
+/** REMOVE_BUFS: buffers that were created one by one go one by one (Linux 6.10). */
+export async function removeBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
+  const { row, payload } = request;
+  const { index: first, count, type } = removeRecord.read(payload);
+  const queue = session.queues.get(type);
+  const goes = (index: number): boolean => index >= first && index - first < count;
+  const kept = [...(queue?.buffers.keys() ?? [])].filter((index) => !goes(index));
+  // An armed queue without buffers makes vb2 start read() emulation.
+  await session.arm(kept.length === 0 ? queue : undefined);
+  const status = await session.ioctl(row.nr, payload);
+  if (status === 0 && queue) {
+    for (const index of [...queue.buffers.keys()].filter(goes)) session.forgetBuffer(queue, index);
+    if (queue.buffers.size === 0 && !queue.streaming) session.forget(queue);
+  }
+  await session.arm();
+  return reply(request, status);
+}
+
+/** The Linux driver would show the bit and has no call. */
+const HIDDEN = BufferCapability.REMOVE_BUFS;
+
+/**
+ * The capabilities that are true for the guest: its own pages work with every driver, objects where the driver imports. 0:
+ * the driver is one that says nothing of them (v4l2loopback), and neither does the bridge.
+ */
+function capabilitiesOf({ sharedPages, objects, requests }: SessionContext, host: number): number {
+  const { USERPTR, DMABUF, REQUESTS } = BufferCapability;
+  const absent = (objects ? 0 : DMABUF) | (requests?.mode === 'handles' ? 0 : REQUESTS);
+  const own = host & ~(HIDDEN | USERPTR | absent);
+  return host === 0 ? 0 : (own | (sharedPages ? USERPTR : 0)) >>> 0;
+}
+
+/** Puts the guest's memory type back into an answer, and only the capabilities that it has. */
+function conceal({ context }: Session, { row, payload }: IoctlRequest, memory: number): void {
+  const record = row.nr === Ioctl.REQBUFS ? requestRecord : createRecord;
+  payload.writeUInt32LE(memory, record.offset.memory);
+  const capabilities = payload.readUInt32LE(record.offset.capabilities);
+  payload.writeUInt32LE(capabilitiesOf(context, capabilities), record.offset.capabilities);
+  if (row.nr !== Ioctl.CREATE_BUFS || !(capabilities & BufferCapability.MAX_NUM_BUFFERS)) return;
+  const most = payload.readUInt32LE(createRecord.offset.maxNumBuffers);
+  payload.writeUInt32LE(Math.min(most, context.policy.maxBuffers), createRecord.offset.maxNumBuffers);
+}
+
+const NONE = new Uint8Array(0);

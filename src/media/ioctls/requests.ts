@@ -1,0 +1,28 @@
+/** The ioctls of media requests that a guest makes itself (`--requests handles`, docs/stateless.md). */
+import { Errno } from '../../errno.js';
+import type { Answer } from '../commands/command.js';
+import { RequestCode } from '../protocol.js';
+import type { RequestHandles } from '../queues/request-handles.js';
+import type { Session } from '../session.js';
+import type { IoctlRequest } from './ioctl-request.js';
+
+type Operation = (handles: RequestHandles, handle: number) => Promise<number> | number;
+
+const operations: Readonly<Record<number, Operation>> = {
+  [RequestCode.QUEUE]: (handles, handle) => handles.queue(handle),
+  [RequestCode.REINIT]: (handles, handle) => handles.reinit(handle),
+  [RequestCode.CLOSE]: (handles, handle) => handles.close(handle),
+};
+
+/** The ioctls of RequestCode. */
+export async function requestIoctl(session: Session, { row, payload }: IoctlRequest): Promise<Answer> {
+  const { handles } = session;
+  if (!handles) return { status: Errno.ENOTTY };
+  if (row.nr !== RequestCode.ALLOC)
+    return { status: await operations[row.nr]!(handles, payload.readUInt32LE(0)) };
+  const handle = await handles.allocate();
+  if (handle < 0) return { status: -handle };
+  payload.writeUInt32LE(handle, 0);
+  // Nobody knows the number of one that came late, and another is made in no time.
+  return { status: 0, payload: [payload], once: true, dropped: () => void handles.close(handle) };
+}

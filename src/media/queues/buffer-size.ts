@@ -1,0 +1,51 @@
+/** How large a buffer a v4l2_format asks for, as vb2 reads it (Linux, vb2_create_bufs): a guest names the size. */
+import {
+  BufferType,
+  format,
+  pixFormat,
+  pixFormatMplane,
+  planePixFormat,
+  VIDEO_MAX_PLANES,
+} from '../../v4l2/layout.js';
+
+/** Offsets in `fmt`: struct v4l2_vbi_format, v4l2_sliced_vbi_format, v4l2_sdr_format and v4l2_meta_format. */
+const VBI_SAMPLES_PER_LINE = 8;
+const VBI_COUNT = 24;
+const SLICED_VBI_IO_SIZE = 100;
+const BUFFERSIZE = 4;
+
+type Size = (fmt: Buffer) => number;
+
+const video: Size = (fmt) => pixFormat.read(fmt).sizeimage;
+const vbi: Size = (fmt) =>
+  fmt.readUInt32LE(VBI_SAMPLES_PER_LINE) * (fmt.readUInt32LE(VBI_COUNT) + fmt.readUInt32LE(VBI_COUNT + 4));
+const slicedVbi: Size = (fmt) => fmt.readUInt32LE(SLICED_VBI_IO_SIZE);
+const stream: Size = (fmt) => fmt.readUInt32LE(BUFFERSIZE);
+const planes: Size = (fmt) => {
+  const { numPlanes, planeFmt } = pixFormatMplane.read(fmt);
+  let sum = 0;
+  for (let number = 0; number < Math.min(numPlanes, VIDEO_MAX_PLANES); number++)
+    sum += planePixFormat.read(planeFmt, number * planePixFormat.size).sizeimage;
+  return sum;
+};
+
+const sizes: Readonly<Record<number, Size>> = {
+  [BufferType.VIDEO_CAPTURE]: video,
+  [BufferType.VIDEO_OUTPUT]: video,
+  [BufferType.VBI_CAPTURE]: vbi,
+  [BufferType.VBI_OUTPUT]: vbi,
+  [BufferType.SLICED_VBI_CAPTURE]: slicedVbi,
+  [BufferType.SLICED_VBI_OUTPUT]: slicedVbi,
+  [BufferType.VIDEO_CAPTURE_MPLANE]: planes,
+  [BufferType.VIDEO_OUTPUT_MPLANE]: planes,
+  [BufferType.SDR_CAPTURE]: stream,
+  [BufferType.SDR_OUTPUT]: stream,
+  [BufferType.META_CAPTURE]: stream,
+  [BufferType.META_OUTPUT]: stream,
+};
+
+/** Bytes of one buffer, all planes together. */
+export function bufferBytes(wanted: Uint8Array): number {
+  const { type, fmt } = format.read(wanted);
+  return sizes[type]?.(Buffer.from(fmt)) ?? 0;
+}

@@ -1,0 +1,44 @@
+/** What the requests of a front-end act on: the back-end of its connection. */
+import type { MemoryRegion } from '../virtio/guest-memory.js';
+import type { Features, vringAddress } from './protocol.js';
+
+/** A ring as requests configure it. Descriptors that it takes are removed from the list; each method may throw Refusal. */
+export interface RingTarget {
+  setSize(size: number): void;
+  setAddress(address: ReturnType<typeof vringAddress.read>): void;
+  setBase(base: number): void;
+  setKick(descriptors: number[]): void;
+  setCall(descriptors: number[]): void;
+  setError(descriptors: number[]): void;
+  enable(enabled: boolean): void;
+}
+
+/** Descriptors that it takes are removed from the list. A method that says nothing else may throw Refusal or GuestMemoryError. */
+export interface RequestTarget {
+  readonly queueCount: number;
+  readonly offeredFeatures: Features;
+  readonly offeredProtocolFeatures: Features;
+  /** Bytes of SHM region 0. */
+  readonly sharedMemorySize: number;
+  /** VIRTIO device status, as SET_STATUS gave it. */
+  readonly status: number;
+
+  hasNegotiated(protocolFeatures: Features): boolean;
+  /** Sends the reply to a request. The descriptors are borrowed. */
+  reply(request: number, body: Uint8Array, descriptors?: readonly number[]): void;
+  setFeatures(bits: Features): void;
+  setProtocolFeatures(bits: Features): void;
+  setMemoryTable(regions: readonly MemoryRegion[], descriptors: number[]): void;
+  addMemory(region: MemoryRegion, descriptors: number[]): void;
+  removeMemory(region: MemoryRegion): void;
+  vring(index: number): RingTarget;
+  /** GET_VRING_BASE: stops the ring. Returns the index of the next available entry. Never throws. */
+  stopVring(index: number): number;
+  attachChannel(descriptors: number[]): void;
+  /** `size` bytes of the configuration space from `offset` on; zeros behind its end. */
+  readConfig(offset: number, size: number): Uint8Array;
+  setStatus(status: number): void;
+  resetDevice(): void;
+  /** Borrowed descriptors of the object with this UUID; none: there is no such object. */
+  sharedObject(uuid: Uint8Array | null): readonly number[];
+}
