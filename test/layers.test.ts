@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { dirname, join, relative } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { addonGraph, circles, typescriptGraph } from './import-graph.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const source = join(root, 'src');
@@ -55,27 +56,7 @@ const nativeImporters = [
   /^client\//,
 ];
 
-interface Import {
-  readonly file: string;
-  readonly target: string;
-  readonly typeOnly: boolean;
-}
-
-const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((name) =>
-  name.endsWith('.ts'),
-);
-
-function importsOf(file: string): Import[] {
-  const text = readFileSync(join(source, file), 'utf8');
-  const found = text.matchAll(/^(?:import|export)\s+(type\s+)?([^;]*?)\s+from\s+'(\.[^']+)'/gms);
-  return [...found].map(([, type, names, path]) => ({
-    file: file.replace(/\.ts$/, ''),
-    target: relative(source, join(source, dirname(file), path!)).replace(/\.js$/, ''),
-    typeOnly: type !== undefined || /^\{(\s*type\s+\w+,?)+\s*\}$/.test(names!),
-  }));
-}
-
-const imports = files.flatMap(importsOf);
+const { files, imports } = typescriptGraph();
 const layer = (name: string) => name.split('/')[0]!;
 const within = (target: string, places: readonly string[]) =>
   places.some((place) => target === place || target.startsWith(`${place}/`));
@@ -94,6 +75,20 @@ describe('layers', () => {
     assert.deepEqual(wrong, []);
   });
 
+  it("has no circle of imports, types included, nor one of the addon's includes", () => {
+    assert.deepEqual(circles(typescriptGraph()), []);
+    assert.deepEqual(circles(addonGraph()), []);
+  });
+
+  it('knows a circle when there is one', () => {
+    const edge = (file: string, target: string) => ({ file, target, typeOnly: true });
+    const graph = {
+      files: ['a', 'b', 'c', 'd'],
+      imports: [edge('a', 'b'), edge('b', 'c'), edge('c', 'b'), edge('c', 'd')],
+    };
+    assert.deepEqual(circles(graph), [['b', 'c']]);
+  });
+
   it('keeps the addon to the files that own a kernel facility', () => {
     const wrong = imports.filter(
       ({ file, target, typeOnly }) =>
@@ -110,15 +105,15 @@ describe('layers', () => {
 
   it('keeps files at a length that can be read', () => {
     const long = files
-      .filter((file) => !tables.includes(file.replace(/\.ts$/, '')))
-      .map((file) => ({ file, lines: readFileSync(join(source, file), 'utf8').split('\n').length }))
+      .filter((file) => !tables.includes(file))
+      .map((file) => ({ file, lines: readFileSync(join(source, `${file}.ts`), 'utf8').split('\n').length }))
       .filter(({ lines }) => lines > 310);
     assert.deepEqual(long, []);
   });
 
   it('leaves nothing for later in the source', () => {
     const marks = files.filter((file) =>
-      /\b(TODO|FIXME|XXX)\b/.test(readFileSync(join(source, file), 'utf8')),
+      /\b(TODO|FIXME|XXX)\b/.test(readFileSync(join(source, `${file}.ts`), 'utf8')),
     );
     assert.deepEqual(marks, []);
   });

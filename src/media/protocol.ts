@@ -4,11 +4,8 @@
  */
 import { bytes, struct, text, u32, u64 } from '../struct.js';
 
-export const DEVICE_ID = 48;
 export const COMMANDQ = 0;
 export const EVENTQ = 1;
-/** SHM region that MMAP buffers are mapped into. */
-export const SHM_REGION_MMAP = 0;
 
 /** Commands of the commandq. */
 export const Command = { OPEN: 1, CLOSE: 2, IOCTL: 3, MMAP: 4, MUNMAP: 5 } as const;

@@ -1,5 +1,5 @@
 /** V4L2 numbers in words: as <linux/videodev2.h> spells them, without the prefix. */
-import { BufferCapability, BufferType, Capability } from './layout.js';
+import { BufferType, Capability } from './layout.js';
 
 const HIGH_BIT = 0x80000000;
 
@@ -38,9 +38,6 @@ function words(value: number, names: Readonly<Record<string, number>>): string[]
 
 /** V4L2_CAP_*. */
 export const capabilityWords = (caps: number): string[] => words(caps, Capability);
-
-/** V4L2_BUF_CAP_SUPPORTS_* and the rest of the word that REQBUFS returns. */
-export const bufferCapabilityWords = (caps: number): string[] => words(caps, BufferCapability);
 
 const bufferTypeNames = new Map<number, string>(
   Object.entries(BufferType).map(([name, number]) => [number, name]),

@@ -11,7 +11,7 @@ export class Ranges {
 
   constructor(
     private readonly start: number,
-    private readonly size: number,
+    size: number,
     private readonly alignment: number,
   ) {
     this.#free = size > 0 ? [{ start, end: start + size }] : [];
@@ -48,10 +48,6 @@ export class Ranges {
 
   get available(): number {
     return this.#free.reduce((sum, range) => sum + range.end - range.start, 0);
-  }
-
-  get isUnused(): boolean {
-    return this.available === this.size;
   }
 
   #fitting(span: number, from: number): Range | undefined {
