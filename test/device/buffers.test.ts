@@ -1,8 +1,8 @@
 /** REQBUFS, CREATE_BUFS, QUERYBUF, QBUF, PREPARE_BUF, STREAMON/OFF and formats with values that nobody sends. */
 import assert from 'node:assert/strict';
-import { filled, join, u32, u64, zeros } from './bytes.js';
-import type { Guest } from './guest.js';
-import { DECOYS, onVivid, rig, SHM_SIZE } from './rig.js';
+import { filled, join, u32, u64, zeros } from './support/bytes.js';
+import type { Guest } from './support/guest.js';
+import { DECOYS, onVivid, rig, SHM_SIZE } from './support/rig.js';
 import {
   CAPTURE,
   CAPTURE_MPLANE,
@@ -16,8 +16,8 @@ import {
   Nr,
   requestBuffers,
   v4l2Buffer,
-} from './v4l2.js';
-import { CROSVM, QEMU } from './vmm.js';
+} from './support/v4l2.js';
+import { CROSVM, QEMU } from './support/vmm.js';
 
 const REQUEST_FD = 0x0080_0000;
 

@@ -3,10 +3,10 @@
  * there is to do is compared with the address ranges of the daemon's process.
  */
 import assert from 'node:assert/strict';
-import { addressesIn, type Range } from './addresses.js';
-import { join, u32, zeros } from './bytes.js';
-import type { Guest } from './guest.js';
-import { onVivid, rig } from './rig.js';
+import { addressesIn, type Range } from './support/addresses.js';
+import { join, u32, zeros } from './support/bytes.js';
+import type { Guest } from './support/guest.js';
+import { onVivid, rig } from './support/rig.js';
 import {
   CAPTURE,
   CAPTURE_MPLANE,
@@ -20,8 +20,8 @@ import {
   sg,
   subscription,
   v4l2Buffer,
-} from './v4l2.js';
-import { CROSVM, QEMU } from './vmm.js';
+} from './support/v4l2.js';
+import { CROSVM, QEMU } from './support/vmm.js';
 
 onVivid('addresses of the host', () => {
   let guest: Guest;

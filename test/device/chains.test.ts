@@ -1,12 +1,12 @@
 /** Descriptor chains, well formed and not: VIRTIO 1.4, 2.7. */
 import assert from 'node:assert/strict';
-import { filled, join, u16, u32, zeros } from './bytes.js';
-import type { Guest, Reply } from './guest.js';
-import { regionBytes } from './ram.js';
-import { onVivid, rig } from './rig.js';
-import { descriptor, INDIRECT, isSignalled, NEXT, type Piece, WRITE } from './ring.js';
-import { Nr } from './v4l2.js';
-import { Ask, FEATURES } from './vmm.js';
+import { filled, join, u16, u32, zeros } from './support/bytes.js';
+import type { Guest, Reply } from './support/guest.js';
+import { regionBytes } from './support/ram.js';
+import { onVivid, rig } from './support/rig.js';
+import { descriptor, INDIRECT, isSignalled, NEXT, type Piece, WRITE } from './support/ring.js';
+import { Nr } from './support/v4l2.js';
+import { Ask, FEATURES } from './support/vmm.js';
 
 /** 16 + 64 readable bytes, 8 + 64 writable ones. */
 const enumerateFormats = (session: number) => join(u32(3, 0, session, Nr.ENUM_FMT), u32(0, 1), zeros(56));

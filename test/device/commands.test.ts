@@ -1,9 +1,9 @@
 /** CMD_OPEN to CMD_MUNMAP in the layouts that drivers send, and everything that is not one of them. */
 import assert from 'node:assert/strict';
-import { filled, join, u32, u64, zeros } from './bytes.js';
-import type { Guest } from './guest.js';
-import { onVivid, rig } from './rig.js';
-import { EBADF, EINVAL, EMFILE, ENOTTY, Nr, requestBuffers } from './v4l2.js';
+import { filled, join, u32, u64, zeros } from './support/bytes.js';
+import type { Guest } from './support/guest.js';
+import { onVivid, rig } from './support/rig.js';
+import { EBADF, EINVAL, EMFILE, ENOTTY, Nr, requestBuffers } from './support/v4l2.js';
 
 onVivid('commands', () => {
   let guest: Guest;

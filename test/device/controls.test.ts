@@ -1,8 +1,8 @@
 /** G/S/TRY_EXT_CTRLS: arrays, SG lists, errors with their echo. */
 import assert from 'node:assert/strict';
-import { filled, join, u32, zeros } from './bytes.js';
-import type { Guest, Reply } from './guest.js';
-import { DECOYS, onVivid, rig } from './rig.js';
+import { filled, join, u32, zeros } from './support/bytes.js';
+import type { Guest, Reply } from './support/guest.js';
+import { DECOYS, onVivid, rig } from './support/rig.js';
 import {
   Control,
   control,
@@ -15,7 +15,7 @@ import {
   ERANGE,
   Nr,
   sg,
-} from './v4l2.js';
+} from './support/v4l2.js';
 
 const HEADER = 32;
 const ONE = 20;

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Guest } from './guest.js';
-import type { Ram } from './ram.js';
-import { onVivid, rig } from './rig.js';
+import type { Guest } from './support/guest.js';
+import type { Ram } from './support/ram.js';
+import { onVivid, rig } from './support/rig.js';
 
 onVivid('memory that is cut off', () => {
   let guest: Guest;

@@ -1,9 +1,9 @@
 /** Events, their buffers, and the order in which things reach the guest. */
 import assert from 'node:assert/strict';
-import { filled, u32, zeros } from './bytes.js';
-import { EVENT_BYTES, eventPlace, type Guest } from './guest.js';
-import { onVivid, rig } from './rig.js';
-import { WRITE } from './ring.js';
+import { filled, u32, zeros } from './support/bytes.js';
+import { EVENT_BYTES, eventPlace, type Guest } from './support/guest.js';
+import { onVivid, rig } from './support/rig.js';
+import { WRITE } from './support/ring.js';
 import {
   CAPTURE,
   Control,
@@ -14,7 +14,7 @@ import {
   requestBuffers,
   subscription,
   v4l2Buffer,
-} from './v4l2.js';
+} from './support/v4l2.js';
 
 const CTRL = 3;
 const SEND_INITIAL = 1;

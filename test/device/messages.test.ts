@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
-import { filled, join, u32, u64, zeros } from './bytes.js';
-import { onVivid, rig } from './rig.js';
-import { Nr } from './v4l2.js';
-import { Ask, FEATURES, QEMU, Vmm } from './vmm.js';
-import { message, NEED_REPLY, Wire } from './wire.js';
+import { filled, join, u32, u64, zeros } from './support/bytes.js';
+import { onVivid, rig } from './support/rig.js';
+import { Nr } from './support/v4l2.js';
+import { Ask, FEATURES, QEMU, Vmm } from './support/vmm.js';
+import { message, NEED_REPLY, Wire } from './support/wire.js';
 
 /** number, bytes of the body, descriptors. Bodies of variable length have tests of their own. */
 const requests: readonly (readonly [name: string, nr: number, size: number, descriptors: number])[] = [

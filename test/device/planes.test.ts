@@ -1,9 +1,9 @@
 /** QUERYBUF, PREPARE_BUF and QBUF of multi-planar queues: as many plane records as the guest likes. */
 import assert from 'node:assert/strict';
-import { filled, join, u32 } from './bytes.js';
-import type { Guest } from './guest.js';
-import { onVivid, rig } from './rig.js';
-import { CAPTURE_MPLANE, EINVAL, format, Nr, requestBuffers, v4l2Buffer, v4l2Plane } from './v4l2.js';
+import { filled, join, u32 } from './support/bytes.js';
+import type { Guest } from './support/guest.js';
+import { onVivid, rig } from './support/rig.js';
+import { CAPTURE_MPLANE, EINVAL, format, Nr, requestBuffers, v4l2Buffer, v4l2Plane } from './support/v4l2.js';
 
 onVivid('buffers of several planes', () => {
   let guest: Guest;

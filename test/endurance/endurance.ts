@@ -10,8 +10,8 @@ import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
-import type { Kind } from '../device/objects.js';
-import { plainly } from '../lab/serve-options.js';
+import type { Kind } from '../device/support/living-objects.js';
+import { plainly } from '../lab/support/serve-options.js';
 import type { Holdings, Memory } from './holdings.js';
 
 const PROGRAM = fileURLToPath(new URL('daemon.js', import.meta.url));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { control } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
-import { GuestQueue, seconds } from '../lab/queue.js';
+import { GuestQueue, seconds } from '../lab/support/guest-queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
 const WARM_UP = 40;

@@ -1,6 +1,7 @@
 /** What this process holds: descriptors, mappings and threads as the kernel counts them, objects and memory as V8 does. */
-import { holdingsOf, type Holdings as Kept } from '../device/held.js';
-import { closedButKnown, type Known } from '../device/objects.js';
+
+import { closedButKnown, type Known } from '../device/support/living-objects.js';
+import { holdingsOf, type Holdings as Kept } from '../device/support/process-holdings.js';
 
 /** Bytes, after a garbage collection. */
 export interface Memory {

@@ -7,13 +7,13 @@
  *       node dist/test/endurance/main.js --sessions 100000'
  */
 import { parseArgs } from 'node:util';
-import { nodeNamed, nodesNamed } from '../lab/kernel-modules.js';
+import { nodeNamed, nodesNamed } from '../lab/support/kernel-modules.js';
 import { Endurance } from './endurance.js';
 import { endureFakeSessions } from './fake-sessions.js';
 import { endureCamera, endureConverter } from './frames.js';
 import { holdings } from './holdings.js';
+import { type Processes, Telling } from './progress.js';
 import { endureSessions } from './sessions.js';
-import { type Processes, Telling } from './telling.js';
 
 const CAMERA = 'vivid-000-vid-cap';
 const cameras = () => nodesNamed((name) => /^vivid-\d+-vid-cap$/.test(name));

@@ -1,7 +1,7 @@
 /** Sessions opened, streamed and closed, one after the other, on a camera. */
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { BufferType } from '../../src/v4l2/layout.js';
-import { GuestQueue } from '../lab/queue.js';
+import { GuestQueue } from '../lab/support/guest-queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
 /**

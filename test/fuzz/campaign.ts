@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { Decoys } from './decoys.js';
+import type { Decoys } from './decoy-descriptors.js';
 import { fuzzers } from './fuzzers.js';
 import type { Order, Report } from './worker.js';
 

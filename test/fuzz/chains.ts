@@ -1,6 +1,6 @@
 /** Descriptor chains, good ones and every kind of bad ones, and what a device has to make of each. */
-import { join } from '../device/bytes.js';
-import { descriptor, INDIRECT, NEXT, WRITE } from '../device/ring.js';
+import { join } from '../device/support/bytes.js';
+import { descriptor, INDIRECT, NEXT, WRITE } from '../device/support/ring.js';
 import type { GuestRing, GuestSide } from './guest-ring.js';
 import type { Random } from './random.js';
 

@@ -1,13 +1,13 @@
 /** Commands: every one, with every ioctl of the table, in any order on several sessions, over a fake or a real node. */
 import { ioctls } from '../../src/v4l2/ioctls.js';
-import { join, u32, u64 } from '../device/bytes.js';
+import { join, u32, u64 } from '../device/support/bytes.js';
 import type { FakeHost } from './fake-host.js';
 import type { Fuzzer, Run, Target } from './fuzzer.js';
 import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SCRIBBLED, SHM_SIZE } from './guest-machine.js';
 import { Knowledge, type KnownSession } from './knowledge.js';
+import { Scribbler } from './memory-writer.js';
 import { type Ground, makers } from './payloads.js';
 import type { Random } from './random.js';
-import { Scribbler } from './scribbler.js';
 import { makeSubject, type Subject } from './subject.js';
 
 const MOST_SESSIONS = 6;

@@ -1,10 +1,10 @@
 /** A VMM that may do anything: a control socket, a back-end channel, rings in memory, and the messages that start it all. */
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
-import { join, u32, u64, zeros } from '../device/bytes.js';
-import { type MemoryRegion, type Ram, regionBytes } from '../device/ram.js';
-import { descriptor, NEXT, WRITE } from '../device/ring.js';
-import { Ask, CROSVM, FEATURES, QEMU } from '../device/vmm.js';
+import { join, u32, u64, zeros } from '../device/support/bytes.js';
+import { type MemoryRegion, type Ram, regionBytes } from '../device/support/ram.js';
+import { descriptor, NEXT, WRITE } from '../device/support/ring.js';
+import { Ask, CROSVM, FEATURES, QEMU } from '../device/support/vmm.js';
 import { Wire } from '../unit/vhost-user/vmm.js';
 import type { Random } from './random.js';
 

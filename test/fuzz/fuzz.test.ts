@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Campaign, run } from './campaign.js';
-import { Decoys } from './decoys.js';
+import { Decoys } from './decoy-descriptors.js';
 
 interface Seed {
   readonly fuzzer: string;

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { run } from './campaign.js';
-import { Decoys } from './decoys.js';
+import { Decoys } from './decoy-descriptors.js';
 import { fuzzers } from './fuzzers.js';
 
 const USAGE_ERROR = 2;

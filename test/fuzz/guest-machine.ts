@@ -1,8 +1,8 @@
 /** A guest with both queues of a media device: commands in slots of memory, event buffers, and turns of the loop. */
 import type { MediaDevice } from '../../src/media/device.js';
-import { addressesIn, addressesOf } from '../device/addresses.js';
-import { join } from '../device/bytes.js';
-import { descriptor, INDIRECT, NEXT, WRITE } from '../device/ring.js';
+import { addressesIn, addressesOf } from '../device/support/addresses.js';
+import { join } from '../device/support/bytes.js';
+import { descriptor, INDIRECT, NEXT, WRITE } from '../device/support/ring.js';
 import { GuestRing, GuestSide } from './guest-ring.js';
 import { GuestWindow } from './guest-window.js';
 import type { Random } from './random.js';

@@ -1,8 +1,8 @@
 /** The driver's side of a ring whose chains are accounted for: each comes back once, in time, with a plausible length. */
 import { GuestMemory } from '../../src/virtio/guest-memory.js';
 import { Queue, type Rings } from '../../src/virtio/queue.js';
-import { Ram } from '../device/ram.js';
-import { descriptor } from '../device/ring.js';
+import { Ram } from '../device/support/ram.js';
+import { descriptor } from '../device/support/ring.js';
 import { anotherDescriptor } from '../unit/virtio/driver.js';
 import type { Random } from './random.js';
 

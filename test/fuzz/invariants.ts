@@ -2,8 +2,8 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '../../src/log.js';
-import { type Holdings, holdingsOf } from '../device/held.js';
-import { collectGarbage, untilForgotten } from '../device/objects.js';
+import { collectGarbage, untilForgotten } from '../device/support/living-objects.js';
+import { type Holdings, holdingsOf } from '../device/support/process-holdings.js';
 
 /** How long files may take to close. */
 const QUIET_MS = 6000;

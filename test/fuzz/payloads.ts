@@ -1,6 +1,6 @@
 /** Payloads of ioctls: what a driver would send, by what is known, so that what is bent afterwards gets somewhere. */
-import { join, record, u32, u64, zeros } from '../device/bytes.js';
-import { sg } from '../device/v4l2.js';
+import { join, record, u32, u64, zeros } from '../device/support/bytes.js';
+import { sg } from '../device/support/v4l2.js';
 import type { Knowledge, KnownSession } from './knowledge.js';
 import type { Random } from './random.js';
 

@@ -4,8 +4,8 @@ import { anotherDescriptor } from '../unit/virtio/driver.js';
 import { ChainMaker, type MadeChain, SCRIBBLED } from './chains.js';
 import type { Fuzzer, Run } from './fuzzer.js';
 import { GuestRing, GuestSide } from './guest-ring.js';
+import { Scribbler } from './memory-writer.js';
 import type { Random } from './random.js';
-import { Scribbler } from './scribbler.js';
 
 const RING = 0x4000_0000;
 /** Turns of pop() that the malformed chains of one step may be work for. */

@@ -7,11 +7,11 @@ import { type LinearMapping, native } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
 import { eventually, mappingsOf, openDescriptors } from '../addon/process.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { assertScrubbed, NativeQueue } from './native-queue.js';
-import { PAGE, ScatteredMemory } from './scattered.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { assertScrubbed, NativeQueue } from './support/native-import-queue.js';
+import { NativeNode } from './support/native-node.js';
+import { PAGE, ScatteredMemory } from './support/scattered-pages.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const EBADF = 9;
 const EINVAL = 22;

@@ -18,11 +18,11 @@ import {
   pixFormat,
   requestBuffers,
 } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { formatRequest, GuestQueue } from './queue.js';
-import { errnoOf, Stage } from './stage.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { formatRequest, GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, Stage } from './support/stage.js';
 
 /** The second camera has no USERPTR. */
 const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1';

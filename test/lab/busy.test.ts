@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { Errno } from '../../src/errno.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { journalled, keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, onStage, Stage } from './stage.js';
+import { journalled, keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { errnoOf, onStage, Stage } from './support/stage.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

@@ -8,12 +8,12 @@ import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
 import { Protocol } from '../../src/vhost-user/protocol.js';
 import { eventually, mappingsOf } from '../addon/process.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { type DqbufEvent, GuestQueue, seconds } from './queue.js';
-import { onStage, type Stage } from './stage.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { type DqbufEvent, GuestQueue, seconds } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { NativeNode } from './support/native-node.js';
+import { onStage, type Stage } from './support/stage.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 /** Cameras that take USERPTR and scattered memory, and such that want contiguous memory; single- and multi-planar. */
 const VIVID = 'vivid n_devs=4 node_types=0x1,0x1,0x1,0x1 allocators=0,1,0,1 multiplanar=1,1,2,2';

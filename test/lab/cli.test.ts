@@ -8,9 +8,9 @@ import { promisify } from 'node:util';
 import { PNG } from 'pngjs';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { isFree } from './native-node.js';
-import { showBars } from './vivid.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { isFree } from './support/native-node.js';
+import { showBars } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=2 node_types=0x1,0x10 allocators=0,0';
 const VIM2M = 'vim2m';

@@ -1,12 +1,12 @@
 /** The life of a stateful codec's session through the bridge: drained, restarted, moved to another place of the stream. */
 import assert from 'node:assert/strict';
 import { Codec } from '../../src/client/codec.js';
-import { backings, collect, deviceCaps, openDecoder, openEncoder } from './codec-session.js';
-import { fwhtFrames, planesOf } from './fwht-stream.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { movingPicture } from './moving-picture.js';
-import { onStage, type Stage } from './stage.js';
-import { decodeNatively, encodeNatively } from './v4l2-ctl-codec.js';
+import { backings, collect, deviceCaps, openDecoder, openEncoder } from './support/codec-session.js';
+import { fwhtFrames, planesOf } from './support/fwht-stream.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { movingPicture } from './support/moving-picture.js';
+import { onStage, type Stage } from './support/stage.js';
+import { decodeNatively, encodeNatively } from './support/v4l2-ctl-codec.js';
 
 const MODULES = ['vicodec multiplanar=0', 'vim2m'];
 const SIZE = { width: 640, height: 368 };

@@ -1,12 +1,12 @@
 /** 32 decoders at once on one node: each has its own buffers, events and end. */
 import assert from 'node:assert/strict';
 import type { Codec } from '../../src/client/codec.js';
-import { backings, collect, deviceCaps, openDecoder } from './codec-session.js';
-import { fwhtFrames, planesOf } from './fwht-stream.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { movingPicture } from './moving-picture.js';
-import { Stage } from './stage.js';
-import { decodeNatively, encodeNatively } from './v4l2-ctl-codec.js';
+import { backings, collect, deviceCaps, openDecoder } from './support/codec-session.js';
+import { fwhtFrames, planesOf } from './support/fwht-stream.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { movingPicture } from './support/moving-picture.js';
+import { Stage } from './support/stage.js';
+import { decodeNatively, encodeNatively } from './support/v4l2-ctl-codec.js';
 
 const VICODEC = 'vicodec multiplanar=0';
 const SESSIONS = 32;

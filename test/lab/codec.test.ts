@@ -1,11 +1,11 @@
 /** A stateful encoder and decoder through the bridge: every byte is what it is natively. */
 import assert from 'node:assert/strict';
-import { backings, collect, deviceCaps, openDecoder, openEncoder } from './codec-session.js';
-import { fwhtFrames } from './fwht-stream.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { movingPicture } from './moving-picture.js';
-import { onStage } from './stage.js';
-import { decodeNatively, encodeNatively, type PictureSize } from './v4l2-ctl-codec.js';
+import { backings, collect, deviceCaps, openDecoder, openEncoder } from './support/codec-session.js';
+import { fwhtFrames } from './support/fwht-stream.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { movingPicture } from './support/moving-picture.js';
+import { onStage } from './support/stage.js';
+import { decodeNatively, encodeNatively, type PictureSize } from './support/v4l2-ctl-codec.js';
 
 const FRAMES = 12;
 const sizes: readonly PictureSize[] = [

@@ -8,10 +8,10 @@ import { Errno } from '../../src/errno.js';
 import { ioctlCommand, responseHeader } from '../../src/media/protocol.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { extControl, extControls, Which } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { Stage } from './stage.js';
-import { VividControl as V } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { Stage } from './support/stage.js';
+import { VividControl as V } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const { G_EXT_CTRLS: G, S_EXT_CTRLS: S, TRY_EXT_CTRLS: TRY } = Ioctl;

@@ -20,10 +20,10 @@ import {
   Memory,
 } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { GuestQueue, seconds } from './queue.js';
-import { errnoOf, Stage } from './stage.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue, seconds } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { errnoOf, Stage } from './support/stage.js';
 
 const VIM2M = 'vim2m';
 const { VIDEO_OUTPUT, VIDEO_CAPTURE } = BufferType;

@@ -2,7 +2,7 @@
 import { Endurance } from '../endurance/endurance.js';
 import { endureCamera, endureConverter } from '../endurance/frames.js';
 import { endureSessions } from '../endurance/sessions.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const VIM2M = 'vim2m';

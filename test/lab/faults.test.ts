@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { isFree, NativeNode } from './native-node.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, Stage } from './stage.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { isFree, NativeNode } from './support/native-node.js';
+import { errnoOf, Stage } from './support/stage.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1 no_error_inj=0';
 const type = BufferType.VIDEO_CAPTURE;

@@ -11,9 +11,9 @@ import { encoded } from '../../src/client/record.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc, format, streamType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { Bridge } from '../vmm/bridge.js';
-import { CuseNode, type Held } from './cuse-node.js';
-import { GuestQueue } from './queue.js';
+import { Bridge } from '../vmm/support/bridge.js';
+import { CuseNode, type Held } from './support/cuse-node.js';
+import { GuestQueue } from './support/guest-queue.js';
 
 const type = BufferType.VIDEO_CAPTURE;
 /** A second, and what emulation takes for the end of a process. */

@@ -11,12 +11,12 @@ import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc } from '../../src/v4l2/layout.js';
-import { Bridge } from '../vmm/bridge.js';
-import { askMeanwhile, controlQuestions, judge, Onlooker, usual } from './bystander.js';
-import { KeptCommand } from './kept-command.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf } from './stage.js';
+import { Bridge } from '../vmm/support/bridge.js';
+import { askMeanwhile, controlQuestions, judge, Onlooker, usual } from './support/bystander.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { errnoOf } from './support/stage.js';
+import { KeptCommand } from './support/watched-command.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const VIM2M = 'vim2m';

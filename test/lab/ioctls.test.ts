@@ -4,11 +4,11 @@ import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl, ioctls } from '../../src/v4l2/ioctls.js';
 import { BufferType, EventType, eventSubscription, format, streamparm } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { errnoOf, Stage } from './stage.js';
-import { VividControl } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, Stage } from './support/stage.js';
+import { VividControl } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

@@ -7,12 +7,12 @@ import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, buffer, format, Memory, pixFormat } from '../../src/v4l2/layout.js';
-import { Bridge } from '../vmm/bridge.js';
-import { CuseNode } from './cuse-node.js';
-import { keepJournal, showJournal } from './journal.js';
-import { KeptCommand } from './kept-command.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, onStage } from './stage.js';
+import { Bridge } from '../vmm/support/bridge.js';
+import { CuseNode } from './support/cuse-node.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { errnoOf, onStage } from './support/stage.js';
+import { KeptCommand } from './support/watched-command.js';
 
 const type = BufferType.VIDEO_CAPTURE;
 const [WIDTH, HEIGHT] = [64, 32];

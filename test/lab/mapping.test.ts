@@ -7,11 +7,11 @@ import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { MAP_ALIGNMENT } from '../../src/media/policy.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, onStage, Stage } from './stage.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { errnoOf, onStage, Stage } from './support/stage.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

@@ -1,8 +1,8 @@
 /** What a native program gets from vicodec: the native tools themselves are tested by it. */
 import assert from 'node:assert/strict';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { codedSize, decode, encodedPattern, type Picture, visible } from './native-codec.js';
-import { decodeWithRequests } from './native-stateless.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { codedSize, decode, encodedPattern, type Picture, visible } from './support/native-codec.js';
+import { decodeWithRequests } from './support/native-stateless.js';
 
 const SIZES = [
   [640, 360],

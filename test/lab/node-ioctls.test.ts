@@ -4,10 +4,10 @@ import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl, ioctls } from '../../src/v4l2/ioctls.js';
 import { edid as edidRecord } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { errnoOf, onStage, type Stage } from './stage.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, onStage, type Stage } from './support/stage.js';
 
 /** Inputs: webcam, TV, S-Video, HDMI; outputs: S-Video, HDMI. */
 const MODULES = ['vivid n_devs=1', 'vicodec'];

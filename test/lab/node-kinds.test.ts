@@ -7,13 +7,13 @@ import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';
 import { mappingsOf } from '../addon/process.js';
-import { type AnyQueue, HostQueue, start } from './host-queue.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { GuestQueue } from './queue.js';
-import { onStage } from './stage.js';
-import { selectSVideo, VividControl } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { type AnyQueue, HostQueue, start } from './support/native-mmap-queue.js';
+import { NativeNode } from './support/native-node.js';
+import { onStage } from './support/stage.js';
+import { selectSVideo, VividControl } from './support/vivid.js';
 
 /** Everything but radio; the second device is multi-planar, and stays at its first input, a webcam. */
 const VIVID = 'vivid n_devs=2 node_types=0xe0d2d,0xe0d2d multiplanar=1,2';

@@ -17,12 +17,12 @@ import {
 } from '../../src/v4l2/layout.js';
 import { Protocol } from '../../src/vhost-user/protocol.js';
 import { eventually } from '../addon/process.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { GuestQueue } from './queue.js';
-import { plainly } from './serve-options.js';
-import { errnoOf } from './stage.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { plainly } from './support/serve-options.js';
+import { errnoOf } from './support/stage.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const MODULES = ['vivid n_devs=1 node_types=0x1', 'vim2m'];
 const CAMERA = 'vivid-000-vid-cap';

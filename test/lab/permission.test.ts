@@ -9,9 +9,9 @@ import { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf } from './stage.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { errnoOf } from './support/stage.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

@@ -19,12 +19,12 @@ import {
   Which,
 } from '../../src/v4l2/layout.js';
 import { fourcc, fourccCode } from '../../src/v4l2/names.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { formatRequest, GuestQueue } from './queue.js';
-import { errnoOf, onStage, Stage } from './stage.js';
-import { VividControl as V } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { formatRequest, GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, onStage, Stage } from './support/stage.js';
+import { VividControl as V } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

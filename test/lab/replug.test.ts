@@ -7,11 +7,11 @@ import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { journalled, keepJournal, showJournal } from './journal.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, Stage } from './stage.js';
-import { UsbCamera } from './usb-camera.js';
-import { verifyYuy2 } from './usb-camera-frame.js';
+import { journalled, keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { errnoOf, Stage } from './support/stage.js';
+import { UsbCamera } from './support/usb-camera.js';
+import { verifyYuy2 } from './support/usb-camera-frame.js';
 
 const WIDTH = 320;
 const HEIGHT = 180;

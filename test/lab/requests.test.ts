@@ -5,10 +5,10 @@ import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferCapability, BufferFlag } from '../../src/v4l2/layout.js';
 import { openMedia, RequestPool, requiresRequests } from '../../src/v4l2/request.js';
 import { openDescriptors } from '../addon/process.js';
-import { FWHT_PARAMS, FWHT_PARAMS_SIZE, type FwhtFrame, fwhtParams } from './fwht.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { encodedPattern, visible } from './native-codec.js';
-import { decodeWithRequests, StatelessDecoder } from './native-stateless.js';
+import { FWHT_PARAMS, FWHT_PARAMS_SIZE, type FwhtFrame, fwhtParams } from './support/fwht.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { encodedPattern, visible } from './support/native-codec.js';
+import { decodeWithRequests, StatelessDecoder } from './support/native-stateless.js';
 
 const EPERM = 1;
 const ENOENT = 2;

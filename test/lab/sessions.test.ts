@@ -13,13 +13,13 @@ import { MAX_SESSIONS } from '../../src/media/policy.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc } from '../../src/v4l2/layout.js';
 import { eventually, mappingsOf, openDescriptors, threads } from '../addon/process.js';
-import { holdingsOf } from '../device/held.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { isFree, NativeNode } from './native-node.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, onStage, Stage } from './stage.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { holdingsOf } from '../device/support/process-holdings.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { isFree, NativeNode } from './support/native-node.js';
+import { errnoOf, onStage, Stage } from './support/stage.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 /** The second camera has no USERPTR: its frames are copied, and mappings of the node are open. */
 const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1';

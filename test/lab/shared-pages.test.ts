@@ -7,12 +7,19 @@ import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferCapability, BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
 import { mappingsOf } from '../addon/process.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { type Layout, type LayoutName, layouts, PAGE, PagesQueue, pointer } from './pages-queue.js';
-import type { GuestQueue } from './queue.js';
-import { errnoOf, onStage, type Stage } from './stage.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import type { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import {
+  type Layout,
+  type LayoutName,
+  layouts,
+  PAGE,
+  PagesQueue,
+  pointer,
+} from './support/shared-pages-queue.js';
+import { errnoOf, onStage, type Stage } from './support/stage.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=4 node_types=0x1,0x1,0x1,0x1 allocators=0,1,0,1 multiplanar=1,1,2,2';
 /** These take USERPTR; the others want contiguous memory. */

@@ -4,11 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { BufferType, Memory } from '../../src/v4l2/layout.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { NativeQueue } from './native-queue.js';
-import { ScatteredMemory } from './scattered.js';
-import { MovingBars, showMovingBars } from './vivid.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { NativeQueue } from './support/native-import-queue.js';
+import { NativeNode } from './support/native-node.js';
+import { ScatteredMemory } from './support/scattered-pages.js';
+import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

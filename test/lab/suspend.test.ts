@@ -11,12 +11,12 @@ import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, onStage, type Stage } from './stage.js';
-import { UsbCamera } from './usb-camera.js';
-import { verifyYuy2 } from './usb-camera-frame.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { errnoOf, onStage, type Stage } from './support/stage.js';
+import { UsbCamera } from './support/usb-camera.js';
+import { verifyYuy2 } from './support/usb-camera-frame.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const type = BufferType.VIDEO_CAPTURE;

@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { eventually } from '../addon/process.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { movingPicture } from './moving-picture.js';
-import { convertNatively, decodeNatively, encodeNatively } from './v4l2-ctl-codec.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { movingPicture } from './support/moving-picture.js';
+import { convertNatively, decodeNatively, encodeNatively } from './support/v4l2-ctl-codec.js';
 
 const MODULES = ['vicodec multiplanar=0', 'vim2m', 'vivid n_devs=1 node_types=0x1'];
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));

@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { NativeNode } from './native-node.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, Stage } from './stage.js';
-import { VividControl } from './vivid.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, Stage } from './support/stage.js';
+import { VividControl } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1 no_error_inj=0';
 const CAMERA = 'vivid-000-vid-cap';

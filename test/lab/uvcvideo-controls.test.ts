@@ -16,11 +16,11 @@ import {
   queryExtCtrl,
 } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
-import { keepJournal, showJournal } from './journal.js';
-import { NativeNode } from './native-node.js';
-import { GuestQueue } from './queue.js';
-import { errnoOf, onStage, type Stage } from './stage.js';
-import { UsbCamera } from './usb-camera.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { GuestQueue } from './support/guest-queue.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, onStage, type Stage } from './support/stage.js';
+import { UsbCamera } from './support/usb-camera.js';
 
 const BRIGHTNESS = 0x0098_0900;
 const POWER_LINE = 0x0098_0918;

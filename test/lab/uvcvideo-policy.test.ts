@@ -15,10 +15,10 @@ import {
   queryExtCtrl,
   Which,
 } from '../../src/v4l2/layout.js';
-import { keepJournal, showJournal } from './journal.js';
-import { NativeNode } from './native-node.js';
-import { errnoOf, onStage } from './stage.js';
-import { UsbCamera } from './usb-camera.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, onStage } from './support/stage.js';
+import { UsbCamera } from './support/usb-camera.js';
 
 const BRIGHTNESS = 0x0098_0900;
 const ZOOM = 0x009a_090d;

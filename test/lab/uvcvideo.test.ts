@@ -7,12 +7,12 @@ import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, fmtdesc, format as formatRecord } from '../../src/v4l2/layout.js';
 import { mappingsOf } from '../addon/process.js';
-import { keepJournal, showJournal } from './journal.js';
-import { NativeNode } from './native-node.js';
-import { type DqbufEvent, GuestQueue } from './queue.js';
-import { errnoOf, onStage, type Stage } from './stage.js';
-import { UsbCamera } from './usb-camera.js';
-import { verifyMjpeg, verifyYuy2 } from './usb-camera-frame.js';
+import { keepJournal, showJournal } from './support/daemon-log.js';
+import { type DqbufEvent, GuestQueue } from './support/guest-queue.js';
+import { NativeNode } from './support/native-node.js';
+import { errnoOf, onStage, type Stage } from './support/stage.js';
+import { UsbCamera } from './support/usb-camera.js';
+import { verifyMjpeg, verifyYuy2 } from './support/usb-camera-frame.js';
 
 const WIDTH = 320;
 const HEIGHT = 180;

@@ -1,9 +1,9 @@
 /** Media requests on visl, which decodes nothing but draws what it was told: the values of each request reach it. */
 import assert from 'node:assert/strict';
-import { DrawnText } from './drawn-text.js';
-import { FWHT_PARAMS, fwhtParams } from './fwht.js';
-import { nodeNamed, provide, unload } from './kernel-modules.js';
-import { StatelessDecoder } from './native-stateless.js';
+import { DrawnText } from './support/drawn-text.js';
+import { FWHT_PARAMS, fwhtParams } from './support/fwht.js';
+import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { StatelessDecoder } from './support/native-stateless.js';
 
 const [WIDTH, HEIGHT] = [640, 360];
 /** The line that shows the reference of a FWHT frame. The parameter tpg_verbose would add what is not the same twice. */

@@ -3,11 +3,11 @@
  * docs/protocol.md with its cause; one difference more fails, and so does a row of the list that no node shows any more.
  */
 import assert from 'node:assert/strict';
-import { keepJournal, showJournal } from '../lab/journal.js';
-import { Bridge } from './bridge.js';
-import { compliance, type Difference, differences, type Outcome } from './compliance.js';
-import { type Expected, expectedDifferences, isExpected } from './expected.js';
-import { type Options, type SceneRow, scenes, skipped, wanted } from './scenes.js';
+import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
+import { Bridge } from './support/bridge.js';
+import { compliance, type Difference, differences, type Outcome } from './support/compliance.js';
+import { type Expected, expectedDifferences, isExpected } from './support/expected.js';
+import { type Options, type SceneRow, scenes, skipped, wanted } from './support/scenes.js';
 
 /** Both runs of one node. */
 interface Runs {

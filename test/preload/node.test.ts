@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { eventually } from '../addon/process.js';
-import { keepJournal, showJournal } from '../lab/journal.js';
-import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
-import { Bridge } from './bridge.js';
+import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
+import { nodeNamed, provide, unload } from '../lab/support/kernel-modules.js';
+import { Bridge } from './support/bridge.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

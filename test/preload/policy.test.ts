@@ -1,11 +1,11 @@
 /** v4l2-compliance on a node of which the guest has only a part: the rest is a driver that is sound in itself. */
 import assert from 'node:assert/strict';
 import { policyOf } from '../../src/cli/policy.js';
-import { keepJournal, showJournal } from '../lab/journal.js';
-import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
-import { VividControl as V } from '../lab/vivid.js';
-import { Bridge } from './bridge.js';
-import { compliance, type Outcome } from './compliance.js';
+import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
+import { nodeNamed, provide, unload } from '../lab/support/kernel-modules.js';
+import { VividControl as V } from '../lab/support/vivid.js';
+import { Bridge } from './support/bridge.js';
+import { compliance, type Outcome } from './support/compliance.js';
 
 /** The tool presses every button that it finds: there are none that inject faults. */
 const VIVID = 'vivid n_devs=1 node_types=0x1 no_error_inj=1';

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { keepJournal, showJournal } from '../lab/journal.js';
-import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
-import { MovingBars, showBars, showMovingBars } from '../lab/vivid.js';
-import { Bridge } from './bridge.js';
+import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
+import { nodeNamed, provide, unload } from '../lab/support/kernel-modules.js';
+import { MovingBars, showBars, showMovingBars } from '../lab/support/vivid.js';
+import { Bridge } from './support/bridge.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';

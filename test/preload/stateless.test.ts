@@ -6,11 +6,11 @@ import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
-import { keepJournal, showJournal } from '../lab/journal.js';
-import { nodeNamed, provide, unload } from '../lab/kernel-modules.js';
-import { codedSize, encodedPattern } from '../lab/native-codec.js';
-import { mediaOf } from '../lab/native-stateless.js';
-import { Bridge } from './bridge.js';
+import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
+import { nodeNamed, provide, unload } from '../lab/support/kernel-modules.js';
+import { codedSize, encodedPattern } from '../lab/support/native-codec.js';
+import { mediaOf } from '../lab/support/native-stateless.js';
+import { Bridge } from './support/bridge.js';
 
 const FRAMES = 12;
 /** vicodec takes nothing smaller. */

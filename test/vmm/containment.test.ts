@@ -3,22 +3,22 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
 import { eventually } from '../addon/process.js';
-import { nodeNamed, provide } from '../lab/kernel-modules.js';
-import { errnoOf } from '../lab/stage.js';
-import { Bridge } from './bridge.js';
-import type { Capture } from './capture.js';
-import { Guest } from './guest.js';
-import { requires, VIVID, VIVID_NODE } from './host.js';
-import { freeWithin } from './node-claim.js';
-import { Qemu } from './qemu.js';
-import { BUFFERS, inOrder, startStream, takeFrames } from './streaming.js';
+import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
+import { errnoOf } from '../lab/support/stage.js';
+import { Bridge } from './support/bridge.js';
+import type { Capture } from './support/capture.js';
+import { Guest } from './support/guest.js';
+import { requires, VIVID, VIVID_NODE } from './support/host.js';
+import { freeWithin } from './support/node-claim.js';
+import { Qemu } from './support/qemu.js';
+import { BUFFERS, inOrder, startStream, takeFrames } from './support/streaming.js';
 
 const RATE = 20;
 const FREE_MS = 1000;
 /** See lifecycle.test.ts. */
 const REBOOT_MS = 60;
 const SAID_MS = 5000;
-const SABOTAGE = new URL('./sabotage.js', import.meta.url).href;
+const SABOTAGE = new URL('./support/sabotage.js', import.meta.url).href;
 const ABORTED = { code: null, signal: 'SIGABRT' } as const;
 
 async function said(what: () => string, text: string): Promise<void> {

@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { Capability } from '../../src/v4l2/layout.js';
 import { Virtio } from '../../src/vhost-user/protocol.js';
-import { nodeNamed, provide } from '../lab/kernel-modules.js';
-import { Bridge } from './bridge.js';
-import { requires, VIVID, VIVID_NODE } from './host.js';
-import { PciFunction } from './pci.js';
-import { Qemu, VIRTIO_ID } from './qemu.js';
-import { QemuMachine } from './qemu-machine.js';
-import { CapabilityType, Status, VIRTIO_DEVICE_BASE, VIRTIO_VENDOR } from './virtio-pci.js';
+import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
+import { Bridge } from './support/bridge.js';
+import { requires, VIVID, VIVID_NODE } from './support/host.js';
+import { PciFunction } from './support/pci.js';
+import { Qemu, VIRTIO_ID } from './support/qemu.js';
+import { QemuMachine } from './support/qemu-machine.js';
+import { CapabilityType, Status, VIRTIO_DEVICE_BASE, VIRTIO_VENDOR } from './support/virtio-pci.js';
 
 const WINDOW_SIZE = 256 << 20;
 

@@ -1,13 +1,13 @@
 /** Frames through a real QEMU's SHM BAR, byte for byte. */
 import assert from 'node:assert/strict';
-import { nodeNamed, provide } from '../lab/kernel-modules.js';
-import { Bridge } from './bridge.js';
-import { Capture } from './capture.js';
-import { Guest } from './guest.js';
-import { requires, VIVID, VIVID_CONTIGUOUS, VIVID_NODE } from './host.js';
-import { hostBuffer } from './host-buffer.js';
-import { colourBars, difference, rgb3, yuyv } from './test-pattern.js';
-import { BARS_100, Control, Movement, Text } from './vivid.js';
+import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
+import { Bridge } from './support/bridge.js';
+import { Capture } from './support/capture.js';
+import { Guest } from './support/guest.js';
+import { requires, VIVID, VIVID_CONTIGUOUS, VIVID_NODE } from './support/host.js';
+import { hostBuffer } from './support/host-buffer.js';
+import { colourBars, difference, rgb3, yuyv } from './support/test-pattern.js';
+import { BARS_100, Control, Movement, Text } from './support/vivid.js';
 
 /** With the RAM's two regions a vhost-user table of QEMU takes six mappings more. */
 const BUFFERS = 4;

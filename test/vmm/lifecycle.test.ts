@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BufferRecord } from '../../src/client/event-lane.js';
-import { nodeNamed, provide } from '../lab/kernel-modules.js';
-import { Bridge } from './bridge.js';
-import type { Capture } from './capture.js';
-import { Guest } from './guest.js';
-import { requires, VIVID, VIVID_NODE } from './host.js';
-import { freeWithin } from './node-claim.js';
-import { BUFFERS, startStream, takeFrames } from './streaming.js';
+import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
+import { Bridge } from './support/bridge.js';
+import type { Capture } from './support/capture.js';
+import { Guest } from './support/guest.js';
+import { requires, VIVID, VIVID_NODE } from './support/host.js';
+import { freeWithin } from './support/node-claim.js';
+import { BUFFERS, startStream, takeFrames } from './support/streaming.js';
 
 const RATE = 5;
 const FRAME_MS = 1000 / RATE;

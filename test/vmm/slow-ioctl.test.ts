@@ -6,11 +6,11 @@ import { controlIoctl } from '../../src/client/control-ioctls.js';
 import { struct, u32 } from '../../src/struct.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, Memory, requestBuffers } from '../../src/v4l2/layout.js';
-import { nodeNamed, provide } from '../lab/kernel-modules.js';
-import { Bridge } from './bridge.js';
-import { Guest } from './guest.js';
-import { requires, VIM2M } from './host.js';
-import { CapabilityType } from './virtio-pci.js';
+import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
+import { Bridge } from './support/bridge.js';
+import { Guest } from './support/guest.js';
+import { requires, VIM2M } from './support/host.js';
+import { CapabilityType } from './support/virtio-pci.js';
 
 /** vim2m's "Transaction Time (msec)": how long a job takes, and with it the STREAMOFF that waits for it. */
 const TRANSACTION_TIME = 0x0098_1900;

@@ -1,0 +1,25 @@
+/** A DMABUF of a node, made without the daemon. */
+import assert from 'node:assert/strict';
+import { native } from '../../../src/native.js';
+import { record } from './bytes.js';
+
+/** VIDIOC_REQBUFS, VIDIOC_EXPBUF. */
+const REQBUFS = 8;
+const EXPBUF = 16;
+
+/** Exports one buffer of a queue and lets go of the node: the descriptor stays good. */
+export async function exportBuffer(node: string, type = 1): Promise<number> {
+  const file = new native.NodeFile(() => undefined);
+  const ioctl = (nr: number, payload: Buffer) =>
+    assert.equal(file.run({ kind: 'ioctl', nr, payload }), 0, `ioctl ${nr}`);
+  assert.equal(await new Promise<number>((resolve) => file.open(node, resolve)), 0, node);
+  try {
+    ioctl(REQBUFS, record(20, { 0: 1, 4: type, 8: 1 }));
+    const O_RDWR = 2;
+    const exported = record(64, { 0: type, 12: O_RDWR });
+    ioctl(EXPBUF, exported);
+    return exported.readInt32LE(16);
+  } finally {
+    await new Promise<void>((resolve) => file.close(resolve));
+  }
+}

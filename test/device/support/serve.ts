@@ -1,0 +1,20 @@
+/** The daemon in a process of its own, so that what it holds can be counted and its death can be seen. */
+import { Daemon, type ServeOptions } from '../../../src/daemon.js';
+import { configureLog } from '../../../src/log.js';
+import { untilForgotten } from './living-objects.js';
+
+configureLog('info', 'json');
+const daemon = new Daemon(JSON.parse(process.argv[2]!) as ServeOptions);
+await daemon.start();
+process.stdout.write('ready\n');
+
+/** Without guests there are no objects of theirs. */
+async function end(): Promise<void> {
+  await daemon.stop();
+  await untilForgotten(0).catch((error: Error) => console.error(error.message));
+  process.exit(0);
+}
+
+// The end of the test, however it ends.
+process.stdin.resume();
+process.stdin.on('end', () => void end());

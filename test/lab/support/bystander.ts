@@ -1,0 +1,118 @@
+/** Whoever has nothing to do with a device that hangs, and how long each of their questions takes meanwhile. */
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FrontEnd } from '../../../src/client/front-end.js';
+import type { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Request } from '../../../src/client/requests.js';
+import type { GuestQueue } from './guest-queue.js';
+
+/** The promise. */
+const PROMISE_MS = 50;
+/** A machine in emulation that others work on too may be slower than the promise anyway: so many times its usual self. */
+const TIMES_USUAL = 3;
+/** Far below what anything hangs for: who waits for the device waits for seconds. */
+const BUSY_MACHINE_MS = 1000;
+/** How often everything is asked to learn what is usual. */
+const USUAL_ROUNDS = 10;
+const EMPTY = Buffer.alloc(0);
+
+type Questions = Readonly<Record<string, () => Promise<unknown>>>;
+
+/** What a VMM asks at any time. */
+export function controlQuestions({ conversation }: FrontEnd): Questions {
+  return {
+    GET_FEATURES: () => conversation.ask(Request.GET_FEATURES, EMPTY, 8),
+    GET_QUEUE_NUM: () => conversation.ask(Request.GET_QUEUE_NUM, EMPTY, 8),
+    GET_CONFIG: () => conversation.getConfig(0, 40),
+  };
+}
+
+/** Milliseconds of each answer, by question. */
+type Times = ReadonlyMap<string, number[]>;
+
+/** Asks everything in turn while `lasts` says so. */
+async function askWhile(questions: Questions, lasts: () => boolean): Promise<Times> {
+  const times = new Map<string, number[]>(Object.keys(questions).map((name) => [name, []]));
+  while (lasts()) {
+    for (const [name, ask] of Object.entries(questions)) {
+      const started = performance.now();
+      await ask();
+      times.get(name)!.push(performance.now() - started);
+    }
+    await sleep(20);
+  }
+  return times;
+}
+
+/** The median of the answers when nothing hangs. */
+export async function usual(questions: Questions): Promise<number> {
+  let left = USUAL_ROUNDS;
+  return middle(await askWhile(questions, () => left-- > 0));
+}
+
+/** Asks everything in turn until `work` is done. */
+export function askMeanwhile(questions: Questions, work: Promise<unknown>): Promise<Times> {
+  let over = false;
+  const end = () => {
+    over = true;
+  };
+  work.then(end, end);
+  return askWhile(questions, () => !over);
+}
+
+function middle(times: Times): number {
+  const all = [...times.values()].flat().sort((a, b) => a - b);
+  return all[all.length >> 1]!;
+}
+
+/** Holds the answers to the promise, and says in one line what they took. `before`: what was usual. */
+export function judge(what: string, times: Times, before: number): void {
+  const all = [...times.values()].flat();
+  const median = middle(times);
+  const figures = `median ${median.toFixed(1)} ms (${before.toFixed(1)} before), slowest ${Math.max(...all).toFixed()} ms`;
+  console.log(`      ${what}: ${all.length} answers to others, ${figures}`);
+  for (const [name, own] of times) {
+    assert.ok(own.length >= 5, `${name} was answered ${own.length} times only`);
+    const longest = Math.max(...own);
+    assert.ok(longest < BUSY_MACHINE_MS, `${name} took ${longest.toFixed()} ms`);
+  }
+  assert.ok(median < Math.max(PROMISE_MS, TIMES_USUAL * before), `others wait: ${figures}`);
+}
+
+/** A stream that goes on whatever happens elsewhere: each frame, in order, as often as it can be had. */
+export class Onlooker {
+  frames = 0;
+  #last = -1;
+  #error: Error | undefined;
+
+  constructor(
+    readonly driver: GuestDriver,
+    readonly queue: GuestQueue,
+  ) {
+    driver.onEvent(queue.session, (event) => {
+      if (event.kind !== 'dqbuf') return;
+      const { index, sequence } = event.buffer;
+      if (sequence <= this.#last) this.#error ??= new Error(`frame ${sequence} after ${this.#last}`);
+      this.#last = sequence;
+      this.frames++;
+      queue.queue(index).catch((error: Error) => {
+        this.#error ??= error;
+      });
+    });
+  }
+
+  /** Runs `work`; the stream must go on meanwhile. */
+  async during<T>(work: Promise<T>): Promise<T> {
+    const [frames, started] = [this.frames, performance.now()];
+    const value = await work;
+    const seconds = (performance.now() - started) / 1000;
+    if (this.#error) throw this.#error;
+    const seen = this.frames - frames;
+    assert.ok(seen > 2 * seconds, `the other stream had ${seen} frames in ${seconds.toFixed(1)} s`);
+    return value;
+  }
+
+  stop(): void {
+    this.driver.onEvent(this.queue.session, undefined);
+  }
+}

@@ -1,0 +1,27 @@
+/** A process that has given everything up, as the kernel sees it. */
+import assert from 'node:assert/strict';
+import { lineOf } from '../../addon/child.js';
+
+const NO_CAPABILITY = '0000000000000000';
+
+/** Every thread, by what the kernel says of it. `bounding`: that set is empty too, which takes root. */
+export function assertConfined(
+  statuses: readonly string[],
+  uid: number,
+  gid: number,
+  { bounding = true } = {},
+): void {
+  const four = (id: number) => Array(4).fill(id).join('\t');
+  assert.ok(statuses.length > 4, `${statuses.length} threads`);
+  const wanted: [string, string][] = [
+    ['Uid', four(uid)],
+    ['Gid', four(gid)],
+    ['Groups', ''],
+    ['NoNewPrivs', '1'],
+    ...['CapInh', 'CapPrm', 'CapEff', 'CapAmb'].map((set): [string, string] => [set, NO_CAPABILITY]),
+    ...(bounding ? [['CapBnd', NO_CAPABILITY] as [string, string]] : []),
+  ];
+  for (const status of statuses)
+    for (const [name, value] of wanted)
+      assert.equal(lineOf(status, name), value, `${name} of the thread ${lineOf(status, 'Name')}`);
+}

@@ -1,0 +1,31 @@
+/** The daemon's log, kept instead of printed: a failing test shows it, others may look something up in it. */
+import { Writable } from 'node:stream';
+import winston from 'winston';
+import { configureLog, log } from '../../../src/log.js';
+
+const lines: string[] = [];
+
+/** From now on nothing is printed. */
+export function keepJournal(): void {
+  configureLog('debug', 'text');
+  lines.length = 0;
+  const stream = new Writable({
+    decodeStrings: false,
+    write: (line: string, _encoding, done) => {
+      lines.push(line.trimEnd());
+      done();
+    },
+  });
+  log.clear();
+  log.add(new winston.transports.Stream({ stream }));
+}
+
+/** Lines that contain `text`, since keepJournal(). */
+export function journalled(text: string): string[] {
+  return lines.filter((line) => line.includes(text));
+}
+
+/** afterEach of every suite: what the daemon said about a failure. */
+export function showJournal(test: Mocha.Test | undefined): void {
+  if (test?.state === 'failed') console.error(lines.map((line) => `      | ${line}`).join('\n'));
+}

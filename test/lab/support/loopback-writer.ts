@@ -1,0 +1,49 @@
+/** A program of the host that feeds v4l2loopback with write(). */
+import assert from 'node:assert/strict';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { encoded } from '../../../src/client/record.js';
+import { Ioctl } from '../../../src/v4l2/ioctls.js';
+import { BufferType, event, eventSubscription } from '../../../src/v4l2/layout.js';
+import { HostQueue } from './native-mmap-queue.js';
+import { NativeNode } from './native-node.js';
+
+/** V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback: a word that says whether anybody streams from the node. */
+const CLIENT_USAGE = 0x0800_0000 + 0x08e0_0000 + 1;
+const SEND_INITIAL = 1;
+
+export class LoopbackWriter {
+  #read = false;
+
+  private constructor(
+    private readonly fd: number,
+    private readonly node: NativeNode,
+  ) {}
+
+  /** YUYV. */
+  static async open(path: string, width: number, height: number): Promise<LoopbackWriter> {
+    const fd = openSync(path, constants.O_RDWR);
+    const node = await NativeNode.open(fd);
+    await new HostQueue(node, BufferType.VIDEO_OUTPUT).setFormat('YUYV', width, height);
+    const usage = encoded(eventSubscription, { type: CLIENT_USAGE, flags: SEND_INITIAL });
+    assert.equal(node.ioctl(Ioctl.SUBSCRIBE_EVENT, usage).errno, 0);
+    return new LoopbackWriter(fd, node);
+  }
+
+  /** Whether anybody streams at this moment. */
+  get isRead(): boolean {
+    const record = Buffer.alloc(event.size);
+    while (this.node.run({ kind: 'dequeueEvent', event: record }) === 0)
+      this.#read = Buffer.from(event.read(record).u).readUInt32LE() > 0;
+    return this.#read;
+  }
+
+  /** A whole frame. */
+  write(picture: Uint8Array): void {
+    assert.equal(writeSync(this.fd, picture), picture.length);
+  }
+
+  async close(): Promise<void> {
+    await this.node.close();
+    closeSync(this.fd);
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * A native program on a stateful codec, as the kernel's documents of the stateful encoder and decoder tell it: both
+ * queues at once, SOURCE_CHANGE, drain by STOP, the LAST buffer, EPIPE. What the bridge's answers are compared with.
+ */
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { encoded } from '../../../src/client/record.js';
+import { Ioctl } from '../../../src/v4l2/ioctls.js';
+import { BufferFlag, BufferType, EventType, event, eventSubscription } from '../../../src/v4l2/layout.js';
+import { type FwhtFrame, fwhtFrames } from './fwht.js';
+import { nodeNamed } from './kernel-modules.js';
+import { movingPattern } from './moving-pattern.js';
+import { type Dequeued, MappedQueue } from './native-m2m-queue.js';
+import { NativeNode } from './native-node.js';
+
+const EAGAIN = 11;
+const ENOENT = 2;
+const EPIPE = 32;
+const BUFFERS = 3;
+const CMD_STOP = 1;
+const S_SELECTION = 95;
+const RAW = 'YU12';
+/** Of nothing happening, in milliseconds. */
+const PATIENCE = 10_000;
+
+export interface Picture {
+  readonly width: number;
+  readonly height: number;
+  readonly bytes: Buffer;
+}
+
+/**
+ * What a viewer sees of a decoded YU12 picture. The rest is not the same twice: vicodec's stateful decoder predicts it
+ * from memory that nothing was written to.
+ */
+export function visible({ width, height, bytes }: Picture, wide: number, high: number): Buffer {
+  assert.equal(bytes.length, (width * height * 3) / 2);
+  const rows: Buffer[] = [];
+  const crop = (start: number, stride: number, columns: number, lines: number) => {
+    for (let y = 0; y < lines; y++)
+      rows.push(bytes.subarray(start + y * stride, start + y * stride + columns));
+  };
+  crop(0, width, wide, high);
+  for (const start of [width * height, (width * height * 5) / 4]) crop(start, width / 2, wide / 2, high / 2);
+  return Buffer.concat(rows);
+}
+
+/** The buffer types of a mem-to-mem node: [OUTPUT, CAPTURE]. */
+export const codecTypes = (multiplanar: boolean): readonly [number, number] =>
+  multiplanar
+    ? [BufferType.VIDEO_OUTPUT_MPLANE, BufferType.VIDEO_CAPTURE_MPLANE]
+    : [BufferType.VIDEO_OUTPUT, BufferType.VIDEO_CAPTURE];
+
+/** What encoder and decoder have in common. */
+abstract class StatefulCodec {
+  readonly output: MappedQueue;
+  readonly capture: MappedQueue;
+  readonly pictures: Picture[] = [];
+  #free: number[] = [];
+  #fed = 0;
+  #isStopped = false;
+  #isCapturing = false;
+  #quietSince = Date.now();
+
+  constructor(
+    readonly node: NativeNode,
+    multiplanar: boolean,
+    /** What goes in, a buffer each. */
+    readonly frames: readonly Uint8Array[],
+    private readonly commandNr: number,
+    private readonly commandSize: number,
+  ) {
+    const [output, capture] = codecTypes(multiplanar);
+    this.output = new MappedQueue(node, output);
+    this.capture = new MappedQueue(node, capture);
+  }
+
+  /** Something new about the stream that CAPTURE has to follow. */
+  protected abstract hasChanged(): boolean;
+
+  /** Feeds everything and drains: what came out. */
+  async run(): Promise<Picture[]> {
+    this.output.request(BUFFERS);
+    this.#free = this.output.indices;
+    this.output.on();
+    while (!(await this.#turn())) assert.ok(Date.now() - this.#quietSince < PATIENCE, 'the codec is stuck');
+    assert.equal(await this.capture.dequeue(), EPIPE, 'after LAST');
+    for (const queue of [this.output, this.capture]) {
+      queue.off();
+      queue.request(0);
+    }
+    return this.pictures;
+  }
+
+  async #startCapture(): Promise<void> {
+    if (this.#isCapturing) this.capture.off();
+    this.capture.request(0);
+    this.capture.readFormat();
+    this.capture.request(BUFFERS);
+    for (const index of this.capture.indices) await this.capture.queue(index);
+    this.capture.on();
+    this.#isCapturing = true;
+  }
+
+  /** True: it is drained. */
+  async #turn(): Promise<boolean> {
+    await this.#feed();
+    if (!this.#isCapturing && this.hasChanged()) await this.#startCapture();
+    const taken = this.#isCapturing ? await this.capture.dequeue() : EAGAIN;
+    const isLast = await this.#take(taken);
+    if (!isLast) return false;
+    if (!this.hasChanged()) return true;
+    await this.#startCapture();
+    return false;
+  }
+
+  async #feed(): Promise<void> {
+    const back = await this.output.dequeue();
+    if (typeof back === 'object') this.#free.push(back.index);
+    else assert.equal(back, EAGAIN, 'DQBUF of OUTPUT');
+    for (; this.#free.length > 0 && this.#fed < this.frames.length; this.#fed++)
+      await this.output.queue(this.#free.pop()!, {
+        bytes: this.frames[this.#fed]!,
+        timestamp: this.#fed + 1,
+      });
+    if (this.#fed === this.frames.length && this.#isCapturing && !this.#isStopped) this.#stop();
+  }
+
+  #stop(): void {
+    const command = Buffer.alloc(this.commandSize);
+    command.writeUInt32LE(CMD_STOP);
+    assert.equal(this.node.ioctl(this.commandNr, command).errno, 0, 'STOP');
+    this.#isStopped = true;
+  }
+
+  /** True: nothing more comes before the next change. */
+  async #take(taken: Dequeued | number): Promise<boolean> {
+    if (typeof taken === 'number') {
+      assert.equal(taken, EAGAIN, 'DQBUF of CAPTURE');
+      await sleep(1);
+      return false;
+    }
+    this.#quietSince = Date.now();
+    const { index, flags, bytes } = taken;
+    assert.equal(flags & BufferFlag.ERROR, 0, 'a damaged picture');
+    const { width, height } = this.capture.format;
+    if (bytes.length > 0) this.pictures.push({ width, height, bytes });
+    if ((flags & BufferFlag.LAST) !== 0) return true;
+    await this.capture.queue(index);
+    return false;
+  }
+}
+
+class Encoder extends StatefulCodec {
+  #isNew = true;
+
+  protected hasChanged(): boolean {
+    const changed = this.#isNew;
+    this.#isNew = false;
+    return changed;
+  }
+}
+
+class Decoder extends StatefulCodec {
+  /** SOURCE_CHANGE since the last time. */
+  protected hasChanged(): boolean {
+    for (let changed = false; ; ) {
+      const record = Buffer.alloc(event.size);
+      const errno = this.node.run({ kind: 'dequeueEvent', event: record });
+      if (errno === ENOENT) return changed;
+      assert.equal(errno, 0, 'DQEVENT');
+      changed ||= event.read(record).type === EventType.SOURCE_CHANGE;
+    }
+  }
+}
+
+/** The size that vicodec gives a picture in memory: whole 8 by 8 blocks in the chroma planes too. */
+export const codedSize = (pixels: number): number => Math.ceil(pixels / 16) * 16;
+
+/** Encodes YU12 pictures of `width` by `height`, lying in memory as codedSize says; returns the FWHT stream. */
+export function encode(
+  path: string,
+  multiplanar: boolean,
+  width: number,
+  height: number,
+  pictures: readonly Uint8Array[],
+): Promise<Buffer> {
+  return NativeNode.with(path, async (node) => {
+    const encoder = new Encoder(node, multiplanar, pictures, Ioctl.ENCODER_CMD, 40);
+    encoder.capture.setFormat('FWHT', width, height);
+    encoder.output.setFormat(RAW, width, height);
+    assert.equal(encoder.output.format.planes[0]!.sizeimage, pictures[0]!.length);
+    // S_SELECTION takes the single-planar type always. struct v4l2_selection: type, target CROP, flags, left, top.
+    const selection = Buffer.alloc(64);
+    selection.writeUInt32LE(BufferType.VIDEO_OUTPUT, 0);
+    selection.writeInt32LE(width, 20);
+    selection.writeInt32LE(height, 24);
+    assert.equal(node.ioctl(S_SELECTION, selection).errno, 0, 'S_SELECTION');
+    return Buffer.concat((await encoder.run()).map(({ bytes }) => bytes));
+  });
+}
+
+/** Decodes FWHT, a whole frame a buffer; returns YU12 pictures. The size may change on the way. */
+export function decode(
+  path: string,
+  multiplanar: boolean,
+  frames: readonly Uint8Array[],
+): Promise<Picture[]> {
+  return NativeNode.with(path, async (node) => {
+    const decoder = new Decoder(node, multiplanar, frames, Ioctl.DECODER_CMD, 72);
+    for (const type of [EventType.SOURCE_CHANGE, EventType.EOS]) {
+      const subscription = encoded(eventSubscription, { type });
+      assert.equal(node.ioctl(Ioctl.SUBSCRIBE_EVENT, subscription).errno, 0);
+    }
+    decoder.output.setFormat('FWHT', 1280, 720);
+    return decoder.run();
+  });
+}
+
+/** FWHT frames of a moving pattern. */
+export async function encodedPattern(
+  multiplanar: boolean,
+  width: number,
+  height: number,
+  count: number,
+): Promise<FwhtFrame[]> {
+  const [wide, high] = [codedSize(width), codedSize(height)];
+  const pictures = Array.from({ length: count }, (_, number) => movingPattern(wide, high, number));
+  const stream = await encode(nodeNamed('stateful-encoder'), multiplanar, width, height, pictures);
+  const frames = fwhtFrames(stream);
+  assert.equal(frames.length, count);
+  for (const frame of frames) assert.deepEqual([frame.width, frame.height], [width, height]);
+  return frames;
+}

@@ -1,0 +1,144 @@
+/** An MMAP queue as a program of the host has it, without the bridge, with the same verbs as a guest has: queue.ts. */
+import assert from 'node:assert/strict';
+import { type BufferAnswer, isMultiplanar, readBuffer } from '../../../src/client/buffer-ioctls.js';
+import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
+import { encoded } from '../../../src/client/record.js';
+import type { NodeCall, Region } from '../../../src/native.js';
+import { Ioctl } from '../../../src/v4l2/ioctls.js';
+import {
+  buffer as bufferRecord,
+  Memory,
+  plane as planeRecord,
+  requestBuffers,
+  VIDEO_MAX_PLANES,
+} from '../../../src/v4l2/layout.js';
+import { eventually } from '../../addon/process.js';
+import { formatRequest, type GuestQueue } from './guest-queue.js';
+import type { NativeNode } from './native-node.js';
+
+/** What a test can do to either. */
+export type AnyQueue = Pick<
+  GuestQueue,
+  'type' | 'setFormat' | 'ioctl' | 'format' | 'map' | 'view' | 'on' | 'off' | 'release'
+> & {
+  request(count: number): Promise<{ count: number }>;
+  queue(index: number, more?: Partial<BufferAnswer['buffer']>): Promise<BufferAnswer>;
+  next(): Promise<BufferAnswer>;
+};
+
+export class HostQueue implements AnyQueue {
+  format!: ImageFormat;
+  readonly #regions = new Map<number, Region[]>();
+
+  /** Whatever happens to `use`, nothing stays mapped. */
+  static async with<T>(node: NativeNode, type: number, use: (queue: HostQueue) => Promise<T>): Promise<T> {
+    const queue = new HostQueue(node, type);
+    try {
+      return await use(queue);
+    } finally {
+      queue.unmap();
+    }
+  }
+
+  constructor(
+    readonly node: NativeNode,
+    readonly type: number,
+  ) {}
+
+  async setFormat(fourcc: string, width: number, height: number): Promise<void> {
+    const payload = await this.ioctl(Ioctl.S_FMT, formatRequest(this.type, fourcc, width, height));
+    this.format = readImageFormat(payload, isMultiplanar(this.type));
+  }
+
+  async ioctl(nr: number, request: Uint8Array): Promise<Buffer> {
+    const { errno, payload } = this.node.ioctl(nr, request);
+    assert.equal(errno, 0, `ioctl ${nr}`);
+    return payload;
+  }
+
+  async request(count: number): Promise<{ count: number }> {
+    return this.node.call(Ioctl.REQBUFS, requestBuffers, { count, type: this.type, memory: Memory.MMAP });
+  }
+
+  async map(index: number): Promise<void> {
+    const { buffer, planes } = this.#run(Ioctl.QUERYBUF, { index });
+    const parts = isMultiplanar(this.type) ? planes.slice(0, buffer.length) : [buffer];
+    const regions = parts.map(({ m, length }) => {
+      const call: NodeCall & { kind: 'map' } = {
+        kind: 'map',
+        offset: Buffer.from(m).readUInt32LE(),
+        length,
+      };
+      assert.equal(this.node.run(call), 0, 'mmap');
+      return call.region!;
+    });
+    this.#regions.set(index, regions);
+  }
+
+  view(index: number): Uint8Array[] {
+    return this.#regions.get(index)!.map(({ windows }) => new Uint8Array(windows[0]!));
+  }
+
+  async queue(index: number, more: Partial<BufferAnswer['buffer']> = {}): Promise<BufferAnswer> {
+    return this.#run(Ioctl.QBUF, { index, ...more });
+  }
+
+  async next(): Promise<BufferAnswer> {
+    const answer = this.#record({});
+    const came = () => this.node.run({ kind: 'dequeueBuffer', ...answer }) === 0;
+    assert.ok(await eventually(came, 5000), 'no frame came natively');
+    return readBuffer(Buffer.concat([answer.buffer, answer.planes ?? Buffer.alloc(0)]));
+  }
+
+  async on(): Promise<void> {
+    this.#stream(Ioctl.STREAMON);
+  }
+
+  async off(): Promise<void> {
+    this.#stream(Ioctl.STREAMOFF);
+  }
+
+  /** A mapping pins the open file, and goes some time after its region. */
+  async release(): Promise<void> {
+    this.unmap();
+    assert.equal(this.node.request(0, this.type), 0);
+  }
+
+  unmap(): void {
+    for (const region of [...this.#regions.values()].flat()) region.close();
+    this.#regions.clear();
+  }
+
+  #stream(nr: number): void {
+    const type = Buffer.alloc(4);
+    type.writeUInt32LE(this.type);
+    assert.equal(this.node.ioctl(nr, type).errno, 0, `ioctl ${nr}`);
+  }
+
+  #run(nr: number, fields: Partial<BufferAnswer['buffer']>): BufferAnswer {
+    const record = this.#record(fields);
+    assert.equal(this.node.run({ kind: 'buffer', nr, ...record }), 0, `ioctl ${nr}`);
+    return readBuffer(Buffer.concat([record.buffer, record.planes ?? Buffer.alloc(0)]));
+  }
+
+  #record(fields: Partial<BufferAnswer['buffer']>): { buffer: Buffer; planes?: Buffer } {
+    const { type } = this;
+    const known = this.format?.planes.length ?? VIDEO_MAX_PLANES;
+    const length = isMultiplanar(type) ? known : 0;
+    const buffer = encoded(bufferRecord, { type, memory: Memory.MMAP, length, ...fields });
+    return isMultiplanar(type) ? { buffer, planes: Buffer.alloc(length * planeRecord.size) } : { buffer };
+  }
+}
+
+/** REQBUFS, map and queue all that was granted, each as `fill` says, STREAMON; how many there are. */
+export async function start(
+  queue: AnyQueue,
+  count: number,
+  fill: (index: number) => Partial<BufferAnswer['buffer']> = () => ({}),
+): Promise<number> {
+  const granted = (await queue.request(count)).count;
+  for (let index = 0; index < granted; index++) await queue.map(index);
+  for (let index = 0; index < granted; index++) await queue.queue(index, fill(index));
+  await queue.on();
+  return granted;
+}

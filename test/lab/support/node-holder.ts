@@ -1,0 +1,29 @@
+/**
+ * Another program of the host, which holds a converter's node: it gives vim2m a job of so many milliseconds and closes
+ * its file. The driver waits for the job with the node's lock held, and so does every call on the node meanwhile.
+ *
+ * Arguments: the node, milliseconds. Says "holds" before it closes, and ends afterwards.
+ */
+import assert from 'node:assert/strict';
+import { encoded } from '../../../src/client/record.js';
+import { Ioctl } from '../../../src/v4l2/ioctls.js';
+import { BufferType, buffer, Memory, streamType } from '../../../src/v4l2/layout.js';
+import { NativeNode } from './native-node.js';
+
+/** vim2m's "Transaction Time (msec)", one for each open file. */
+const TRANSACTION_TIME = 0x0098_1900;
+const [, , path, milliseconds] = process.argv;
+
+const node = await NativeNode.open(path!);
+node.setControl(TRANSACTION_TIME, Number(milliseconds));
+for (const type of [BufferType.VIDEO_OUTPUT, BufferType.VIDEO_CAPTURE]) {
+  assert.equal(node.request(1, type), 0);
+  const record = encoded(buffer, { type, memory: Memory.MMAP });
+  assert.equal(node.run({ kind: 'buffer', nr: 9, buffer: record }), 0);
+  const { length } = buffer.read(record);
+  const queued = encoded(buffer, { type, memory: Memory.MMAP, bytesused: length, length });
+  assert.equal(node.run({ kind: 'buffer', nr: Ioctl.QBUF, buffer: queued }), 0);
+  assert.equal(node.ioctl(Ioctl.STREAMON, streamType.encode({ type })).errno, 0);
+}
+process.stdout.write('holds\n');
+await node.close();

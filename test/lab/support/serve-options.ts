@@ -1,0 +1,19 @@
+/** Options of a daemon with nothing switched on. */
+import type { ServeOptions, ServePair } from '../../../src/daemon.js';
+
+export const plainly = (
+  pairs: readonly ServePair[],
+  sharedMemorySize: number,
+  more: Partial<ServeOptions> = {},
+): ServeOptions => ({
+  pairs,
+  sharedMemorySize,
+  mmap: 'auto',
+  frontend: 'auto',
+  memSlots: false,
+  objects: false,
+  sharedPages: false,
+  errorEvents: false,
+  requests: 'auto',
+  ...more,
+});

@@ -1,0 +1,113 @@
+/** `serve` as an operator starts it: a process of its own, with its words, its user and its log. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { FrontEnd } from '../../../src/client/front-end.js';
+import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { filesOf, statusesOf } from '../../device/support/process-holdings.js';
+import { until } from '../../device/support/until.js';
+
+export const CLI = fileURLToPath(new URL('../../../src/cli.js', import.meta.url));
+/** Two starts of node under emulation. */
+const START_MS = 60_000;
+
+export interface ServeProcessOptions {
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Its descriptors from 3 on. */
+  readonly inherited?: readonly number[];
+  /** A shell line that ends in starting "$@"; plain exec unless told. */
+  readonly shell?: string;
+}
+
+export class ServeProcess {
+  stdout = '';
+  stderr = '';
+  #end: number | string | undefined;
+
+  private constructor(private readonly child: ChildProcess) {
+    child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+      this.stdout += text;
+    });
+    child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+      this.stderr += text;
+    });
+    child.on('exit', (code, signal) => {
+      this.#end = signal ?? code!;
+    });
+  }
+
+  static begin(words: readonly string[], options: ServeProcessOptions = {}): ServeProcess {
+    const { inherited = [], env, shell, ...identity } = options;
+    const program = [process.execPath, CLI, 'serve', ...words];
+    const argv = shell === undefined ? program : ['/bin/sh', '-c', shell, 'sh', ...program];
+    const child = spawn(argv[0]!, argv.slice(1), {
+      ...identity,
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe', ...inherited],
+    });
+    return new ServeProcess(child);
+  }
+
+  /** Resolves when it serves. Rejects with its words where it ended instead. */
+  static async start(words: readonly string[], options: ServeProcessOptions = {}): Promise<ServeProcess> {
+    const server = ServeProcess.begin(words, options);
+    const served = () => server.stdout.includes('is served on') || server.#end !== undefined;
+    await until(served, 'serve to start', START_MS);
+    if (server.#end !== undefined) throw new Error(`serve ended with ${server.#end}: ${server.stderr}`);
+    return server;
+  }
+
+  /** Of one that does not start: its exit code, and its words. */
+  static async refused(
+    words: readonly string[],
+    options: ServeProcessOptions = {},
+  ): Promise<[exit: number | string, stderr: string]> {
+    const server = ServeProcess.begin(words, options);
+    await until(() => server.#end !== undefined || server.stdout !== '', 'serve to give up', START_MS);
+    if (server.#end === undefined) await server.kill();
+    return [server.#end!, server.stderr];
+  }
+
+  get pid(): number {
+    return this.child.pid!;
+  }
+
+  /** /proc/PID/task/TID/status of every thread. */
+  statuses(): string[] {
+    return statusesOf(this.pid);
+  }
+
+  /** What its descriptors are. */
+  files(): string[] {
+    return filesOf(this.pid);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal);
+  }
+
+  /** SIGTERM; its exit code. */
+  async stop(): Promise<number | string> {
+    if (this.#end === undefined) {
+      const ended = once(this.child, 'exit');
+      this.child.kill('SIGTERM');
+      await ended;
+    }
+    return this.#end!;
+  }
+
+  async kill(): Promise<void> {
+    if (this.#end !== undefined) return;
+    const ended = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await ended;
+  }
+}
+
+/** A VMM with its guest's driver. */
+export async function enter(socket: string): Promise<{ frontEnd: FrontEnd; driver: GuestDriver }> {
+  const frontEnd = await FrontEnd.connect(socket, { dialect: 'qemu' });
+  return { frontEnd, driver: await GuestDriver.probe(frontEnd) };
+}

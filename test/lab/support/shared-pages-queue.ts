@@ -1,0 +1,111 @@
+/** A queue whose buffers are pages of the guest (SHARED_PAGES): the test decides which, and how they are cut. */
+import {
+  type BufferAnswer,
+  type BufferRequest,
+  bufferIoctl,
+  isMultiplanar,
+} from '../../../src/client/buffer-ioctls.js';
+import { gather, lengthOf, type Piece, scatter } from '../../../src/client/pieces.js';
+import { Memory } from '../../../src/v4l2/layout.js';
+import { type DqbufEvent, GuestQueue } from './guest-queue.js';
+
+export const PAGE = 4096;
+
+/** How a plane of `length` bytes lies in guest memory. */
+export type Layout = (queue: PagesQueue, length: number) => Piece[];
+
+const room = (queue: PagesQueue, bytes: number) => queue.driver.heap.allocate(bytes, PAGE);
+
+export type LayoutName = 'contiguous' | 'scattered' | 'mid-page' | 'crumbs';
+
+export const layouts: Readonly<Record<LayoutName, Layout>> = {
+  /** One piece of whole pages. */
+  contiguous: (queue, length) => [{ address: room(queue, length), length }],
+  /** Every page a piece, none beside its neighbour, from two regions of guest memory in turn. */
+  scattered: (queue, length) => {
+    const pages = Math.ceil(length / PAGE);
+    const halves = [room(queue, pages * PAGE), room(queue, pages * PAGE)];
+    return Array.from({ length: pages }, (_, n) => ({
+      address: halves[n % 2]! + (pages - 1 - n) * PAGE,
+      length: Math.min(PAGE, length - n * PAGE),
+    }));
+  },
+  /** As malloc gives it: it starts and ends inside a page, and the pages are scattered. */
+  'mid-page': (queue, length) => {
+    const skip = 512;
+    const [first, ...others] = layouts.scattered(queue, length + skip);
+    return [{ address: first!.address + skip, length: first!.length - skip }, ...others];
+  },
+  /** Pieces that no page table can join. */
+  crumbs: (queue, length) => {
+    const start = room(queue, 2 * length);
+    const size = 1000;
+    return Array.from({ length: Math.ceil(length / size) }, (_, n) => ({
+      address: start + 2 * n * size,
+      length: Math.min(size, length - n * size),
+    }));
+  },
+};
+
+export class PagesQueue extends GuestQueue {
+  override readonly memory = Memory.USERPTR;
+  /** Planes of each buffer. */
+  readonly pages = new Map<number, Piece[][]>();
+
+  /** Gives the buffer pages for each of its planes. */
+  give(index: number, layout: Layout): Piece[][] {
+    const planes = this.format.planes.map(({ sizeimage }) => layout(this, sizeimage));
+    this.pages.set(index, planes);
+    return planes;
+  }
+
+  /** Fills the buffer's pages. */
+  fill(index: number, bytes: Uint8Array, plane = 0): void {
+    scatter(this.driver.heap.ram, this.pages.get(index)![plane]!, bytes);
+  }
+
+  contents(index: number, plane = 0): Buffer {
+    return gather(this.driver.heap.ram, this.pages.get(index)![plane]!);
+  }
+
+  async startOn(count: number, layout: Layout): Promise<void> {
+    await this.request(count);
+    for (let index = 0; index < count; index++) {
+      this.give(index, layout);
+      await this.queue(index);
+    }
+    await this.on();
+  }
+
+  override buffer(
+    nr: number,
+    index: number,
+    more: Partial<BufferRequest['buffer']> = {},
+  ): Promise<BufferAnswer> {
+    const memory = this.pages.get(index) ?? [];
+    const buffer = { index, type: this.type, memory: this.memory };
+    const named = memory.map((pieces, number) => ({ m: pointer(index, number), length: lengthOf(pieces) }));
+    if (!isMultiplanar(this.type))
+      return bufferIoctl(this.driver, this.session, nr, {
+        buffer: { ...buffer, ...named[0], ...more },
+        memory,
+      });
+    const planes = this.format.planes.map((_, number) => named[number] ?? {});
+    return bufferIoctl(this.driver, this.session, nr, { buffer: { ...buffer, ...more }, planes, memory });
+  }
+
+  override bytes({ buffer, planes }: DqbufEvent): Uint8Array[] {
+    const single = [{ bytesused: buffer.bytesused, dataOffset: 0 }];
+    const used = isMultiplanar(this.type) ? planes.slice(0, this.format.planes.length) : single;
+    return used.map(({ bytesused, dataOffset }, plane) =>
+      this.contents(buffer.index, plane).subarray(dataOffset, bytesused),
+    );
+  }
+}
+
+/** m.userptr as a program gives it: it means nothing to the device, which must give it back. */
+export function pointer(index: number, plane: number): Buffer {
+  const m = Buffer.alloc(8);
+  m.writeBigUInt64LE(0x7f12_3456_0000_0000n + BigInt(index * 0x100_0000 + plane * 0x1_0000 + 8));
+  return m;
+}

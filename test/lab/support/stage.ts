@@ -1,0 +1,97 @@
+/** A whole daemon behind a real socket, and a VMM with a guest driver in front of it, in this process. */
+import assert from 'node:assert/strict';
+import { DriverError } from '../../../src/client/driver-error.js';
+import { FrontEnd, type FrontEndOptions } from '../../../src/client/front-end.js';
+import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Daemon, type ServeOptions } from '../../../src/daemon.js';
+import { plainly } from './serve-options.js';
+
+export interface StageOptions {
+  readonly frontEnd: Partial<FrontEndOptions>;
+  readonly serve: Partial<ServeOptions>;
+  readonly lane: NonNullable<Parameters<typeof GuestDriver.probe>[1]>;
+}
+
+let sockets = 0;
+
+export class Stage {
+  frontEnd!: FrontEnd;
+  driver!: GuestDriver;
+  readonly #daemon: Daemon;
+  readonly #options: Partial<StageOptions>;
+
+  private constructor(
+    readonly socket: string,
+    device: string,
+    options: Partial<StageOptions>,
+  ) {
+    this.#options = options;
+    this.#daemon = new Daemon(plainly([{ device, socket: { path: socket } }], 32 << 20, options.serve));
+  }
+
+  static async open(device: string, options: Partial<StageOptions> = {}): Promise<Stage> {
+    const stage = new Stage(`/tmp/vmb-lab-${process.pid}-${sockets++}.sock`, device, options);
+    await stage.#daemon.start();
+    await stage.enter();
+    return stage;
+  }
+
+  /** A VMM connects and its guest driver probes the device. */
+  async enter(): Promise<void> {
+    this.frontEnd = await FrontEnd.connect(this.socket, { dialect: 'qemu', ...this.#options.frontEnd });
+    this.driver = await GuestDriver.probe(this.frontEnd, this.#options.lane);
+  }
+
+  /** The VMM goes; the daemon stays. */
+  leave(): void {
+    this.driver.remove();
+    this.frontEnd.close();
+  }
+
+  /** Nothing that the Linux driver would choke on has happened, and no real VMM would have died. */
+  verify(): void {
+    assert.deepEqual(this.driver.complaints, []);
+    assert.equal(this.driver.lateAnswers, 0);
+    assert.equal(this.frontEnd.crash, undefined);
+    assert.deepEqual(this.frontEnd.warnings, []);
+    assert.deepEqual(
+      this.frontEnd.rings.map(({ errors }) => errors),
+      [0, 0],
+    );
+  }
+
+  async close(): Promise<void> {
+    this.leave();
+    await this.#daemon.stop();
+  }
+
+  stopDaemon(): Promise<void> {
+    return this.#daemon.stop();
+  }
+}
+
+/** Runs a test body on a stage of its own: verified at the end, closed in any case. */
+export async function onStage(
+  device: string,
+  options: Partial<StageOptions>,
+  play: (stage: Stage) => Promise<void>,
+): Promise<void> {
+  const stage = await Stage.open(device, options);
+  try {
+    await play(stage);
+    stage.verify();
+  } finally {
+    await stage.close();
+  }
+}
+
+/** The errno that a command of the driver was refused with; 0: it was done. */
+export async function errnoOf(command: Promise<unknown>): Promise<number> {
+  try {
+    await command;
+    return 0;
+  } catch (error) {
+    if (error instanceof DriverError) return error.errno;
+    throw error;
+  }
+}

@@ -1,0 +1,133 @@
+/** Nodes to compare on: what has to be there before they are, and what goes with them. */
+import type { ServeOptions } from '../../../src/daemon.js';
+import { nodeNamed, provide, unload } from '../../lab/support/kernel-modules.js';
+import { LoopbackWriter } from '../../lab/support/loopback-writer.js';
+import { UsbCamera } from '../../lab/support/usb-camera.js';
+
+export interface Scene {
+  /** /dev path of each kind of node, as docs/protocol.md calls them. */
+  readonly nodes: ReadonlyMap<string, string>;
+  end(): Promise<void> | void;
+}
+
+/** What else the bridge is told for the nodes of a scene. */
+export type Options = Partial<ServeOptions>;
+
+export interface SceneRow {
+  readonly title: string;
+  /** Lanes run beside each other, the scenes of one after the other. All of a driver's are in one lane; the two take about as long. */
+  readonly lane: 'vivid' | 'others';
+  readonly kinds: readonly string[];
+  readonly serve?: Options;
+  /** Rejects with what `skipped` knows where the machine has no such nodes. */
+  readonly open: () => Promise<Scene>;
+}
+
+class Missing extends Error {}
+
+/** Scenes are opened outside of any test. */
+const context = {
+  skip: () => {
+    throw new Missing('this machine has no such nodes');
+  },
+} as unknown as Mocha.Context;
+
+/** Skips the test of `context` where its scene is missing. */
+export function skipped(test: Mocha.Context): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof Missing) test.skip();
+    throw error;
+  };
+}
+
+/** Nodes of a driver, by their names in sysfs. */
+function nodesOf(lane: SceneRow['lane'], modules: string, names: Readonly<Record<string, string>>): SceneRow {
+  return {
+    title: modules,
+    lane,
+    kinds: Object.keys(names),
+    open: async () => {
+      provide(context, modules);
+      const nodes = Object.entries(names).map(([kind, name]) => [kind, nodeNamed(name)] as const);
+      return { nodes: new Map(nodes), end: () => unload(modules) };
+    },
+  };
+}
+
+/** v4l2-compliance presses every button that it finds: there are none that inject faults. */
+const vivid = (parameters: string, names: Readonly<Record<string, string>>): SceneRow =>
+  nodesOf('vivid', `vivid ${parameters} no_error_inj=1`, names);
+
+const usbCamera: SceneRow = {
+  title: 'uvcvideo',
+  lane: 'others',
+  kinds: ['uvc camera'],
+  open: async () => {
+    const camera = await UsbCamera.plugIn(context);
+    return { nodes: new Map([['uvc camera', camera.node]]), end: () => camera.end() };
+  },
+};
+
+const LABEL = 'a-loopback';
+const [WIDTH, HEIGHT, FRAME_MS] = [320, 180, 33];
+/**
+ * With a program that feeds it, but only while somebody streams: what it writes between REQBUFS and QUERYBUF shows in buffers that the
+ * tool has not queued, and more often so where the tool's calls take longer.
+ */
+const loopback: SceneRow = {
+  title: 'v4l2loopback',
+  lane: 'others',
+  kinds: ['loopback'],
+  // The driver has no USERPTR: natively the tool is told so.
+  serve: { sharedPages: false },
+  open: async () => {
+    const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
+    provide(context, modules);
+    const node = nodeNamed(LABEL);
+    const writer = await LoopbackWriter.open(node, WIDTH, HEIGHT);
+    const picture = Buffer.alloc(WIDTH * HEIGHT * 2);
+    // The node is a capture device only from the first frame on.
+    writer.write(picture);
+    const feeding = setInterval(() => {
+      if (writer.isRead) writer.write(picture);
+    }, FRAME_MS);
+    const end = async () => {
+      clearInterval(feeding);
+      await writer.close();
+      unload(modules);
+    };
+    return { nodes: new Map([['loopback', node]]), end };
+  },
+};
+
+/** A part of the titles of the scenes to be played; '': all. */
+export const wanted = process.env.VMB_COMPLIANCE_SCENE ?? '';
+
+const all: readonly SceneRow[] = [
+  vivid('n_devs=1', {
+    capture: 'vivid-000-vid-cap',
+    output: 'vivid-000-vid-out',
+    vbi: 'vivid-000-vbi-cap',
+    'vbi output': 'vivid-000-vbi-out',
+    radio: 'vivid-000-rad-rx',
+    'radio transmitter': 'vivid-000-rad-tx',
+    sdr: 'vivid-000-sdr-cap',
+    metadata: 'vivid-000-meta-cap',
+    'metadata output': 'vivid-000-meta-out',
+    touch: 'vivid-000-touch-cap',
+  }),
+  vivid('n_devs=1 multiplanar=2 node_types=0x101', {
+    'multi-planar capture': 'vivid-000-vid-cap',
+    'multi-planar output': 'vivid-000-vid-out',
+  }),
+  usbCamera,
+  loopback,
+  nodesOf('others', 'vim2m', { transformer: 'vim2m' }),
+  nodesOf('others', 'vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
+  nodesOf('others', 'vicodec multiplanar=1', {
+    'multi-planar encoder': 'stateful-encoder',
+    'multi-planar decoder': 'stateful-decoder',
+  }),
+];
+
+export const scenes = all.filter(({ title }) => title.includes(wanted));

@@ -1,0 +1,43 @@
+/** Whether another program could have the node now: it opens it and asks for buffers. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { Errno, errnoName } from '../../../src/errno.js';
+import { native } from '../../../src/native.js';
+import { Ioctl } from '../../../src/v4l2/ioctls.js';
+import { BufferType, Memory, requestBuffers } from '../../../src/v4l2/layout.js';
+
+const POLL_MS = 20;
+
+/** What REQBUFS of one buffer says to a newcomer, who leaves at once: 0 or EBUSY. */
+async function claim(device: string): Promise<number> {
+  const file = new native.NodeFile(() => undefined);
+  const opened = await new Promise<number>((resolve) => file.open(device, resolve));
+  const errno = opened === 0 ? file.run({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: request(1) }) : opened;
+  if (errno === 0) file.run({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: request(0) });
+  await new Promise<void>((resolve) => file.close(resolve));
+  return errno;
+}
+
+/** Milliseconds until the node was free; rejects when it is not within `timeout`. */
+export async function freeWithin(device: string, timeout: number): Promise<number> {
+  const start = performance.now();
+  for (;;) {
+    const errno = await claim(device);
+    const elapsed = performance.now() - start;
+    if (errno === 0 && elapsed <= timeout) return elapsed;
+    if (errno !== Errno.EBUSY || elapsed > timeout)
+      throw new Error(`${device} after ${Math.round(elapsed)} ms: ${errnoName(errno)}`);
+    await delay(POLL_MS);
+  }
+}
+
+function request(count: number): Buffer {
+  const [type, memory] = [BufferType.VIDEO_CAPTURE, Memory.MMAP];
+  return requestBuffers.encode({
+    count,
+    type,
+    memory,
+    capabilities: 0,
+    flags: 0,
+    reserved: new Uint8Array(),
+  });
+}
