@@ -13,13 +13,13 @@ import { mediaFailure, nodeFailure, StartError } from './start-error.js';
 import type { NodeDescription } from './v4l2/description.js';
 import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
+import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from './v4l2/media-request.js';
 import { HostNode, NodeError } from './v4l2/node.js';
-import { questioned } from './v4l2/questioned.js';
+import { probeFile } from './v4l2/probe-file.js';
 import { isMomentary } from './v4l2/refusal.js';
-import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from './v4l2/request.js';
 import { Backend } from './vhost-user/backend.js';
-import type { DialectOption } from './vhost-user/dialect.js';
 import { Listener, peerProcess, type SocketFile } from './vhost-user/listener.js';
+import type { VmmOption } from './vhost-user/vmm-traits.js';
 import { Turn } from './virtio/turn.js';
 
 export type { SocketSource } from './sockets.js';
@@ -41,7 +41,7 @@ export interface ServeOptions {
   readonly mmap: MmapMode;
   /** What the guest of each node may do; absent: all that virtio-media carries. */
   readonly policy?: Policy;
-  readonly frontend: DialectOption;
+  readonly frontend: VmmOption;
   readonly memSlots: boolean;
   /** Buffers are objects that others of the VM may use: EXPBUF and the OBJECT memory type. */
   readonly objects: boolean;
@@ -254,7 +254,7 @@ async function requestsOf(
 
 /** Throws StartError where the node does not say: a decoder that is served without its requests decodes nothing. */
 async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
-  const file = questioned(path);
+  const file = probeFile(path);
   try {
     const errno = await file.open();
     if (errno !== 0) throw nodeFailure(errno, `${path} cannot be opened: ${errnoName(errno)}`);

@@ -10,7 +10,7 @@ import { Errno, errnoName } from './errno.js';
 import { log } from './log.js';
 import { addonPath, type Native, native } from './native.js';
 
-export interface Identity {
+export interface TargetUser {
   readonly uid: number;
   readonly gid: number;
 }
@@ -73,7 +73,7 @@ export function credentialsOf(status: string): Credentials {
 }
 
 /** False: the process is that already, and nothing more. Throws ERR_PRIVILEGES where it may not become it. */
-export function mustDrop(now: Credentials, wanted: Identity): boolean {
+export function mustDrop(now: Credentials, wanted: TargetUser): boolean {
   const same = (ids: readonly number[], id: number) => ids.every((each) => each === id);
   const held = now.permitted | now.effective | now.inheritable | now.ambient;
   const isWanted = same(now.uids, wanted.uid) && same([...now.gids, ...now.groups], wanted.gid);
@@ -88,9 +88,9 @@ export function mustDrop(now: Credentials, wanted: Identity): boolean {
  * Nothing is given up unless `wanted`, and then everything is: what comes after this call runs as that user. Does not return
  * where that takes a new start of the program, `again`. Throws ERR_PRIVILEGES.
  */
-export function confine(wanted: Identity | undefined, again: () => Program): void {
+export function confine(wanted: TargetUser | undefined, again: () => Program): void {
   const now = credentialsOf(readFileSync('/proc/thread-self/status', 'latin1'));
-  if (wanted && mustDrop(now, wanted)) giveUp(wanted, again());
+  if (wanted && mustDrop(now, wanted)) dropPrivileges(wanted, again());
   const errno = now.noNewPrivileges ? 0 : native.noNewPrivileges() || native.shareNoNewPrivileges();
   if (errno !== 0) log.debug('no_new_privs is not in every thread', { error: errnoName(errno) });
   if (!wanted) return;
@@ -102,7 +102,7 @@ export function confine(wanted: Identity | undefined, again: () => Program): voi
 
 interface Step {
   readonly what: string;
-  readonly run: (wanted: Identity) => number;
+  readonly run: (wanted: TargetUser) => number;
   /** An errno that is no failure. */
   readonly excused?: number;
 }
@@ -119,7 +119,7 @@ const steps: readonly Step[] = [
   { what: 'set no_new_privs', run: () => native.noNewPrivileges() },
 ];
 
-function giveUp(wanted: Identity, program: Program): never {
+function dropPrivileges(wanted: TargetUser, program: Program): never {
   const who = `user ${wanted.uid}, group ${wanted.gid}`;
   for (const { what, run, excused } of steps) {
     const errno = run(wanted);

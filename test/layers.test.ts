@@ -31,7 +31,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'media/policy',
     'media/protocol',
     'vhost-user/protocol',
-    'vhost-user/dialect',
+    'vhost-user/vmm-traits',
   ],
   daemon: ['media', 'virtio', 'vhost-user', 'v4l2', 'privileges', 'sockets', 'start-error'],
   sockets: ['vhost-user', 'start-error'],
@@ -50,9 +50,9 @@ const tables = [
 /** Who may load the addon; its types are everybody's. */
 const nativeImporters = [
   /^privileges$/,
-  /^v4l2\/(node|discovery|survey|request)$/,
-  /^virtio\/(guest-memory|memory-file|window)$/,
-  /^vhost-user\/(connection|frontend|listener|vring)$/,
+  /^v4l2\/(node|discovery|survey|media-request)$/,
+  /^virtio\/(guest-memory|memory-file|region-bytes)$/,
+  /^vhost-user\/(connection|backend-channel|listener|vring)$/,
   /^client\//,
 ];
 

@@ -26,7 +26,7 @@ export const list: CommandModule<object, { json: boolean | undefined }> = {
 };
 
 async function surveyAll(nodes: Awaited<ReturnType<typeof hostNodes>>): Promise<Survey[]> {
-  const { questioned } = await import('../v4l2/questioned.js');
+  const { probeFile: questioned } = await import('../v4l2/probe-file.js');
   return Promise.all(nodes.map((node) => surveyNode(node, 'summary', questioned(node.path))));
 }
 

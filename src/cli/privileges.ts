@@ -1,8 +1,8 @@
 /** Who the process becomes, who owns its sockets, and who may connect: flags to ids. */
 import type { ServeOptions, SocketFile } from '../daemon.js';
-import type { Accounts, Identity, Program } from '../privileges.js';
+import type { Accounts, Program, TargetUser } from '../privileges.js';
 import { OperatorError } from './exit.js';
-import type { Pair } from './pairs.js';
+import type { ServedNode } from './served-nodes.js';
 
 /** As given. Only --allow-uid may be repeated. */
 export interface PrivilegeFlags {
@@ -16,7 +16,7 @@ export interface PrivilegeFlags {
 
 export interface Privileges {
   /** What the process becomes; undefined: it stays what it is. */
-  readonly identity?: Identity;
+  readonly identity?: TargetUser;
   readonly serve: Pick<ServeOptions, 'socketFile' | 'allowUids'>;
 }
 
@@ -28,11 +28,11 @@ const OWNER_AND_GROUP = 0o660;
 /** `uid`: of the process now. Throws ERR_USAGE. */
 export function privilegesOf(
   flags: PrivilegeFlags,
-  pairs: readonly Pair[],
+  pairs: readonly ServedNode[],
   uid: number,
   accounts: Accounts,
 ): Privileges {
-  const identity = identityOf(flags, uid, accounts);
+  const identity = targetUserOf(flags, uid, accounts);
   const socketFile = socketFileOf(flags, pairs, accounts);
   if (flags.allowUid.length > 0 && pairs.some(({ socket }) => 'connectedFd' in socket))
     throw usage('--allow-uid and --fd exclude each other: that connection is made already');
@@ -43,7 +43,11 @@ export function privilegesOf(
   };
 }
 
-function identityOf({ user, group }: PrivilegeFlags, uid: number, accounts: Accounts): Identity | undefined {
+function targetUserOf(
+  { user, group }: PrivilegeFlags,
+  uid: number,
+  accounts: Accounts,
+): TargetUser | undefined {
   if (user === undefined && group === undefined) return undefined;
   const wanted = user === undefined ? uid : userId('--user', user, accounts);
   if (group !== undefined) return { uid: wanted, gid: groupId('--group', group, accounts) };
@@ -58,7 +62,7 @@ function identityOf({ user, group }: PrivilegeFlags, uid: number, accounts: Acco
 /** Undefined: as it is without any flag. */
 function socketFileOf(
   flags: PrivilegeFlags,
-  pairs: readonly Pair[],
+  pairs: readonly ServedNode[],
   accounts: Accounts,
 ): SocketFile | undefined {
   const { socketUser, socketGroup, socketMode, user } = flags;

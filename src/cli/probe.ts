@@ -1,26 +1,32 @@
 /** `probe`: connects as a VMM and its guest would, says what the bridge offers, and captures frames. */
 import type { Argv, CommandModule } from 'yargs';
-import { asking } from '../client/asking.js';
 import { CameraError, NoFrames } from '../client/camera.js';
 import { capture, isCamera } from '../client/capture.js';
 import { CodecError, CodecStalled } from '../client/codec.js';
 import { FormatRefused } from '../client/codec-formats.js';
 import { CommandTimeout, Disconnected, DriverError, ProtocolError } from '../client/driver-error.js';
-import { FrontEnd } from '../client/front-end.js';
 import { GuestDriver } from '../client/guest-driver.js';
 import { PictureError } from '../client/picture.js';
 import { ProgressLine } from '../client/progress-line.js';
 import { Recording, recordingSuffixes } from '../client/recording.js';
+import { sessionIoctl } from '../client/session-ioctl.js';
 import type { MemoryKind } from '../client/video-queue.js';
+import { Vmm } from '../client/vmm.js';
 import { Errno } from '../errno.js';
 import { controlsOf } from '../v4l2/controls.js';
-import { type Ask, queuesOf } from '../v4l2/enumeration.js';
+import { queuesOf, type RunIoctl } from '../v4l2/enumeration.js';
 import { Enumerate } from '../v4l2/enumeration-layout.js';
 import { capabilityWords } from '../v4l2/names.js';
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { OperatorError } from './exit.js';
+import {
+  DEFAULT_FRAMES,
+  DEFAULT_TIMEOUT_S,
+  type ProbeArguments,
+  type ProbeOptions,
+  probeOptionsOf,
+} from './probe-options.js';
 import { type ProbedCapture, type ProbeReport, reportText } from './probe-report.js';
-import { type Arguments, DEFAULT_FRAMES, DEFAULT_TIMEOUT_S, type Wishes, wishesOf } from './probe-wishes.js';
 import { closeFiles, type Files, openFiles, transcodeFile } from './transcode.js';
 
 /** Guest memory: untouched pages cost nothing. */
@@ -28,7 +34,7 @@ const RAM = [{ address: 0x4000_0000, length: 256 << 20 }];
 
 const one = { type: 'string', nargs: 1 } as const;
 
-export const probe: CommandModule<object, Arguments> = {
+export const probe: CommandModule<object, ProbeArguments> = {
   command: 'probe <socket>',
   describe: 'connect to a bridge as a VMM and its guest would, and capture a picture or run a codec',
   builder: (parser: Argv) =>
@@ -61,9 +67,9 @@ export const probe: CommandModule<object, Arguments> = {
       .example(
         '$0 probe /run/vmb/video0.sock --transcode in.yuv --format YU12 --size 640x480 --output out.fwht',
         'a file through an encoder',
-      ) as Argv<Arguments>,
+      ) as Argv<ProbeArguments>,
   handler: async (given) => {
-    const wishes = wishesOf(given);
+    const wishes = probeOptionsOf(given);
     const report = await probeSocket(wishes).catch((error: unknown) => {
       throw operatorError(error, wishes);
     });
@@ -71,7 +77,7 @@ export const probe: CommandModule<object, Arguments> = {
   },
 };
 
-async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
+async function probeSocket(wishes: ProbeOptions): Promise<ProbeReport> {
   const { transcode, output = '' } = wishes;
   const files = transcode === undefined ? undefined : openFiles(transcode, output);
   try {
@@ -81,7 +87,7 @@ async function probeSocket(wishes: Wishes): Promise<ProbeReport> {
   }
 }
 
-async function probeBridge(wishes: Wishes, files: Files | undefined): Promise<ProbeReport> {
+async function probeBridge(wishes: ProbeOptions, files: Files | undefined): Promise<ProbeReport> {
   const { socket, timeout } = wishes;
   const frontEnd = await connect(socket, timeout);
   try {
@@ -109,9 +115,9 @@ async function probeBridge(wishes: Wishes, files: Files | undefined): Promise<Pr
   }
 }
 
-async function connect(socket: string, timeout: number): Promise<FrontEnd> {
+async function connect(socket: string, timeout: number): Promise<Vmm> {
   try {
-    return await FrontEnd.connect(socket, { ram: RAM, timeout });
+    return await Vmm.connect(socket, { ram: RAM, timeout });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (error instanceof Disconnected)
@@ -148,8 +154,8 @@ async function survey(
   deviceCaps: number,
 ): Promise<Pick<ProbeReport, 'queues' | 'controls'>> {
   const sessionId = await driver.open();
-  const askDevice = asking(driver, sessionId);
-  const ask: Ask = async (nr, payload) => (unasked.has(nr) ? Errno.EINVAL : askDevice(nr, payload));
+  const askDevice = sessionIoctl(driver, sessionId);
+  const ask: RunIoctl = async (nr, payload) => (unasked.has(nr) ? Errno.EINVAL : askDevice(nr, payload));
   const queues = await queuesOf(ask, deviceCaps, true);
   const controls = (await controlsOf(ask)).length;
   await driver.close(sessionId);
@@ -157,10 +163,10 @@ async function survey(
 }
 
 async function captureFrames(
-  frontEnd: FrontEnd,
+  frontEnd: Vmm,
   driver: GuestDriver,
   deviceCaps: number,
-  { frames, output, format, size, timeout, memory }: Wishes & { memory: MemoryKind },
+  { frames, output, format, size, timeout, memory }: ProbeOptions & { memory: MemoryKind },
 ): Promise<ProbedCapture | null> {
   if (output !== undefined && !isCamera(deviceCaps))
     throw new OperatorError('ERR_NO_FRAMES', 'the device delivers no frames by itself: leave --output out');
@@ -212,7 +218,7 @@ const failures: readonly (readonly [kind: new (...of: never[]) => Error, code: s
 ];
 
 /** One sentence with the cure, and the exit code that goes with it. */
-function operatorError(error: unknown, { socket, output }: Wishes): unknown {
+function operatorError(error: unknown, { socket, output }: ProbeOptions): unknown {
   const { message, syscall } = error as NodeJS.ErrnoException;
   const [, code, cure] = failures.find(([kind]) => error instanceof kind) ?? [];
   if (code) return new OperatorError(code, `${socket}: ${message}: ${cure}`);

@@ -2,15 +2,15 @@
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
-import { dialectOptions } from '../vhost-user/dialect.js';
+import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import { contain, type Host } from './containment.js';
 import { ExitCode, OperatorError } from './exit.js';
-import { pairsOf } from './pairs.js';
-import { vmmOptions } from './paste.js';
 import { policyFlags, policyOf } from './policy.js';
 import { type PrivilegeFlags, privilegesOf, sameProgram } from './privileges.js';
+import { servedNodesOf } from './served-nodes.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
+import { vmmOptions } from './vmm-options.js';
 
 /** SIGTERM promises an end within a second; what is not closed by then is the kernel's to close. */
 const STOP_TIMEOUT_MS = 800;
@@ -73,7 +73,7 @@ const flags = {
   },
   frontend: {
     ...one,
-    choices: dialectOptions,
+    choices: vmmNames,
     default: 'auto',
     describe: 'which VMM connects; auto tells by what it negotiates',
   },
@@ -198,7 +198,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
     );
   const list = (name: string) => (given[name] as string[] | undefined) ?? [];
   return {
-    pairs: pairsOf(
+    pairs: servedNodesOf(
       {
         device: list('device'),
         deviceFd: list('device-fd'),

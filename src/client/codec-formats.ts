@@ -1,7 +1,7 @@
 /** What the two queues of a mem-to-mem device are set to, and what the device is by that. */
 import { BufferType, Capability } from '../v4l2/layout.js';
 import type { ImageFormat } from './image-format.js';
-import type { FormatWish, VideoQueue } from './video-queue.js';
+import type { FormatRequest, VideoQueue } from './video-queue.js';
 
 /** By which side is compressed; a converter compresses neither, or both. */
 export type CodecRole = 'decoder' | 'encoder' | 'converter';
@@ -12,10 +12,10 @@ export interface CodecFormats {
 }
 
 /** What is not given stays as the device has it. */
-export interface CodecWish {
-  readonly output?: Partial<FormatWish>;
+export interface CodecFormatRequest {
+  readonly output?: Partial<FormatRequest>;
   /** What more is wanted where the OUTPUT side is compressed: what the stream says of itself. */
-  readonly stream?: (fourcc: string) => Partial<FormatWish>;
+  readonly stream?: (fourcc: string) => Partial<FormatRequest>;
   /** The frames that come out. */
   readonly capture?: { readonly fourcc?: string };
 }
@@ -36,7 +36,7 @@ export function queueTypes(deviceCaps: number): { output: number; capture: numbe
 export async function negotiate(
   output: VideoQueue,
   capture: VideoQueue,
-  wish: CodecWish,
+  wish: CodecFormatRequest,
 ): Promise<CodecRole> {
   const [outputNow, captureNow] = [await output.readFormat(), await capture.readFormat()];
   const outputFourcc = wish.output?.fourcc ?? outputNow.fourcc;
@@ -66,7 +66,7 @@ function roleOf(fromCompressed: boolean, toCompressed: boolean): CodecRole {
   return fromCompressed ? 'decoder' : 'encoder';
 }
 
-async function set(queue: VideoQueue, wish: FormatWish): Promise<void> {
+async function set(queue: VideoQueue, wish: FormatRequest): Promise<void> {
   const { fourcc, width, height } = await queue.setFormat(wish);
   if (fourcc !== wish.fourcc) {
     const offered = (await queue.fourccs()).join(', ');

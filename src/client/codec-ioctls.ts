@@ -2,12 +2,12 @@
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { CODEC_CMD_STOP, eventSubscription } from '../v4l2/layout.js';
-import { asking } from './asking.js';
 import type { CodecRole } from './codec-formats.js';
 import { controlIoctl } from './control-ioctls.js';
 import { DriverError } from './driver-error.js';
 import type { GuestDriver } from './guest-driver.js';
 import { encoded } from './record.js';
+import { sessionIoctl } from './session-ioctl.js';
 
 /** What ends a stream, by role; a converter has nothing. */
 const commands: Readonly<Record<CodecRole, { nr: number; size: number } | undefined>> = {
@@ -33,14 +33,14 @@ export async function codecCommand(
   const { nr, size } = commands[role]!;
   const payload = Buffer.alloc(size);
   payload.writeUInt32LE(command);
-  const errno = await asking(driver, sessionId)(nr, payload);
+  const errno = await sessionIoctl(driver, sessionId)(nr, payload);
   const isDraining = command === CODEC_CMD_STOP && errno === Errno.EBUSY;
   if (errno !== 0 && !isDraining) throw new DriverError(driver.operation(nr), errno);
 }
 
 /** SUBSCRIBE_EVENT; a device that lacks the event needs none. */
 export async function subscribe(driver: GuestDriver, sessionId: number, type: number): Promise<void> {
-  await asking(driver, sessionId)(Ioctl.SUBSCRIBE_EVENT, encoded(eventSubscription, { type }));
+  await sessionIoctl(driver, sessionId)(Ioctl.SUBSCRIBE_EVENT, encoded(eventSubscription, { type }));
 }
 
 /** As the device says it; 0 where it says nothing. */

@@ -3,7 +3,13 @@
  * Documentation: "Memory-to-Memory Stateful Video Decoder Interface", the same for encoders).
  */
 import { CODEC_CMD_START, CODEC_CMD_STOP, EventType, SOURCE_CHANGE_RESOLUTION } from '../v4l2/layout.js';
-import { type CodecFormats, type CodecRole, type CodecWish, negotiate, queueTypes } from './codec-formats.js';
+import {
+  type CodecFormatRequest,
+  type CodecFormats,
+  type CodecRole,
+  negotiate,
+  queueTypes,
+} from './codec-formats.js';
 import { codecCommand, hasCommands, minimumBuffers, type Side, subscribe } from './codec-ioctls.js';
 import { CommandTimeout, DriverError } from './driver-error.js';
 import type { MediaEvent } from './event-lane.js';
@@ -12,7 +18,7 @@ import type { GuestDriver } from './guest-driver.js';
 import type { ImageFormat } from './image-format.js';
 import { type MemoryKind, VideoQueue } from './video-queue.js';
 
-export interface CodecOptions extends CodecWish {
+export interface CodecOptions extends CodecFormatRequest {
   /** Of each queue; more where the device says that it needs more. */
   readonly buffers: number;
   readonly memory: MemoryKind;

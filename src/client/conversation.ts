@@ -11,12 +11,12 @@ import {
   vringState,
 } from '../vhost-user/protocol.js';
 import type { ControlChannel } from './control-channel.js';
-import type { Dialect, RealizeStep, RingStep, StartStep, StopStep } from './dialects.js';
 import { ProtocolError } from './driver-error.js';
 import { type AnnouncedRegion, USER_ADDRESS_OFFSET } from './memfd-ram.js';
 import { MemoryTable } from './memory-table.js';
-import { Request, requestName } from './requests.js';
+import { FrontEndRequest, requestName } from './request-numbers.js';
 import type { RingLink } from './ring-link.js';
+import type { RealizeStep, RingStep, StartStep, StopStep, VmmTranscript } from './vmm-transcripts.js';
 
 /** Body of the requests that carry one number, and of acknowledgements. */
 const number64 = struct({ value: u64 });
@@ -24,7 +24,7 @@ const number64 = struct({ value: u64 });
 const queueFd = struct({ index: u32, zero: u32 });
 const EMPTY = Buffer.alloc(0);
 
-export interface Wishes {
+export interface ConversationOptions {
   readonly virtioFeatures: bigint;
   readonly protocolFeatures: bigint;
   readonly rings: readonly RingLink[];
@@ -48,49 +48,52 @@ export class Conversation {
   /** Size of SHM region 0 as the back-end says it; undefined: nobody asked. */
   shmSize: number | undefined;
   readonly #control: ControlChannel;
-  readonly #dialect: Dialect;
-  readonly #wishes: Wishes;
+  readonly #transcript: VmmTranscript;
+  readonly #options: ConversationOptions;
   #memory: MemoryTable | undefined;
   #featuresSent: bigint | undefined;
 
-  constructor(control: ControlChannel, dialect: Dialect, wishes: Wishes) {
+  constructor(control: ControlChannel, dialect: VmmTranscript, wishes: ConversationOptions) {
     this.#control = control;
-    this.#dialect = dialect;
-    this.#wishes = wishes;
+    this.#transcript = dialect;
+    this.#options = wishes;
   }
 
   readonly realize: Readonly<Record<RealizeStep, () => Promise<void>>> = {
     features: async () => {
-      this.offered = featureSet.get(viewOf(await this.ask(Request.GET_FEATURES, EMPTY, featureSet.size)), 0);
-      this.features = this.offered & (this.#wishes.virtioFeatures | Virtio.PROTOCOL_FEATURES);
+      this.offered = featureSet.get(
+        viewOf(await this.ask(FrontEndRequest.GET_FEATURES, EMPTY, featureSet.size)),
+        0,
+      );
+      this.features = this.offered & (this.#options.virtioFeatures | Virtio.PROTOCOL_FEATURES);
       if (!(this.features & Virtio.PROTOCOL_FEATURES))
         throw new ProtocolError('the back-end has no protocol features (bit 30)');
     },
     'protocol features': async () => {
-      const answer = await this.ask(Request.GET_PROTOCOL_FEATURES, EMPTY, featureSet.size);
+      const answer = await this.ask(FrontEndRequest.GET_PROTOCOL_FEATURES, EMPTY, featureSet.size);
       this.offeredProtocol = featureSet.get(viewOf(answer), 0);
-      this.protocol = this.offeredProtocol & this.#wishes.protocolFeatures;
-      await this.tell(Request.SET_PROTOCOL_FEATURES, bits(this.protocol));
+      this.protocol = this.offeredProtocol & this.#options.protocolFeatures;
+      await this.tell(FrontEndRequest.SET_PROTOCOL_FEATURES, bits(this.protocol));
     },
     'queue number': async () => {
       if (!this.has(Protocol.MQ)) return;
-      this.queues = number64.read(await this.ask(Request.GET_QUEUE_NUM, EMPTY, number64.size)).value;
+      this.queues = number64.read(await this.ask(FrontEndRequest.GET_QUEUE_NUM, EMPTY, number64.size)).value;
     },
     'memory slots': async () => {
       if (this.has(Protocol.CONFIGURE_MEM_SLOTS))
-        await this.ask(Request.GET_MAX_MEM_SLOTS, EMPTY, number64.size);
+        await this.ask(FrontEndRequest.GET_MAX_MEM_SLOTS, EMPTY, number64.size);
     },
     'back-end channel': () => this.#sendChannel(),
-    owner: () => this.tell(Request.SET_OWNER, EMPTY),
+    owner: () => this.tell(FrontEndRequest.SET_OWNER, EMPTY),
     'call and error': async () => {
-      for (const ring of this.#wishes.rings) {
-        await this.tell(Request.SET_VRING_CALL, queueWord(ring), [ring.callFd]);
-        await this.tell(Request.SET_VRING_ERR, queueWord(ring), [ring.errorFd]);
+      for (const ring of this.#options.rings) {
+        await this.tell(FrontEndRequest.SET_VRING_CALL, queueWord(ring), [ring.callFd]);
+        await this.tell(FrontEndRequest.SET_VRING_ERR, queueWord(ring), [ring.errorFd]);
       }
     },
     'shared memory': async () => {
       if (!this.has(Protocol.SHMEM)) return;
-      const answer = await this.ask(Request.GET_SHMEM_CONFIG, EMPTY, sharedMemoryConfig.size);
+      const answer = await this.ask(FrontEndRequest.GET_SHMEM_CONFIG, EMPTY, sharedMemoryConfig.size);
       const { count, sizes } = sharedMemoryConfig.read(answer);
       this.shmSize = count === 0 ? 0 : u64.get(viewOf(sizes), 0);
     },
@@ -100,29 +103,29 @@ export class Conversation {
     owner: this.realize.owner,
     'back-end channel': this.realize['back-end channel'],
     features: async () => {
-      if (!this.#dialect.repeatsFeatures && this.#featuresSent === this.features) return;
+      if (!this.#transcript.repeatsFeatures && this.#featuresSent === this.features) return;
       this.#featuresSent = this.features;
-      await this.tell(Request.SET_FEATURES, bits(this.features));
+      await this.tell(FrontEndRequest.SET_FEATURES, bits(this.features));
     },
     memory: () => this.announceMemory(),
     sizes: () => this.#eachRing(this.ring.num),
     rings: async () => {
-      for (const ring of this.#wishes.rings)
-        for (const step of this.#dialect.ring) await this.ring[step](ring);
+      for (const ring of this.#options.rings)
+        for (const step of this.#transcript.ring) await this.ring[step](ring);
     },
     enable: async () => {
       await this.#eachRing(this.ring.enable);
       // Without acknowledgements QEMU makes sure of it by asking anything at all.
-      if (!this.has(Protocol.REPLY_ACK)) await this.ask(Request.GET_FEATURES, EMPTY, featureSet.size);
+      if (!this.has(Protocol.REPLY_ACK)) await this.ask(FrontEndRequest.GET_FEATURES, EMPTY, featureSet.size);
     },
     'call again': () => this.#eachRing(this.ring.call),
   };
 
   readonly ring: Readonly<Record<RingStep, (ring: RingLink) => Promise<void>>> = {
-    num: (ring) => this.tell(Request.SET_VRING_NUM, stateOf(ring, driverOf(ring).size)),
+    num: (ring) => this.tell(FrontEndRequest.SET_VRING_NUM, stateOf(ring, driverOf(ring).size)),
     base: (ring) => {
       const bases = { returned: ring.base, zero: 0, available: driverOf(ring).availableIndex };
-      return this.tell(Request.SET_VRING_BASE, stateOf(ring, bases[this.#dialect.base]));
+      return this.tell(FrontEndRequest.SET_VRING_BASE, stateOf(ring, bases[this.#transcript.base]));
     },
     address: (ring) => {
       const { descriptors, available, used } = driverOf(ring).places;
@@ -134,24 +137,24 @@ export class Conversation {
         available: available + USER_ADDRESS_OFFSET,
         log: used,
       });
-      return this.tell(Request.SET_VRING_ADDR, address);
+      return this.tell(FrontEndRequest.SET_VRING_ADDR, address);
     },
     kick: (ring) => {
-      for (let i = 0; i < this.#dialect.initialKicks; i++) ring.kick();
-      return this.tell(Request.SET_VRING_KICK, queueWord(ring), [ring.kickFd]);
+      for (let i = 0; i < this.#transcript.initialKicks; i++) ring.kick();
+      return this.tell(FrontEndRequest.SET_VRING_KICK, queueWord(ring), [ring.kickFd]);
     },
-    call: (ring) => this.tell(Request.SET_VRING_CALL, queueWord(ring), [ring.callFd]),
-    enable: (ring) => this.tell(Request.SET_VRING_ENABLE, stateOf(ring, 1)),
+    call: (ring) => this.tell(FrontEndRequest.SET_VRING_CALL, queueWord(ring), [ring.callFd]),
+    enable: (ring) => this.tell(FrontEndRequest.SET_VRING_ENABLE, stateOf(ring, 1)),
   };
 
   readonly stop: Readonly<Record<StopStep, () => Promise<void>>> = {
-    disable: () => this.#eachRing((ring) => this.tell(Request.SET_VRING_ENABLE, stateOf(ring, 0))),
+    disable: () => this.#eachRing((ring) => this.tell(FrontEndRequest.SET_VRING_ENABLE, stateOf(ring, 0))),
     'get base': () =>
       this.#eachRing(async (ring) => {
-        const answer = await this.ask(Request.GET_VRING_BASE, stateOf(ring, 0), vringState.size);
+        const answer = await this.ask(FrontEndRequest.GET_VRING_BASE, stateOf(ring, 0), vringState.size);
         ring.base = vringState.read(answer).num;
       }),
-    'drop back-end channel': async () => this.#wishes.dropChannel(),
+    'drop back-end channel': async () => this.#options.dropChannel(),
   };
 
   has(feature: bigint): boolean {
@@ -160,14 +163,14 @@ export class Conversation {
 
   /** Tells the back-end what memory there is now. */
   announceMemory(): Promise<void> {
-    const slotwise = this.#dialect.slotwise && this.has(Protocol.CONFIGURE_MEM_SLOTS);
+    const slotwise = this.#transcript.slotwise && this.has(Protocol.CONFIGURE_MEM_SLOTS);
     this.#memory ??= new MemoryTable(slotwise, (...message) => this.tell(...message));
-    return this.#memory.announce(this.#wishes.regions());
+    return this.#memory.announce(this.#options.regions());
   }
 
   async getConfig(offset: number, size: number): Promise<Buffer> {
     const body = Buffer.concat([configHeader.encode({ offset, size, flags: 0 }), Buffer.alloc(size)]);
-    const answer = await this.ask(Request.GET_CONFIG, body, body.length);
+    const answer = await this.ask(FrontEndRequest.GET_CONFIG, body, body.length);
     const echoed = configHeader.read(answer);
     if (echoed.offset !== offset || echoed.size !== size)
       throw new ProtocolError(`GET_CONFIG of ${size} bytes at ${offset} was answered for another range`);
@@ -184,7 +187,7 @@ export class Conversation {
 
   /** A request without; acknowledged where the dialect wants that and the back-end can. */
   async tell(request: number, body: Uint8Array, descriptors: readonly number[] = []): Promise<void> {
-    const { needReply } = this.#dialect;
+    const { needReply } = this.#transcript;
     const wanted = needReply === 'all' || needReply.has(request);
     if (!wanted || !this.has(Protocol.REPLY_ACK)) return this.#control.tell(request, body, descriptors);
     const answer = await this.#control.ask(request, body, descriptors, HeaderFlags.NEED_REPLY);
@@ -194,16 +197,16 @@ export class Conversation {
 
   async #sendChannel(): Promise<void> {
     if (!this.has(Protocol.BACKEND_REQ)) return;
-    const fd = this.#wishes.openChannel();
+    const fd = this.#options.openChannel();
     try {
-      await this.tell(Request.SET_BACKEND_REQ_FD, EMPTY, [fd]);
+      await this.tell(FrontEndRequest.SET_BACKEND_REQ_FD, EMPTY, [fd]);
     } finally {
-      this.#wishes.channelSent(fd);
+      this.#options.channelSent(fd);
     }
   }
 
   async #eachRing(step: (ring: RingLink) => Promise<void>): Promise<void> {
-    for (const ring of this.#wishes.rings) await step(ring);
+    for (const ring of this.#options.rings) await step(ring);
   }
 }
 

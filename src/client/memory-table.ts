@@ -1,7 +1,7 @@
 /** Tells the back-end which memory there is: the whole table, or slot by slot where that was negotiated. */
 import { memoryRegion, memoryTableHeader, singleMemoryRegion } from '../vhost-user/protocol.js';
 import type { AnnouncedRegion } from './memfd-ram.js';
-import { Request } from './requests.js';
+import { FrontEndRequest } from './request-numbers.js';
 
 /** Regions of one SET_MEM_TABLE of QEMU (VHOST_MEMORY_BASELINE_NREGIONS). */
 export const MAX_TABLE_REGIONS = 8;
@@ -26,7 +26,7 @@ export class MemoryTable {
     const head = memoryTableHeader.encode({ count: regions.length, pad4: 0 });
     const body = Buffer.concat([head, ...regions.map((region) => memoryRegion.encode(region))]);
     const descriptors = regions.map(({ fd }) => fd);
-    await this.#send(Request.SET_MEM_TABLE, body, descriptors);
+    await this.#send(FrontEndRequest.SET_MEM_TABLE, body, descriptors);
   }
 
   async #announceSlots(regions: readonly AnnouncedRegion[]): Promise<void> {
@@ -37,10 +37,12 @@ export class MemoryTable {
     this.#announced = [...regions];
     for (const region of gone)
       await this.#send(
-        Request.REM_MEM_REG,
+        FrontEndRequest.REM_MEM_REG,
         singleMemoryRegion.encode({ pad0: 0, region: { ...region, fileOffset: 0 } }),
       );
     for (const region of come)
-      await this.#send(Request.ADD_MEM_REG, singleMemoryRegion.encode({ pad0: 0, region }), [region.fd]);
+      await this.#send(FrontEndRequest.ADD_MEM_REG, singleMemoryRegion.encode({ pad0: 0, region }), [
+        region.fd,
+      ]);
   }
 }

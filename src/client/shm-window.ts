@@ -22,7 +22,7 @@ export interface WindowMapping extends MapRequest {
   readonly region: Region;
 }
 
-export class ShmWindow {
+export class SharedMemoryRegion {
   /** Successful SHMEM_MAPs so far. */
   mapped = 0;
   /** Successful SHMEM_UNMAPs so far. */

@@ -33,7 +33,7 @@ export interface OfferedFormat {
   readonly compressed: boolean;
 }
 
-export interface FormatWish {
+export interface FormatRequest {
   readonly fourcc: string;
   readonly width: number;
   readonly height: number;
@@ -97,7 +97,7 @@ export class VideoQueue {
   }
 
   /** TRY_FMT, then S_FMT; the device may choose something else. */
-  async setFormat(wish: FormatWish): Promise<ImageFormat> {
+  async setFormat(wish: FormatRequest): Promise<ImageFormat> {
     const wanted = encoded(formatRecord, { type: this.type, fmt: this.#request(wish) });
     const tried = await this.driver.ioctl(this.sessionId, Ioctl.TRY_FMT, wanted);
     return this.#took(await this.driver.ioctl(this.sessionId, Ioctl.S_FMT, tried));
@@ -165,7 +165,7 @@ export class VideoQueue {
   }
 
   /** Everything else is the device's to compute. */
-  #request({ fourcc, width, height, sizeimage = 0 }: FormatWish): Buffer {
+  #request({ fourcc, width, height, sizeimage = 0 }: FormatRequest): Buffer {
     const common = { width, height, pixelformat: fourccCode(fourcc) };
     if (!this.isMultiplanar) return encoded(pixFormat, { ...common, sizeimage });
     const planeFmt = Buffer.alloc(VIDEO_MAX_PLANES * planePixFormat.size);

@@ -3,7 +3,7 @@
  * hardware still holds of a VMM that has left counts for the next one.
  */
 import type { HostNode } from '../v4l2/node.js';
-import { Stitches } from './memory/guest-pages.js';
+import { LinearMappings } from './memory/guest-pages.js';
 import { SgBudget } from './memory/sg-budget.js';
 
 /** Whoever has a file of the node open, or not closed yet: a session. */
@@ -20,7 +20,7 @@ const CLOSING_GRACE_MS = 1000;
 const accounts = new WeakMap<HostNode, Account>();
 
 export class Account {
-  readonly stitches = new Stitches();
+  readonly linearMappings = new LinearMappings();
   readonly lists = SgBudget.ofDevice();
   readonly #holders = new Set<Holder>();
   readonly #closing = new Set<Promise<void>>();

@@ -9,7 +9,7 @@ import { Turn } from '../virtio/turn.js';
 import { Account } from './account.js';
 import { type Answer, attempt, Command as CommandChain, guard } from './commands/command.js';
 import { execute } from './commands/execution.js';
-import { type Offers, readIoctl, runIoctl, usefulBytes } from './commands/ioctl.js';
+import { type OptionalIoctls, readIoctl, runIoctl, usefulBytes } from './commands/ioctl.js';
 import { mapping, munmap } from './commands/mapping.js';
 import { UnansweredCommands } from './commands/unanswered.js';
 import { configurationOf } from './config-space.js';
@@ -69,7 +69,7 @@ export class MediaDevice {
   readonly config: Uint8Array;
   readonly sharedMemorySize: number;
 
-  readonly #offers: Offers;
+  readonly #optionalIoctls: OptionalIoctls;
   readonly #policy: Policy;
   readonly #sessions = new Map<number, Session>();
   /** Files of this connection that are being closed. */
@@ -82,7 +82,7 @@ export class MediaDevice {
   #commandq: Queue | null = null;
   #lastSession = 0;
   readonly #resume = (): void => this.#takeCommands();
-  readonly #useful = (head: Buffer): number => usefulBytes(head, this.#offers);
+  readonly #useful = (head: Buffer): number => usefulBytes(head, this.#optionalIoctls);
 
   constructor(
     private readonly node: HostNode,
@@ -95,9 +95,9 @@ export class MediaDevice {
     this.#policy = options.policy ?? defaultPolicy;
     this.#turn = options.turn ?? new Turn();
     this.#events = new EventQueue(this.#turn);
-    this.#offers = {
-      objects: options.objects !== undefined,
-      handles: options.requests?.mode === 'handles',
+    this.#optionalIoctls = {
+      expbuf: options.objects !== undefined,
+      requestHandles: options.requests?.mode === 'handles',
     };
   }
 
@@ -123,7 +123,7 @@ export class MediaDevice {
       sharedPages,
       turn: this.#turn,
       lists: this.#account.lists,
-      stitches: this.#account.stitches,
+      linearMappings: this.#account.linearMappings,
       objects: table ? new DeviceObjects(table, transport) : null,
       errorEvents,
       requests,
@@ -218,11 +218,11 @@ export class MediaDevice {
   ioctl(command: CommandChain): void {
     const { sessionId, code } = ioctlCommand.read(command.request);
     const body = command.request.subarray(ioctlCommand.size);
-    const request = readIoctl(command, code, body, this.#offers);
+    const request = readIoctl(command, code, body, this.#optionalIoctls);
     if (typeof request === 'number') return command.answer({ status: request });
     const session = this.#sessions.get(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));
-    if (session.degraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
+    if (session.isDegraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
     command.onLate(refuse(request, 0).payload ?? [], () => undefined);
     this.#enqueue(session, command, () => runIoctl(session, request));
   }
@@ -230,7 +230,7 @@ export class MediaDevice {
   mmap(command: CommandChain): void {
     const session = this.#sessions.get(mmapCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
-    if (session.degraded) return command.answer({ status: Errno.ETIMEDOUT });
+    if (session.isDegraded) return command.answer({ status: Errno.ETIMEDOUT });
     this.#enqueue(session, command, () => execute(session, command, command, mapping));
   }
 

@@ -12,8 +12,8 @@ export const MAX_SESSION_BYTES = 0x4000_0000;
 export const MAX_DEVICE_BYTES = 0x1_0000_0000;
 /** Bytes of all control payloads of one command. */
 export const MAX_CONTROL_PAYLOAD = 0x10_0000;
-/** Pieces of guest memory that the sessions of one node may have stitched together: the kernel keeps a mapping for each (vm.max_map_count). */
-export const MAX_STITCHED_PIECES = 8192;
+/** Pieces of guest memory that the sessions of one node may have joined: the kernel keeps a mapping for each (vm.max_map_count). */
+export const MAX_LINEAR_PIECES = 8192;
 /** Bytes of the SG lists that are kept with the buffers of one session, 16 for each piece: eight times what single pages need. */
 export const MAX_SESSION_LIST_BYTES = 0x200_0000;
 /** Bytes of all SG lists that are kept with buffers of one device. */

@@ -9,8 +9,8 @@ import { log, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
+import type { OpenMedia } from '../v4l2/media-request.js';
 import type { HostNode, OpenFile } from '../v4l2/node.js';
-import type { OpenMedia } from '../v4l2/request.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Turn } from '../virtio/turn.js';
 import type { Account } from './account.js';
@@ -18,7 +18,7 @@ import type { Answer } from './commands/command.js';
 import { LateResult } from './commands/late-result.js';
 import { Sequence, type Task } from './commands/sequence.js';
 import type { EventQueue } from './events/eventq.js';
-import type { Stitches } from './memory/guest-pages.js';
+import type { LinearMappings } from './memory/guest-pages.js';
 import type { DeviceObjects } from './memory/objects.js';
 import { SgBudget } from './memory/sg-budget.js';
 import type { SharedMemory } from './memory/shared-memory.js';
@@ -43,7 +43,7 @@ export interface SessionContext {
   readonly events: EventQueue;
   /** Whether buffers may be the guest's own pages. */
   readonly sharedPages: boolean;
-  readonly stitches: Stitches;
+  readonly linearMappings: LinearMappings;
   /** Buffers as objects; null: not offered. */
   readonly objects: DeviceObjects | null;
   /** Whether a lost session is told by an event of its own. */
@@ -66,9 +66,9 @@ export class Session {
   /** The node is unplugged: every command answers ENODEV, queued buffers go back with the ERROR flag. */
   gone = false;
   /** A command was answered before its ioctl ended: until it does, commands are answered ETIMEDOUT at once. */
-  degraded = false;
+  isDegraded = false;
   /** The guest was told that the session is lost. */
-  mourned = false;
+  lossReported = false;
   /** Bytes of the buffers that it will have when an allocation under way has ended. */
   claimed = 0;
   /** SG lists that are kept with its buffers. */
@@ -198,7 +198,7 @@ export class Session {
     // What still waits is answered ENODEV, in its turn.
     this.gone = true;
     for (const queue of this.queues.values())
-      if (backings[queue.backing].mapped) this.#giveUp(queue).catch(logFault);
+      if (backings[queue.backing].mapped) this.#releaseQueue(queue).catch(logFault);
     try {
       this.late.drop().catch(logFault);
       this.requests?.close();
@@ -218,7 +218,7 @@ export class Session {
   }
 
   /** A mapping of the node pins its open file: the queue is given up first, so that closing frees the node. */
-  async #giveUp({ type, buffers }: BufferQueue): Promise<void> {
+  async #releaseQueue({ type, buffers }: BufferQueue): Promise<void> {
     const none = requestBuffers.encode({
       ...requestBuffers.read(Buffer.alloc(20)),
       type,

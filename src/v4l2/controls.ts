@@ -1,6 +1,6 @@
 /** The controls of a node as it enumerates them (QUERY_EXT_CTRL, QUERYMENU, G_CTRL). */
 
-import type { Ask } from './enumeration.js';
+import type { RunIoctl } from './enumeration.js';
 import { ControlType, control, Enumerate, querymenu } from './enumeration-layout.js';
 import { ControlFlag, MAX_CONTROLS, queryExtCtrl } from './layout.js';
 import { controlTypeWord } from './names.js';
@@ -36,7 +36,7 @@ export interface Control {
 }
 
 /** Every control, class headings left out. */
-export async function controlsOf(ask: Ask): Promise<Control[]> {
+export async function controlsOf(ask: RunIoctl): Promise<Control[]> {
   const controls: Control[] = [];
   const payload = Buffer.alloc(queryExtCtrl.size);
   let id = 0;
@@ -56,7 +56,7 @@ export async function controlsOf(ask: Ask): Promise<Control[]> {
   return controls;
 }
 
-async function controlOf(ask: Ask, payload: Buffer): Promise<Control> {
+async function controlOf(ask: RunIoctl, payload: Buffer): Promise<Control> {
   const { id, name, type, flags, elems } = queryExtCtrl.read(payload);
   const { minimum, maximum, step, defaultValue } = queryExtCtrl.offset;
   const value = await currentValue(ask, id, type, flags);
@@ -82,7 +82,12 @@ const valueless: ReadonlySet<number> = new Set([
   ControlType.STRING,
 ]);
 
-async function currentValue(ask: Ask, id: number, type: number, flags: number): Promise<number | undefined> {
+async function currentValue(
+  ask: RunIoctl,
+  id: number,
+  type: number,
+  flags: number,
+): Promise<number | undefined> {
   if (valueless.has(type) || (flags & (ControlFlag.HAS_PAYLOAD | ControlFlag.WRITE_ONLY)) !== 0)
     return undefined;
   const payload = control.encode({ id, value: 0 });
@@ -91,7 +96,13 @@ async function currentValue(ask: Ask, id: number, type: number, flags: number): 
   return type === ControlType.BITMASK ? value >>> 0 : value;
 }
 
-async function menuOf(ask: Ask, id: number, type: number, first: number, last: number): Promise<MenuItem[]> {
+async function menuOf(
+  ask: RunIoctl,
+  id: number,
+  type: number,
+  first: number,
+  last: number,
+): Promise<MenuItem[]> {
   if (type !== ControlType.MENU && type !== ControlType.INTEGER_MENU) return [];
   const items: MenuItem[] = [];
   for (let index = Math.max(first, 0); index <= Math.min(last, MAX_MENU_ITEMS - 1); index++) {

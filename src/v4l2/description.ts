@@ -2,10 +2,10 @@
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { deviceFolder } from './discovery.js';
-import { type Ask, type Identity, identityOf } from './enumeration.js';
+import { type NodeCapabilities, queryCap, type RunIoctl } from './enumeration.js';
 
 /** What QUERYCAP says, and the VFL_TYPE_* of the node. */
-export interface NodeDescription extends Identity {
+export interface NodeDescription extends NodeCapabilities {
   readonly deviceType: number;
 }
 
@@ -19,8 +19,8 @@ const deviceTypes: readonly (readonly [RegExp, number])[] = [
 ];
 
 /** Asks an open file; an errno where it refuses. `path`: what was opened. */
-export async function queryCapabilities(ask: Ask, path: string): Promise<NodeDescription | number> {
-  const identity = await identityOf(ask);
+export async function queryCapabilities(ask: RunIoctl, path: string): Promise<NodeDescription | number> {
+  const identity = await queryCap(ask);
   return typeof identity === 'number' ? identity : { ...identity, deviceType: deviceTypeOf(path) };
 }
 

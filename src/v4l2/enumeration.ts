@@ -28,7 +28,7 @@ const MAX_SIZES = 128;
 const MAX_INTERVALS = 64;
 
 /** A pointer-free ioctl on an open file; the payload comes back in place. An errno, 0: done. */
-export type Ask = (nr: number, payload: Uint8Array) => Promise<number>;
+export type RunIoctl = (nr: number, payload: Uint8Array) => Promise<number>;
 
 export interface Fraction {
   readonly numerator: number;
@@ -73,7 +73,7 @@ export interface QueueDescription {
   readonly exportable: boolean | null;
 }
 
-export interface Identity {
+export interface NodeCapabilities {
   readonly driver: string;
   readonly card: string;
   readonly busInfo: string;
@@ -82,7 +82,7 @@ export interface Identity {
 }
 
 /** QUERYCAP, or the errno that it gave. */
-export async function identityOf(ask: Ask): Promise<Identity | number> {
+export async function queryCap(ask: RunIoctl): Promise<NodeCapabilities | number> {
   const payload = Buffer.alloc(capability.size);
   const errno = await ask(Enumerate.QUERYCAP, payload);
   if (errno !== 0) return errno;
@@ -116,7 +116,11 @@ export function bufferTypesOf(deviceCaps: number): number[] {
 }
 
 /** Every queue of the node. `sizes`: also ask for the sizes and intervals of every format. */
-export async function queuesOf(ask: Ask, deviceCaps: number, sizes: boolean): Promise<QueueDescription[]> {
+export async function queuesOf(
+  ask: RunIoctl,
+  deviceCaps: number,
+  sizes: boolean,
+): Promise<QueueDescription[]> {
   const queues: QueueDescription[] = [];
   for (const type of bufferTypesOf(deviceCaps)) {
     const formats = await formatsOf(ask, type, sizes);
@@ -128,7 +132,7 @@ export async function queuesOf(ask: Ask, deviceCaps: number, sizes: boolean): Pr
   return queues;
 }
 
-export async function formatsOf(ask: Ask, type: number, sizes: boolean): Promise<Format[]> {
+export async function formatsOf(ask: RunIoctl, type: number, sizes: boolean): Promise<Format[]> {
   const formats: Format[] = [];
   const payload = Buffer.alloc(fmtdesc.size);
   while (formats.length < MAX_FORMATS) {
@@ -148,7 +152,7 @@ export async function formatsOf(ask: Ask, type: number, sizes: boolean): Promise
   return formats;
 }
 
-async function sizesOf(ask: Ask, pixelFormat: number): Promise<FrameSize[]> {
+async function sizesOf(ask: RunIoctl, pixelFormat: number): Promise<FrameSize[]> {
   const sizes: FrameSize[] = [];
   const payload = Buffer.alloc(frmsizeenum.size);
   while (sizes.length < MAX_SIZES) {
@@ -171,7 +175,7 @@ function rangeOf(size: Uint8Array): Omit<FrameSize, 'intervals'> {
 }
 
 async function intervalsOf(
-  ask: Ask,
+  ask: RunIoctl,
   pixelFormat: number,
   width: number,
   height: number,
@@ -210,7 +214,7 @@ const memoryRows: readonly (readonly [name: string, memory: number, supports: nu
  * The memory types of a queue, by REQBUFS with count 0: on a queue that has no buffers it changes nothing.
  * One that another open file owns answers EBUSY.
  */
-async function memoryOf(ask: Ask, type: number): Promise<string[] | null> {
+async function memoryOf(ask: RunIoctl, type: number): Promise<string[] | null> {
   const accepted: string[] = [];
   for (const [name, memory] of memoryRows) {
     const payload = Buffer.alloc(requestBuffers.size);
@@ -229,7 +233,7 @@ async function memoryOf(ask: Ask, type: number): Promise<string[] | null> {
 }
 
 /** EXPBUF of a queue without buffers: ENOTTY where the driver has no such thing, EINVAL where it has. */
-async function exportableOf(ask: Ask, type: number): Promise<boolean> {
+async function exportableOf(ask: RunIoctl, type: number): Promise<boolean> {
   const payload = Buffer.alloc(exportBuffer.size);
   payload.writeUInt32LE(type, exportBuffer.offset.type);
   return (await ask(Enumerate.EXPBUF, payload)) !== Errno.ENOTTY;

@@ -17,15 +17,15 @@ export interface NodeIdentity {
  * What tells two devices of one model apart. `port`: where they are plugged in, so that one in another port is another
  * one. `serial`: their serial number, in whatever port.
  */
-export type Mark = 'port' | 'serial';
+export type IdentityMark = 'port' | 'serial';
 
 /** The mark that the operator's path stands for: udev makes the links of by-id from model and serial number. */
-export function markOf(path: string, { serial }: NodeIdentity): Mark {
+export function markOf(path: string, { serial }: NodeIdentity): IdentityMark {
   return /\/v4l\/by-id\/[^/]+$/.test(path) && serial !== '' ? 'serial' : 'port';
 }
 
 /** Whether `found` is the node that `known` was. */
-export function isSameNode(known: NodeIdentity, found: NodeIdentity, mark: Mark): boolean {
+export function isSameNode(known: NodeIdentity, found: NodeIdentity, mark: IdentityMark): boolean {
   const [was, is] = [known.entry, found.entry];
   if (was.class !== is.class || was.driver !== is.driver) return false;
   if (was.title !== is.title || was.index !== is.index) return false;
@@ -37,7 +37,7 @@ export function isSameNode(known: NodeIdentity, found: NodeIdentity, mark: Mark)
 export function findSameNode<T extends NodeIdentity>(
   known: NodeIdentity,
   all: readonly T[],
-  mark: Mark,
+  mark: IdentityMark,
 ): T | undefined {
   const same = all.filter((found) => isSameNode(known, found, mark));
   const inPort = same.filter(({ entry }) => entry.device === known.entry.device);
@@ -49,7 +49,7 @@ export function findSameNode<T extends NodeIdentity>(
 export type Verdict = 'same' | 'changed' | 'other';
 
 /** Compares what QUERYCAP says with what it said when the guest's configuration space was made. */
-export function compare(known: NodeDescription, found: NodeDescription, mark: Mark): Verdict {
+export function compare(known: NodeDescription, found: NodeDescription, mark: IdentityMark): Verdict {
   if (known.driver !== found.driver || known.card !== found.card) return 'other';
   if (mark === 'port' && known.busInfo !== found.busInfo) return 'other';
   const isAsTold = known.deviceCaps === found.deviceCaps && known.deviceType === found.deviceType;

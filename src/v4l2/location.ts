@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { log } from '../log.js';
 import { deviceFolder, hostNodes, hostRoots, nodeOfNumber, type Roots, serialOf } from './discovery.js';
-import { findSameNode, type Mark, markOf, type NodeIdentity } from './identity.js';
+import { findSameNode, type IdentityMark, markOf, type NodeIdentity } from './identity.js';
 
 /** An inherited descriptor: nothing leads from it to the device when that comes back. */
 const inherited = /^\/proc\/(self|\d+)\/fd\/\d+$/;
@@ -37,7 +37,7 @@ export class Location {
   }
 
   /** What tells the device from another one of its model. */
-  get mark(): Mark {
+  get mark(): IdentityMark {
     return this.identity ? markOf(this.given, this.identity) : 'port';
   }
 

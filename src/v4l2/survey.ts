@@ -2,7 +2,13 @@
 import { Errno, errnoName } from '../errno.js';
 import { type Control, controlsOf } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
-import { type Ask, type Identity, identityOf, type QueueDescription, queuesOf } from './enumeration.js';
+import {
+  type NodeCapabilities,
+  type QueueDescription,
+  queryCap,
+  queuesOf,
+  type RunIoctl,
+} from './enumeration.js';
 import { type Holders, holdersText, mappersOf } from './holders.js';
 import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
 
@@ -13,7 +19,7 @@ export interface Survey {
   readonly node: HostNodeEntry;
   readonly kind: Kind;
   /** Undefined where the node could not be opened or asked. */
-  readonly identity?: Identity;
+  readonly identity?: NodeCapabilities;
   readonly queues: readonly QueueDescription[];
   readonly controls: readonly Control[];
   readonly serveable: boolean;
@@ -26,7 +32,7 @@ export interface Survey {
 export type Depth = 'summary' | 'full';
 
 /** A node to be opened for questions: questioned.ts makes one of a path. */
-export interface Questioned {
+export interface ProbeFile {
   open(): Promise<number>;
   ioctl(nr: number, payload: Uint8Array): Promise<number>;
   /** Who else has it. */
@@ -46,7 +52,7 @@ class Silent extends Error {}
 export async function surveyNode(
   node: HostNodeEntry,
   depth: Depth,
-  file: Questioned,
+  file: ProbeFile,
   timeoutMs = CALL_TIMEOUT_MS,
 ): Promise<Survey> {
   if (node.class === 'v4l-subdev') return conclude(node, {}, undefined);
@@ -64,7 +70,7 @@ export async function surveyNode(
 }
 
 async function ask(
-  file: Questioned,
+  file: ProbeFile,
   depth: Depth,
   findings: Findings,
   timeoutMs: number,
@@ -73,8 +79,8 @@ async function ask(
   if (opened === Errno.EBUSY)
     return `its driver allows one program at a time: ${holdersText(await holdersOf(file))} has it open`;
   if (opened !== 0) return openProblem(opened);
-  const call: Ask = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
-  const identity = await identityOf(call);
+  const call: RunIoctl = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
+  const identity = await queryCap(call);
   if (typeof identity === 'number') return openProblem(identity);
   findings.identity = identity;
   findings.queues = await queuesOf(call, identity.deviceCaps, depth === 'full');
@@ -84,7 +90,7 @@ async function ask(
 }
 
 /** Where /proc says nothing, somebody has it all the same. */
-const holdersOf = (file: Questioned): Promise<Holders> =>
+const holdersOf = (file: ProbeFile): Promise<Holders> =>
   file.holders().catch(() => ({ holders: [], hidden: false, own: false }));
 
 /** A queue has one owner. To have the node open is not to be it. */

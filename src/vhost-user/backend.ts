@@ -4,16 +4,16 @@ import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
+import { BackendChannel } from './backend-channel.js';
 import { Connection, closeAll } from './connection.js';
 import type { Device } from './device.js';
-import { dialectOf } from './dialect.js';
 import { guarded, logFault } from './fault.js';
-import { Frontend } from './frontend.js';
-import { type BackendOptions, OFFERED_FEATURES, protocolFeaturesOf } from './offer.js';
+import { type BackendOptions, protocolFeaturesOf, VIRTIO_FEATURES } from './features.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
 import { Refusal, refuseUnoffered } from './refusal.js';
 import type { RequestTarget } from './request-target.js';
 import { handle } from './requests.js';
+import { vmmTraitsOf } from './vmm-traits.js';
 import { Vring, type VringOwner } from './vring.js';
 
 /** commandq and eventq. */
@@ -36,7 +36,7 @@ export class Backend implements RequestTarget, VringOwner {
   readonly #device: Device;
   readonly #options: BackendOptions;
   readonly #connection: Connection;
-  readonly #frontend: Frontend;
+  readonly #channel: BackendChannel;
   readonly #vrings: readonly Vring[];
   #features: Features | null = null;
   #protocolFeatures: Features = 0n;
@@ -52,7 +52,7 @@ export class Backend implements RequestTarget, VringOwner {
     this.#device = setup.device;
     this.#options = setup.options ?? {};
     this.#vrings = Array.from({ length: QUEUE_COUNT }, (_, index) => new Vring(index, this));
-    this.#frontend = new Frontend(
+    this.#channel = new BackendChannel(
       (error) => this.failed(error),
       () => this.#endIfAbandoned(),
     );
@@ -77,7 +77,7 @@ export class Backend implements RequestTarget, VringOwner {
   }
 
   get offeredFeatures(): Features {
-    return OFFERED_FEATURES;
+    return VIRTIO_FEATURES;
   }
 
   get offeredProtocolFeatures(): Features {
@@ -163,7 +163,7 @@ export class Backend implements RequestTarget, VringOwner {
 
   attachChannel(descriptors: number[]): void {
     if (!fstatSync(descriptors[0]!).isSocket()) throw new Refusal('the back-end channel is no socket');
-    this.#frontend.attach(descriptors.shift()!);
+    this.#channel.attach(descriptors.shift()!);
   }
 
   setStatus(status: number): void {
@@ -183,7 +183,7 @@ export class Backend implements RequestTarget, VringOwner {
    */
   close(): void {
     if (this.#closed) return;
-    const { name, bereaved } = dialectOf(this.#protocolFeatures, this.#options.frontend);
+    const { name, onBackendExit: bereaved } = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
     const running = this.#vrings.some((vring) => vring.running);
     log.warn(`leaving a VM: ${bereaved[running ? 'running' : 'stopped']}`, { frontend: name });
     this.#release();
@@ -193,7 +193,7 @@ export class Backend implements RequestTarget, VringOwner {
     this.#closed = true;
     this.#connection.close();
     for (const vring of this.#vrings) guarded(() => vring.close());
-    guarded(() => this.#frontend.close());
+    guarded(() => this.#channel.close());
     if (this.#connected) guarded(() => this.#device.disconnected());
     this.memory.close();
   }
@@ -204,7 +204,7 @@ export class Backend implements RequestTarget, VringOwner {
     const begun = this.#contained(() => {
       this.#connect();
       if (this.#renegotiated || this.#vrings.some(({ remade }) => remade)) this.#reset();
-      if (this.#vrings.every(({ running }) => running)) this.#frontend.start();
+      if (this.#vrings.every(({ running }) => running)) this.#channel.start();
       this.#device.queueStarted(vring.index, queue);
     });
     if (!begun) throw new Refusal(`ring ${vring.index}: the device failed`);
@@ -215,13 +215,13 @@ export class Backend implements RequestTarget, VringOwner {
   }
 
   stopping(vring: Vring): void {
-    this.#frontend.stop();
+    this.#channel.stop();
     this.#contained(() => this.#device.queueStopped(vring.index));
     this.#endIfAbandoned();
   }
 
   broke(_vring: Vring): void {
-    this.#frontend.stop();
+    this.#channel.stop();
   }
 
   /**
@@ -232,7 +232,7 @@ export class Backend implements RequestTarget, VringOwner {
     logFault(error);
     if (this.#failing || this.#closed) return;
     this.#failing = true;
-    this.#frontend.stop();
+    this.#channel.stop();
     for (const vring of this.#vrings) guarded(() => vring.fail());
     if (this.#connected) guarded(() => this.#device.reset());
     this.#failing = false;
@@ -252,11 +252,11 @@ export class Backend implements RequestTarget, VringOwner {
   /** Negotiation is over: says who is there, and makes it known to the device. */
   #connect(): void {
     if (this.#connected) return;
-    const dialect = dialectOf(this.#protocolFeatures, this.#options.frontend);
+    const dialect = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
     const { SHMEM, SHARED_OBJECT, BACKEND_REQ } = Protocol;
     const maps = this.hasNegotiated(SHMEM | BACKEND_REQ);
     const objects = this.hasNegotiated(SHARED_OBJECT | BACKEND_REQ);
-    this.#frontend.configure(dialect, maps ? this.sharedMemorySize : 0, objects);
+    this.#channel.configure(dialect, maps ? this.sharedMemorySize : 0, objects);
     log.info('the front-end starts the device', {
       frontend: dialect.name,
       features: `0x${(this.#features ?? 0n).toString(16)}`,
@@ -264,14 +264,14 @@ export class Backend implements RequestTarget, VringOwner {
     });
     if (!maps && this.sharedMemorySize > 0)
       log.warn('the front-end has no shared memory: the guest cannot use MMAP buffers');
-    this.#device.connected(this.memory, this.#frontend);
+    this.#device.connected(this.memory, this.#channel);
     this.#connected = true;
   }
 
   #reset(): void {
     this.#renegotiated = false;
     for (const vring of this.#vrings) vring.forget();
-    this.#frontend.reset();
+    this.#channel.reset();
     if (this.#connected) this.#device.reset();
   }
 
@@ -280,7 +280,7 @@ export class Backend implements RequestTarget, VringOwner {
    * the connection): nobody may wait for the next start to end the sessions.
    */
   #endIfAbandoned(): void {
-    if (this.#closed || !this.#frontend.abandoned || this.#vrings.some(({ running }) => running)) return;
+    if (this.#closed || !this.#channel.abandoned || this.#vrings.some(({ running }) => running)) return;
     this.#contained(() => this.#reset());
   }
 
@@ -293,7 +293,7 @@ export class Backend implements RequestTarget, VringOwner {
    * (a DMABUF or V4L2 node of another device of the VM: mapping it has effects there). Guest RAM is an ordinary file.
    */
   #isOpaque(fd: number): boolean {
-    return !fstatSync(fd).isFile() || this.#frontend.isMapped(fileIdentity(fd));
+    return !fstatSync(fd).isFile() || this.#channel.isMapped(fileIdentity(fd));
   }
 
   #end(error: Error | null): void {

@@ -1,7 +1,7 @@
 /** Guest physical memory: regions mapped from the VMM's descriptors, found by guest or by front-end address. */
 import { closeSync, fstatSync } from 'node:fs';
 import { native, type Region, type RegionPiece } from '../native.js';
-import { regionSlices, windowAt } from './window.js';
+import { regionSlices, windowAt } from './region-bytes.js';
 
 /** One region as the VMM announces it. Addresses and sizes in bytes, all safe integers. */
 export interface MemoryRegion {

@@ -1,7 +1,7 @@
 /** An anonymous file of memory that is shared with the guest or the VMM: the arena of MMAP buffers, the client's RAM. */
 import { closeSync } from 'node:fs';
 import { native, type Region } from '../native.js';
-import { regionSlices } from './window.js';
+import { regionSlices } from './region-bytes.js';
 
 export class MemoryFile {
   readonly fd: number;

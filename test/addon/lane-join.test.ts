@@ -1,7 +1,7 @@
 /** The call `join`: linearMapping on the lane, its pieces packed. */
 import assert from 'node:assert/strict';
 import type { LinearMapping, NodeFile, Region } from '../../src/native.js';
-import { packPieces } from '../../src/virtio/window.js';
+import { packPieces } from '../../src/virtio/region-bytes.js';
 import { readMemory } from './address-space.js';
 import { linearMemory, PAGE } from './linear-memory.js';
 import { eventually } from './process.js';

@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
+import { Vmm } from '../../src/client/vmm.js';
 import type { Kind } from '../device/support/living-objects.js';
 import { plainly } from '../lab/support/serve-options.js';
 import type { Holdings, Memory } from './holdings.js';
@@ -34,7 +34,7 @@ const SETTLE_MS = 5000;
 /** The VMM and the guest of one device. */
 interface Machine {
   readonly driver: GuestDriver;
-  readonly frontEnd: FrontEnd;
+  readonly frontEnd: Vmm;
 }
 
 export class Endurance {
@@ -55,7 +55,7 @@ export class Endurance {
     await once(daemon, 'message');
     const machines: Machine[] = [];
     for (const { socket } of pairs) {
-      const frontEnd = await FrontEnd.connect(socket.path);
+      const frontEnd = await Vmm.connect(socket.path);
       machines.push({ driver: await GuestDriver.probe(frontEnd), frontEnd });
     }
     return new Endurance(machines, daemon, folder);

@@ -46,18 +46,18 @@ function compareQueue(session: Session, type: number, driver: FakeFile): void {
   const has = indicesOf(driver);
   const known = [...(queue?.buffers.keys() ?? [])];
   const same =
-    inOrder([...(queue?.driverHas ?? []), ...(queue?.unwanted ?? [])]) ===
+    inOrder([...(queue?.driverHas ?? []), ...(queue?.abandoned ?? [])]) ===
       inOrder([...driver.queued, ...driver.done]) &&
     known.every((index) => has.includes(index)) &&
-    has.length === known.length + (queue?.unheld.count ?? 0) &&
+    has.length === known.length + (queue?.refused.count ?? 0) &&
     // REMOVE_BUFS leaves a stream without buffers.
     (queue?.streaming ?? false) === (driver.streaming && (has.length > 0 || queue !== undefined));
   if (same) return;
   const shown = {
     buffers: known,
-    unheld: queue?.unheld,
+    unheld: queue?.refused,
     queued: queue?.driverHas,
-    unwanted: [...(queue?.unwanted ?? [])],
+    abandoned: [...(queue?.abandoned ?? [])],
     streaming: queue?.streaming,
   };
   const own = { buffers: has, queued: driver.queued, done: driver.done, streaming: driver.streaming };

@@ -51,7 +51,7 @@ for (const { name, camera, dialect } of ways)
     before(async function () {
       provide(this, VIVID);
       keepJournal();
-      stage = await Stage.open(nodeNamed(camera), { frontEnd: { dialect } });
+      stage = await Stage.open(nodeNamed(camera), { frontEnd: { vmm: dialect } });
     });
     beforeEach(async () => {
       keepJournal();

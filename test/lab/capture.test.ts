@@ -1,7 +1,7 @@
 /** A camera's frames reach the guest: every byte, every way of backing the guest's buffers, on real drivers. */
 import assert from 'node:assert/strict';
-import { type DialectName, dialects } from '../../src/client/dialects.js';
 import { encoded } from '../../src/client/record.js';
+import { type VmmName, vmmTranscripts } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import type { NodeCall } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -26,7 +26,7 @@ const { VIDEO_CAPTURE, VIDEO_CAPTURE_MPLANE } = BufferType;
 interface Way {
   readonly name: string;
   readonly node: string;
-  readonly dialect: DialectName;
+  readonly dialect: VmmName;
   readonly mmap: MmapMode;
   /** SHMEM_MAPs that the VMM sees for a stream of n planes. */
   readonly mappings: (planes: number) => number;
@@ -60,9 +60,9 @@ function onWay(way: Way, play: (stage: Stage, path: string) => Promise<void>): P
   const { node, dialect, mmap, memSlots = false } = way;
   const path = nodeNamed(node);
   const more = memSlots
-    ? { protocolFeatures: dialects[dialect].protocolFeatures | Protocol.CONFIGURE_MEM_SLOTS }
+    ? { protocolFeatures: vmmTranscripts[dialect].protocolFeatures | Protocol.CONFIGURE_MEM_SLOTS }
     : {};
-  return onStage(path, { frontEnd: { dialect, ...more }, serve: { mmap, memSlots } }, (stage) =>
+  return onStage(path, { frontEnd: { vmm: dialect, ...more }, serve: { mmap, memSlots } }, (stage) =>
     play(stage, path),
   );
 }

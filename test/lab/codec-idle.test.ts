@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
+import { Vmm } from '../../src/client/vmm.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
 import { lineOf } from '../addon/child.js';
 import { DaemonProcess } from '../device/support/daemon-process.js';
@@ -66,7 +66,7 @@ for (const [mmap, dialect] of [
         },
         [],
       );
-      const frontEnd = await FrontEnd.connect(SOCKET, { dialect });
+      const frontEnd = await Vmm.connect(SOCKET, { vmm: dialect });
       const driver = await GuestDriver.probe(frontEnd);
       const decoder = await openDecoder({ driver }, (await frontEnd.readConfig()).deviceCaps, frames);
       await decoder.start();

@@ -5,9 +5,9 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
+import { Vmm } from '../../src/client/vmm.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc, format, streamType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
@@ -69,7 +69,7 @@ describe('lab: SIGTERM while a device hangs', function () {
     it(`${name}: the daemon has left within a second, and is gone when the device lets go`, async () => {
       const bridge = await Bridge.serve(node.path);
       try {
-        const frontEnd = await FrontEnd.connect(bridge.socket);
+        const frontEnd = await Vmm.connect(bridge.socket);
         const driver = await GuestDriver.probe(frontEnd, { concurrent: true, timeout: 20_000 });
         const queue = new GuestQueue(driver, await driver.open(), type);
         await queue.setFormat('GREY', 64, 32);

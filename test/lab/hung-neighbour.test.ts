@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
+import { Vmm } from '../../src/client/vmm.js';
 import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -43,7 +43,7 @@ describe('lab: a node that another program holds', function () {
   });
 
   async function guestAt(socket: string) {
-    const frontEnd = await FrontEnd.connect(socket);
+    const frontEnd = await Vmm.connect(socket);
     const driver = await GuestDriver.probe(frontEnd, { concurrent: true, timeout: 20_000 });
     return { frontEnd, driver };
   }

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
+import { Vmm } from '../../src/client/vmm.js';
 import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -27,12 +27,12 @@ const IDLE_MS = 1500;
 const DQBUF = 17;
 
 interface Guest {
-  readonly frontEnd: FrontEnd;
+  readonly frontEnd: Vmm;
   readonly driver: GuestDriver;
 }
 
 async function guestAt(socket: string): Promise<Guest> {
-  const frontEnd = await FrontEnd.connect(socket);
+  const frontEnd = await Vmm.connect(socket);
   // A Linux guest has one command under way; others would wait in it, not in the bridge.
   const driver = await GuestDriver.probe(frontEnd, { concurrent: true, timeout: 20_000 });
   return { frontEnd, driver };

@@ -1,9 +1,9 @@
 /** What a node does later than its guest is answered: done once, and there at the next try. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
+import { Vmm } from '../../src/client/vmm.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, buffer, format, Memory, pixFormat } from '../../src/v4l2/layout.js';
@@ -86,7 +86,7 @@ describe('lab: what ends late', function () {
 
   it('a process that is stopped for longer than the guest waits (SIGSTOP) writes nothing and gives nothing back; then all goes on', async () => {
     const bridge = await Bridge.serve(node.path);
-    const frontEnd = await FrontEnd.connect(bridge.socket);
+    const frontEnd = await Vmm.connect(bridge.socket);
     const driver = await GuestDriver.probe(frontEnd, { concurrent: true, timeout: 30_000 });
     try {
       const session = await driver.open();

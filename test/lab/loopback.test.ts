@@ -1,7 +1,7 @@
 /** v4l2loopback through the bridge: a driver with a queue of its own, MMAP only, that another program of the host feeds. */
 import assert from 'node:assert/strict';
-import type { DialectName } from '../../src/client/dialects.js';
 import type { BufferRecord } from '../../src/client/event-lane.js';
+import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
@@ -27,7 +27,7 @@ const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
 interface Way {
   readonly name: string;
   readonly mmap: MmapMode;
-  readonly dialect: DialectName;
+  readonly dialect: VmmName;
 }
 const ways: readonly Way[] = [
   { name: 'arena', mmap: 'arena', dialect: 'qemu' },
@@ -81,7 +81,7 @@ describe('lab: v4l2loopback', function () {
   const guestQueue = async ({ driver }: Stage, type: number) =>
     new GuestQueue(driver, await driver.open(), type);
   const onWay = ({ mmap, dialect }: Way, play: (stage: Stage) => Promise<void>) =>
-    onStage(path, { frontEnd: { dialect }, serve: { mmap } }, play);
+    onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, play);
   const throughBridge = <T>(way: Way, type: number, play: (queue: AnyQueue) => Promise<T>) => {
     let result: Promise<T>;
     return onWay(way, async (stage) => {

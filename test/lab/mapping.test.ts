@@ -1,7 +1,7 @@
 /** MMAP and MUNMAP as a Linux guest uses them: twice, too late, across REQBUFS(0) and CLOSE, and after a reset. */
 import assert from 'node:assert/strict';
-import type { DialectName } from '../../src/client/dialects.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
+import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import { Errno } from '../../src/errno.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { MAP_ALIGNMENT } from '../../src/media/policy.js';
@@ -16,7 +16,7 @@ import { MovingBars, showMovingBars } from './support/vivid.js';
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const type = BufferType.VIDEO_CAPTURE;
-const ways: readonly (readonly [MmapMode, DialectName])[] = [
+const ways: readonly (readonly [MmapMode, VmmName])[] = [
   ['arena', 'qemu'],
   ['direct', 'crosvm'],
 ];
@@ -38,7 +38,7 @@ for (const [mmap, dialect] of ways)
       provide(this, VIVID);
       keepJournal();
       await showMovingBars(nodeNamed(CAMERA));
-      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { dialect }, serve: { mmap } });
+      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { vmm: dialect }, serve: { mmap } });
       driver = stage.driver;
     });
     beforeEach(async () => {
@@ -157,7 +157,7 @@ for (const [mmap, dialect] of ways)
       await driver.close(queue.session);
       await stage.close();
       const serve = { mmap, sharedMemorySize: 2 << 20 };
-      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { dialect }, serve });
+      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { vmm: dialect }, serve });
       driver = stage.driver;
       queue = await openQueue(driver);
       const errno = await errnoOf(queue.start(32));
@@ -205,7 +205,7 @@ describe('lab: mapping without shared memory', function () {
   after(() => unload(VIVID));
 
   it('buffers exist, frames come, MMAP is refused', () =>
-    onStage(nodeNamed(CAMERA), { frontEnd: { dialect: 'cloud-hypervisor' } }, async ({ driver }) => {
+    onStage(nodeNamed(CAMERA), { frontEnd: { vmm: 'cloud-hypervisor' } }, async ({ driver }) => {
       const queue = await openQueue(driver);
       await queue.request(2);
       for (let index = 0; index < 2; index++) {

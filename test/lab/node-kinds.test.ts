@@ -1,8 +1,8 @@
 /** Nodes that are no cameras: VBI, sliced VBI, SDR, metadata, touch and output, of one plane or several. */
 import assert from 'node:assert/strict';
 import { isMultiplanar } from '../../src/client/buffer-ioctls.js';
-import type { DialectName } from '../../src/client/dialects.js';
 import { encoded } from '../../src/client/record.js';
+import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';
@@ -20,7 +20,7 @@ const VIVID = 'vivid n_devs=2 node_types=0xe0d2d,0xe0d2d multiplanar=1,2';
 const BUFFERS = 4;
 const FRAMES = 2 * BUFFERS + 1;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: DialectName }[] = [
+const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName }[] = [
   { name: 'arena', mmap: 'arena', dialect: 'qemu' },
   { name: 'direct', mmap: 'direct', dialect: 'crosvm' },
 ];
@@ -239,7 +239,7 @@ describe('lab: node kinds', function () {
         const path = nodeNamed(kind.node);
         const own = await NativeNode.with(path, (node) => play(kind, new HostQueue(node, kind.type)));
         await kind.judge?.(own.frames);
-        await onStage(path, { frontEnd: { dialect }, serve: { mmap } }, async ({ driver, frontEnd }) => {
+        await onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, async ({ driver, frontEnd }) => {
           const { frames, told, buffers } = await play(
             kind,
             new GuestQueue(driver, await driver.open(), kind.type),

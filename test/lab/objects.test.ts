@@ -1,9 +1,9 @@
 /** OBJECT: a camera's buffers named by UUIDs, and given to another device of the VM without a copy. */
 import assert from 'node:assert/strict';
-import { dialects } from '../../src/client/dialects.js';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
+import { Vmm } from '../../src/client/vmm.js';
+import { vmmTranscripts } from '../../src/client/vmm-transcripts.js';
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -36,7 +36,7 @@ const PLACEHOLDER = 0x5a5a_5a5a;
 class Pair {
   camera!: GuestDriver;
   converter!: GuestDriver;
-  readonly frontEnds: FrontEnd[] = [];
+  readonly frontEnds: Vmm[] = [];
   readonly #daemon: Daemon;
 
   private constructor(
@@ -58,8 +58,8 @@ class Pair {
   }
 
   async #enter(n: number, dialect: 'qemu' | 'crosvm'): Promise<GuestDriver> {
-    const protocolFeatures = dialects[dialect].protocolFeatures | Protocol.SHARED_OBJECT;
-    const frontEnd = await FrontEnd.connect(this.sockets[n]!, { dialect, protocolFeatures });
+    const protocolFeatures = vmmTranscripts[dialect].protocolFeatures | Protocol.SHARED_OBJECT;
+    const frontEnd = await Vmm.connect(this.sockets[n]!, { vmm: dialect, protocolFeatures });
     this.frontEnds.push(frontEnd);
     return GuestDriver.probe(frontEnd);
   }

@@ -4,8 +4,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
+import { Vmm } from '../../src/client/vmm.js';
 import { Errno } from '../../src/errno.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/process.js';
@@ -24,7 +24,7 @@ describe('lab: the permission of a node is lost', function () {
   this.timeout(60_000);
   let daemon: ChildProcess;
   let said = '';
-  let frontEnd: FrontEnd;
+  let frontEnd: Vmm;
   let driver: GuestDriver;
 
   before(async function () {
@@ -36,7 +36,7 @@ describe('lab: the permission of a node is lost', function () {
       said += text;
     });
     assert.ok(await eventually(() => existsSync(SOCKET), 30_000), `no socket: ${said}`);
-    frontEnd = await FrontEnd.connect(SOCKET);
+    frontEnd = await Vmm.connect(SOCKET);
     driver = await GuestDriver.probe(frontEnd);
   });
   after(async () => {

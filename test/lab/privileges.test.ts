@@ -19,7 +19,7 @@ import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
 import { addonPath, native } from '../../src/native.js';
 import { BufferType } from '../../src/v4l2/layout.js';
-import { mediaDevices } from '../../src/v4l2/request.js';
+import { mediaDevices } from '../../src/v4l2/media-request.js';
 import { lineOf, printed } from '../addon/child.js';
 import { until } from '../device/support/until.js';
 import { assertConfined } from './support/confinement.js';

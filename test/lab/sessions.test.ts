@@ -4,9 +4,9 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
-import type { DialectName } from '../../src/client/dialects.js';
-import type { FrontEnd } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
+import type { Vmm } from '../../src/client/vmm.js';
+import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import { Errno } from '../../src/errno.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { MAX_SESSIONS } from '../../src/media/policy.js';
@@ -31,7 +31,7 @@ const CLIENT = fileURLToPath(new URL('streaming-client.js', import.meta.url));
 interface Way {
   readonly name: string;
   readonly camera: string;
-  readonly dialect: DialectName;
+  readonly dialect: VmmName;
   readonly mmap: MmapMode;
 }
 const ways: readonly Way[] = [
@@ -42,7 +42,7 @@ const ways: readonly Way[] = [
 
 function onWay({ camera, dialect, mmap }: Way, play: (stage: Stage, path: string) => Promise<void>) {
   const path = nodeNamed(camera);
-  return onStage(path, { frontEnd: { dialect }, serve: { mmap } }, (stage) => play(stage, path));
+  return onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, (stage) => play(stage, path));
 }
 
 async function streaming(driver: GuestDriver, buffers = 4): Promise<GuestQueue> {
@@ -55,13 +55,13 @@ async function streaming(driver: GuestDriver, buffers = 4): Promise<GuestQueue> 
 }
 
 /** cloud-hypervisor disables and enables the rings, and says nothing else. */
-const stopped = { stop: (vmm: FrontEnd) => vmm.stop(), start: (vmm: FrontEnd) => vmm.start() };
+const stopped = { stop: (vmm: Vmm) => vmm.stop(), start: (vmm: Vmm) => vmm.start() };
 const pauses = {
   qemu: stopped,
   crosvm: stopped,
   'cloud-hypervisor': {
-    stop: ({ conversation }: FrontEnd) => conversation.stop.disable(),
-    start: ({ conversation }: FrontEnd) => conversation.start.enable(),
+    stop: ({ conversation }: Vmm) => conversation.stop.disable(),
+    start: ({ conversation }: Vmm) => conversation.start.enable(),
   },
 };
 
@@ -244,7 +244,7 @@ describe('lab: sessions', function () {
 
   for (const dialect of ['qemu', 'crosvm', 'cloud-hypervisor'] as const)
     it(`${dialect}: a VM that is paused finds its stream going on`, () =>
-      onStage(nodeNamed(SCATTERED), { frontEnd: { dialect } }, async ({ driver, frontEnd }) => {
+      onStage(nodeNamed(SCATTERED), { frontEnd: { vmm: dialect } }, async ({ driver, frontEnd }) => {
         const queue = new GuestQueue(driver, await driver.open(), type);
         await queue.setFormat('RGB3', 320, 180);
         await queue.setRate(30);

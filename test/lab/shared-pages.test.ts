@@ -35,7 +35,7 @@ const onPages = (node: string, play: (stage: Stage) => Promise<void>, more = {})
   onStage(nodeNamed(node), { serve: { sharedPages: true, ...more } }, play);
 
 /** Mappings of this process that stand for memory of ours behind a guest's buffer. */
-const carried = () => readFileSync('/proc/self/maps', 'latin1').split('virtio-media-carried').length - 1;
+const copies = () => readFileSync('/proc/self/maps', 'latin1').split('virtio-media-copy').length - 1;
 
 async function pagesQueue({ driver }: Stage, bufferType: number = type): Promise<PagesQueue> {
   return new PagesQueue(driver, await driver.open(), bufferType);
@@ -91,10 +91,10 @@ describe('lab: shared pages', function () {
           const planes = 3 * queue.format.planes.length;
           await frames(queue, 7, (bytes, n) => bars.shiftOf(bytes, `frame ${n}`));
           assert.equal(mappingsOf(nodeNamed(node)), nodeCopies * planes);
-          assert.equal(carried(), ownCopies[name] * planes);
+          assert.equal(copies(), ownCopies[name] * planes);
           await queue.off();
           await queue.release();
-          assert.equal(carried(), 0);
+          assert.equal(copies(), 0);
         }));
 
   it('a frame lands in the pages that its QBUF named, not in those of the QBUF before', () =>

@@ -1,7 +1,7 @@
 /** A USB webcam through the bridge, on the kernel's own uvcvideo: frames, metadata, controls, and its faults. */
 import assert from 'node:assert/strict';
-import type { DialectName } from '../../src/client/dialects.js';
 import { encoded } from '../../src/client/record.js';
+import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import { Errno } from '../../src/errno.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -22,7 +22,7 @@ const PAYLOAD = 16_384 - 12;
 const HEADER = 12;
 const BUFFERS = 4;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: DialectName; mapped: number }[] = [
+const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName; mapped: number }[] = [
   { name: 'arena, zero copy', mmap: 'arena', dialect: 'qemu', mapped: 1 },
   { name: 'direct', mmap: 'direct', dialect: 'crosvm', mapped: BUFFERS },
 ];
@@ -43,7 +43,7 @@ describe('lab: uvcvideo', function () {
   after(() => camera?.end());
 
   const onCamera = (way: Way, play: (stage: Stage) => Promise<void>) =>
-    onStage(camera.node, { frontEnd: { dialect: way.dialect }, serve: { mmap: way.mmap } }, play);
+    onStage(camera.node, { frontEnd: { vmm: way.dialect }, serve: { mmap: way.mmap } }, play);
 
   async function openQueue({ driver }: Stage, fourcc: string, width = WIDTH, height = HEIGHT) {
     const queue = GuestQueue.ofCamera(driver, await driver.open());
@@ -152,7 +152,7 @@ describe('lab: uvcvideo', function () {
       onCamera(way, (video) =>
         onStage(
           camera.metadata,
-          { frontEnd: { dialect: way.dialect }, serve: { mmap: way.mmap } },
+          { frontEnd: { vmm: way.dialect }, serve: { mmap: way.mmap } },
           async ({ driver }) => {
             const queue = await openQueue(video, 'YUYV');
             const metadata = new GuestQueue(driver, await driver.open(), BufferType.META_CAPTURE);

@@ -1,6 +1,6 @@
 /** What a guest shows on a video output, as an input that is connected to it sees it. */
 import assert from 'node:assert/strict';
-import type { DialectName } from '../../src/client/dialects.js';
+import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
@@ -26,7 +26,7 @@ const MOST = 40 * FRAMES;
 const FIRST_BYTE = 0x40;
 const VALUES = 0x80;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: DialectName }[] = [
+const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName }[] = [
   { name: 'arena', mmap: 'arena', dialect: 'qemu' },
   { name: 'direct', mmap: 'direct', dialect: 'crosvm' },
 ];
@@ -148,7 +148,7 @@ describe('lab: video output', function () {
 
   for (const { name, mmap, dialect } of ways)
     it(`${name}: an input that is connected to it sees what the guest shows, whole and in order`, () =>
-      onStage(nodeNamed(OUTPUT), { frontEnd: { dialect }, serve: { mmap } }, async ({ driver }) => {
+      onStage(nodeNamed(OUTPUT), { frontEnd: { vmm: dialect }, serve: { mmap } }, async ({ driver }) => {
         const show = new Show(new GuestQueue(driver, await driver.open(), BufferType.VIDEO_OUTPUT));
         await show.start();
         await onInput(watch);

@@ -1,11 +1,11 @@
 /** The lives of four VMMs, spoken by our own front-end, with a stream of a real node in the guest: unit/vhost-user has them alone. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import type { DialectName } from '../../src/client/dialects.js';
-import { FrontEnd, type FrontEndOptions } from '../../src/client/front-end.js';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import type { AnnouncedRegion, MemfdRam } from '../../src/client/memfd-ram.js';
-import { Request } from '../../src/client/requests.js';
+import { FrontEndRequest } from '../../src/client/request-numbers.js';
+import { Vmm, type VmmOptions } from '../../src/client/vmm.js';
+import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import { Errno } from '../../src/errno.js';
 import { native } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -26,7 +26,7 @@ const type = BufferType.VIDEO_CAPTURE;
 
 interface Life {
   readonly name: string;
-  readonly frontEnd: { dialect: DialectName } & Partial<FrontEndOptions>;
+  readonly frontEnd: { vmm: VmmName } & Partial<VmmOptions>;
   readonly memSlots?: boolean;
   /** cloud-hypervisor has no window: its frames cannot be looked at. */
   readonly maps: boolean;
@@ -39,25 +39,25 @@ interface Life {
 /** QEMU with memory slots: everything that our front-end's qemu has, and CONFIGURE_MEM_SLOTS. */
 const SLOTS = 0x40_8629n;
 const lives: readonly Life[] = [
-  { name: 'QEMU', frontEnd: { dialect: 'qemu' }, maps: true, addMemory: 'table', endsAtReset: false },
+  { name: 'QEMU', frontEnd: { vmm: 'qemu' }, maps: true, addMemory: 'table', endsAtReset: false },
   {
     name: 'QEMU with memory slots',
-    frontEnd: { dialect: 'qemu', protocolFeatures: SLOTS },
+    frontEnd: { vmm: 'qemu', protocolFeatures: SLOTS },
     memSlots: true,
     maps: true,
     addMemory: 'slot',
     endsAtReset: false,
   },
-  { name: 'crosvm', frontEnd: { dialect: 'crosvm' }, maps: true, addMemory: 'table', endsAtReset: false },
+  { name: 'crosvm', frontEnd: { vmm: 'crosvm' }, maps: true, addMemory: 'table', endsAtReset: false },
   {
     name: 'libkrun',
-    frontEnd: { dialect: 'libkrun', shmSize: 32 << 20 },
+    frontEnd: { vmm: 'libkrun', shmSize: 32 << 20 },
     maps: true,
     endsAtReset: true,
   },
   {
     name: 'cloud-hypervisor',
-    frontEnd: { dialect: 'cloud-hypervisor' },
+    frontEnd: { vmm: 'cloud-hypervisor' },
     memSlots: true,
     maps: false,
     addMemory: 'slot',
@@ -96,7 +96,7 @@ class Frames {
 let added = 0;
 
 /** A DIMM behind everything else. */
-async function addMemory({ heap, conversation }: FrontEnd, how: 'table' | 'slot'): Promise<void> {
+async function addMemory({ heap, conversation }: Vmm, how: 'table' | 'slot'): Promise<void> {
   const { regions } = heap.ram as MemfdRam;
   const fd = native.memoryFile('more-ram', MORE_RAM);
   const guestAddress = 0x2_0000_0000 + MORE_RAM * added++;
@@ -114,7 +114,7 @@ async function addMemory({ heap, conversation }: FrontEnd, how: 'table' | 'slot'
       (regions as AnnouncedRegion[]).pop();
     } else {
       const body = join(u64(0), u64(guestAddress, MORE_RAM, more.userAddress, 0));
-      await conversation.tell(Request.ADD_MEM_REG, body, [fd]);
+      await conversation.tell(FrontEndRequest.ADD_MEM_REG, body, [fd]);
     }
   } finally {
     closeSync(fd);
@@ -175,7 +175,7 @@ describe('the lives of four VMMs with a stream', function () {
     try {
       const held: number[] = [];
       for (const { frontEnd, maps } of [...lives, ...lives]) {
-        const vmm = await FrontEnd.connect(stage.socket, frontEnd);
+        const vmm = await Vmm.connect(stage.socket, frontEnd);
         const driver = await GuestDriver.probe(vmm);
         await new Frames(await streaming(driver, maps)).take(BUFFERS + 1);
         driver.remove();

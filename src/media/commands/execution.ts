@@ -5,7 +5,7 @@ import type { Session } from '../session.js';
 import type { Answer, Command } from './command.js';
 
 /** How a kind of request is carried out. */
-export interface Work<R> {
+export interface Execution<R> {
   /** The answer to an errno, with the payload that the guest's driver wants with it. */
   readonly refuse: (request: R, errno: number) => Answer;
   /** Puts its effect into the record of the session, also where the command was answered meanwhile. */
@@ -17,12 +17,12 @@ export async function execute<R>(
   session: Session,
   command: Command,
   request: R,
-  { refuse, run }: Work<R>,
+  { refuse, run }: Execution<R>,
 ): Promise<void> {
   if (command.answered) return;
   if (session.gone) return command.answer(refuse(request, Errno.ENODEV));
   command.onLate(refuse(request, 0).payload ?? [], () => {
-    session.degraded = true;
+    session.isDegraded = true;
   });
   let answer: Answer;
   try {
@@ -32,7 +32,7 @@ export async function execute<R>(
     if (answer.pages && command.isWritable) answer = (await answer.pages(command)) ?? answer;
   } finally {
     // Also where it throws: a fault of ours is not the device's.
-    session.degraded = false;
+    session.isDegraded = false;
   }
   if (command.answered) return session.keep(command.request, answer);
   command.answer(answer);

@@ -3,7 +3,7 @@ import { Errno } from '../../errno.js';
 import { type IoctlRow, ioctls, type Payload } from '../../v4l2/ioctls.js';
 import { EDID_BLOCK, MAX_EDID_BLOCKS } from '../../v4l2/layout.js';
 import { MAX_READABLE } from '../../virtio/chain.js';
-import { works } from '../ioctls/handlers.js';
+import { executions } from '../ioctls/handlers.js';
 import type { IoctlRequest } from '../ioctls/ioctl-request.js';
 import { Command as CommandCode, ioctlCommand, mmapCommand, RequestCode } from '../protocol.js';
 import type { Session } from '../session.js';
@@ -23,12 +23,15 @@ const requestRows: ReadonlyMap<number, IoctlRow> = new Map(
 );
 
 /** What a device has only where the operator says so. */
-export interface Offers {
-  readonly objects: boolean;
-  readonly handles: boolean;
+export interface OptionalIoctls {
+  readonly expbuf: boolean;
+  readonly requestHandles: boolean;
 }
 
-function rowOf(code: number, { objects, handles }: Offers): IoctlRow | undefined {
+function rowOf(
+  code: number,
+  { expbuf: objects, requestHandles: handles }: OptionalIoctls,
+): IoctlRow | undefined {
   const row = ioctls.get(code) ?? (handles ? requestRows.get(code) : undefined);
   return row?.payload === 'export' && !objects ? undefined : row;
 }
@@ -48,7 +51,7 @@ export function readIoctl(
   command: Command,
   code: number,
   body: Buffer,
-  offers: Offers,
+  offers: OptionalIoctls,
 ): IoctlRequest | number {
   const row = rowOf(code, offers);
   if (!row) return Errno.ENOTTY;
@@ -58,7 +61,7 @@ export function readIoctl(
 }
 
 /** How many bytes of a command mean something, by its first ones. MMAP's older form is the longest of the others. */
-export function usefulBytes(head: Buffer, offers: Offers): number {
+export function usefulBytes(head: Buffer, offers: OptionalIoctls): number {
   const { command, code } = ioctlCommand.read(head);
   if (command !== CommandCode.IOCTL) return mmapCommand.size + 4;
   const row = rowOf(code, offers);
@@ -67,5 +70,5 @@ export function usefulBytes(head: Buffer, offers: Offers): number {
 
 /** Runs the ioctl in the session's turn. */
 export function runIoctl(session: Session, request: IoctlRequest): Promise<void> {
-  return execute(session, request.command, request, works[request.row.payload]);
+  return execute(session, request.command, request, executions[request.row.payload]);
 }

@@ -3,12 +3,12 @@ import { closeSync } from 'node:fs';
 import { Errno } from '../../errno.js';
 import { Memory } from '../../v4l2/layout.js';
 import { exportPlane } from '../ioctls/expbuf.js';
-import type { SharedMemory, Slot } from '../memory/shared-memory.js';
+import type { SharedMemory, SharedMemorySlot } from '../memory/shared-memory.js';
 import { mmapCommand, mmapResponse, munmapCommand, responseHeader } from '../protocol.js';
-import type { BufferQueue, HeldBuffer, HeldPlane } from '../queues/buffer-queue.js';
+import type { BufferQueue, VideoBuffer, VideoPlane } from '../queues/buffer-queue.js';
 import type { Session } from '../session.js';
 import type { Answer, Command } from './command.js';
-import type { Work } from './execution.js';
+import type { Execution } from './execution.js';
 
 /** Maps a plane into the guest; in the session's turn. The flags are not looked at: every mapping is writable. */
 async function mmap(session: Session, command: Command): Promise<Answer> {
@@ -26,7 +26,7 @@ async function mmap(session: Session, command: Command): Promise<Answer> {
   return { status: 0, payload: [mapped(slot)], dropped: () => void shared.unmap(slot.offset) };
 }
 
-export const mapping: Work<Command> = { refuse: (_, status) => ({ status }), run: mmap };
+export const mapping: Execution<Command> = { refuse: (_, status) => ({ status }), run: mmap };
 
 /** MUNMAP names no session: mappings outlive it. */
 export function munmap(shared: SharedMemory, command: Command): Answer {
@@ -36,8 +36,8 @@ export function munmap(shared: SharedMemory, command: Command): Answer {
 async function mapPlane(
   session: Session,
   queue: BufferQueue,
-  buffer: HeldBuffer,
-  plane: HeldPlane,
+  buffer: VideoBuffer,
+  plane: VideoPlane,
   number: number,
 ): Promise<number> {
   const { shared } = session.context;
@@ -58,7 +58,7 @@ async function mapPlane(
   }
 }
 
-function mapped({ offset, length }: Slot): Uint8Array {
+function mapped({ offset, length }: SharedMemorySlot): Uint8Array {
   return mmapResponse
     .encode({ status: 0, reserved: 0, driverAddress: offset, length })
     .subarray(responseHeader.size);

@@ -7,124 +7,132 @@ import { Errno } from '../../errno.js';
 import { log } from '../../log.js';
 import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { memoryTypes } from '../memory/types.js';
-import { type BufferQueue, backings, type HeldBuffer, type HostBuffer } from '../queues/buffer-queue.js';
+import { type BufferQueue, backings, type HostBuffer, type VideoBuffer } from '../queues/buffer-queue.js';
 import { received } from '../queues/buffer-record.js';
 import type { Session } from '../session.js';
-import { Slot } from './slot.js';
+import { EventReservation } from './eventq.js';
 
 /** `starved`: there may be more, but the guest has no descriptor for it. */
 type Outcome = 'empty' | 'starved';
 
 export async function drain(session: Session): Promise<void> {
-  const slot = new Slot(session.context.events, session.resume);
-  await drainAll(session, slot).finally(() => slot.giveBack());
+  const reservation = new EventReservation(session.context.events, session.resume);
+  await drainAll(session, reservation).finally(() => reservation.giveBack());
 }
 
-async function drainAll(session: Session, slot: Slot): Promise<void> {
-  if ((await readEvents(session, slot)) === 'starved') return;
+async function drainAll(session: Session, reservation: EventReservation): Promise<void> {
+  if ((await readEvents(session, reservation)) === 'starved') return;
   const queues = [...session.queues.values()];
   for (const queue of [...queues.filter((q) => q.isCapture), ...queues.filter((q) => !q.isCapture)]) {
-    if (payOwed(session, queue, slot) === 'starved') return;
-    if ((await drainQueue(session, queue, slot)) === 'starved') return;
+    if (sendOwed(session, queue, reservation) === 'starved') return;
+    if ((await drainQueue(session, queue, reservation)) === 'starved') return;
   }
-  if (session.gone && session.context.errorEvents) mourn(session, slot);
+  if (session.gone && session.context.errorEvents) reportLoss(session, reservation);
 }
 
 /** VIRTIO 1.4, Media Device, "Device-side error": after the last buffer, once; the session stays until CLOSE. */
-function mourn(session: Session, slot: Slot): void {
-  if (session.mourned || session.closing || !slot.take()) return;
-  session.mourned = true;
-  slot.spend().sendError(session.id, Errno.ENODEV);
+function reportLoss(session: Session, reservation: EventReservation): void {
+  if (session.lossReported || session.closing || !reservation.take()) return;
+  session.lossReported = true;
+  reservation.use().sendError(session.id, Errno.ENODEV);
 }
 
 /** Everything that DQEVENT has, to the guest: before the answer of SUBSCRIBE_EVENT with SEND_INITIAL. */
 export async function drainEvents(session: Session): Promise<void> {
-  const slot = new Slot(session.context.events, session.resume);
-  await readEvents(session, slot).finally(() => slot.giveBack());
+  const reservation = new EventReservation(session.context.events, session.resume);
+  await readEvents(session, reservation).finally(() => reservation.giveBack());
 }
 
 /** `present`: those that are there now and no more, however fast new ones come. */
-async function readEvents(session: Session, slot: Slot, present = false): Promise<Outcome> {
+async function readEvents(
+  session: Session,
+  reservation: EventReservation,
+  present = false,
+): Promise<Outcome> {
   let left = Infinity;
   while (left > 0 && !session.gone && !session.closing && session.subscriptions.size > 0) {
-    if (!slot.take()) return 'starved';
+    if (!reservation.take()) return 'starved';
     const record = Buffer.alloc(event.size);
     const errno = await session.call({ kind: 'dequeueEvent', event: record });
     if (errno !== 0 || session.closing) break;
     const read = event.read(record);
     if (present) left = Math.min(left - 1, read.pending);
-    slot.spend().sendEvent(session.id, event.encode({ ...read, pad4: 0, pad132: 0 }));
+    reservation.use().sendEvent(session.id, event.encode({ ...read, pad4: 0, pad132: 0 }));
   }
   return 'empty';
 }
 
 /** Damaged frames in place of buffers that the driver has given up silently. */
-function payOwed(session: Session, queue: BufferQueue, slot: Slot): Outcome {
+function sendOwed(session: Session, queue: BufferQueue, reservation: EventReservation): Outcome {
   for (const index of [...queue.owed]) {
-    if (!slot.take()) return 'starved';
+    if (!reservation.take()) return 'starved';
     queue.owed.delete(index);
-    const held = queue.buffers.get(index);
-    if (!held) continue;
-    const { buffer: record, planes } = received(queue, held, damaged(queue, held));
-    slot.spend().sendBuffer(session.id, record, planes);
+    const vb = queue.buffers.get(index);
+    if (!vb) continue;
+    const { buffer: record, planes } = received(queue, vb, damaged(queue, vb));
+    reservation.use().sendBuffer(session.id, record, planes);
   }
   return 'empty';
 }
 
-async function drainQueue(session: Session, queue: BufferQueue, slot: Slot): Promise<Outcome> {
-  let strangers = 0;
+async function drainQueue(
+  session: Session,
+  queue: BufferQueue,
+  reservation: EventReservation,
+): Promise<Outcome> {
+  let unqueued = 0;
   while (
     isExpecting(queue) &&
-    strangers <= queue.buffers.size &&
+    unqueued <= queue.buffers.size &&
     !session.closing &&
     ((queue.streaming && !queue.isHeld) || session.gone)
   ) {
     // Buffers of a session that is gone come without a call, as many as there are.
     const { turn } = session.context;
     if (turn.over) await turn.next();
-    if (!slot.take()) return 'starved';
+    if (!reservation.take()) return 'starved';
     const host = await dequeue(session, queue);
     if (!host || session.closing) break;
     const { index, flags } = buffer.read(host.buffer);
     if (!queue.isCapture) session.requests?.returned(index);
     // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
-    if (queue.unwanted.delete(index) || !queue.queued.has(index)) {
-      strangers++;
+    if (queue.abandoned.delete(index) || !queue.queued.has(index)) {
+      unqueued++;
       continue;
     }
-    if (queue.untold.has(index)) {
+    if (queue.unannounced.has(index)) {
       queue.early = [...queue.early, host];
       continue;
     }
     await sendAhead(session, queue, flags);
     if (session.closing) break;
-    const held = queue.buffers.get(index);
-    if (held) await memoryTypes[queue.memory]!.release(session, queue, held, host);
+    const vb = queue.buffers.get(index);
+    if (vb) await memoryTypes[queue.memory]!.release(session, queue, vb, host);
     if (session.closing) break;
     queue.queued.delete(index);
     queue.lastFrame = host.buffer;
-    const { buffer: record, planes } = received(queue, held, host);
-    slot.spend().sendBuffer(session.id, record, planes);
+    const { buffer: record, planes } = received(queue, vb, host);
+    reservation.use().sendBuffer(session.id, record, planes);
   }
   return 'empty';
 }
 
 /** What the guest has to hear before a buffer that is out of the kernel already. */
 async function sendAhead(session: Session, queue: BufferQueue, flags: number): Promise<void> {
-  const slot = new Slot(session.context.events, null);
+  const reservation = new EventReservation(session.context.events, null);
   try {
     // SOURCE_CHANGE and EOS come before the buffer that says LAST.
-    if (flags & BufferFlag.LAST) await readEvents(session, slot, true);
+    if (flags & BufferFlag.LAST) await readEvents(session, reservation, true);
     // An OUTPUT buffer tells the guest that its request is complete: the picture is there, as it is for a native program.
     if (!session.handles || queue.isCapture) return;
     const captures = [...session.queues.values()].filter(({ isCapture }) => isCapture);
-    for (const capture of captures) await drainQueue(session, capture, slot);
+    for (const capture of captures) await drainQueue(session, capture, reservation);
   } finally {
-    slot.giveBack();
+    reservation.giveBack();
   }
 }
 
-function isExpecting({ queued, unwanted }: BufferQueue): boolean {
+function isExpecting({ queued, abandoned: unwanted }: BufferQueue): boolean {
   return queued.size > 0 || unwanted.size > 0;
 }
 
@@ -163,23 +171,23 @@ async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer
 /** A queued buffer of a queue that will never give it back: to the guest it is one more frame, a damaged one. */
 function returned(queue: BufferQueue): HostBuffer | null {
   const [index] = queue.wanted;
-  const held = index === undefined ? undefined : queue.buffers.get(index);
-  return held ? damaged(queue, held) : null;
+  const vb = index === undefined ? undefined : queue.buffers.get(index);
+  return vb ? damaged(queue, vb) : null;
 }
 
-function damaged(queue: BufferQueue, held: HeldBuffer): HostBuffer {
+function damaged(queue: BufferQueue, vb: VideoBuffer): HostBuffer {
   const host = emptyRecord(queue);
   const { timestamp, sequence, field, flags } = buffer.read(queue.lastFrame ?? host.buffer);
   buffer.write(host.buffer, {
     ...buffer.read(host.buffer),
-    index: held.index,
+    index: vb.index,
     timestamp,
     sequence: queue.lastFrame ? (sequence + 1) >>> 0 : 0,
     field,
     flags: (flags & TIMESTAMP_FLAGS) | BufferFlag.ERROR,
-    length: queue.isMultiplanar ? held.planes.length : (held.planes[0]?.length ?? 0),
+    length: queue.isMultiplanar ? vb.planes.length : (vb.planes[0]?.length ?? 0),
   });
-  for (const [number, { length }] of held.planes.entries()) {
+  for (const [number, { length }] of vb.planes.entries()) {
     const empty = { bytesused: 0, length, m: NONE, dataOffset: 0, reserved: NONE };
     if (host.planes) plane.write(host.planes, empty, number * plane.size);
   }

@@ -17,7 +17,7 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const { row, command } = request;
   const call = readCall(session, request);
   if (!call) return refuse(request, Errno.EINVAL);
-  const isUnwanted = row.nr === Ioctl.QBUF && call.queue.unwanted.has(call.held.index);
+  const isUnwanted = row.nr === Ioctl.QBUF && call.queue.abandoned.has(call.vb.index);
   const wanted = isUnwanted ? await queueAgain(call) : row;
   if (typeof wanted === 'number') return refuse(request, wanted);
   const memoryType = memoryTypes[call.queue.memory]!;
@@ -39,23 +39,23 @@ const late: Readonly<Record<number, typeof lateQueued>> = {
 };
 
 /** Runs the ioctl; an OUTPUT buffer in a request, where the node wants one. */
-function issue({ session, queue, held, request: handle }: BufferCall, ioctl: BufferIoctl): Promise<number> {
+function issue({ session, queue, vb, request: handle }: BufferCall, ioctl: BufferIoctl): Promise<number> {
   const { requests, handles } = session;
   if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl);
   const request = handles?.find(handle);
   if (request !== undefined) return session.call({ ...ioctl, request });
-  return !requests || queue.isCapture ? session.call(ioctl) : requests.queue(held.index, ioctl);
+  return !requests || queue.isCapture ? session.call(ioctl) : requests.queue(vb.index, ioctl);
 }
 
 /** The driver has the buffer. */
-function queued({ session, queue, held, request }: BufferCall, ioctl: BufferIoctl): void {
-  held.request = request;
+function queued({ session, queue, vb, request }: BufferCall, ioctl: BufferIoctl): void {
+  vb.request = request;
   // An object's descriptor is the table's, which may have another one by then; a request is used up.
   const isRepeatable = !ioctl.descriptors && request === 0 && (queue.isCapture || !session.requests);
-  if (ioctl.nr === Ioctl.QBUF) held.ioctl = isRepeatable ? ioctl : null;
-  queue.unwanted.delete(held.index);
-  queue.owed.delete(held.index);
-  queue.queued.add(held.index);
+  if (ioctl.nr === Ioctl.QBUF) vb.ioctl = isRepeatable ? ioctl : null;
+  queue.abandoned.delete(vb.index);
+  queue.owed.delete(vb.index);
+  queue.queued.add(vb.index);
 }
 
 /** Null: not a request that the kernel would take. */
@@ -64,10 +64,10 @@ function readCall(session: Session, { row, payload, rest }: IoctlRequest): Buffe
   const planes = isMultiplanar(type) ? length : 0;
   if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return null;
   const queue = session.queues.get(type);
-  const held = queue?.buffers.get(index);
-  if (!queue || !held) return null;
+  const vb = queue?.buffers.get(index);
+  if (!queue || !vb) return null;
   // vb2 takes more plane records than it has planes, never fewer.
-  if (queue.isMultiplanar && length < held.planes.length) return null;
+  if (queue.isMultiplanar && length < vb.planes.length) return null;
   // QUERYBUF looks at neither memory type nor flags; the others do.
   if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return null;
   const isForRequest = row.nr !== Ioctl.QUERYBUF && (flags & BufferFlag.REQUEST_FD) !== 0;
@@ -77,5 +77,5 @@ function readCall(session: Session, { row, payload, rest }: IoctlRequest): Buffe
     planes: Buffer.from(rest.subarray(0, planes * plane.size)),
     rest: rest.subarray(planes * plane.size),
   };
-  return { session, queue, held, guest, nr: row.nr, request: isForRequest ? requestFd : 0 };
+  return { session, queue, vb, guest, nr: row.nr, request: isForRequest ? requestFd : 0 };
 }

@@ -10,7 +10,7 @@ import type { Session } from '../session.js';
 import { isReachable } from './hidden-controls.js';
 import type { IoctlRequest } from './ioctl-request.js';
 
-export async function subscription(session: Session, request: IoctlRequest): Promise<Answer> {
+export async function subscriptionIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   return request.row.nr === Ioctl.SUBSCRIBE_EVENT
     ? subscribe(session, request)
     : unsubscribe(session, request);

@@ -1,11 +1,11 @@
 /** The handler of each kind of payload (src/v4l2/ioctls.ts: `Payload`). */
 import type { Payload } from '../../v4l2/ioctls.js';
 import type { Answer } from '../commands/command.js';
-import type { Work } from '../commands/execution.js';
+import type { Execution } from '../commands/execution.js';
 import type { Session } from '../session.js';
 import { bufferIoctl } from './buffers.js';
 import { extendedControls, oneControl } from './controls.js';
-import { subscription } from './event-subscription.js';
+import { subscriptionIoctl } from './event-subscription.js';
 import { exportIoctl } from './expbuf.js';
 import { enumerateFormats, enumerateFrames, formatIoctl } from './formats.js';
 import { queryControl, queryMenu } from './hidden-controls.js';
@@ -13,7 +13,7 @@ import { type IoctlRequest, refuse } from './ioctl-request.js';
 import { codecIoctl, edidIoctl, parm, plain, timings, tuner } from './plain.js';
 import { createBuffers, removeBuffers, requestBuffers } from './reqbufs.js';
 import { requestIoctl } from './requests.js';
-import { stream } from './streaming.js';
+import { streamingIoctl } from './streaming.js';
 
 type Handler = (session: Session, request: IoctlRequest) => Promise<Answer>;
 
@@ -29,7 +29,7 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   remove: removeBuffers,
   buffer: bufferIoctl,
   export: exportIoctl,
-  stream,
+  stream: streamingIoctl,
   codec: codecIoctl,
   query: queryControl,
   menu: queryMenu,
@@ -37,11 +37,11 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   controls: extendedControls,
   edid: edidIoctl,
   timings,
-  subscription,
+  subscription: subscriptionIoctl,
   request: requestIoctl,
 };
 
 /** How `execute` carries out an ioctl with this kind of payload. */
-export const works = Object.fromEntries(
+export const executions = Object.fromEntries(
   Object.entries(handlers).map(([payload, run]) => [payload, { refuse, run }]),
-) as Readonly<Record<Payload, Work<IoctlRequest>>>;
+) as Readonly<Record<Payload, Execution<IoctlRequest>>>;

@@ -11,7 +11,7 @@ import {
 } from '../../v4l2/layout.js';
 import type { Answer } from '../commands/command.js';
 import { stale } from '../events/eventq.js';
-import { hold, isOffered, tryOut, usableBackings } from '../queues/backing.js';
+import { adoptBuffers, isOffered, tryOut, usableBackings } from '../queues/backing.js';
 import { type Backing, BufferQueue, backings, bytesOf, bytesOfBuffer } from '../queues/buffer-queue.js';
 import { bufferBytes } from '../queues/buffer-size.js';
 import type { Session, SessionContext } from '../session.js';
@@ -29,7 +29,7 @@ interface Grant {
  * How many of `count` buffers of this format a session may have beside `kept`: known, and claimed for it, before the kernel allocates.
  * Until `guarded` ends no other session is given the same bytes.
  */
-function affordable(
+function grantable(
   session: Session,
   kept: readonly BufferQueue[],
   wanted: Uint8Array,
@@ -39,9 +39,9 @@ function affordable(
   const { maxBuffers } = session.context.policy;
   const room = maxBuffers - (kept.find((queue) => queue.type === type)?.count ?? 0);
   const each = Math.max(1, bufferBytes(wanted));
-  const held = bytesOf(kept);
-  const granted = Math.max(0, Math.min(count, room, Math.floor((session.allowance - held) / each)));
-  session.claimed = held + granted * each;
+  const bytes = bytesOf(kept);
+  const granted = Math.max(0, Math.min(count, room, Math.floor((session.allowance - bytes) / each)));
+  session.claimed = bytes + granted * each;
   return granted;
 }
 
@@ -53,7 +53,7 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
   if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const others = [...session.queues.values()].filter((queue) => queue.type !== type);
-    const granted = count > 0 ? affordable(session, others, await currentFormat(session, type), count) : 0;
+    const granted = count > 0 ? grantable(session, others, await currentFormat(session, type), count) : 0;
     if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
     const asked = {
       count: granted,
@@ -84,7 +84,7 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
   if (!isFormatAllowed(session, Buffer.from(wanted))) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const blank = createRecord.read(Buffer.alloc(createRecord.size));
-    const granted = affordable(session, [...session.queues.values()], wanted, count);
+    const granted = grantable(session, [...session.queues.values()], wanted, count);
     createRecord.write(payload, {
       ...blank,
       count: granted,
@@ -130,7 +130,7 @@ async function guarded(
   const { remaining } = request.command;
   if (row.nr === Ioctl.REQBUFS) await session.quiet(remaining, stale.framesOf(type));
   else await session.context.events.barrier(remaining);
-  conceal(session, request, memory);
+  restoreGuestView(session, request, memory);
   return { status, payload: [request.payload] };
 }
 
@@ -153,8 +153,8 @@ async function allocate(
     if (old) session.forget(old);
     const queue = new BufferQueue(type, backing);
     session.queues.set(type, queue);
-    const held = await hold(session, queue, first, count);
-    if (held !== 0) return failed(session, type, held);
+    const errno = await adoptBuffers(session, queue, first, count);
+    if (errno !== 0) return failed(session, type, errno);
     const trial = await tryOut(session, queue);
     if (trial === 'sound') return 0;
     const undone = await undo(session, type);
@@ -176,13 +176,13 @@ async function extend(
   if (status !== 0) return status;
   const largest = Math.max(1, ...[...queue.buffers.values()].map(bytesOfBuffer));
   const each = Math.max(largest, bufferBytes(createRecord.read(request.payload).format));
-  const held = await hold(session, queue, first, count);
-  if (held === 0) return 0;
+  const errno = await adoptBuffers(session, queue, first, count);
+  if (errno === 0) return 0;
   // An index without a holder is refused.
   for (let index = first; index < first + count; index++) session.forgetBuffer(queue, index);
-  queue.unheld.count += count;
-  queue.unheld.bytes += count * each;
-  return held;
+  queue.refused.count += count;
+  queue.refused.bytes += count * each;
+  return errno;
 }
 
 async function failed(session: Session, type: number, errno: number): Promise<number> {
@@ -241,7 +241,7 @@ function capabilitiesOf({ sharedPages, objects, requests }: SessionContext, host
 }
 
 /** Puts the guest's memory type back into an answer, and only the capabilities that it has. */
-function conceal({ context }: Session, { row, payload }: IoctlRequest, memory: number): void {
+function restoreGuestView({ context }: Session, { row, payload }: IoctlRequest, memory: number): void {
   const record = row.nr === Ioctl.REQBUFS ? requestRecord : createRecord;
   payload.writeUInt32LE(memory, record.offset.memory);
   const capabilities = payload.readUInt32LE(record.offset.capabilities);

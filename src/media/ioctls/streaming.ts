@@ -10,7 +10,7 @@ import type { Session } from '../session.js';
 import { isCurrentAllowed } from './formats.js';
 import type { IoctlRequest } from './ioctl-request.js';
 
-export async function stream(session: Session, request: IoctlRequest): Promise<Answer> {
+export async function streamingIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const type = request.payload.readUInt32LE(0);
   if (isOverlay(type)) return { status: Errno.EINVAL };
   const queue = session.queues.get(type);

@@ -5,15 +5,19 @@
 import { Errno } from '../../errno.js';
 import type { LinearMapping, NodeCall, RegionPiece } from '../../native.js';
 import { type GuestMemory, GuestMemoryError } from '../../virtio/guest-memory.js';
+import { join, packPieces } from '../../virtio/region-bytes.js';
 import { Price, type Turn } from '../../virtio/turn.js';
-import { join, packPieces } from '../../virtio/window.js';
-import { MAX_STITCHED_PIECES } from '../policy.js';
+import { MAX_LINEAR_PIECES } from '../policy.js';
 import type { SgBudget } from './sg-budget.js';
 import type { SgList } from './sg-list.js';
 
 /** What pages need of the session whose buffer they are. */
 export interface PageOwner {
-  readonly context: { readonly memory: GuestMemory; readonly turn: Turn; readonly stitches: Stitches };
+  readonly context: {
+    readonly memory: GuestMemory;
+    readonly turn: Turn;
+    readonly linearMappings: LinearMappings;
+  };
   /** SG lists that are kept with its buffers. */
   readonly lists: SgBudget;
   /** Runs a call on its file; resolves to an errno. */
@@ -26,38 +30,38 @@ export interface GuestPages {
   /** `GuestMemory.generation` as it was when the pages were found there. */
   readonly generation: number;
   /** Contiguous here; null: a frame is copied. */
-  readonly stitched: Stitched | null;
+  readonly mapping: PageMapping | null;
   /** Twice is harmless. */
   release(): void;
 }
 
 /**
  * Takes the pages of a list. An errno: EFAULT where one is not in guest memory, ENOMEM where there is no room for the list.
- * `stitch`: whether the driver could write to them as they are.
+ * `isZeroCopy`: the driver takes USERPTR, so it can write to the pages themselves.
  */
 export async function takePages(
   owner: PageOwner,
   given: SgList,
-  stitch: boolean,
+  isZeroCopy: boolean,
 ): Promise<GuestPages | number> {
-  const { memory, stitches, turn } = owner.context;
+  const { memory, linearMappings, turn } = owner.context;
   // Before there is any of it, as if no two were neighbours.
   if (!owner.lists.take(given.bytes)) return Errno.ENOMEM;
   const list = await given.joined(turn);
   owner.lists.giveBack(given.bytes - list.bytes);
   const { generation } = memory;
-  let stitched: Stitched | null = null;
+  let mapping: PageMapping | null = null;
   let isOpen = true;
   const release = (): void => {
     if (!isOpen) return;
     isOpen = false;
     owner.lists.giveBack(list.bytes);
-    stitched?.close();
+    mapping?.close();
   };
   try {
     await checkPages(owner, list);
-    if (stitch) stitched = await stitches.make(owner, list);
-    if (generation === memory.generation) return { list, generation, stitched, release };
+    if (isZeroCopy) mapping = await linearMappings.join(owner, list);
+    if (generation === memory.generation) return { list, generation, mapping, release };
   } catch (error) {
     if (!(error instanceof GuestMemoryError)) throw error;
   }
@@ -85,8 +89,8 @@ export async function isSamePages(
   return isStill() && (await given.isSame(kept.list, turn)) && isStill();
 }
 
-export interface Stitched {
-  readonly mapping: LinearMapping;
+export interface PageMapping {
+  readonly linear: LinearMapping;
   /** Twice is harmless. */
   close(): void;
 }
@@ -94,19 +98,19 @@ export interface Stitched {
 /** Pieces that are joined on the loop: sooner done there than on the session's lane. */
 const JOINED_HERE = 64;
 
-/** All stitched buffers of one device. */
-export class Stitches {
+/** The linear mappings of all buffers of one node. */
+export class LinearMappings {
   #pieces = 0;
 
   /**
    * Joins pages that are in guest memory. Null: they do not join (a piece ends inside a page), or there are too many: then a
    * frame is copied.
    */
-  async make(owner: PageOwner, list: SgList): Promise<Stitched | null> {
-    if (this.#pieces + list.count > MAX_STITCHED_PIECES) return null;
+  async join(owner: PageOwner, list: SgList): Promise<PageMapping | null> {
+    if (this.#pieces + list.count > MAX_LINEAR_PIECES) return null;
     const places = await locate(owner, list);
     const { length } = places;
-    if (this.#pieces + length > MAX_STITCHED_PIECES) return null;
+    if (this.#pieces + length > MAX_LINEAR_PIECES) return null;
     // Before the lane has made it: another session may ask meanwhile.
     this.#pieces += length;
     const mapping = await joined(owner, places);
@@ -115,7 +119,7 @@ export class Stitches {
     return null;
   }
 
-  #keep(mapping: LinearMapping, pieces: number): Stitched {
+  #keep(mapping: LinearMapping, pieces: number): PageMapping {
     let open = true;
     const close = (): void => {
       if (!open) return;
@@ -123,7 +127,7 @@ export class Stitches {
       this.#pieces -= pieces;
       mapping.close();
     };
-    return { mapping, close };
+    return { linear: mapping, close };
   }
 }
 

@@ -1,6 +1,6 @@
 /** What a memory type does with a buffer: the same verbs for each, one file a type in memory/. */
 
-import type { BufferQueue, HeldBuffer, HostBuffer } from '../queues/buffer-queue.js';
+import type { BufferQueue, HostBuffer, VideoBuffer } from '../queues/buffer-queue.js';
 import type { GuestBuffer } from '../queues/buffer-record.js';
 import type { Session } from '../session.js';
 
@@ -8,7 +8,7 @@ import type { Session } from '../session.js';
 export interface BufferCall {
   readonly session: Session;
   readonly queue: BufferQueue;
-  readonly held: HeldBuffer;
+  readonly vb: VideoBuffer;
   readonly guest: GuestBuffer;
   readonly nr: number;
   /** The guest's handle of the request that the buffer is queued to; 0: none. */
@@ -28,12 +28,7 @@ export interface MemoryType {
   /** The guest's view of the answer: what follows the response header. */
   restore(call: BufferCall, host: HostBuffer): Uint8Array[];
   /** A buffer came back from the driver: its contents go where the guest looks for them. */
-  release(
-    session: Session,
-    queue: BufferQueue,
-    held: HeldBuffer,
-    host: HostBuffer,
-  ): Promise<void> | undefined;
+  release(session: Session, queue: BufferQueue, vb: VideoBuffer, host: HostBuffer): Promise<void> | undefined;
   /** Whether the guest still has in the buffer what was copied for the driver; absent: nothing ever is. */
   isSame?(call: BufferCall, host: HostBuffer): Promise<boolean>;
 }

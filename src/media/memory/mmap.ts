@@ -5,37 +5,37 @@
 
 import type { Region } from '../../native.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
-import { copyRegion, windowAt } from '../../virtio/window.js';
-import type { BufferQueue, HeldBuffer, HeldPlane, HostBuffer } from '../queues/buffer-queue.js';
+import { copyRegion, windowAt } from '../../virtio/region-bytes.js';
+import type { BufferQueue, HostBuffer, VideoBuffer, VideoPlane } from '../queues/buffer-queue.js';
 import { bytesUsed, guestRecord, hostRecord } from '../queues/buffer-record.js';
 import type { Session } from '../session.js';
 import type { MemoryType } from './memory-type.js';
 import { FlatCopy, runCopy } from './paced-copy.js';
 
 export const mmap: MemoryType = {
-  attach({ session, queue, held, guest, nr }) {
+  attach({ session, queue, vb, guest, nr }) {
     const { shared } = session.context;
-    const lengths = held.planes.map(({ length }) => length);
-    const host = hostRecord(queue, held, guest, lengths);
+    const lengths = vb.planes.map(({ length }) => length);
+    const host = hostRecord(queue, vb, guest, lengths);
     if (queue.backing === 'userptr')
-      return { host: { ...host, memory: held.planes.map(({ slot }) => shared.memory(slot!)) } };
+      return { host: { ...host, memory: vb.planes.map(({ slot }) => shared.memory(slot!)) } };
     if (queue.backing !== 'copy' || queue.isCapture || nr !== Ioctl.QBUF) return { host };
-    return copyFrame(session, queue, held, host).then(() => ({ host }));
+    return copyFrame(session, queue, vb, host).then(() => ({ host }));
   },
 
-  restore({ queue, held, guest }, host) {
-    const own = held.planes.map((plane) => ({ m: offsetBytes(plane) }));
-    return guestRecord(queue, held, host, guest, own);
+  restore({ queue, vb, guest }, host) {
+    const own = vb.planes.map((plane) => ({ m: offsetBytes(plane) }));
+    return guestRecord(queue, vb, host, guest, own);
   },
 
-  release(session, queue, held, host) {
-    return queue.backing === 'copy' && queue.isCapture ? copyFrame(session, queue, held, host) : undefined;
+  release(session, queue, vb, host) {
+    return queue.backing === 'copy' && queue.isCapture ? copyFrame(session, queue, vb, host) : undefined;
   },
 
-  async isSame({ session, queue, held }, host) {
+  async isSame({ session, queue, vb }, host) {
     if (queue.backing !== 'copy' || queue.isCapture) return true;
     let isSame = true;
-    await walkFrame(session, held, host, (region, at, place, from, bytes) => {
+    await walkFrame(session, vb, host, (region, at, place, from, bytes) => {
       isSame &&= Buffer.compare(windowAt(region, at, bytes), windowAt(place, from, bytes)) === 0;
     });
     return isSame;
@@ -46,10 +46,10 @@ export const mmap: MemoryType = {
 function copyFrame(
   session: Session,
   { isCapture }: BufferQueue,
-  held: HeldBuffer,
+  vb: VideoBuffer,
   host: HostBuffer,
 ): Promise<void> {
-  return walkFrame(session, held, host, (region, at, place, from, bytes) => {
+  return walkFrame(session, vb, host, (region, at, place, from, bytes) => {
     if (isCapture) copyRegion(region, at, place, from, bytes);
     else copyRegion(place, from, region, at, bytes);
   });
@@ -58,9 +58,9 @@ function copyFrame(
 /** A part of a frame: in the host's buffer, and in the guest's slot. */
 type Visit = (region: Region, at: number, place: Region, from: number, bytes: number) => void;
 
-async function walkFrame(session: Session, held: HeldBuffer, host: HostBuffer, visit: Visit): Promise<void> {
+async function walkFrame(session: Session, vb: VideoBuffer, host: HostBuffer, visit: Visit): Promise<void> {
   const { shared, turn } = session.context;
-  for (const [number, { host: region, slot, length }] of held.planes.entries()) {
+  for (const [number, { host: region, slot, length }] of vb.planes.entries()) {
     if (!slot || !region) continue;
     const used = Math.min(bytesUsed(host, number) || length, length);
     const move = (at: number, bytes: number): void => {
@@ -71,7 +71,7 @@ async function walkFrame(session: Session, held: HeldBuffer, host: HostBuffer, v
   }
 }
 
-function offsetBytes({ mmapOffset }: HeldPlane): Uint8Array {
+function offsetBytes({ mmapOffset }: VideoPlane): Uint8Array {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32LE(mmapOffset);
   return bytes;

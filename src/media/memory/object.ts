@@ -11,9 +11,9 @@ import type { BufferCall, MemoryType } from './memory-type.js';
 
 export const object: MemoryType = {
   attach(call) {
-    const { session, queue, held, guest, nr } = call;
-    const lengths = guestPlanes(queue, held, guest).map(({ length }) => length);
-    const host = hostRecord(queue, held, guest, lengths);
+    const { session, queue, vb, guest, nr } = call;
+    const lengths = guestPlanes(queue, vb, guest).map(({ length }) => length);
+    const host = hostRecord(queue, vb, guest, lengths);
     if (nr === Ioctl.QUERYBUF) return { host };
     const uuids = readUuids(call);
     const descriptors = uuids?.map((uuid) => session.context.objects?.find(uuid) ?? -1);
@@ -21,28 +21,28 @@ export const object: MemoryType = {
     const settle = (errno: number): void => {
       if (errno !== 0) return;
       // A copy: a view would keep the whole command.
-      if (!held.prepared)
-        for (const [number, plane] of held.planes.entries()) plane.object = Buffer.from(uuids[number]!);
-      held.prepared = nr === Ioctl.PREPARE_BUF;
+      if (!vb.prepared)
+        for (const [number, plane] of vb.planes.entries()) plane.object = Buffer.from(uuids[number]!);
+      vb.prepared = nr === Ioctl.PREPARE_BUF;
     };
     return { host: { ...host, descriptors }, settle };
   },
 
   restore(call, host) {
-    const { queue, held, guest } = call;
+    const { queue, vb, guest } = call;
     const given = readUuids(call);
-    const uuids = held.planes.map((plane, number) => plane.object ?? given?.[number] ?? NIL);
-    const own = guestPlanes(queue, held, guest).map(({ m }) => ({ m }));
-    return [...guestRecord(queue, held, host, guest, own), ...uuids];
+    const uuids = vb.planes.map((plane, number) => plane.object ?? given?.[number] ?? NIL);
+    const own = guestPlanes(queue, vb, guest).map(({ m }) => ({ m }));
+    return [...guestRecord(queue, vb, host, guest, own), ...uuids];
   },
 
   release: () => undefined,
 };
 
 /** One for each plane of the host's buffer; null: the guest sent fewer. */
-function readUuids({ held, guest }: BufferCall): Uint8Array[] | null {
-  if (guest.rest.length < held.planes.length * UUID_BYTES) return null;
-  return held.planes.map((_, number) => guest.rest.subarray(number * UUID_BYTES, (number + 1) * UUID_BYTES));
+function readUuids({ vb, guest }: BufferCall): Uint8Array[] | null {
+  if (guest.rest.length < vb.planes.length * UUID_BYTES) return null;
+  return vb.planes.map((_, number) => guest.rest.subarray(number * UUID_BYTES, (number + 1) * UUID_BYTES));
 }
 
 const NIL = new Uint8Array(UUID_BYTES);

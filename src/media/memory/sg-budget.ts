@@ -2,7 +2,7 @@
 import { MAX_DEVICE_LIST_BYTES, MAX_SESSION_LIST_BYTES } from '../policy.js';
 
 export class SgBudget {
-  #held = 0;
+  #used = 0;
 
   constructor(
     private readonly most: number,
@@ -17,19 +17,19 @@ export class SgBudget {
     return new SgBudget(MAX_SESSION_LIST_BYTES, device);
   }
 
-  get held(): number {
-    return this.#held;
+  get used(): number {
+    return this.#used;
   }
 
   /** False: there is no room for so much. */
   take(bytes: number): boolean {
-    if (this.#held + bytes > this.most || this.device?.take(bytes) === false) return false;
-    this.#held += bytes;
+    if (this.#used + bytes > this.most || this.device?.take(bytes) === false) return false;
+    this.#used += bytes;
     return true;
   }
 
   giveBack(bytes: number): void {
-    this.#held -= bytes;
+    this.#used -= bytes;
     this.device?.giveBack(bytes);
   }
 }

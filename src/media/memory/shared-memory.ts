@@ -18,7 +18,7 @@ import { Ranges } from './ranges.js';
 export type MmapMode = 'auto' | 'arena' | 'direct';
 
 /** One plane's place in the region. */
-export interface Slot {
+export interface SharedMemorySlot {
   /** Byte offset in SHM region 0: the driver's address. */
   readonly offset: number;
   /** Exact length of the plane. */
@@ -35,7 +35,7 @@ export interface Slot {
 }
 
 export class SharedMemory {
-  readonly #slots = new Map<number, Slot>();
+  readonly #slots = new Map<number, SharedMemorySlot>();
   readonly #direct: Ranges;
   readonly #arenaBase: number;
   readonly #arenaRanges: Ranges;
@@ -49,7 +49,7 @@ export class SharedMemory {
   readonly #clearing = new Set<Promise<void>>();
   #resets = 0;
   /** Mappings that a reset left behind in a VMM that keeps them: taken back before the next one is made. */
-  #stale: Slot[] = [];
+  #stale: SharedMemorySlot[] = [];
   #closed = false;
 
   constructor(
@@ -74,7 +74,7 @@ export class SharedMemory {
   }
 
   /** A slot of the arena for a plane that is about to exist, zeroed. Null: the region is full, or will have room when all is `cleared`. */
-  allocate(length: number): Slot | null {
+  allocate(length: number): SharedMemorySlot | null {
     const offset = this.#arenaRanges.allocate(length);
     if (offset === null) return null;
     return this.#keep({
@@ -94,13 +94,13 @@ export class SharedMemory {
   }
 
   /** Where the slot's bytes are in this process. */
-  memory(slot: Slot): { region: MemoryFile['region']; offset: number; length: number } {
+  memory(slot: SharedMemorySlot): { region: MemoryFile['region']; offset: number; length: number } {
     this.#arena ??= new MemoryFile('virtio-media-arena', this.transport.size - this.#arenaBase);
     return { region: this.#arena.region, offset: slot.offset - this.#arenaBase, length: slot.length };
   }
 
   /** One more guest mapping of an arena slot. Resolves to an errno when the guest can reach it; EINTR: it has reset meanwhile. */
-  async mapSlot(slot: Slot): Promise<number> {
+  async mapSlot(slot: SharedMemorySlot): Promise<number> {
     this.memory(slot);
     const resets = this.#resets;
     const mapping = this.#arenaMapped ?? this.#mapArena();
@@ -119,7 +119,7 @@ export class SharedMemory {
   }
 
   /** Maps a plane's DMABUF into the guest, with one reference. The descriptor is borrowed until this resolves. EINTR: as above. */
-  async mapDescriptor(fd: number, length: number): Promise<Slot | number> {
+  async mapDescriptor(fd: number, length: number): Promise<SharedMemorySlot | number> {
     const resets = this.#resets;
     await this.#dropStale();
     const offset = this.#direct.allocate(length);
@@ -131,7 +131,7 @@ export class SharedMemory {
       this.#direct.release(offset, length);
       return errno;
     }
-    const slot: Slot = {
+    const slot: SharedMemorySlot = {
       offset,
       length,
       backing: 'direct',
@@ -158,7 +158,7 @@ export class SharedMemory {
   }
 
   /** The buffer is gone: the slot goes with its last mapping. */
-  release(slot: Slot): void {
+  release(slot: SharedMemorySlot): void {
     slot.owned = false;
     this.#collect(slot);
   }
@@ -194,7 +194,7 @@ export class SharedMemory {
     this.#arena = null;
   }
 
-  #slotAt(address: number): Slot | undefined {
+  #slotAt(address: number): SharedMemorySlot | undefined {
     this.turn.spend(this.#slots.size * Price.ENTRY);
     for (const slot of this.#slots.values()) {
       const span = Math.ceil(slot.length / MAP_ALIGNMENT) * MAP_ALIGNMENT;
@@ -203,24 +203,24 @@ export class SharedMemory {
     return undefined;
   }
 
-  #keep(slot: Slot): Slot {
+  #keep(slot: SharedMemorySlot): SharedMemorySlot {
     this.#slots.set(slot.offset, slot);
     return slot;
   }
 
-  #collect(slot: Slot): void {
+  #collect(slot: SharedMemorySlot): void {
     if (slot.owned || slot.references > 0 || this.#slots.get(slot.offset) !== slot) return;
     this.#slots.delete(slot.offset);
     if (slot.backing === 'direct') this.#unmapDirect(slot);
     else this.#freeArena(slot);
   }
 
-  #forget(slot: Slot): void {
+  #forget(slot: SharedMemorySlot): void {
     this.#slots.delete(slot.offset);
     this.#direct.release(slot.offset, slot.length);
   }
 
-  #freeArena(slot: Slot): void {
+  #freeArena(slot: SharedMemorySlot): void {
     const base = slot.offset - this.#arenaBase;
     const clear = (at: number, bytes: number): void => this.#arena?.clear(base + at, bytes);
     const clearing = new FlatCopy(this.#arenaRanges.span(slot.length), clear);
@@ -234,7 +234,7 @@ export class SharedMemory {
   }
 
   /** The range is handed out again only after the VMM has confirmed: crosvm ends the VM on an overlap. */
-  #unmapDirect(slot: Slot): void {
+  #unmapDirect(slot: SharedMemorySlot): void {
     this.#askToUnmap(slot.offset, slot.mapped, (errno) => {
       if (errno === Errno.EBUSY && this.transport.survivesReset && !this.#closed) this.#stale.push(slot);
       else this.#direct.release(slot.offset, slot.length);

@@ -1,6 +1,6 @@
 /**
  * V4L2_MEMORY_USERPTR, which VIRTIO calls SHARED_PAGES: buffers are the guest's own pages. One SG list a plane follows the
- * record and its planes. Where the driver takes USERPTR the pages are stitched into one mapping here, and the hardware
+ * record and its planes. Where the driver takes USERPTR the pages are joined into one linear mapping here, and the hardware
  * writes into them; where it does not, or where pieces end inside a page, a frame is copied once.
  *
  * vb2 keeps its pins of a buffer while address and length stay the same, whatever is mapped there by then. So a mapping
@@ -13,8 +13,8 @@ import type { PlaneMemory } from '../../native.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { GuestMemoryError } from '../../virtio/guest-memory.js';
 import { privateRegion } from '../../virtio/memory-file.js';
-import { windowAt } from '../../virtio/window.js';
-import type { BufferQueue, HeldBuffer, HeldPages, HeldPlane, HostBuffer } from '../queues/buffer-queue.js';
+import { windowAt } from '../../virtio/region-bytes.js';
+import type { BufferQueue, HostBuffer, PlanePages, VideoBuffer, VideoPlane } from '../queues/buffer-queue.js';
 import { bytesUsed, type GuestPlane, guestPlanes, guestRecord, hostRecord } from '../queues/buffer-record.js';
 import type { Session } from '../session.js';
 import { isSamePages, takePages } from './guest-pages.js';
@@ -24,37 +24,37 @@ import { type SgList, SgLists } from './sg-list.js';
 
 export const sharedPages: MemoryType = {
   async attach(call) {
-    const { queue, held, guest, nr } = call;
-    if (nr === Ioctl.QUERYBUF) return { host: hostRecord(queue, held, guest, []) };
-    if (held.prepared)
+    const { queue, vb, guest, nr } = call;
+    if (nr === Ioctl.QUERYBUF) return { host: hostRecord(queue, vb, guest, []) };
+    if (vb.prepared)
       return attachPages(
         call,
-        held.planes.map(({ pages }) => pages!),
+        vb.planes.map(({ pages }) => pages!),
       );
     const found = await readPages(call);
     if (typeof found === 'number') return found;
     return attachPages(call, found).catch((error: unknown) => {
-      for (const [number, pages] of found.entries()) discard(held.planes[number]!, pages);
+      for (const [number, pages] of found.entries()) discard(vb.planes[number]!, pages);
       throw error;
     });
   },
 
-  restore({ queue, held, guest }, host) {
-    const given = guestPlanes(queue, held, guest);
-    const own = held.planes.map(({ pages }, number) =>
+  restore({ queue, vb, guest }, host) {
+    const given = guestPlanes(queue, vb, guest);
+    const own = vb.planes.map(({ pages }, number) =>
       pages ? { m: pages.m, length: pages.length } : { m: given[number]!.m },
     );
-    return guestRecord(queue, held, host, guest, own);
+    return guestRecord(queue, vb, host, guest, own);
   },
 
-  release(session, queue, held, host) {
-    return queue.isCapture ? copyFrame(session, queue, held, host) : undefined;
+  release(session, queue, vb, host) {
+    return queue.isCapture ? copyFrame(session, queue, vb, host) : undefined;
   },
 
-  async isSame({ session, queue, held }, host) {
+  async isSame({ session, queue, vb }, host) {
     if (queue.isCapture) return true;
     let isSame = true;
-    await walkFrame(session, held, host, (ours, address) => {
+    await walkFrame(session, vb, host, (ours, address) => {
       const theirs = new Uint8Array(ours.length);
       session.context.memory.copyOut(address, theirs, 0, theirs.length);
       isSame &&= Buffer.compare(ours, theirs) === 0;
@@ -64,20 +64,20 @@ export const sharedPages: MemoryType = {
 };
 
 /** The pages of each plane. Every list is judged before anything is made of one. */
-async function readPages(call: BufferCall): Promise<HeldPages[] | number> {
-  const { session, queue, held, guest } = call;
-  const planes = guestPlanes(queue, held, guest);
+async function readPages(call: BufferCall): Promise<PlanePages[] | number> {
+  const { session, queue, vb, guest } = call;
+  const planes = guestPlanes(queue, vb, guest);
   const total = planes.reduce((sum, { length }) => sum + length, 0);
-  const isShort = planes.some(({ length }, number) => length < held.planes[number]!.length);
+  const isShort = planes.some(({ length }, number) => length < vb.planes[number]!.length);
   if (isShort || total > session.context.policy.maxBufferBytes) return Errno.EINVAL;
   const lists = await readLists(call, planes);
   if (typeof lists === 'number') return lists;
-  const found: HeldPages[] = [];
+  const found: PlanePages[] = [];
   for (const [number, { m, length }] of planes.entries()) {
-    const memory = await pagesOf(session, queue, held.planes[number]!, lists[number]!);
+    const memory = await pagesOf(session, queue, vb.planes[number]!, lists[number]!);
     if (typeof memory !== 'number') found.push({ m, length, memory });
     else {
-      for (const [made, pages] of found.entries()) discard(held.planes[made]!, pages);
+      for (const [made, pages] of found.entries()) discard(vb.planes[made]!, pages);
       return memory;
     }
   }
@@ -101,45 +101,45 @@ async function readLists(
 }
 
 /** Those that the plane has, where the list says the same. */
-async function pagesOf(session: Session, { backing }: BufferQueue, plane: HeldPlane, list: SgList) {
-  const stitch = backing === 'stitched';
+async function pagesOf(session: Session, { backing }: BufferQueue, plane: VideoPlane, list: SgList) {
+  const isZeroCopy = backing === 'pages-userptr';
   const kept = plane.pages?.memory;
   // Where there were too many pieces there may be room now.
-  const isAsWanted = kept !== undefined && (kept.stitched !== null || !stitch);
-  return isAsWanted && (await isSamePages(session, kept, list)) ? kept : takePages(session, list, stitch);
+  const isAsWanted = kept !== undefined && (kept.mapping !== null || !isZeroCopy);
+  return isAsWanted && (await isSamePages(session, kept, list)) ? kept : takePages(session, list, isZeroCopy);
 }
 
-async function attachPages(call: BufferCall, pages: readonly HeldPages[]): Promise<Attached> {
-  const { session, queue, held, guest, nr } = call;
+async function attachPages(call: BufferCall, pages: readonly PlanePages[]): Promise<Attached> {
+  const { session, queue, vb, guest, nr } = call;
   const memory =
-    queue.backing === 'stitched' ? pages.map((each, number) => place(held.planes[number]!, each)) : null;
-  const lengths = memory?.map(({ length }) => length) ?? held.planes.map(({ length }) => length);
-  const host = { ...hostRecord(queue, held, guest, lengths), ...(memory && { memory }) };
+    queue.backing === 'pages-userptr' ? pages.map((each, number) => place(vb.planes[number]!, each)) : null;
+  const lengths = memory?.map(({ length }) => length) ?? vb.planes.map(({ length }) => length);
+  const host = { ...hostRecord(queue, vb, guest, lengths), ...(memory && { memory }) };
   if (nr === Ioctl.QBUF && !queue.isCapture)
-    await copyFrame(session, queue, { ...held, planes: withPages(held, pages) }, host);
+    await copyFrame(session, queue, { ...vb, planes: withPages(vb, pages) }, host);
   const settle = (errno: number): void => {
-    for (const [number, plane] of held.planes.entries()) {
+    for (const [number, plane] of vb.planes.entries()) {
       const [before, now] = [plane.pages, pages[number]!];
       if (errno === 0) plane.pages = now;
       discard(plane, errno === 0 ? before : now);
     }
-    if (errno === 0) held.prepared = nr === Ioctl.PREPARE_BUF;
+    if (errno === 0) vb.prepared = nr === Ioctl.PREPARE_BUF;
   };
   return { host, settle };
 }
 
-const withPages = ({ planes }: HeldBuffer, pages: readonly HeldPages[]): HeldPlane[] =>
+const withPages = ({ planes }: VideoBuffer, pages: readonly PlanePages[]): VideoPlane[] =>
   planes.map((plane, number) => ({ ...plane, pages: pages[number]! }));
 
 /** Lets go of pages that the plane does not keep. */
-function discard(plane: HeldPlane, pages: HeldPages | null): void {
+function discard(plane: VideoPlane, pages: PlanePages | null): void {
   if (pages?.memory !== plane.pages?.memory) pages?.memory.release();
 }
 
 /** What the driver writes to: the guest's pages, or memory of ours of the same size that is copied. */
-function place(plane: HeldPlane, { memory: { stitched }, length }: HeldPages): PlaneMemory {
-  if (stitched) return { region: stitched.mapping, offset: 0, length };
-  plane.host ??= privateRegion('virtio-media-carried', plane.length);
+function place(plane: VideoPlane, { memory: { mapping }, length }: PlanePages): PlaneMemory {
+  if (mapping) return { region: mapping.linear, offset: 0, length };
+  plane.host ??= privateRegion('virtio-media-copy', plane.length);
   return { region: plane.host, offset: 0, length: plane.length };
 }
 
@@ -147,11 +147,11 @@ function place(plane: HeldPlane, { memory: { stitched }, length }: HeldPages): P
 function copyFrame(
   session: Session,
   { isCapture }: BufferQueue,
-  held: HeldBuffer,
+  vb: VideoBuffer,
   host: HostBuffer,
 ): Promise<void> {
   const { memory } = session.context;
-  return walkFrame(session, held, host, (ours, address) => {
+  return walkFrame(session, vb, host, (ours, address) => {
     if (isCapture) memory.copyIn(address, ours, 0, ours.length);
     else memory.copyOut(address, ours, 0, ours.length);
   });
@@ -160,10 +160,10 @@ function copyFrame(
 /** A part of a frame: in our memory, and where it is in the guest's. */
 type Visit = (ours: Uint8Array, address: number) => void;
 
-async function walkFrame(session: Session, held: HeldBuffer, host: HostBuffer, visit: Visit): Promise<void> {
+async function walkFrame(session: Session, vb: VideoBuffer, host: HostBuffer, visit: Visit): Promise<void> {
   const isOff = (): boolean => session.closing;
-  for (const [number, { host: region, length, pages }] of held.planes.entries()) {
-    if (!region || !pages || pages.memory.stitched) continue;
+  for (const [number, { host: region, length, pages }] of vb.planes.entries()) {
+    if (!region || !pages || pages.memory.mapping) continue;
     const used = Math.min(bytesUsed(host, number) || length, length);
     const move: ListMove = (address, at, bytes) => visit(windowAt(region, at, bytes), address);
     const copy = new ListCopy(move).begin(pages.memory.list, used);

@@ -14,30 +14,30 @@ import {
   type BufferQueue,
   backings,
   bytesOf,
-  type HeldBuffer,
-  type HeldPlane,
+  type VideoBuffer,
+  type VideoPlane,
 } from './buffer-queue.js';
 import { hostRecord } from './buffer-record.js';
 
 /** The ways to back a guest's queue of this memory type, best first; none: the guest cannot have it. */
 export function usableBackings(session: Session, type: number, memory: number): Backing[] {
-  const wanted = wishes[memory]?.(session) ?? [];
+  const wanted = candidates[memory]?.(session) ?? [];
   return wanted.filter((backing) => session.context.node.traits.get(trait(backing, type)) !== false);
 }
 
 /** Whether the guest is offered this memory type at all, whatever the driver can do. */
 export function isOffered(session: Session, memory: number): boolean {
-  return (wishes[memory]?.(session) ?? []).length > 0;
+  return (candidates[memory]?.(session) ?? []).length > 0;
 }
 
 /** By the guest's V4L2_MEMORY_*. What is exported as an object must be a buffer of the host's driver. */
-const wishes: Readonly<Record<number, (session: Session) => Backing[]>> = {
+const candidates: Readonly<Record<number, (session: Session) => Backing[]>> = {
   [Memory.MMAP]: ({ context: { shared, objects } }) => {
     if (!shared.usable) return ['unmapped'];
     const direct: Backing[] = shared.prefers === 'direct' ? ['direct'] : [];
     return [...direct, ...(objects ? [] : (['userptr'] as const)), 'copy'];
   },
-  [Memory.USERPTR]: ({ context }) => (context.sharedPages ? ['stitched', 'carried'] : []),
+  [Memory.USERPTR]: ({ context }) => (context.sharedPages ? ['pages-userptr', 'pages-copy'] : []),
   [Memory.DMABUF]: ({ context }) => (context.objects ? ['imported'] : []),
 };
 
@@ -62,9 +62,9 @@ export async function tryOut(session: Session, queue: BufferQueue): Promise<Tria
   const { node } = session.context;
   const key = trait(queue.backing, queue.type);
   const probe = probes[queue.backing];
-  const held = queue.buffers.get(0);
-  if (!probe || !held || node.traits.has(key)) return 'sound';
-  const errno = await probe(session, queue, held);
+  const vb = queue.buffers.get(0);
+  if (!probe || !vb || node.traits.has(key)) return 'sound';
+  const errno = await probe(session, queue, vb);
   if (session.gone) return Errno.ENODEV;
   const scattered = backings[queue.backing].host === Memory.USERPTR;
   if (errno !== 0) {
@@ -80,25 +80,25 @@ export async function tryOut(session: Session, queue: BufferQueue): Promise<Tria
 
 const RULED_OUT = 'buffers of this node are backed another way';
 
-type Probe = (session: Session, queue: BufferQueue, held: HeldBuffer) => Promise<number>;
+type Probe = (session: Session, queue: BufferQueue, vb: VideoBuffer) => Promise<number>;
 
 const probes: Readonly<Partial<Record<Backing, Probe>>> = {
-  userptr: (session, queue, held) => {
+  userptr: (session, queue, vb) => {
     const { shared } = session.context;
     return withMemory(
-      () => held.planes.map(({ slot }) => shared.memory(slot!)),
-      (memory) => prepare(session, queue, held, memory),
+      () => vb.planes.map(({ slot }) => shared.memory(slot!)),
+      (memory) => prepare(session, queue, vb, memory),
     );
   },
-  stitched: async (session, queue, held) => {
+  'pages-userptr': async (session, queue, vb) => {
     const files: MemoryFile[] = [];
     const make = () =>
-      held.planes.map(({ length }) => {
+      vb.planes.map(({ length }) => {
         const file = new MemoryFile('virtio-media-probe', length);
         files.push(file);
         return { region: file.region, offset: 0, length };
       });
-    return withMemory(make, (memory) => prepare(session, queue, held, memory)).finally(() => {
+    return withMemory(make, (memory) => prepare(session, queue, vb, memory)).finally(() => {
       for (const file of files) file.close();
     });
   },
@@ -127,22 +127,22 @@ async function withMemory(
 function prepare(
   session: Session,
   queue: BufferQueue,
-  held: HeldBuffer,
+  vb: VideoBuffer,
   memory: readonly PlaneMemory[],
 ): Promise<number> {
-  const record = buffer.encode({ ...blank(queue, held.index), bytesused: held.planes[0]?.length ?? 0 });
-  const planes = Buffer.alloc(held.planes.length * plane.size);
-  held.planes.forEach(({ length }, number) => {
+  const record = buffer.encode({ ...blank(queue, vb.index), bytesused: vb.planes[0]?.length ?? 0 });
+  const planes = Buffer.alloc(vb.planes.length * plane.size);
+  vb.planes.forEach(({ length }, number) => {
     const full = { bytesused: length, length, m: NONE, dataOffset: 0, reserved: NONE };
     plane.write(planes, full, number * plane.size);
   });
-  const lengths = held.planes.map(({ length }) => length);
-  const host = hostRecord(queue, held, { record, planes, rest: NO_REST }, lengths);
+  const lengths = vb.planes.map(({ length }) => length);
+  const host = hostRecord(queue, vb, { record, planes, rest: NO_REST }, lengths);
   return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory });
 }
 
 /** Takes buffers `from` to `from + count - 1`, which the kernel has just made, into the queue. Resolves to an errno. */
-export async function hold(
+export async function adoptBuffers(
   session: Session,
   queue: BufferQueue,
   from: number,
@@ -160,14 +160,14 @@ export async function hold(
     if (errno !== 0) return errno;
     // A driver that gives an index twice has made the buffer anew.
     session.forgetBuffer(queue, index);
-    const held: HeldBuffer = { index, planes: [], request: 0, prepared: false };
-    queue.buffers.set(index, held);
+    const vb: VideoBuffer = { index, planes: [], request: 0, prepared: false };
+    queue.buffers.set(index, vb);
     for (const { length, offset } of hostPlanes(record, planes)) {
       const made = await makePlane(session, queue, length, offset);
       if (typeof made === 'number') return made;
-      held.planes.push(made);
+      vb.planes.push(made);
     }
-    session.mmapOffsets.add(queue, held);
+    session.mmapOffsets.add(queue, vb);
   }
   const bytes = bytesOf([...session.queues.values()]);
   const { maxBuffers } = session.context.policy;
@@ -180,23 +180,23 @@ async function makePlane(
   queue: BufferQueue,
   length: number,
   offset: number,
-): Promise<HeldPlane | number> {
+): Promise<VideoPlane | number> {
   const { slot: hasSlot, mapped } = backings[queue.backing];
   const none = { slot: null, host: null, pages: null, object: null, exported: null };
-  const held: HeldPlane = { length, mmapOffset: session.mmapOffsets.take(), ...none };
+  const made: VideoPlane = { length, mmapOffset: session.mmapOffsets.take(), ...none };
   if (hasSlot) {
     const { shared } = session.context;
-    held.slot = shared.allocate(length);
-    if (!held.slot) await shared.cleared();
-    held.slot ??= shared.allocate(length);
-    if (!held.slot) return Errno.ENOMEM;
+    made.slot = shared.allocate(length);
+    if (!made.slot) await shared.cleared();
+    made.slot ??= shared.allocate(length);
+    if (!made.slot) return Errno.ENOMEM;
   }
-  if (!mapped) return held;
+  if (!mapped) return made;
   const map: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
   const errno = await session.call(map);
-  held.host = map.region ?? null;
-  if (errno === 0 && held.host) return held;
-  if (held.slot) session.context.shared.release(held.slot);
+  made.host = map.region ?? null;
+  if (errno === 0 && made.host) return made;
+  if (made.slot) session.context.shared.release(made.slot);
   return errno || Errno.EIO;
 }
 

@@ -4,18 +4,32 @@ import { isCapture, isMultiplanar } from '../../v4l2/buffer-type.js';
 import { Memory } from '../../v4l2/layout.js';
 import type { GuestPages } from '../memory/guest-pages.js';
 import type { ExportedPlane } from '../memory/objects.js';
-import type { Slot } from '../memory/shared-memory.js';
+import type { SharedMemorySlot } from '../memory/shared-memory.js';
 
 /**
- * What stands behind a guest's queue.
- * For MMAP: userptr: the host's queue is USERPTR on arena slots, zero copy; copy: the host's queue is MMAP, mapped here,
- * and a frame is copied to or from its arena slot; direct: the host's queue is MMAP, and the guest maps the DMABUFs, zero
- * copy; unmapped: the VMM has no shared memory: buffers exist, MMAP is refused.
- * For SHARED_PAGES: stitched: the host's queue is USERPTR on the guest's pages, zero copy; carried: the host's queue is
- * MMAP, mapped here, and a frame is copied to or from the guest's pages.
- * For OBJECT: imported: the host's queue is DMABUF.
+ * The host memory behind a guest's queue.
+ *
+ * MMAP:
+ * - userptr: the host's queue is USERPTR, on slots of the arena. Zero copy.
+ * - copy: the host's queue is MMAP and mapped here. Each frame is copied to or from its arena slot.
+ * - direct: the host's queue is MMAP, and the guest maps the DMABUFs. Zero copy.
+ * - unmapped: the VMM has no shared memory. Buffers exist, CMD_MMAP is refused.
+ *
+ * SHARED_PAGES:
+ * - pages-userptr: the host's queue is USERPTR, on the guest's pages. Zero copy.
+ * - pages-copy: the host's queue is MMAP and mapped here. Each frame is copied to or from the guest's pages.
+ *
+ * OBJECT:
+ * - imported: the host's queue is DMABUF.
  */
-export type Backing = 'userptr' | 'copy' | 'direct' | 'unmapped' | 'stitched' | 'carried' | 'imported';
+export type Backing =
+  | 'userptr'
+  | 'copy'
+  | 'direct'
+  | 'unmapped'
+  | 'pages-userptr'
+  | 'pages-copy'
+  | 'imported';
 
 interface BackingRow {
   /** V4L2_MEMORY_* of the guest's queue and of the host's. */
@@ -30,42 +44,42 @@ const { MMAP, USERPTR, DMABUF } = Memory;
 
 // biome-ignore format: a table
 export const backings: Readonly<Record<Backing, BackingRow>> = {
-  userptr:  { guest: MMAP,    host: USERPTR, slot: true,  mapped: false },
-  copy:     { guest: MMAP,    host: MMAP,    slot: true,  mapped: true },
-  direct:   { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
-  unmapped: { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
-  stitched: { guest: USERPTR, host: USERPTR, slot: false, mapped: false },
-  carried:  { guest: USERPTR, host: MMAP,    slot: false, mapped: true },
-  imported: { guest: DMABUF,  host: DMABUF,  slot: false, mapped: false },
+  userptr:         { guest: MMAP,    host: USERPTR, slot: true,  mapped: false },
+  copy:            { guest: MMAP,    host: MMAP,    slot: true,  mapped: true },
+  direct:          { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
+  unmapped:        { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
+  'pages-userptr': { guest: USERPTR, host: USERPTR, slot: false, mapped: false },
+  'pages-copy':    { guest: USERPTR, host: MMAP,    slot: false, mapped: true },
+  imported:        { guest: DMABUF,  host: DMABUF,  slot: false, mapped: false },
 };
 
-export interface HeldPlane {
+export interface VideoPlane {
   /** Bytes of the host's plane. */
   readonly length: number;
   /** The offset that the guest passes to mmap: ours, never the host's. */
   readonly mmapOffset: number;
   /** Where the plane is in SHM region 0; null until it is mapped in direct mode. */
-  slot: Slot | null;
-  /** The host's buffer mapped here (copy, carried), or what stands in for pages that cannot be stitched. */
+  slot: SharedMemorySlot | null;
+  /** The host's buffer mapped here (copy, pages-copy), or what stands in for pages that cannot be joined. */
   host: Region | null;
   /** The guest's pages that were last given to this plane (SHARED_PAGES). */
-  pages: HeldPages | null;
+  pages: PlanePages | null;
   /** The object that was last given to this plane (OBJECT), and the one that EXPBUF made of it. */
   object: Uint8Array | null;
   exported: ExportedPlane | null;
 }
 
 /** The guest's own memory behind a plane. */
-export interface HeldPages {
+export interface PlanePages {
   /** v4l2_plane.m.userptr as the guest gave it. */
   readonly m: Uint8Array;
   readonly length: number;
   readonly memory: GuestPages;
 }
 
-export interface HeldBuffer {
+export interface VideoBuffer {
   readonly index: number;
-  readonly planes: HeldPlane[];
+  readonly planes: VideoPlane[];
   /** The request that it was queued to, by the guest's handle; 0: none. */
   request: number;
   /** PREPARE_BUF has fixed its memory: QBUF takes no other. */
@@ -74,7 +88,7 @@ export interface HeldBuffer {
   ioctl?: NodeCall | null;
 }
 
-export function bytesOfBuffer({ planes }: HeldBuffer): number {
+export function bytesOfBuffer({ planes }: VideoBuffer): number {
   return planes.reduce((sum, { length }) => sum + length, 0);
 }
 
@@ -93,15 +107,15 @@ export interface HostBuffer {
 
 /** One queue of a session: exists from REQBUFS or CREATE_BUFS to REQBUFS(0) or CLOSE. */
 export class BufferQueue {
-  readonly buffers = new Map<number, HeldBuffer>();
+  readonly buffers = new Map<number, VideoBuffer>();
   /** Indices the host has, in the order in which they were queued. */
   readonly queued = new Set<number>();
   /** Indices among them whose QBUF was answered before it was done: the guest believes that it failed, and may ask again. */
-  readonly untold = new Set<number>();
+  readonly unannounced = new Set<number>();
   /** Buffers of those that came back meanwhile: the driver has them no more. */
   early: readonly HostBuffer[] = [];
   /** Indices the host has and the guest does without: nobody is told when they come back. */
-  readonly unwanted = new Set<number>();
+  readonly abandoned = new Set<number>();
   /** Indices that the host has given up silently though the guest waits for them: to it they are damaged frames. */
   readonly owed = new Set<number>();
   streaming = false;
@@ -120,7 +134,7 @@ export class BufferQueue {
   ) {}
 
   /** Buffers that the kernel keeps until REQBUFS(0) though the guest was refused them, and their bytes. */
-  readonly unheld = { count: 0, bytes: 0 };
+  readonly refused = { count: 0, bytes: 0 };
 
   /** V4L2_MEMORY_* of the guest. */
   get memory(): number {
@@ -142,7 +156,7 @@ export class BufferQueue {
 
   /** Indices of buffers that the guest waits for, in the order in which they were queued. */
   get wanted(): number[] {
-    return [...this.queued].filter((index) => !this.untold.has(index));
+    return [...this.queued].filter((index) => !this.unannounced.has(index));
   }
 
   /** Indices that the driver has for the guest, in the order in which they were queued. */
@@ -153,7 +167,7 @@ export class BufferQueue {
 
   /** The first early one of which the guest knows by now. */
   takeEarly(): HostBuffer | null {
-    const told = this.early.find((host) => !this.untold.has(indexOf(host)));
+    const told = this.early.find((host) => !this.unannounced.has(indexOf(host)));
     if (told) this.early = this.early.filter((host) => host !== told);
     return told ?? null;
   }
@@ -166,12 +180,12 @@ export class BufferQueue {
   }
 
   get bytes(): number {
-    return [...this.buffers.values()].reduce((sum, held) => sum + bytesOfBuffer(held), this.unheld.bytes);
+    return [...this.buffers.values()].reduce((sum, vb) => sum + bytesOfBuffer(vb), this.refused.bytes);
   }
 
   /** Buffers that the kernel has, those included that nobody holds. */
   get count(): number {
-    return this.buffers.size + this.unheld.count;
+    return this.buffers.size + this.refused.count;
   }
 
   /** STREAMOFF: every buffer is the guest's again, silently. */
@@ -182,7 +196,7 @@ export class BufferQueue {
     this.lastFrame = null;
     this.isHeld = false;
     this.early = [];
-    for (const indices of [this.queued, this.untold, this.unwanted, this.owed]) indices.clear();
+    for (const indices of [this.queued, this.unannounced, this.abandoned, this.owed]) indices.clear();
     for (const buffer of this.buffers.values()) buffer.prepared = false;
   }
 }

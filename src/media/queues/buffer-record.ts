@@ -1,6 +1,6 @@
 /** A v4l2_buffer with its planes on its way between guest and host kernel: only what is listed here crosses. */
 import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
-import { type BufferQueue, backings, type HeldBuffer, type HostBuffer } from './buffer-queue.js';
+import { type BufferQueue, backings, type HostBuffer, type VideoBuffer } from './buffer-queue.js';
 
 /** Bits of v4l2_buffer.flags that a guest may set; the rest is the kernel's, or names host descriptors. */
 const GUEST_FLAGS =
@@ -32,16 +32,16 @@ export interface GuestPlane {
 }
 
 /** One entry for each plane that the host's buffer has. */
-export function guestPlanes(queue: BufferQueue, held: HeldBuffer, guest: GuestBuffer): GuestPlane[] {
+export function guestPlanes(queue: BufferQueue, vb: VideoBuffer, guest: GuestBuffer): GuestPlane[] {
   const pick = ({ length, m }: GuestPlane): GuestPlane => ({ length, m });
   if (!queue.isMultiplanar) return [pick(buffer.read(guest.record))];
-  return held.planes.map((_, number) => pick(plane.read(guest.planes, number * plane.size)));
+  return vb.planes.map((_, number) => pick(plane.read(guest.planes, number * plane.size)));
 }
 
 /** The record for the kernel, with these plane lengths. Pointers and descriptors go beside it, never in it. */
 export function hostRecord(
   queue: BufferQueue,
-  held: HeldBuffer,
+  vb: VideoBuffer,
   guest: GuestBuffer,
   lengths: readonly number[],
 ): HostBuffer {
@@ -51,14 +51,14 @@ export function hostRecord(
     flags: record.flags & GUEST_FLAGS,
     memory: backings[queue.backing].host,
     m: NONE,
-    length: queue.isMultiplanar ? held.planes.length : (lengths[0] ?? 0),
+    length: queue.isMultiplanar ? vb.planes.length : (lengths[0] ?? 0),
     reserved2: 0,
     requestFd: 0,
     pad20: 0,
     pad84: 0,
   });
   if (!queue.isMultiplanar) return { buffer: host };
-  const planes = Buffer.alloc(held.planes.length * plane.size);
+  const planes = Buffer.alloc(vb.planes.length * plane.size);
   for (let at = 0; at < planes.length; at += plane.size) {
     const { bytesused, dataOffset } = plane.read(guest.planes, at);
     const length = lengths[at / plane.size] ?? 0;
@@ -73,7 +73,7 @@ export function hostRecord(
  */
 export function guestRecord(
   queue: BufferQueue,
-  held: HeldBuffer,
+  vb: VideoBuffer,
   host: HostBuffer,
   guest: GuestBuffer,
   own: readonly Partial<GuestPlane>[],
@@ -82,10 +82,10 @@ export function guestRecord(
   const answer = buffer.encode({
     ...record,
     ...(host.planes ? { m: buffer.read(guest.record).m } : own[0]),
-    flags: (record.flags & ~HIDDEN_FLAGS) | mappedFlag(held) | requestFlags(held, record.flags),
+    flags: (record.flags & ~HIDDEN_FLAGS) | mappedFlag(vb) | requestFlags(vb, record.flags),
     memory: queue.memory,
     reserved2: 0,
-    requestFd: held.request,
+    requestFd: vb.request,
   });
   if (!host.planes) return [answer];
   const planes = Buffer.from(host.planes);
@@ -98,7 +98,7 @@ export function guestRecord(
 /** What EVT_DQBUF carries: the record as DQBUF returned it, without anything that is an address or a descriptor. */
 export function received(
   queue: BufferQueue,
-  held: HeldBuffer | undefined,
+  vb: VideoBuffer | undefined,
   host: HostBuffer,
 ): { buffer: Uint8Array; planes: Uint8Array } {
   const record = buffer.read(host.buffer);
@@ -107,18 +107,18 @@ export function received(
   for (let number = 0; number < count; number++) {
     const at = number * plane.size;
     const from = plane.read(host.planes!, at);
-    plane.write(planes, { ...from, m: NONE, length: guestLength(held, number) ?? from.length }, at);
+    plane.write(planes, { ...from, m: NONE, length: guestLength(vb, number) ?? from.length }, at);
   }
   const hidden = HIDDEN_FLAGS | BufferFlag.QUEUED | BufferFlag.DONE;
   return {
     buffer: buffer.encode({
       ...record,
-      flags: (record.flags & ~hidden) | (held ? mappedFlag(held) | requestFlags(held, record.flags) : 0),
+      flags: (record.flags & ~hidden) | (vb ? mappedFlag(vb) | requestFlags(vb, record.flags) : 0),
       memory: queue.memory,
       m: NONE,
-      length: host.planes ? record.length : (guestLength(held, 0) ?? record.length),
+      length: host.planes ? record.length : (guestLength(vb, 0) ?? record.length),
       reserved2: 0,
-      requestFd: held?.request ?? 0,
+      requestFd: vb?.request ?? 0,
     }),
     planes,
   };
@@ -132,16 +132,16 @@ export function bytesUsed(host: HostBuffer, number: number): number {
 }
 
 /** A guest's own pages may be longer than the host's buffer. */
-function guestLength(held: HeldBuffer | undefined, number: number): number | undefined {
-  return held?.planes[number]?.pages?.length;
+function guestLength(vb: VideoBuffer | undefined, number: number): number | undefined {
+  return vb?.planes[number]?.pages?.length;
 }
 
-function mappedFlag(held: HeldBuffer): number {
-  return held.planes.some(({ slot }) => (slot?.references ?? 0) > 0) ? BufferFlag.MAPPED : 0;
+function mappedFlag(vb: VideoBuffer): number {
+  return vb.planes.some(({ slot }) => (slot?.references ?? 0) > 0) ? BufferFlag.MAPPED : 0;
 }
 
 /** REQUEST_FD and IN_REQUEST as the kernel has them, for a request of the guest's own. */
-function requestFlags({ request }: HeldBuffer, flags: number): number {
+function requestFlags({ request }: VideoBuffer, flags: number): number {
   return request === 0 ? 0 : flags & (BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST);
 }
 

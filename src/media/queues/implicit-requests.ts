@@ -6,7 +6,7 @@ import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { extControl, extControls, Which } from '../../v4l2/layout.js';
-import { type OpenMedia, type RequestCaller, RequestPool } from '../../v4l2/request.js';
+import { type OpenMedia, type RequestCaller, RequestPool } from '../../v4l2/media-request.js';
 
 /** A value that the guest has set: struct v4l2_ext_control, and what its pointer stands for. */
 export interface SetControl {

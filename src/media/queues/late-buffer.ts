@@ -13,36 +13,36 @@ import type { Session } from '../session.js';
 import type { Backing, BufferQueue, HostBuffer } from './buffer-queue.js';
 
 /** The hardware is at memory that is not ours: the guest's pages, or what an object is made of. */
-const foreign: ReadonlySet<Backing> = new Set<Backing>(['stitched', 'imported']);
+const foreign: ReadonlySet<Backing> = new Set<Backing>(['pages-userptr', 'imported']);
 
 /** What is done with an answer to QBUF that came late; `host`: what the driver was given. */
 export function lateQueued(call: BufferCall, type: MemoryType, host: HostBuffer): Partial<Answer> {
-  const { session, queue, held } = call;
-  const { index } = held;
+  const { session, queue, vb } = call;
+  const { index } = vb;
   return {
     // An OUTPUT picture may have been painted over meanwhile.
     isSame: async () => (await type.isSame?.(call, host)) ?? true,
-    untold: () => void queue.untold.add(index),
+    untold: () => void queue.unannounced.add(index),
     told: async () => {
-      queue.untold.delete(index);
+      queue.unannounced.delete(index);
       session.wantDrain();
     },
     dropped: () => {
-      queue.untold.delete(index);
+      queue.unannounced.delete(index);
       if (queue.dropEarly(index)) return void queue.queued.delete(index);
-      if (queue.backing === 'stitched') return takeBack(session, queue, index);
+      if (queue.backing === 'pages-userptr') return takeBack(session, queue, index);
       queue.queued.delete(index);
-      queue.unwanted.add(index);
+      queue.abandoned.add(index);
     },
   };
 }
 
 /** The same for PREPARE_BUF: the next QBUF may name other memory. */
-export function latePrepared({ session, queue, held }: BufferCall): Partial<Answer> {
+export function latePrepared({ session, queue, vb }: BufferCall): Partial<Answer> {
   return {
     dropped: () => {
-      held.prepared = false;
-      return foreign.has(queue.backing) ? takeBack(session, queue, held.index) : undefined;
+      vb.prepared = false;
+      return foreign.has(queue.backing) ? takeBack(session, queue, vb.index) : undefined;
     },
   };
 }
@@ -52,11 +52,11 @@ export function latePrepared({ session, queue, held }: BufferCall): Partial<Answ
  * where the driver is to fill it anyway; an errno where it must come back by itself first.
  */
 export async function queueAgain(call: BufferCall): Promise<{ readonly nr: number } | number> {
-  const { session, queue, held } = call;
+  const { session, queue, vb } = call;
   if (queue.isCapture && !foreign.has(queue.backing)) return { nr: Ioctl.QUERYBUF };
   if (queue.streaming) await drain(session);
-  else await takeBack(session, queue, held.index);
-  return queue.unwanted.has(held.index) ? Errno.EINVAL : { nr: Ioctl.QBUF };
+  else await takeBack(session, queue, vb.index);
+  return queue.abandoned.has(vb.index) ? Errno.EINVAL : { nr: Ioctl.QBUF };
 }
 
 /**
@@ -68,7 +68,7 @@ async function takeBack(session: Session, queue: BufferQueue, index: number): Pr
   if (queue.streaming) await drain(session);
   const type = streamType.encode({ type: queue.type });
   const { streaming, isHeld, owed, early, driverHas } = queue;
-  const kept = { queued: [...queue.queued], untold: [...queue.untold], owed: [...owed] };
+  const kept = { queued: [...queue.queued], untold: [...queue.unannounced], owed: [...owed] };
   await session.arm(queue);
   if ((await session.ioctl(Ioctl.STREAMOFF, type)) !== 0) return;
   queue.stopped();
@@ -81,7 +81,7 @@ async function takeBack(session: Session, queue: BufferQueue, index: number): Pr
     if (isBack || (await isTaken(session, queue.buffers.get(other)?.ioctl))) queue.queued.add(other);
     else owed.add(other);
   }
-  for (const other of kept.untold) if (queue.queued.has(other)) queue.untold.add(other);
+  for (const other of kept.untold) if (queue.queued.has(other)) queue.unannounced.add(other);
   if (streaming) {
     // Where it does not go on all buffers are damaged frames, as after EIO.
     const failed = (await session.ioctl(Ioctl.STREAMON, type)) !== 0;

@@ -1,5 +1,5 @@
 /** What a guest's program passes to mmap for a plane (v4l2_buffer.m.offset): numbers of ours, never the host's. */
-import type { BufferQueue, HeldBuffer, HeldPlane } from './buffer-queue.js';
+import type { BufferQueue, VideoBuffer, VideoPlane } from './buffer-queue.js';
 
 /** Guests with 64 KiB pages cannot map at a finer offset; the wire carries 32 bits. */
 const STEP = 0x1_0000;
@@ -9,7 +9,7 @@ const END = 0x1_0000_0000;
 export class MmapOffsets {
   readonly #planes = new Map<
     number,
-    { buffer: HeldBuffer; plane: HeldPlane; queue: BufferQueue; number: number }
+    { buffer: VideoBuffer; plane: VideoPlane; queue: BufferQueue; number: number }
   >();
   #next = STEP;
 
@@ -21,13 +21,13 @@ export class MmapOffsets {
     return this.#next;
   }
 
-  add(queue: BufferQueue, buffer: HeldBuffer): void {
+  add(queue: BufferQueue, buffer: VideoBuffer): void {
     for (const [number, plane] of buffer.planes.entries()) {
       this.#planes.set(plane.mmapOffset, { buffer, plane, queue, number });
     }
   }
 
-  remove(buffer: HeldBuffer): void {
+  remove(buffer: VideoBuffer): void {
     for (const { mmapOffset } of buffer.planes) this.#planes.delete(mmapOffset);
   }
 

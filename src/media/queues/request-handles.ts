@@ -4,7 +4,7 @@
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
-import { closeRequest, type OpenMedia, type RequestCaller } from '../../v4l2/request.js';
+import { closeRequest, type OpenMedia, type RequestCaller } from '../../v4l2/media-request.js';
 import { MAX_REQUEST_HANDLES } from '../policy.js';
 
 export class RequestHandles {

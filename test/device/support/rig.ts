@@ -7,8 +7,8 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, wr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { FrontEnd } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm } from '../../../src/client/vmm.js';
 import { native } from '../../../src/native.js';
 import { DaemonProcess } from './daemon-process.js';
 import { exportBuffer } from './dmabuf.js';
@@ -46,7 +46,7 @@ class Rig {
   multiplanar = -1;
   #folder = '';
   #decoys: number[] = [];
-  #neighbour!: { frontEnd: FrontEnd; driver: GuestDriver; session: number };
+  #neighbour!: { frontEnd: Vmm; driver: GuestDriver; session: number };
   /** What the daemon holds when it serves nobody but the neighbour. */
   #before!: Holdings;
   #guests: { close(): void }[] = [];
@@ -78,7 +78,7 @@ class Rig {
     const options = { pairs, ...vmm, ...off };
     this.#decoys = await this.#openDecoys();
     this.daemon = await DaemonProcess.start(options, this.#decoys);
-    const frontEnd = await FrontEnd.connect(neighbour);
+    const frontEnd = await Vmm.connect(neighbour);
     const driver = await GuestDriver.probe(frontEnd);
     this.#neighbour = { frontEnd, driver, session: await driver.open() };
     // What Node opens once and keeps is open afterwards.

@@ -1,9 +1,9 @@
 /** Whoever has nothing to do with a device that hangs, and how long each of their questions takes meanwhile. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { FrontEnd } from '../../../src/client/front-end.js';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
-import { Request } from '../../../src/client/requests.js';
+import { FrontEndRequest } from '../../../src/client/request-numbers.js';
+import type { Vmm } from '../../../src/client/vmm.js';
 import type { GuestQueue } from './guest-queue.js';
 
 /** The promise. */
@@ -19,10 +19,10 @@ const EMPTY = Buffer.alloc(0);
 type Questions = Readonly<Record<string, () => Promise<unknown>>>;
 
 /** What a VMM asks at any time. */
-export function controlQuestions({ conversation }: FrontEnd): Questions {
+export function controlQuestions({ conversation }: Vmm): Questions {
   return {
-    GET_FEATURES: () => conversation.ask(Request.GET_FEATURES, EMPTY, 8),
-    GET_QUEUE_NUM: () => conversation.ask(Request.GET_QUEUE_NUM, EMPTY, 8),
+    GET_FEATURES: () => conversation.ask(FrontEndRequest.GET_FEATURES, EMPTY, 8),
+    GET_QUEUE_NUM: () => conversation.ask(FrontEndRequest.GET_QUEUE_NUM, EMPTY, 8),
     GET_CONFIG: () => conversation.getConfig(0, 40),
   };
 }

@@ -9,8 +9,8 @@ export const PATIENT: Pick<CodecOptions, 'timeout'> = { timeout: 20_000 };
 
 /** How MMAP buffers reach the guest. */
 export const backings: Readonly<Record<'arena' | 'direct', Partial<StageOptions>>> = {
-  arena: { frontEnd: { dialect: 'qemu' }, serve: { mmap: 'arena', sharedMemorySize: 64 << 20 } },
-  direct: { frontEnd: { dialect: 'crosvm' }, serve: { mmap: 'direct', sharedMemorySize: 64 << 20 } },
+  arena: { frontEnd: { vmm: 'qemu' }, serve: { mmap: 'arena', sharedMemorySize: 64 << 20 } },
+  direct: { frontEnd: { vmm: 'crosvm' }, serve: { mmap: 'direct', sharedMemorySize: 64 << 20 } },
 };
 
 export function openEncoder({ driver }: Stage, caps: number, size: PictureSize): Promise<Codec> {

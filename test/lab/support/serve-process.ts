@@ -2,8 +2,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { FrontEnd } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm } from '../../../src/client/vmm.js';
 import { filesOf, statusesOf } from '../../device/support/process-holdings.js';
 import { until } from '../../device/support/until.js';
 
@@ -107,7 +107,7 @@ export class ServeProcess {
 }
 
 /** A VMM with its guest's driver. */
-export async function enter(socket: string): Promise<{ frontEnd: FrontEnd; driver: GuestDriver }> {
-  const frontEnd = await FrontEnd.connect(socket, { dialect: 'qemu' });
+export async function enter(socket: string): Promise<{ frontEnd: Vmm; driver: GuestDriver }> {
+  const frontEnd = await Vmm.connect(socket, { vmm: 'qemu' });
   return { frontEnd, driver: await GuestDriver.probe(frontEnd) };
 }

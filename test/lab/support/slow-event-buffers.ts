@@ -1,7 +1,7 @@
 /** A guest driver that is slow to give event buffers back to the device: as few as a test wants. */
 import type { DriverQueue, UsedChain } from '../../../src/client/driver-queue.js';
-import type { FrontEnd } from '../../../src/client/front-end.js';
 import type { Piece } from '../../../src/client/pieces.js';
+import type { Vmm } from '../../../src/client/vmm.js';
 import { EVENTQ } from '../../../src/media/protocol.js';
 
 interface Waiting {
@@ -20,7 +20,7 @@ export class HeldEvents {
   #nextToken = -1;
 
   /** Of a driver that has probed the machine. */
-  constructor({ rings }: FrontEnd) {
+  constructor({ rings }: Vmm) {
     const queue = rings[EVENTQ]!.driver!;
     const poll = queue.poll.bind(queue);
     this.#queue = queue;

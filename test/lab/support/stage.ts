@@ -1,13 +1,13 @@
 /** A whole daemon behind a real socket, and a VMM with a guest driver in front of it, in this process. */
 import assert from 'node:assert/strict';
 import { DriverError } from '../../../src/client/driver-error.js';
-import { FrontEnd, type FrontEndOptions } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm, type VmmOptions } from '../../../src/client/vmm.js';
 import { Daemon, type ServeOptions } from '../../../src/daemon.js';
 import { plainly } from './serve-options.js';
 
 export interface StageOptions {
-  readonly frontEnd: Partial<FrontEndOptions>;
+  readonly frontEnd: Partial<VmmOptions>;
   readonly serve: Partial<ServeOptions>;
   readonly lane: NonNullable<Parameters<typeof GuestDriver.probe>[1]>;
 }
@@ -15,7 +15,7 @@ export interface StageOptions {
 let sockets = 0;
 
 export class Stage {
-  frontEnd!: FrontEnd;
+  frontEnd!: Vmm;
   driver!: GuestDriver;
   readonly #daemon: Daemon;
   readonly #options: Partial<StageOptions>;
@@ -38,7 +38,7 @@ export class Stage {
 
   /** A VMM connects and its guest driver probes the device. */
   async enter(): Promise<void> {
-    this.frontEnd = await FrontEnd.connect(this.socket, { dialect: 'qemu', ...this.#options.frontEnd });
+    this.frontEnd = await Vmm.connect(this.socket, { vmm: 'qemu', ...this.#options.frontEnd });
     this.driver = await GuestDriver.probe(this.frontEnd, this.#options.lane);
   }
 

@@ -1,11 +1,11 @@
 /** A VMM and its guest in a process of their own, to be killed: opens a camera through a socket and streams for ever. */
 
-import { FrontEnd } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm } from '../../../src/client/vmm.js';
 import { BufferType } from '../../../src/v4l2/layout.js';
 import { GuestQueue } from './guest-queue.js';
 
-const frontEnd = await FrontEnd.connect(process.argv[2]!);
+const frontEnd = await Vmm.connect(process.argv[2]!);
 const driver = await GuestDriver.probe(frontEnd);
 const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
 await queue.setFormat('RGB3', 320, 180);

@@ -3,7 +3,7 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../cache.sh"
 
-sources=test/lab/support/usb-camera
+sources=test/lab/usb-camera
 folder=$checkout/build/usb-camera
 program=$folder/usb-camera
 

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { Camera, captureType, NoFrames } from '../../../src/client/camera.js';
-import { FrontEnd } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm } from '../../../src/client/vmm.js';
 import { type FakeBackend, fakeBackend } from './fake-backend.js';
 import { cameraConfig, FakeCamera, FRAME_BYTES } from './fake-camera.js';
 
 describe('Camera', () => {
   let backend: FakeBackend;
-  let frontEnd: FrontEnd;
+  let frontEnd: Vmm;
   let camera: FakeCamera;
   let driver: GuestDriver;
 
@@ -15,7 +15,7 @@ describe('Camera', () => {
     camera = new FakeCamera(fourcc);
     const pair = fakeBackend({ config: cameraConfig, device: camera.device });
     backend = pair.backend;
-    frontEnd = await FrontEnd.connect(pair.fd);
+    frontEnd = await Vmm.connect(pair.fd);
     driver = await GuestDriver.probe(frontEnd);
   }
 

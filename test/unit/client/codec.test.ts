@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Codec, CodecError, CodecStalled } from '../../../src/client/codec.js';
-import { FrontEnd } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm } from '../../../src/client/vmm.js';
 import { type FakeBackend, fakeBackend } from './fake-backend.js';
 import { cameraConfig } from './fake-camera.js';
 import { CODEC_CAPS, FakeCodec } from './fake-codec.js';
@@ -18,7 +18,7 @@ async function settled(driver: GuestDriver, { sessionId }: Codec): Promise<boole
 
 describe('Codec', () => {
   let backend: FakeBackend;
-  let frontEnd: FrontEnd;
+  let frontEnd: Vmm;
   let device: FakeCodec;
   let driver: GuestDriver;
 
@@ -26,7 +26,7 @@ describe('Codec', () => {
     device = fake;
     const pair = fakeBackend({ config: cameraConfig, device: device.device, shmSize: 4 << 20 });
     backend = pair.backend;
-    frontEnd = await FrontEnd.connect(pair.fd);
+    frontEnd = await Vmm.connect(pair.fd);
     driver = await GuestDriver.probe(frontEnd);
     const codec = await Codec.open(driver, CODEC_CAPS, { timeout });
     await codec.start();

@@ -5,8 +5,8 @@ import { Camera } from '../../../src/client/camera.js';
 import type { LaneOptions } from '../../../src/client/command-lane.js';
 import { controlIoctl } from '../../../src/client/control-ioctls.js';
 import { CommandTimeout, DriverError, ProtocolError } from '../../../src/client/driver-error.js';
-import { FrontEnd, type FrontEndOptions } from '../../../src/client/front-end.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm, type VmmOptions } from '../../../src/client/vmm.js';
 import { format, pixFormat } from '../../../src/v4l2/layout.js';
 import { type FakeBackend, type FakeOptions, fakeBackend } from './fake-backend.js';
 import { cameraConfig, FakeCamera } from './fake-camera.js';
@@ -33,7 +33,7 @@ const dqbuf = (session: number, type: number, index: number, size = 608) => {
 
 describe('GuestDriver', () => {
   let backend: FakeBackend;
-  let frontEnd: FrontEnd;
+  let frontEnd: Vmm;
   let driver: GuestDriver;
   /** Readable parts of the commands, in order. */
   let seen: Buffer[];
@@ -41,7 +41,7 @@ describe('GuestDriver', () => {
   async function start(
     device: Device,
     lane: Partial<LaneOptions> = {},
-    options: Partial<FrontEndOptions> = {},
+    options: Partial<VmmOptions> = {},
   ): Promise<void> {
     seen = [];
     const pair = fakeBackend({
@@ -51,7 +51,7 @@ describe('GuestDriver', () => {
       },
     });
     backend = pair.backend;
-    frontEnd = await FrontEnd.connect(pair.fd, { queueSize: 64, ...options });
+    frontEnd = await Vmm.connect(pair.fd, { queueSize: 64, ...options });
     driver = await GuestDriver.probe(frontEnd, lane);
   }
 
@@ -288,7 +288,7 @@ describe('GuestDriver', () => {
     });
 
     it('refuses a chain that the ring cannot hold', async () => {
-      await start(() => answer(0), { cutting: [1] }, { dialect: 'crosvm' });
+      await start(() => answer(0), { cutting: [1] }, { vmm: 'crosvm' });
       await assert.rejects(driver.command(Buffer.alloc(64), 8), /a raw command: ENOSPC/);
     });
   });
@@ -405,7 +405,7 @@ describe('GuestDriver', () => {
           const camera = new FakeCamera();
           const pair = fakeBackend({ config: cameraConfig, device: camera.device });
           backend = pair.backend;
-          frontEnd = await FrontEnd.connect(pair.fd, { dialect, queueSize: 512 });
+          frontEnd = await Vmm.connect(pair.fd, { vmm: dialect, queueSize: 512 });
           driver = await GuestDriver.probe(frontEnd, { cutting });
           const source = await Camera.open(driver, 1);
           await source.start();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { exitCodeOf } from '../../../src/cli/exit.js';
 import { probe } from '../../../src/cli/probe.js';
-import { wishesOf } from '../../../src/cli/probe-wishes.js';
+import { probeOptionsOf } from '../../../src/cli/probe-options.js';
 import { type FdPoller, native } from '../../../src/native.js';
 import { FakeBackend, type FakeOptions } from './fake-backend.js';
 import { cameraConfig, FakeCamera } from './fake-camera.js';
@@ -228,7 +228,7 @@ describe('probe', () => {
     ];
     for (const [more, sentence] of wrong)
       assert.throws(
-        () => wishesOf({ ...given, socket, ...more }),
+        () => probeOptionsOf({ ...given, socket, ...more }),
         (error: Error) => exitCodeOf(error) === 64 && sentence.test(error.message),
       );
   });

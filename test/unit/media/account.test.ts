@@ -112,9 +112,9 @@ describe('the account of a node', () => {
   });
 
   it('joined pages and lists of pages are the node’s', () => {
-    const { stitches, lists } = Account.of(first.node.host);
+    const { linearMappings, lists } = Account.of(first.node.host);
     const other = Account.of(second.node.host);
-    assert.deepEqual([other.stitches === stitches, other.lists === lists], [true, true]);
+    assert.deepEqual([other.linearMappings === linearMappings, other.lists === lists], [true, true]);
     first.close();
   });
 

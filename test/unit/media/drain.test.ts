@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { drain } from '../../../src/media/events/drain.js';
 import { EventQueue } from '../../../src/media/events/eventq.js';
-import { BufferQueue, type HeldBuffer } from '../../../src/media/queues/buffer-queue.js';
+import { BufferQueue, type VideoBuffer } from '../../../src/media/queues/buffer-queue.js';
 import type { RequestHandles } from '../../../src/media/queues/request-handles.js';
 import type { Session } from '../../../src/media/session.js';
 import type { NodeCall } from '../../../src/native.js';
@@ -18,7 +18,7 @@ function streaming(type: number): BufferQueue {
   const queue = new BufferQueue(type, 'direct');
   queue.streaming = true;
   for (const index of [0, 1]) {
-    queue.buffers.set(index, { index, planes: [], request: 0, prepared: false } as HeldBuffer);
+    queue.buffers.set(index, { index, planes: [], request: 0, prepared: false } as VideoBuffer);
     queue.queued.add(index);
   }
   return queue;

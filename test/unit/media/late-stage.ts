@@ -131,7 +131,7 @@ export class LateStage {
     const queue = this.record.queues.get(type);
     const known = {
       buffers: [...(queue?.buffers.keys() ?? [])],
-      queued: [...(queue?.driverHas ?? []), ...(queue?.unwanted ?? [])].sort(),
+      queued: [...(queue?.driverHas ?? []), ...(queue?.abandoned ?? [])].sort(),
       streaming: queue?.streaming ?? false,
     };
     const own = {

@@ -154,8 +154,8 @@ describe('late results', () => {
       });
 
       for (const [way, host] of [
-        ['stitched', [MMAP, USERPTR]],
-        ['carried', [MMAP]],
+        ['pages-userptr', [MMAP, USERPTR]],
+        ['pages-copy', [MMAP]],
       ] as const) {
         it(`of pages, ${way}, tried again: the stream goes on`, async () => {
           await open(3, USERPTR, host);
@@ -178,7 +178,7 @@ describe('late results', () => {
           await late(QBUF, given(1), by);
           await ioctl(G_FMT, format);
           const { file } = stage.bench.node;
-          assert.deepEqual(file.queued, way === 'stitched' ? [0] : [0, 1]);
+          assert.deepEqual(file.queued, way === 'pages-userptr' ? [0] : [0, 1]);
           await finish();
           assert.deepEqual(frames(), [[0, false]]);
           assert.equal((await ioctl(QBUF, given(1, 5))).status, 0);

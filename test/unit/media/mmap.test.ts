@@ -6,9 +6,9 @@ import { SharedMemory } from '../../../src/media/memory/shared-memory.js';
 import {
   BufferQueue,
   backings,
-  type HeldBuffer,
-  type HeldPlane,
   type HostBuffer,
+  type VideoBuffer,
+  type VideoPlane,
 } from '../../../src/media/queues/buffer-queue.js';
 import { received as receivedIn } from '../../../src/media/queues/buffer-record.js';
 import type { Session } from '../../../src/media/session.js';
@@ -83,7 +83,7 @@ const sessionOf = (shared: SharedMemory) => ({ context: { shared, turn: new Turn
 
 function call(
   queue: BufferQueue,
-  held: HeldBuffer,
+  vb: VideoBuffer,
   guest: Buffer,
   planes: Buffer,
   shared: SharedMemory,
@@ -91,7 +91,7 @@ function call(
   return {
     session: sessionOf(shared),
     queue,
-    held,
+    vb,
     guest: { record: guest, planes, rest: NOTHING },
     nr: QBUF,
     request: 0,
@@ -104,7 +104,7 @@ async function attach(...given: Parameters<typeof call>): Promise<HostBuffer> {
   return attached.host;
 }
 
-const plane = (length: number, mmapOffset: number): HeldPlane => ({
+const plane = (length: number, mmapOffset: number): VideoPlane => ({
   length,
   mmapOffset,
   slot: null,
@@ -126,7 +126,7 @@ describe('memory type MMAP', () => {
   });
   afterEach(() => shared.close());
 
-  const held = (...lengths: number[]): HeldBuffer => ({
+  const held = (...lengths: number[]): VideoBuffer => ({
     index: 3,
     request: 0,
     prepared: false,
@@ -136,11 +136,11 @@ describe('memory type MMAP', () => {
     })),
   });
 
-  const restore = (buffer: HeldBuffer, host: HostBuffer, guest: Buffer, planes: Buffer) => {
+  const restore = (buffer: VideoBuffer, host: HostBuffer, guest: Buffer, planes: Buffer) => {
     const queue = new BufferQueue(host.planes ? CAPTURE_MPLANE : CAPTURE, 'userptr');
     return mmap.restore(call(queue, buffer, guest, planes, shared), host);
   };
-  const received = (buffer: HeldBuffer | undefined, host: HostBuffer) =>
+  const received = (buffer: VideoBuffer | undefined, host: HostBuffer) =>
     receivedIn(new BufferQueue(host.planes ? CAPTURE_MPLANE : CAPTURE, 'userptr'), buffer, host);
 
   it('what a guest gives to the host: listed flags and fields, nothing that is an address or a descriptor', async () => {

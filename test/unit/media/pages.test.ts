@@ -84,8 +84,8 @@ describe('shared pages on the wire', () => {
     bench.node.file.asked(QBUF).filter((call) => call.kind === 'buffer') as (NodeCall & { kind: 'buffer' })[];
 
   for (const [backing, memories] of [
-    ['stitched', [MMAP, USERPTR]],
-    ['carried', [MMAP]],
+    ['pages-userptr', [MMAP, USERPTR]],
+    ['pages-copy', [MMAP]],
   ] as const)
     it(`${backing}: REQBUFS and CREATE_BUFS say SHARED_PAGES, and that it can be had`, async () => {
       await boot([...memories], [PAGE]);

@@ -138,8 +138,8 @@ describe('budget of SG lists', () => {
       [one.take(101), one.take(100), other.take(60), other.take(50)],
       [false, true, false, true],
     );
-    assert.deepEqual([one.held, other.held, device.held], [100, 50, 150]);
+    assert.deepEqual([one.used, other.used, device.used], [100, 50, 150]);
     one.giveBack(100);
-    assert.deepEqual([device.held, other.take(50), device.held], [50, true, 100]);
+    assert.deepEqual([device.used, other.take(50), device.used], [50, true, 100]);
   });
 });

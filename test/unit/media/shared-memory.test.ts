@@ -1,7 +1,7 @@
 /** SHM region 0 over a fake transport; its memory is real. */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync, ftruncateSync, readdirSync, readFileSync } from 'node:fs';
-import { SharedMemory, type Slot } from '../../../src/media/memory/shared-memory.js';
+import { SharedMemory, type SharedMemorySlot } from '../../../src/media/memory/shared-memory.js';
 import { native } from '../../../src/native.js';
 import { FakeTransport } from './fake-transport.js';
 
@@ -13,7 +13,7 @@ const EBUSY = 16;
 const EINVAL = 22;
 
 /** Bytes of an arena slot. */
-function bytes(shared: SharedMemory, slot: Slot): Buffer {
+function bytes(shared: SharedMemory, slot: SharedMemorySlot): Buffer {
   const { region, offset, length } = shared.memory(slot);
   return Buffer.from(region.windows[0]!, offset, length);
 }
@@ -260,7 +260,7 @@ describe('shared memory: direct', () => {
     closeSync(fd);
   });
 
-  const map = async (length: number): Promise<Slot> => {
+  const map = async (length: number): Promise<SharedMemorySlot> => {
     const slot = await shared.mapDescriptor(fd, length);
     if (typeof slot === 'number') assert.fail(`errno ${slot}`);
     return slot;

@@ -2,16 +2,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Errno } from '../../../src/errno.js';
-import { type Stitched, Stitches } from '../../../src/media/memory/guest-pages.js';
+import { LinearMappings, type PageMapping } from '../../../src/media/memory/guest-pages.js';
 import type { Attached, BufferCall } from '../../../src/media/memory/memory-type.js';
 import { SgBudget } from '../../../src/media/memory/sg-budget.js';
 import { sharedPages } from '../../../src/media/memory/shared-pages.js';
-import { defaultPolicy, MAX_SESSION_LIST_BYTES, MAX_STITCHED_PIECES } from '../../../src/media/policy.js';
+import { defaultPolicy, MAX_LINEAR_PIECES, MAX_SESSION_LIST_BYTES } from '../../../src/media/policy.js';
 import {
   type Backing,
   BufferQueue,
-  type HeldBuffer,
   type HostBuffer,
+  type VideoBuffer,
 } from '../../../src/media/queues/buffer-queue.js';
 import type { Session } from '../../../src/media/session.js';
 import { type NodeCall, native } from '../../../src/native.js';
@@ -36,8 +36,8 @@ const scattered = (...pages: number[]): Entry[] =>
 
 describe('memory type SHARED_PAGES', () => {
   let bench: Bench;
-  let open: Stitched[];
-  /** How often pages were stitched. */
+  let open: PageMapping[];
+  /** How often pages were joined. */
   let made: number;
   let session: Session;
 
@@ -45,41 +45,46 @@ describe('memory type SHARED_PAGES', () => {
     bench = new Bench();
     open = [];
     made = 0;
-    const real = new Stitches();
-    const make = async (...given: Parameters<Stitches['make']>) => {
-      const mapped = await real.make(...given);
+    const real = new LinearMappings();
+    const make = async (...given: Parameters<LinearMappings['join']>) => {
+      const mapped = await real.join(...given);
       if (!mapped) return null;
       made++;
-      const stitched: Stitched = {
+      const mapping: PageMapping = {
         ...mapped,
         close: () => {
           mapped.close();
-          open = open.filter((each) => each !== stitched);
+          open = open.filter((each) => each !== mapping);
         },
       };
-      open.push(stitched);
-      return stitched;
+      open.push(mapping);
+      return mapping;
     };
     session = {
       id: 1,
       lists: new SgBudget(MAX_SESSION_LIST_BYTES),
       call: async (call: NodeCall & { kind: 'join' }) => joinPieces(call),
-      context: { memory: bench.memory, policy: defaultPolicy, stitches: { make }, turn: new Turn() },
+      context: {
+        memory: bench.memory,
+        policy: defaultPolicy,
+        linearMappings: { join: make },
+        turn: new Turn(),
+      },
     } as unknown as Session;
   });
   afterEach(() => {
-    for (const stitched of [...open]) stitched.close();
+    for (const mapping of [...open]) mapping.close();
     bench.close();
   });
 
-  const held = (length = LENGTH): HeldBuffer => ({
+  const held = (length = LENGTH): VideoBuffer => ({
     index: 0,
     request: 0,
     prepared: false,
     planes: [{ length, mmapOffset: 1, slot: null, host: null, pages: null, object: null, exported: null }],
   });
   const call = (
-    buffer: HeldBuffer,
+    buffer: VideoBuffer,
     backing: Backing,
     entries: readonly Entry[],
     { nr = QBUF, type = CAPTURE, length = LENGTH } = {},
@@ -96,7 +101,7 @@ describe('memory type SHARED_PAGES', () => {
       rest.writeUInt32LE(0xdead_beef, 16 * n + 12);
     }
     const guest = { record, planes: Buffer.alloc(0), rest };
-    return { session, queue: new BufferQueue(type, backing), held: buffer, guest, nr, request: 0 };
+    return { session, queue: new BufferQueue(type, backing), vb: buffer, guest, nr, request: 0 };
   };
   const attach = async (given: BufferCall): Promise<Attached> => {
     const attached = await sharedPages.attach(given);
@@ -108,13 +113,13 @@ describe('memory type SHARED_PAGES', () => {
 
   it('the same list keeps its mapping; another one has a mapping of its own beside it, until the kernel has taken it', async () => {
     const plane = buffer();
-    const first = await attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    const first = await attach(call(plane, 'pages-userptr', scattered(5, 2, 9)));
     first.settle!(0);
     assert.equal(open.length, 1);
-    const again = await attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    const again = await attach(call(plane, 'pages-userptr', scattered(5, 2, 9)));
     again.settle!(0);
     assert.equal(place(again).region, place(first).region);
-    const other = await attach(call(plane, 'stitched', scattered(5, 3, 9)));
+    const other = await attach(call(plane, 'pages-userptr', scattered(5, 3, 9)));
     assert.notEqual(place(other).region, place(first).region);
     assert.equal(
       open.length,
@@ -123,35 +128,35 @@ describe('memory type SHARED_PAGES', () => {
     );
     other.settle!(0);
     assert.deepEqual(
-      open.map(({ mapping }) => mapping),
+      open.map(({ linear: mapping }) => mapping),
       [place(other).region],
     );
   });
 
-  it('a piece that crosses memory regions is stitched over both', async () => {
+  it('a piece that crosses memory regions is joined over both', async () => {
     const next = privateRam(2 * PAGE);
     bench.memory.add(
       { guestAddress: GUEST + RAM, size: 2 * PAGE, userAddress: 2 ** 40, fileOffset: 0 },
       next,
     );
     const entries: Entry[] = [[GUEST + RAM - PAGE, LENGTH]];
-    const crossing = await attach(call(buffer(), 'stitched', entries));
+    const crossing = await attach(call(buffer(), 'pages-userptr', entries));
     crossing.settle!(0);
     assert.deepEqual([place(crossing).length, open.length], [LENGTH, 1]);
     const beyond: Entry[] = [[GUEST + RAM + PAGE, LENGTH]];
-    assert.equal(await sharedPages.attach(call(buffer(), 'stitched', beyond)), Errno.EFAULT);
+    assert.equal(await sharedPages.attach(call(buffer(), 'pages-userptr', beyond)), Errno.EFAULT);
   });
 
   it('a list that the kernel refuses is forgotten, the one before it stays', async () => {
     const plane = buffer();
-    const first = await attach(call(plane, 'stitched', scattered(5, 2, 9)));
+    const first = await attach(call(plane, 'pages-userptr', scattered(5, 2, 9)));
     first.settle!(0);
-    (await attach(call(plane, 'stitched', scattered(1, 2, 3)))).settle!(Errno.EINVAL);
+    (await attach(call(plane, 'pages-userptr', scattered(1, 2, 3)))).settle!(Errno.EINVAL);
     assert.deepEqual(
-      open.map(({ mapping }) => mapping),
+      open.map(({ linear: mapping }) => mapping),
       [place(first).region],
     );
-    (await attach(call(plane, 'stitched', scattered(5, 2, 9)))).settle!(Errno.EINVAL);
+    (await attach(call(plane, 'pages-userptr', scattered(5, 2, 9)))).settle!(Errno.EINVAL);
     assert.equal(open.length, 1);
   });
 
@@ -161,13 +166,13 @@ describe('memory type SHARED_PAGES', () => {
       [BASE + 10, 1000],
       [BASE + 0x8000, LENGTH - 1000],
     ];
-    const attached = await attach(call(plane, 'stitched', entries));
+    const attached = await attach(call(plane, 'pages-userptr', entries));
     assert.equal(open.length, 0);
     assert.deepEqual([place(attached).offset, place(attached).length], [0, LENGTH]);
     attached.settle!(0);
     const region = plane.planes[0]!.host!;
     Buffer.from(region.windows[0]!).fill(0x5a);
-    await sharedPages.release(session, new BufferQueue(CAPTURE, 'stitched'), plane, answer(LENGTH));
+    await sharedPages.release(session, new BufferQueue(CAPTURE, 'pages-userptr'), plane, answer(LENGTH));
     assert.ok(bench.seen(10, 1000).every((byte) => byte === 0x5a));
     assert.ok(bench.seen(0x8000, LENGTH - 1000).every((byte) => byte === 0x5a));
     assert.ok(bench.seen(0, 10).every((byte) => byte === 0));
@@ -180,7 +185,7 @@ describe('memory type SHARED_PAGES', () => {
     plane.planes[0]!.host = privateRegion('a host buffer, say', LENGTH);
     bench.put(5 * PAGE, Buffer.alloc(PAGE, 0x77));
     const at = () => Buffer.from(plane.planes[0]!.host!.windows[0]!)[0];
-    const given = call(plane, 'carried', scattered(5, 2, 9), { nr: PREPARE_BUF, type: OUTPUT });
+    const given = call(plane, 'pages-copy', scattered(5, 2, 9), { nr: PREPARE_BUF, type: OUTPUT });
     (await attach(given)).settle!(0);
     assert.equal(at(), 0);
     (await attach({ ...given, nr: QBUF, request: 0 })).settle!(0);
@@ -190,32 +195,32 @@ describe('memory type SHARED_PAGES', () => {
 
   it('a prepared buffer takes no other list', async () => {
     const plane = buffer();
-    const first = await attach(call(plane, 'stitched', scattered(5, 2, 9), { nr: PREPARE_BUF }));
+    const first = await attach(call(plane, 'pages-userptr', scattered(5, 2, 9), { nr: PREPARE_BUF }));
     first.settle!(0);
     assert.equal(plane.prepared, true);
-    const queued = await attach(call(plane, 'stitched', []));
+    const queued = await attach(call(plane, 'pages-userptr', []));
     assert.equal(place(queued).region, place(first).region);
     queued.settle!(0);
     assert.equal(plane.prepared, false);
   });
 
   it('more pieces than the kernel should keep mappings for are carried', async () => {
-    const pages = MAX_STITCHED_PIECES / 64 + 1;
+    const pages = MAX_LINEAR_PIECES / 64 + 1;
     const many = Array.from({ length: pages }, (_, n): Entry => [BASE + ((2 * n) % 1000) * PAGE, PAGE]);
     const length = pages * PAGE;
     const buffers = Array.from({ length: 64 }, () => held(length));
-    for (const each of buffers) (await attach(call(each, 'stitched', many, { length }))).settle!(0);
+    for (const each of buffers) (await attach(call(each, 'pages-userptr', many, { length }))).settle!(0);
     assert.equal(open.length, 63);
     assert.ok(buffers.at(-1)!.planes[0]!.host);
     open[0]!.close();
-    (await attach(call(buffers.at(-1)!, 'stitched', many, { length }))).settle!(0);
+    (await attach(call(buffers.at(-1)!, 'pages-userptr', many, { length }))).settle!(0);
     assert.equal(open.length, 63, 'what was given back can be had again');
     buffers.at(-1)!.planes[0]!.host!.close();
   });
 
   it("every answer has the program's pointer and length", async () => {
     const plane = buffer();
-    const given = call(plane, 'carried', scattered(1, 2, 3), { length: LENGTH });
+    const given = call(plane, 'pages-copy', scattered(1, 2, 3), { length: LENGTH });
     (await attach(given)).settle!(0);
     for (const nr of [QBUF, QUERYBUF]) {
       const [record] = sharedPages.restore({ ...given, nr }, answer(0));
@@ -226,7 +231,7 @@ describe('memory type SHARED_PAGES', () => {
   });
 
   it('QUERYBUF looks at no list, and before the first QBUF gives back what it was given', async () => {
-    const given = call(buffer(), 'stitched', [], { nr: QUERYBUF });
+    const given = call(buffer(), 'pages-userptr', [], { nr: QUERYBUF });
     const { host } = await attach(given);
     assert.equal(host.memory, undefined);
     assert.equal(
@@ -256,23 +261,27 @@ describe('memory type SHARED_PAGES', () => {
       ['not a number', [[2 ** 53, LENGTH]], LENGTH, Errno.EINVAL],
       ['4 GiB', [[BASE, 0xffff_ffff]], 0xffff_ffff, Errno.EINVAL],
     ];
-    for (const backing of ['stitched', 'carried'] as const)
+    for (const backing of ['pages-userptr', 'pages-copy'] as const)
       for (const [what, entries, length, errno] of refusals)
         assert.equal(await sharedPages.attach(call(buffer(), backing, entries, { length })), errno, what);
     assert.equal(open.length, 0);
   });
 
   describe('of several planes', () => {
-    const planes = (length: number): HeldBuffer => ({
+    const planes = (length: number): VideoBuffer => ({
       ...held(),
-      planes: [1, 2].map((cookie) => ({ ...held(length).planes[0]!, cookie })),
+      planes: [1, 2].map((mmapOffset) => ({ ...held(length).planes[0]!, mmapOffset })),
     });
     /** QBUF whose planes are as long as `lengths`, and whose lists have as many pages of one each as `lists`. */
-    const callOf = (buffer: HeldBuffer, lengths: readonly number[], lists: readonly number[]): BufferCall => {
+    const callOf = (
+      buffer: VideoBuffer,
+      lengths: readonly number[],
+      lists: readonly number[],
+    ): BufferCall => {
       const entries = lists.flatMap((count) =>
         Array.from({ length: count }, (_, n): Entry => [BASE + ((2 * n) % 1000) * PAGE, PAGE]),
       );
-      const given = call(buffer, 'stitched', entries, { type: CAPTURE_MPLANE });
+      const given = call(buffer, 'pages-userptr', entries, { type: CAPTURE_MPLANE });
       given.guest.record.writeUInt32LE(2, 72);
       const records = Buffer.alloc(128);
       for (const [n, length] of lengths.entries()) records.writeUInt32LE(length, 64 * n + 4);
@@ -286,7 +295,7 @@ describe('memory type SHARED_PAGES', () => {
     ] as const)
       it(`${what}: refused before anything is made of the first`, async () => {
         assert.equal(await sharedPages.attach(callOf(planes(LONG), lengths, lists)), errno);
-        assert.deepEqual([made, open.length, session.lists.held], [0, 0, 0]);
+        assert.deepEqual([made, open.length, session.lists.used], [0, 0, 0]);
       });
 
     it('a second plane whose pages are nowhere takes the mapping of the first with it, however often', async () => {
@@ -295,7 +304,7 @@ describe('memory type SHARED_PAGES', () => {
       const maps = () => readFileSync('/proc/self/maps', 'latin1').split('\n').length;
       const before = maps();
       for (let n = 0; n < 100; n++) assert.equal(await sharedPages.attach(given), Errno.EFAULT);
-      assert.deepEqual([made, open.length, session.lists.held], [100, 0, 0]);
+      assert.deepEqual([made, open.length, session.lists.used], [100, 0, 0]);
       assert.ok(maps() - before < 100, 'mappings are left');
     });
 
@@ -318,16 +327,16 @@ describe('memory type SHARED_PAGES', () => {
     const most = MAX_SESSION_LIST_BYTES / (16 * pieces);
     const buffers = Array.from({ length: most + 1 }, () => held(length));
     for (const each of buffers.slice(0, most))
-      (await attach(call(each, 'carried', many, { length }))).settle!(0);
-    assert.equal(session.lists.held, MAX_SESSION_LIST_BYTES);
-    const given = call(buffers[most]!, 'carried', many, { length });
+      (await attach(call(each, 'pages-copy', many, { length }))).settle!(0);
+    assert.equal(session.lists.used, MAX_SESSION_LIST_BYTES);
+    const given = call(buffers[most]!, 'pages-copy', many, { length });
     assert.equal(await sharedPages.attach(given), Errno.ENOMEM);
-    const again = call(buffers[0]!, 'carried', many, { length });
+    const again = call(buffers[0]!, 'pages-copy', many, { length });
     (await attach(again)).settle!(0);
-    assert.equal(session.lists.held, MAX_SESSION_LIST_BYTES, 'the same list is kept once');
+    assert.equal(session.lists.used, MAX_SESSION_LIST_BYTES, 'the same list is kept once');
     buffers[0]!.planes[0]!.pages!.memory.release();
     (await attach(given)).settle!(0);
-    assert.equal(session.lists.held, MAX_SESSION_LIST_BYTES);
+    assert.equal(session.lists.used, MAX_SESSION_LIST_BYTES);
   });
 
   it('a frame of many pieces is copied in as many steps, over turns of the loop', async () => {
@@ -336,7 +345,7 @@ describe('memory type SHARED_PAGES', () => {
     const plane = held(length);
     const region = privateRegion('a host buffer, say', length);
     plane.planes[0]!.host = region;
-    (await attach(call(plane, 'carried', many, { length }))).settle!(0);
+    (await attach(call(plane, 'pages-copy', many, { length }))).settle!(0);
     Buffer.from(region.windows[0]!).fill(0x5a);
     let steps = 0;
     const { copyIn } = bench.memory;
@@ -350,7 +359,7 @@ describe('memory type SHARED_PAGES', () => {
       turns++;
       return next();
     };
-    await sharedPages.release(session, new BufferQueue(CAPTURE, 'carried'), plane, answer(length));
+    await sharedPages.release(session, new BufferQueue(CAPTURE, 'pages-copy'), plane, answer(length));
     assert.equal(steps, length);
     assert.ok(turns >= length / (TURN_BYTES / Price.PIECE) - 1, `${turns} turns`);
     const seen = bench.seen(0, 2 * length);
@@ -363,8 +372,13 @@ describe('memory type SHARED_PAGES', () => {
     const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
     const plane = held(length);
     plane.planes[0]!.host = privateRegion('a host buffer, say', length);
-    (await attach(call(plane, 'carried', many, { length }))).settle!(0);
-    const copying = sharedPages.release(session, new BufferQueue(CAPTURE, 'carried'), plane, answer(length));
+    (await attach(call(plane, 'pages-copy', many, { length }))).settle!(0);
+    const copying = sharedPages.release(
+      session,
+      new BufferQueue(CAPTURE, 'pages-copy'),
+      plane,
+      answer(length),
+    );
     Object.assign(session, { closing: true });
     plane.planes[0]!.host.close();
     let writes = 0;

@@ -1,7 +1,7 @@
 /** QUERYCAP, as `list` and `serve` read it. */
 import assert from 'node:assert/strict';
 import { queryCapabilities } from '../../../src/v4l2/description.js';
-import { identityOf } from '../../../src/v4l2/enumeration.js';
+import { queryCap } from '../../../src/v4l2/enumeration.js';
 import { isUsable, refusalOf } from '../../../src/v4l2/kind.js';
 import { ENOTTY, FakeNode } from './fake-node.js';
 
@@ -12,7 +12,7 @@ describe('v4l2/description', () => {
   const both = async (capabilities: number, deviceCaps: number) => {
     const node = new FakeNode({ capabilities, deviceCaps });
     const ask = (nr: number, payload: Uint8Array) => node.ioctl(nr, payload);
-    const [listed, served] = [await identityOf(ask), await queryCapabilities(ask, '/dev/null')];
+    const [listed, served] = [await queryCap(ask), await queryCapabilities(ask, '/dev/null')];
     assert.ok(typeof listed === 'object' && typeof served === 'object');
     return [refusalOf('video', listed.deviceCaps) === undefined, isUsable(served.deviceCaps)];
   };

@@ -3,7 +3,7 @@
  * <linux/videodev2.h>, so that a wrong record of src/v4l2 cannot agree with itself.
  */
 import type { Holders } from '../../../src/v4l2/holders.js';
-import type { Questioned } from '../../../src/v4l2/survey.js';
+import type { ProbeFile } from '../../../src/v4l2/survey.js';
 
 export const EACCES = 13;
 export const EBUSY = 16;
@@ -55,7 +55,7 @@ export interface FakeDescription {
   hangsAt?: number;
 }
 
-export class FakeNode implements Questioned {
+export class FakeNode implements ProbeFile {
   readonly asked: number[] = [];
   isClosed = false;
 

@@ -11,7 +11,7 @@ import {
   RequestPool,
   requestNeed,
   requiresRequests,
-} from '../../../src/v4l2/request.js';
+} from '../../../src/v4l2/media-request.js';
 import { openDescriptors } from '../../addon/process.js';
 import { FakeNode } from './fake-node.js';
 import { fakeSysfs } from './fake-sysfs.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
-import type { BackendOptions } from '../../../src/vhost-user/offer.js';
+import type { BackendOptions } from '../../../src/vhost-user/features.js';
 import * as say from './transcripts.js';
 import { Vm } from './vm.js';
 import { Ask, message, openDescriptors, PLAIN, settle, state, u64, until, withoutLog } from './vmm.js';

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
-import { MAX_UNANSWERED } from '../../../src/vhost-user/frontend.js';
+import { MAX_UNANSWERED } from '../../../src/vhost-user/backend-channel.js';
 import { MAX_UNANSWERED_OBJECTS } from '../../../src/vhost-user/shared-objects.js';
 import * as say from './transcripts.js';
 import { Vm } from './vm.js';

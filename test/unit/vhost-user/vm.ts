@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { Backend } from '../../../src/vhost-user/backend.js';
-import type { BackendOptions } from '../../../src/vhost-user/offer.js';
+import type { BackendOptions } from '../../../src/vhost-user/features.js';
 import { DriverRing, GuestRam, WRITE } from '../virtio/driver.js';
 import { RecordingDevice } from './recording-device.js';
 import { Ask, ControlWire, memoryTable, region, state, u64, until, vringAddress, Wire } from './vmm.js';

@@ -3,7 +3,7 @@ import { CommandTimeout, DriverError } from './driver-error.js';
 import type { GuestDriver } from './guest-driver.js';
 
 /** The payload comes back in place. Rejects only where the device does not answer, or not by the protocol. */
-export function asking(driver: GuestDriver, sessionId: number) {
+export function sessionIoctl(driver: GuestDriver, sessionId: number) {
   return async (nr: number, payload: Uint8Array): Promise<number> => {
     try {
       payload.set(await driver.ioctl(sessionId, nr, payload, { size: payload.length }));

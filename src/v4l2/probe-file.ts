@@ -1,8 +1,8 @@
 /** A host node opened for questions only: no stream, no session, no guest. */
 import { HostNode } from './node.js';
-import type { Questioned } from './survey.js';
+import type { ProbeFile } from './survey.js';
 
-export function questioned(path: string): Questioned {
+export function probeFile(path: string): ProbeFile {
   const node = new HostNode(path);
   const file = node.open(() => undefined);
   return {

@@ -4,10 +4,10 @@ import { resolve } from 'node:path';
 import type { ServeOptions } from '../daemon.js';
 import { OperatorError } from './exit.js';
 
-export type Pair = ServeOptions['pairs'][number];
+export type ServedNode = ServeOptions['pairs'][number];
 
 /** As given: each option may be repeated. */
-export interface PairFlags {
+export interface ServedNodeFlags {
   readonly device: readonly string[];
   readonly deviceFd: readonly string[];
   readonly socketPath: readonly string[];
@@ -21,7 +21,7 @@ const MAX_SOCKET_PATH = 107;
 const FIRST_INHERITED = 3;
 
 /** The n-th device with the n-th socket. `activated`: the sockets that systemd passed. Throws ERR_USAGE, ERR_DESCRIPTOR. */
-export function pairsOf(flags: PairFlags, activated: readonly number[]): Pair[] {
+export function servedNodesOf(flags: ServedNodeFlags, activated: readonly number[]): ServedNode[] {
   const devices = devicesOf(flags);
   const sockets = socketsOf(flags, activated);
   if (devices.length !== sockets.length)
@@ -31,7 +31,7 @@ export function pairsOf(flags: PairFlags, activated: readonly number[]): Pair[] 
   return devices.map((device, index) => ({ device, socket: sockets[index]! }));
 }
 
-function devicesOf({ device, deviceFd }: PairFlags): Pair['device'][] {
+function devicesOf({ device, deviceFd }: ServedNodeFlags): ServedNode['device'][] {
   if (device.length > 0 && deviceFd.length > 0) throw usage('use either --device or --device-fd, not both');
   if (deviceFd.length > 0)
     return descriptors('--device-fd', deviceFd, 'a device', (s) => s.isCharacterDevice());
@@ -43,7 +43,7 @@ function devicesOf({ device, deviceFd }: PairFlags): Pair['device'][] {
   return [...device];
 }
 
-function socketsOf(flags: PairFlags, activated: readonly number[]): Pair['socket'][] {
+function socketsOf(flags: ServedNodeFlags, activated: readonly number[]): ServedNode['socket'][] {
   const { socketPath, fd } = flags;
   if (socketPath.length > 0 && fd.length > 0) throw usage('--socket-path and --fd exclude each other');
   if (activated.length > 0 && socketPath.length + fd.length > 0)
@@ -71,7 +71,7 @@ function paths(given: readonly string[]): { path: string }[] {
   return given.map((path) => ({ path }));
 }
 
-function listening(sockets: { path: string }[], given: readonly string[]): Pair['socket'][] {
+function listening(sockets: { path: string }[], given: readonly string[]): ServedNode['socket'][] {
   if (given.length === 0) return sockets;
   const fds = descriptors('--listening-fd', given, 'a socket', (s) => s.isSocket());
   if (fds.length !== sockets.length)

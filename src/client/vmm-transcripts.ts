@@ -3,7 +3,7 @@
  * SHMEM_MAP. Seen in QEMU 11.1.3; read in crosvm, libkrun and cloud-hypervisor of August 2026.
  */
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
-import { Request } from './requests.js';
+import { FrontEndRequest } from './request-numbers.js';
 
 /** Steps of the first conversation. A step that needs a feature which was not negotiated is left out. */
 export type RealizeStep =
@@ -28,7 +28,7 @@ export type StartStep =
 export type RingStep = 'num' | 'base' | 'address' | 'kick' | 'call' | 'enable';
 export type StopStep = 'disable' | 'get base' | 'drop back-end channel';
 
-export interface Dialect {
+export interface VmmTranscript {
   readonly virtioFeatures: bigint;
   readonly protocolFeatures: bigint;
   readonly realize: readonly RealizeStep[];
@@ -62,10 +62,10 @@ export interface Dialect {
   };
 }
 
-export type DialectName = 'qemu' | 'crosvm' | 'libkrun' | 'cloud-hypervisor';
+export type VmmName = 'qemu' | 'crosvm' | 'libkrun' | 'cloud-hypervisor';
 
 /** It acknowledges CONFIGURE_MEM_SLOTS too where that is offered: FrontEndOptions.protocolFeatures can add it. */
-const qemu: Dialect = {
+const qemu: VmmTranscript = {
   virtioFeatures: Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX,
   protocolFeatures:
     Protocol.MQ |
@@ -90,15 +90,15 @@ const qemu: Dialect = {
   stop: ['disable', 'get base'],
   pause: ['disable', 'get base'],
   needReply: new Set<number>([
-    Request.SET_BACKEND_REQ_FD,
-    Request.SET_VRING_CALL,
-    Request.SET_VRING_ERR,
-    Request.SET_VRING_KICK,
-    Request.SET_VRING_ENABLE,
-    Request.SET_MEM_TABLE,
-    Request.ADD_MEM_REG,
-    Request.REM_MEM_REG,
-    Request.SET_CONFIG,
+    FrontEndRequest.SET_BACKEND_REQ_FD,
+    FrontEndRequest.SET_VRING_CALL,
+    FrontEndRequest.SET_VRING_ERR,
+    FrontEndRequest.SET_VRING_KICK,
+    FrontEndRequest.SET_VRING_ENABLE,
+    FrontEndRequest.SET_MEM_TABLE,
+    FrontEndRequest.ADD_MEM_REG,
+    FrontEndRequest.REM_MEM_REG,
+    FrontEndRequest.SET_CONFIG,
   ]),
   base: 'returned',
   initialKicks: 2,
@@ -114,7 +114,7 @@ const qemu: Dialect = {
   },
 };
 
-const crosvm: Dialect = {
+const crosvm: VmmTranscript = {
   virtioFeatures: Virtio.VERSION_1 | Virtio.RING_EVENT_IDX,
   protocolFeatures:
     Protocol.CONFIG | Protocol.MQ | Protocol.BACKEND_REQ | Protocol.SHMEM | Protocol.REPLY_ACK,
@@ -138,7 +138,7 @@ const crosvm: Dialect = {
   },
 };
 
-const libkrun: Dialect = {
+const libkrun: VmmTranscript = {
   virtioFeatures: qemu.virtioFeatures,
   protocolFeatures: Protocol.CONFIG | Protocol.MQ | Protocol.BACKEND_REQ | Protocol.SHMEM,
   realize: ['features', 'protocol features', 'queue number'],
@@ -161,7 +161,7 @@ const libkrun: Dialect = {
   },
 };
 
-const cloudHypervisor: Dialect = {
+const cloudHypervisor: VmmTranscript = {
   virtioFeatures: qemu.virtioFeatures,
   protocolFeatures:
     Protocol.CONFIG | Protocol.MQ | Protocol.CONFIGURE_MEM_SLOTS | Protocol.REPLY_ACK | Protocol.BACKEND_REQ,
@@ -185,7 +185,7 @@ const cloudHypervisor: Dialect = {
   },
 };
 
-export const dialects: Readonly<Record<DialectName, Dialect>> = {
+export const vmmTranscripts: Readonly<Record<VmmName, VmmTranscript>> = {
   qemu,
   crosvm,
   libkrun,

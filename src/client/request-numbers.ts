@@ -1,5 +1,5 @@
 /** Requests of a vhost-user front-end, by number. */
-export const Request = {
+export const FrontEndRequest = {
   GET_FEATURES: 1,
   SET_FEATURES: 2,
   SET_OWNER: 3,
@@ -25,7 +25,9 @@ export const Request = {
   GET_SHMEM_CONFIG: 44,
 } as const;
 
-const names = new Map<number, string>(Object.entries(Request).map(([name, number]) => [number, name]));
+const names = new Map<number, string>(
+  Object.entries(FrontEndRequest).map(([name, number]) => [number, name]),
+);
 
 export function requestName(request: number): string {
   return names.get(request) ?? `request ${request}`;

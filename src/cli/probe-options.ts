@@ -7,7 +7,7 @@ export const DEFAULT_FRAMES = 30;
 export const DEFAULT_TIMEOUT_S = 5;
 const MAX_TIMEOUT_S = 3600;
 
-export interface Arguments {
+export interface ProbeArguments {
   readonly socket: string;
   readonly frames: string;
   readonly transcode: string | undefined;
@@ -18,7 +18,7 @@ export interface Arguments {
   readonly timeout: string;
 }
 
-export interface Wishes {
+export interface ProbeOptions {
   readonly socket: string;
   readonly frames: number;
   /** The file whose frames go through a mem-to-mem device; `output` is given then. */
@@ -31,7 +31,7 @@ export interface Wishes {
 }
 
 /** Throws ERR_USAGE. */
-export function wishesOf(given: Arguments): Wishes {
+export function probeOptionsOf(given: ProbeArguments): ProbeOptions {
   const { socket, frames, transcode, output, format, size, timeout } = given;
   const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/i.exec(size ?? '') ?? [];
   if (size !== undefined && !height)

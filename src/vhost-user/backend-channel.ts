@@ -6,9 +6,9 @@ import { native } from '../native.js';
 import { fileIdentity } from '../virtio/guest-memory.js';
 import { Connection, type Message, ProtocolError } from './connection.js';
 import type { ObjectTransport, SharedMemoryTransport } from './device.js';
-import { type Dialect, dialectOf } from './dialect.js';
 import { BackendRequest, HeaderFlags, SharedMemoryFlags, sharedMemoryMap, sharedObject } from './protocol.js';
 import { SharedObjects } from './shared-objects.js';
+import { type VmmTraits, vmmTraitsOf } from './vmm-traits.js';
 
 /** Requests that the front-end may leave unanswered. */
 export const MAX_UNANSWERED = 512;
@@ -26,11 +26,11 @@ interface Unanswered {
   readonly done: Done;
 }
 
-export class Frontend implements SharedMemoryTransport, ObjectTransport {
+export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
   /** A request at any other time ends QEMU: it is refused with EBUSY. */
   #running = false;
   #size = 0;
-  #dialect: Dialect = dialectOf(0n);
+  #vmm: VmmTraits = vmmTraitsOf(0n);
   #channel: Connection | null = null;
   /** null: the VMM does not share objects. */
   #objects: SharedObjects | null = null;
@@ -52,11 +52,11 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   }
 
   get survivesReset(): boolean {
-    return this.#dialect.survivesReset;
+    return this.#vmm.survivesReset;
   }
 
   get prefers(): 'arena' | 'direct' {
-    return this.#dialect.prefers;
+    return this.#vmm.prefers;
   }
 
   /** Whether the front-end has closed the channel, and has given no other. */
@@ -65,8 +65,8 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   }
 
   /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. `objects`: whether it shares objects. */
-  configure(dialect: Dialect, size: number, objects: boolean): void {
-    this.#dialect = dialect;
+  configure(dialect: VmmTraits, size: number, objects: boolean): void {
+    this.#vmm = dialect;
     this.#size = size;
     this.#objects = objects ? new SharedObjects((...request) => this.#sendObject(...request)) : null;
   }
@@ -113,7 +113,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   }
 
   unmap(offset: number, length: number, done: Done): void {
-    if (this.#dialect.parks) this.#park(offset, length, done);
+    if (this.#vmm.mapsZerosOnUnmap) this.#park(offset, length, done);
     else
       this.#place(BackendRequest.SHMEM_UNMAP, { fileOffset: 0, offset, length, flags: 0 }, [], (errno) => {
         if (errno === 0) this.#mapped.delete(offset);
@@ -137,7 +137,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
 
   /** The guest reset the device: some VMMs have dropped every mapping. */
   reset(): void {
-    if (!this.#dialect.survivesReset) this.#mapped.clear();
+    if (!this.#vmm.survivesReset) this.#mapped.clear();
   }
 
   /** Everything unanswered ends with ECONNRESET. */
@@ -178,13 +178,13 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
     const errno = this.#refusal() || this.#sendNow(request, body, descriptors);
     if (errno !== 0) return errno;
     this.#unanswered.push({ request, deadline: Date.now() + BARRIER_TIMEOUT_MS, done });
-    if (!this.#dialect.acks) this.#watchBarrier();
+    if (!this.#vmm.acks) this.#watchBarrier();
     return 0;
   }
 
   /** QEMU aborts where one of its devices has more than 512 memory regions. */
   #isFull(): boolean {
-    return this.#mapped.size >= this.#dialect.mappings;
+    return this.#mapped.size >= this.#vmm.mappings;
   }
 
   #refusal(): number {
@@ -195,7 +195,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   /** 0, or why nothing was sent. */
   #sendNow(request: number, body: Buffer, descriptors: readonly number[]): number {
     const channel = this.#channel!;
-    const { acks } = this.#dialect;
+    const { acks } = this.#vmm;
     // Never queued: it would go out after a stop.
     const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors, false);
     // The next message is read when the handler of this one has returned: once it is read, this one is done.
@@ -219,7 +219,7 @@ export class Frontend implements SharedMemoryTransport, ObjectTransport {
   #answered({ request, body, descriptors }: Message): void {
     const closed = descriptors.splice(0);
     for (const fd of closed) closeSync(fd);
-    const first = this.#dialect.acks ? this.#unanswered[0] : undefined;
+    const first = this.#vmm.acks ? this.#unanswered[0] : undefined;
     if (first?.request !== request || body.length !== 8 || closed.length > 0)
       throw new ProtocolError('ERR_VHOST_REPLY', `an unexpected reply to request ${request}`);
     this.#unanswered.shift();

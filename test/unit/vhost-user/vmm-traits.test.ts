@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type DialectOption, dialectOf } from '../../../src/vhost-user/dialect.js';
+import { type VmmOption, vmmTraitsOf } from '../../../src/vhost-user/vmm-traits.js';
 
 const bits = (...numbers: number[]) => numbers.reduce((set, number) => set | (1n << BigInt(number)), 0n);
 
@@ -18,25 +18,25 @@ describe('dialect', () => {
   ];
   for (const [what, protocol, name] of seen)
     it(`${what}: ${name}`, () => {
-      const dialect = dialectOf(protocol);
-      assert.equal(dialect.name, name);
-      assert.equal(dialect.acks, (protocol & 8n) !== 0n);
+      const traits = vmmTraitsOf(protocol);
+      assert.equal(traits.name, name);
+      assert.equal(traits.acks, (protocol & 8n) !== 0n);
     });
 
-  const properties: [DialectOption, boolean, string, boolean][] = [
+  const properties: [VmmOption, boolean, string, boolean][] = [
     ['qemu', false, 'arena', false],
     ['crosvm', true, 'direct', false],
     ['libkrun', true, 'direct', true],
     ['cloud-hypervisor', false, 'arena', false],
   ];
-  for (const [name, survivesReset, prefers, parks] of properties)
+  for (const [name, survivesReset, prefers, mapsZerosOnUnmap] of properties)
     it(`${name} by option, whatever was negotiated`, () => {
       for (const protocol of [0n, bits(3, 22), bits(3, 10, 22)]) {
         const acks = (protocol & 8n) !== 0n;
-        const { bereaved, mappings, ...dialect } = dialectOf(protocol, name);
-        assert.deepEqual(dialect, { name, survivesReset, prefers, parks, acks });
+        const { onBackendExit, mappings, ...traits } = vmmTraitsOf(protocol, name);
+        assert.deepEqual(traits, { name, survivesReset, prefers, mapsZerosOnUnmap, acks });
         assert.equal(mappings, name === 'qemu' ? 256 : Infinity);
-        assert.ok(bereaved.running && bereaved.stopped);
+        assert.ok(onBackendExit.running && onBackendExit.stopped);
       }
     });
 });

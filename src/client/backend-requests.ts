@@ -3,14 +3,14 @@ import { closeSync } from 'node:fs';
 import { UUID_BYTES } from '../media/protocol.js';
 import { BackendRequest, features, HeaderFlags, sharedMemoryMap } from '../vhost-user/protocol.js';
 import { type Message, MessageStream } from './message-stream.js';
-import type { MapRequest, ShmWindow } from './shm-window.js';
+import type { MapRequest, SharedMemoryRegion } from './shm-window.js';
 
 /** What a test may do to a request before it is carried out; a promise holds it back. */
 export type Verdict = 'serve' | 'refuse';
 export type Judge = (request: number, map: MapRequest | undefined) => Verdict | Promise<Verdict>;
 
-export interface ChannelOwner {
-  readonly window: ShmWindow;
+export interface BackendRequestOwner {
+  readonly window: SharedMemoryRegion;
   readonly acknowledges: boolean;
   readonly judge: Judge;
   /** What the back-end has announced: UUIDs in hexadecimal. */
@@ -26,15 +26,15 @@ export interface ChannelOwner {
 /** What QEMU answers to anything that it refuses. */
 const REFUSED = 1n;
 
-export class BackendChannel {
+export class BackendRequests {
   readonly #stream: MessageStream;
-  readonly #owner: ChannelOwner;
+  readonly #owner: BackendRequestOwner;
   readonly #waiting: Message[] = [];
   #serving = false;
   #open = true;
 
   /** Takes the descriptor. */
-  constructor(fd: number, owner: ChannelOwner) {
+  constructor(fd: number, owner: BackendRequestOwner) {
     this.#owner = owner;
     this.#stream = new MessageStream(fd, {
       message: (message) => this.#receive(message),

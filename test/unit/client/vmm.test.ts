@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { closeSync, readdirSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import type { Verdict } from '../../../src/client/backend-channel.js';
-import { dialects } from '../../../src/client/dialects.js';
-import { FrontEnd, type FrontEndOptions } from '../../../src/client/front-end.js';
+import type { Verdict } from '../../../src/client/backend-requests.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
+import { Vmm, type VmmOptions } from '../../../src/client/vmm.js';
+import { vmmTranscripts } from '../../../src/client/vmm-transcripts.js';
 import { native } from '../../../src/native.js';
 import { type FakeBackend, type FakeOptions, fakeBackend } from './fake-backend.js';
 
@@ -13,16 +13,16 @@ const PAGE = 4096;
 
 describe('FrontEnd', () => {
   let backend: FakeBackend;
-  let frontEnd: FrontEnd;
+  let frontEnd: Vmm;
   let file: number;
 
-  async function connect(options: Partial<FrontEndOptions> = {}, fake: FakeOptions = {}): Promise<void> {
+  async function connect(options: Partial<VmmOptions> = {}, fake: FakeOptions = {}): Promise<void> {
     const pair = fakeBackend(fake);
     backend = pair.backend;
-    frontEnd = await FrontEnd.connect(pair.fd, { queueSize: 16, ...options });
+    frontEnd = await Vmm.connect(pair.fd, { queueSize: 16, ...options });
   }
 
-  async function start(options: Partial<FrontEndOptions> = {}, fake: FakeOptions = {}): Promise<GuestDriver> {
+  async function start(options: Partial<VmmOptions> = {}, fake: FakeOptions = {}): Promise<GuestDriver> {
     await connect(options, fake);
     backend.log.length = 0;
     const driver = await GuestDriver.probe(frontEnd);
@@ -77,7 +77,7 @@ describe('FrontEnd', () => {
     });
 
     it('gives memory slot by slot where that was asked for, once', async () => {
-      const protocolFeatures = dialects.qemu.protocolFeatures | SLOTS;
+      const protocolFeatures = vmmTranscripts.qemu.protocolFeatures | SLOTS;
       await connect({ protocolFeatures });
       assert.deepEqual(backend.sequence, [1, 15, 16, 17, 36, 21, 3, 1, 13, 14, 13, 14, 44]);
       backend.log.length = 0;
@@ -105,14 +105,14 @@ describe('FrontEnd', () => {
     });
 
     it('asks something after ENABLE where it gets no acknowledgements', async () => {
-      await start({ protocolFeatures: dialects.qemu.protocolFeatures & ~(1n << 3n) });
+      await start({ protocolFeatures: vmmTranscripts.qemu.protocolFeatures & ~(1n << 3n) });
       assert.deepEqual(backend.sequence.slice(-5), [18, 18, 1, 13, 13]);
       assert.deepEqual(acknowledged(), []);
     });
   });
 
   it('speaks as crosvm: rings live one by one, nothing acknowledged, features once', async () => {
-    await connect({ dialect: 'crosvm' });
+    await connect({ vmm: 'crosvm' });
     assert.deepEqual(backend.sequence, [3, 1, 15, 16, 21, 17, 44]);
     backend.log.length = 0;
     const driver = await GuestDriver.probe(frontEnd);
@@ -130,7 +130,7 @@ describe('FrontEnd', () => {
   });
 
   it('speaks as libkrun: memory before features, a new channel at each start, no word at a reset', async () => {
-    await connect({ dialect: 'libkrun', shmSize: 1 << 22 });
+    await connect({ vmm: 'libkrun', shmSize: 1 << 22 });
     assert.deepEqual(backend.sequence, [1, 15, 16, 17]);
     assert.equal(frontEnd.sharedMemory.size, 1 << 22);
     backend.log.length = 0;
@@ -146,7 +146,7 @@ describe('FrontEnd', () => {
   });
 
   it('speaks as cloud-hypervisor: sizes first, bases at what is available, the channel last', async () => {
-    await connect({ dialect: 'cloud-hypervisor' });
+    await connect({ vmm: 'cloud-hypervisor' });
     assert.deepEqual(backend.sequence, [3, 1, 15, 16, 17]);
     assert.equal(frontEnd.sharedMemory.size, 0);
     backend.log.length = 0;
@@ -235,7 +235,7 @@ describe('FrontEnd', () => {
     });
 
     it('echoes by slots where those are used', async () => {
-      await start({ protocolFeatures: dialects.qemu.protocolFeatures | SLOTS });
+      await start({ protocolFeatures: vmmTranscripts.qemu.protocolFeatures | SLOTS });
       backend.log.length = 0;
       await backend.map(file, 0, PAGE);
       await backend.unmap(0, PAGE);
@@ -256,7 +256,7 @@ describe('FrontEnd', () => {
         ['qemu', 0],
         ['crosvm', 1],
       ] as const) {
-        await start({ dialect });
+        await start({ vmm: dialect });
         await backend.map(file, 0, PAGE);
         await frontEnd.stop();
         assert.equal(frontEnd.sharedMemory.mappings.length, 1, 'a pause keeps them');
@@ -269,7 +269,7 @@ describe('FrontEnd', () => {
     });
 
     it('lays mappings over others and acknowledges nothing as libkrun', async () => {
-      await start({ dialect: 'libkrun' });
+      await start({ vmm: 'libkrun' });
       const body = (offset: number, length: number) => {
         const raw = Buffer.alloc(40);
         raw.writeBigUInt64LE(BigInt(offset), 16);
@@ -329,7 +329,7 @@ describe('FrontEnd', () => {
     });
 
     it('crosvm: a request that it refuses', async () => {
-      await start({ dialect: 'crosvm' });
+      await start({ vmm: 'crosvm' });
       void backend.unmap(0, PAGE);
       await setTimeout(5);
       assert.match(frontEnd.crash!, /not one mapping/);
@@ -349,10 +349,10 @@ describe('FrontEnd', () => {
     frontEnd.close();
     backend.close();
     const silent = fakeBackend({ silent: [1] });
-    await assert.rejects(FrontEnd.connect(silent.fd, { timeout: 30 }), /GET_FEATURES: no answer in 0.03 s/);
+    await assert.rejects(Vmm.connect(silent.fd, { timeout: 30 }), /GET_FEATURES: no answer in 0.03 s/);
     silent.backend.close();
     const bare = fakeBackend({ virtioFeatures: 1n << 32n });
-    await assert.rejects(FrontEnd.connect(bare.fd), /no protocol features/);
+    await assert.rejects(Vmm.connect(bare.fd), /no protocol features/);
     bare.backend.close();
   });
 

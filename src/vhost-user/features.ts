@@ -1,10 +1,11 @@
 /** What a back-end offers to its front-end. */
-import type { DialectOption } from './dialect.js';
+
 import { type Features, Protocol, Virtio } from './protocol.js';
+import type { VmmOption } from './vmm-traits.js';
 
 export interface BackendOptions {
   /** Which VMM it is; `auto`: told by what it negotiates. */
-  readonly frontend?: DialectOption;
+  readonly frontend?: VmmOption;
   /**
    * Offers CONFIGURE_MEM_SLOTS. QEMU 11.1 needs it for more than eight memory regions, and ends when a guest resets
    * the device with something mapped in the SHM region.
@@ -14,7 +15,7 @@ export interface BackendOptions {
   readonly objects?: boolean;
 }
 
-export const OFFERED_FEATURES: Features =
+export const VIRTIO_FEATURES: Features =
   Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX | Virtio.PROTOCOL_FEATURES;
 
 /** `sharedMemorySize`: bytes of SHM region 0. */

@@ -10,7 +10,7 @@ import { Errno, errnoName } from '../errno.js';
 import { errorLimited, warnLimited } from '../log.js';
 import type { NodeCall } from '../native.js';
 import { deviceFolder, hostRoots, type Roots } from './discovery.js';
-import { type Ask, bufferTypesOf, formatsOf } from './enumeration.js';
+import { bufferTypesOf, formatsOf, type RunIoctl } from './enumeration.js';
 import { Ioctl } from './ioctls.js';
 import { statelessFormats } from './kind.js';
 import { BufferCapability, BufferType, Memory, requestBuffers } from './layout.js';
@@ -45,7 +45,7 @@ export function requestQueues(deviceCaps: number): number[] {
 }
 
 /** Asks a node. An errno where its formats cannot be told now: they decide. */
-export async function requestNeed(ask: Ask, deviceCaps: number): Promise<RequestNeed | number> {
+export async function requestNeed(ask: RunIoctl, deviceCaps: number): Promise<RequestNeed | number> {
   let need: RequestNeed = 'none';
   for (const type of requestQueues(deviceCaps)) {
     const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
@@ -55,7 +55,7 @@ export async function requestNeed(ask: Ask, deviceCaps: number): Promise<Request
     const capabilities = refused === 0 ? requestBuffers.read(none).capabilities : BufferCapability.REQUESTS;
     if ((capabilities & BufferCapability.REQUESTS) === 0) continue;
     let failure = 0;
-    const heard: Ask = async (nr, payload) => {
+    const heard: RunIoctl = async (nr, payload) => {
       const errno = await ask(nr, payload);
       if (errno !== 0 && !isLasting(errno)) failure = errno;
       return errno;

@@ -1,13 +1,13 @@
 /** The VMM options that fit a served pair, ready to paste into a shell. */
 import { resolve } from 'node:path';
 import { boundPath } from './activation.js';
-import type { Pair } from './pairs.js';
+import type { ServedNode } from './served-nodes.js';
 
 /** Of what the guest gets when the operator does not say; QEMU wants the same number twice. */
 const EXAMPLE_MEMORY = '4G';
 
 /** All pairs of one VM. Empty where the VMM is connected already (--fd). */
-export function vmmOptions(pairs: readonly Pair[]): string {
+export function vmmOptions(pairs: readonly ServedNode[]): string {
   const served = pairs.flatMap(({ device, socket }) => {
     const path = socketPathOf(socket);
     return path === undefined ? [] : [{ device, path }];
@@ -31,12 +31,12 @@ function qemuDevice(path: string, index: number): string {
   return `-chardev ${chardev} -device vhost-user-media-pci,chardev=vmb${index},vectors=3`;
 }
 
-function socketPathOf(socket: Pair['socket']): string | undefined {
+function socketPathOf(socket: ServedNode['socket']): string | undefined {
   if ('path' in socket) return resolve(socket.path);
   return 'listeningFd' in socket ? boundPath(socket.listeningFd) : undefined;
 }
 
-const nameOf = (device: Pair['device']): string =>
+const nameOf = (device: ServedNode['device']): string =>
   typeof device === 'number' ? `descriptor ${device}` : device;
 
 /** For a POSIX shell; plain words stay as they are. */

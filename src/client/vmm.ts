@@ -6,10 +6,9 @@ import { closeSync } from 'node:fs';
 import { config as configSpace } from '../media/protocol.js';
 import { native } from '../native.js';
 import { BackendRequest, Protocol, Virtio } from '../vhost-user/protocol.js';
-import { BackendChannel, type Judge, type Verdict } from './backend-channel.js';
+import { BackendRequests, type Judge, type Verdict } from './backend-requests.js';
 import { ControlChannel } from './control-channel.js';
 import { Conversation } from './conversation.js';
-import { type Dialect, type DialectName, dialects, type StopStep } from './dialects.js';
 import { DriverQueue } from './driver-queue.js';
 import { Heap } from './heap.js';
 import type { InterruptHandler, Machine } from './machine.js';
@@ -17,12 +16,13 @@ import { type AnnouncedRegion, MemfdRam } from './memfd-ram.js';
 import { MAX_TABLE_REGIONS } from './memory-table.js';
 import type { Piece } from './pieces.js';
 import { RingLink } from './ring-link.js';
-import { type MapRequest, ShmWindow } from './shm-window.js';
+import { type MapRequest, SharedMemoryRegion } from './shm-window.js';
+import { type StopStep, type VmmName, type VmmTranscript, vmmTranscripts } from './vmm-transcripts.js';
 
 const QUEUES = 2;
 
-export interface FrontEndOptions {
-  readonly dialect: DialectName | Dialect;
+export interface VmmOptions {
+  readonly vmm: VmmName | VmmTranscript;
   /** Protocol features to acknowledge where they are offered; by default the dialect's. */
   readonly protocolFeatures?: bigint;
   /** Virtio features that the guest driver accepts where they are offered; by default the dialect's. */
@@ -38,8 +38,8 @@ export interface FrontEndOptions {
   readonly judge: Judge;
 }
 
-export const defaults: FrontEndOptions = {
-  dialect: 'qemu',
+export const defaults: VmmOptions = {
+  vmm: 'qemu',
   queueSize: 256,
   ram: [{ address: 0x4000_0000, length: 16 << 20 }],
   timeout: 5000,
@@ -47,14 +47,14 @@ export const defaults: FrontEndOptions = {
   judge: () => 'serve',
 };
 
-export class FrontEnd implements Machine {
+export class Vmm implements Machine {
   readonly heap: Heap;
-  readonly dialect: Dialect;
+  readonly transcript: VmmTranscript;
   readonly conversation: Conversation;
   /** Every request may be sent by hand, for tests of the other side. */
   readonly control: ControlChannel;
   readonly rings: readonly RingLink[];
-  sharedMemory = new ShmWindow(0, 'refuse');
+  sharedMemory = new SharedMemoryRegion(0, 'refuse');
   /** The objects that the back-end has announced: UUIDs in hexadecimal. */
   readonly objects = new Set<string>();
   /** How often the back-end has said that the configuration has changed. */
@@ -63,25 +63,25 @@ export class FrontEnd implements Machine {
   crash: string | undefined;
   /** What a real VMM would have written on its stderr. */
   readonly warnings: string[] = [];
-  readonly #options: FrontEndOptions;
+  readonly #options: VmmOptions;
   readonly #ram: MemfdRam;
-  #channel: BackendChannel | undefined;
+  #channel: BackendRequests | undefined;
   #driver: InterruptHandler | undefined;
   #running = false;
   #closed: Error | undefined;
   /** The section that the VMM is in: nothing of the back-end is served meanwhile. */
   #section: Promise<void> = Promise.resolve();
 
-  private constructor(fd: number, options: FrontEndOptions) {
+  private constructor(fd: number, options: VmmOptions) {
     this.#options = options;
-    this.dialect = typeof options.dialect === 'string' ? dialects[options.dialect] : options.dialect;
+    this.transcript = typeof options.vmm === 'string' ? vmmTranscripts[options.vmm] : options.vmm;
     this.#ram = new MemfdRam(options.ram);
     this.heap = new Heap(this.#ram, options.ram);
     this.rings = Array.from({ length: QUEUES }, (_, i) => new RingLink(i, () => this.#driver?.poll()));
     this.control = new ControlChannel(fd, options.timeout, (reason) => this.#end(reason));
-    this.conversation = new Conversation(this.control, this.dialect, {
-      virtioFeatures: options.virtioFeatures ?? this.dialect.virtioFeatures,
-      protocolFeatures: options.protocolFeatures ?? this.dialect.protocolFeatures,
+    this.conversation = new Conversation(this.control, this.transcript, {
+      virtioFeatures: options.virtioFeatures ?? this.transcript.virtioFeatures,
+      protocolFeatures: options.protocolFeatures ?? this.transcript.protocolFeatures,
       rings: this.rings,
       regions: () => this.#regions(),
       openChannel: () => this.#openChannel(),
@@ -91,9 +91,9 @@ export class FrontEnd implements Machine {
   }
 
   /** Connects to a socket, or takes a connected descriptor, and speaks as far as a VMM does before its guest runs. */
-  static async connect(target: string | number, options: Partial<FrontEndOptions> = {}): Promise<FrontEnd> {
+  static async connect(target: string | number, options: Partial<VmmOptions> = {}): Promise<Vmm> {
     const fd = typeof target === 'number' ? target : native.connect(target);
-    const frontEnd = FrontEnd.#over(fd, { ...defaults, ...options });
+    const frontEnd = Vmm.#over(fd, { ...defaults, ...options });
     try {
       await frontEnd.#realize();
     } catch (error) {
@@ -104,9 +104,9 @@ export class FrontEnd implements Machine {
   }
 
   /** The descriptor is closed even if this throws. */
-  static #over(fd: number, options: FrontEndOptions): FrontEnd {
+  static #over(fd: number, options: VmmOptions): Vmm {
     try {
-      return new FrontEnd(fd, options);
+      return new Vmm(fd, options);
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -155,25 +155,25 @@ export class FrontEnd implements Machine {
   /** DRIVER_OK, or the end of a pause. */
   start(): Promise<void> {
     return this.#exclusively(async () => {
-      for (const step of this.dialect.start) await this.conversation.start[step]();
+      for (const step of this.transcript.start) await this.conversation.start[step]();
       this.#running = true;
     });
   }
 
   /** Pauses the VM: the driver and its rings stay, start() goes on. */
   stop(): Promise<void> {
-    return this.#exclusively(() => this.#stop(this.dialect.pause));
+    return this.#exclusively(() => this.#stop(this.transcript.pause));
   }
 
   /** The guest resets the device: its driver (GuestDriver.remove) and its rings are gone, mappings by the VMM's habit. */
   reset(): Promise<void> {
     return this.#exclusively(async () => {
-      await this.#stop(this.dialect.stop);
+      await this.#stop(this.transcript.stop);
       for (const ring of this.rings) {
         ring.base = 0;
         ring.driver = undefined;
       }
-      if (!this.dialect.window.survivesReset) this.sharedMemory.clear();
+      if (!this.transcript.window.survivesReset) this.sharedMemory.clear();
     });
   }
 
@@ -183,11 +183,11 @@ export class FrontEnd implements Machine {
   }
 
   async #realize(): Promise<void> {
-    for (const step of this.dialect.realize) await this.conversation.realize[step]();
+    for (const step of this.transcript.realize) await this.conversation.realize[step]();
     const size = this.conversation.has(Protocol.SHMEM)
       ? (this.conversation.shmSize ?? this.#options.shmSize)
       : 0;
-    this.sharedMemory = new ShmWindow(size, this.dialect.window.overlap);
+    this.sharedMemory = new SharedMemoryRegion(size, this.transcript.window.overlap);
   }
 
   async #stop(steps: readonly StopStep[]): Promise<void> {
@@ -202,7 +202,7 @@ export class FrontEnd implements Machine {
   }
 
   #regions(): AnnouncedRegion[] {
-    return this.dialect.window.echo
+    return this.transcript.window.echo
       ? [...this.#ram.regions, ...this.sharedMemory.regions]
       : [...this.#ram.regions];
   }
@@ -210,9 +210,9 @@ export class FrontEnd implements Machine {
   #openChannel(): number {
     this.#channel?.close();
     const [ours, theirs] = native.socketPair();
-    const { acknowledges, bigLock } = this.dialect.window;
+    const { acknowledges, bigLock } = this.transcript.window;
     const frontEnd = this;
-    this.#channel = new BackendChannel(ours, {
+    this.#channel = new BackendRequests(ours, {
       get window() {
         return frontEnd.sharedMemory;
       },
@@ -236,7 +236,7 @@ export class FrontEnd implements Machine {
   }
 
   #judge(request: number, map: MapRequest | undefined): Verdict | Promise<Verdict> {
-    if (!this.#running && this.dialect.window.fatal === 'message while stopped') {
+    if (!this.#running && this.transcript.window.fatal === 'message while stopped') {
       this.#die(`request ${request} of the back-end came while the device was not started`);
       return 'refuse';
     }
@@ -246,14 +246,14 @@ export class FrontEnd implements Machine {
   async #served(request: number, refusal: string | undefined): Promise<void> {
     if (refusal) {
       this.warnings.push(`request ${request} of the back-end: ${refusal}`);
-      if (this.dialect.window.fatal === 'refused request') this.#die(refusal);
+      if (this.transcript.window.fatal === 'refused request') this.#die(refusal);
     } else if (request === BackendRequest.CONFIG_CHANGE) this.configChanges++;
-    else if (this.dialect.window.echo && this.#running) await this.#echo();
+    else if (this.transcript.window.echo && this.#running) await this.#echo();
   }
 
   /** QEMU shows every mapping to every vhost device of the VM, the one that asked for it included. */
   async #echo(): Promise<void> {
-    const slots = this.dialect.slotwise && this.conversation.has(Protocol.CONFIGURE_MEM_SLOTS);
+    const slots = this.transcript.slotwise && this.conversation.has(Protocol.CONFIGURE_MEM_SLOTS);
     const count = this.#regions().length;
     try {
       if (slots || count <= MAX_TABLE_REGIONS) await this.conversation.announceMemory();
