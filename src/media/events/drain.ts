@@ -43,6 +43,7 @@ function reportLoss(session: Session, reservation: EventReservation): void {
 export async function drainEvents(session: Session): Promise<void> {
   const reservation = new EventReservation(session.context.events, session.resume);
   await readEvents(session, reservation).finally(() => reservation.giveBack());
+  await session.context.events.flushed(() => session.closing);
 }
 
 /** `present`: those that are there now and no more, however fast new ones come. */
