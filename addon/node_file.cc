@@ -161,7 +161,9 @@ void NodeFile::Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value don
 
 void NodeFile::OnWake() {
   const Napi::HandleScope scope(Env());
-  Ref();
+  // Keeps the object until the end of this function. A wake may come late: the collector has taken an idle file by then.
+  const Napi::Object self = Value();
+  if (self.IsEmpty()) return;
   // First what is done, then what is ready: the answer to QBUF comes before the frame that it brought.
   LoopTurn& turn = LoopTurn::Of(Env());
   std::optional<int> error;
@@ -171,10 +173,9 @@ void NodeFile::OnWake() {
   } else if (state_ == State::kOpen) {
     // What the watcher reports before the completion of open() stays for later.
     if (const uint32_t events = wake_->Take())
-      CallFromLoop(Env(), Value().Get(kOnReady), {Napi::Number::New(Env(), events)});
+      CallFromLoop(Env(), self.Get(kOnReady), {Napi::Number::New(Env(), events)});
   }
   Hold();
-  Unref();
 }
 
 void NodeFile::Complete(int error, LoopTurn& turn) {

@@ -51,6 +51,21 @@ describe('addon: the life of a NodeFile', () => {
     assert.deepEqual([status, stdout], [0, 'unopened\nstill open\nopened\n']);
   });
 
+  it('may be collected between its last completion and a wake that comes late', () => {
+    const { status, stdout, stderr } = node(`
+      let left = 100;
+      for (let n = 0; n < left; n++) {
+        const file = new native.NodeFile(() => undefined);
+        file.open('/dev/null', () => undefined);
+        file.close(() => left--);
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+      while (left > 0) { await new Promise(setImmediate); gc(); }
+      for (let n = 0; n < 10; n++) { await new Promise(setImmediate); gc(); }
+    `);
+    assert.deepEqual([status, stdout, stderr], [0, '', '']);
+  });
+
   it('is collected when its callback knows it too, unopened or closed', () => {
     const { status, stdout } = node(`
       const gone = new FinalizationRegistry((name) => console.log(name));
