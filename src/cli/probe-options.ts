@@ -1,4 +1,4 @@
-/** What `probe` is asked for: its options, checked. */
+/** Checks the options of `probe`. */
 import { recordingSuffixes } from '../client/recording.js';
 import { fourccCode } from '../v4l2/names.js';
 import { OperatorError } from './exit.js';
@@ -21,7 +21,7 @@ export interface ProbeArguments {
 export interface ProbeOptions {
   readonly socket: string;
   readonly frames: number;
-  /** The file whose frames go through a mem-to-mem device; `output` is given then. */
+  /** The file whose frames a mem-to-mem device transcodes. If it is given, `output` is too. */
   readonly transcode: string | undefined;
   readonly output: string | undefined;
   readonly format: string | undefined;
