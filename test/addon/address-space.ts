@@ -1,4 +1,4 @@
-/** This process's address space, as the kernel shows it. */
+/** The address space of this process, as the kernel shows it. */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
@@ -8,7 +8,7 @@ export interface Vma {
   offset: number;
 }
 
-/** This process's mappings of a file, in the order of their addresses. */
+/** The mappings of a file in this process, in the order of their addresses. */
 export function vmasOf(name: string): Vma[] {
   const lines = readFileSync('/proc/self/maps', 'latin1').split('\n');
   return lines

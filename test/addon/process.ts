@@ -1,4 +1,4 @@
-/** What this process holds, as the kernel counts it. */
+/** Descriptors, threads and mappings of this process, as the kernel counts them. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -9,7 +9,7 @@ export const mappingsOf = (name: string): number =>
     .split('\n')
     .filter((line) => line.includes(name)).length;
 
-/** Waits until `condition` holds; false after `ms`. */
+/** Waits until `condition` is true. False: it is not after `ms` milliseconds. */
 export async function eventually(condition: () => boolean, ms = 2000): Promise<boolean> {
   const end = Date.now() + ms;
   while (!condition()) {

@@ -1,4 +1,4 @@
-/** V4L2 records and a place to send them, written without the product's own tables. */
+/** V4L2 records, made without the tables of the product, and an open file to send them to. */
 import assert from 'node:assert/strict';
 import { type NodeFile, native } from '../../src/native.js';
 
@@ -53,7 +53,7 @@ export const u32 = (bytes: Uint8Array, at: number): number =>
 export const u64 = (bytes: Uint8Array, at: number): bigint =>
   new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true);
 
-/** An open file that every ioctl of V4L2 reaches, and that knows none. */
+/** An open file of /dev/null: it gets every V4L2 ioctl and answers ENOTTY. */
 export async function openNull(): Promise<NodeFile> {
   const file = new native.NodeFile(() => undefined);
   assert.equal(await new Promise((resolve) => file.open('/dev/null', resolve)), 0);
