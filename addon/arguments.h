@@ -9,8 +9,7 @@
 
 namespace vmb {
 
-/** Reads a whole number from 0 to `maximum`, and at most Number.MAX_SAFE_INTEGER. False: it is something
- * else. */
+/** Reads a whole number from 0 to `maximum`, at most Number.MAX_SAFE_INTEGER. False: it is something else. */
 bool ToInteger(napi_env env, napi_value value, uint64_t maximum, uint64_t& into);
 
 /** The bytes of a Uint8Array. They are valid until JavaScript runs again, because it may detach or resize the

@@ -67,8 +67,7 @@ class LentCall : public NodeCall {
   int error_ = 0;
 };
 
-/** MEDIA_IOC_REQUEST_ALLOC. If JavaScript does not get the number of the new descriptor, the call closes it.
- * */
+/** MEDIA_IOC_REQUEST_ALLOC. If JavaScript cannot get the number of the new descriptor, it is closed. */
 class AllocateCall : public LentCall {
  public:
   void Finish(Napi::Object call, bool) override {

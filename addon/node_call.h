@@ -25,8 +25,7 @@ class NodeCall {
 
   /** Returns an errno. */
   virtual int Run(OpenNode& node) = 0;
-  /** True: the call may wait for the hardware or a lock despite O_NONBLOCK, so it must not run on the loop.
-   * */
+  /** True: the call may wait for hardware or a lock despite O_NONBLOCK, so it must not run on the loop. */
   virtual bool NeedsLane() const { return false; }
   /** Called on the loop after Run has returned 0. `delivered`: the bytes are back in the arrays of `call`. */
   virtual void Finish([[maybe_unused]] Napi::Object call, [[maybe_unused]] bool delivered) {}
@@ -42,8 +41,7 @@ class SettledCall : public NodeCall {
   int error_;
 };
 
-/** Reads a call object by its `kind`. Never null: for a malformed one it returns a call that answers EINVAL.
- * */
+/** Reads a call object by its `kind`. Never null: a malformed one becomes a call that answers EINVAL. */
 std::unique_ptr<NodeCall> ParseCall(CallReader& reader);
 
 /** Each of these reads one kind of call. Null: the call is malformed. */

@@ -219,7 +219,7 @@ void NodeFile::Hold() {
   held_ ? Ref() : Unref();
 }
 
-/** The environment ends. The lane runs the calls that it has, then closes the node. Their results are
+/** The environment ends. The lane runs the calls that it has and closes an open node. The results are
  * dropped. */
 void NodeFile::Abandon() {
   const bool open = state_ == State::kOpening || state_ == State::kOpen;

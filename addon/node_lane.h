@@ -23,7 +23,7 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
 
   /** Called on the loop. If no thread can be started, the errno of that is the result of the call. */
   void Submit(std::shared_ptr<NodeCall> call);
-  /** The errno of the next call, in the order of submission. Nothing: no further call has ended. */
+  /** The errno of the next call, in the order of submission. nullopt: no further call has ended. */
   std::optional<int> TakeResult();
 
   OpenNode& node() { return node_; }

@@ -37,8 +37,7 @@ Napi::Value DropBoundingSet(const Napi::CallbackInfo& info) {
   }
 }
 
-/** These functions of the C library change every thread. The system calls alone would change only this one.
- * */
+/** The functions of the C library change every thread; the system calls would change only this one. */
 Napi::Value Become(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "become");
   const gid_t gid = static_cast<gid_t>(arguments.Integer(1, kMaxId));

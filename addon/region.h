@@ -14,8 +14,7 @@ constexpr uint64_t kWindowStride = uint64_t{1} << 30;
 /** Bytes that a window shares with the next one. */
 constexpr uint64_t kWindowOverlap = uint64_t{1} << 20;
 
-/** The JavaScript class Region: a mapping, and the ArrayBuffers (windows) through which JavaScript sees it.
- * */
+/** The JavaScript class Region: a mapping and its windows, the ArrayBuffers that JavaScript gets. */
 class Region : public Napi::ObjectWrap<Region> {
  public:
   static void Export(Napi::Env env, Napi::Object exports);

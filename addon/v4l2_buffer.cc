@@ -44,7 +44,7 @@ class BufferCall : public NodeCall {
     return request_ == VIDIOC_QUERYBUF || IsCarried();
   }
 
-  /** Gives each plane the memory that `memory` names, if the record says USERPTR. False: malformed. */
+  /** Gives each plane the memory that `memory` names, if the record says USERPTR. False: it is malformed. */
   bool ParseMemory(CallReader& reader) {
     if (buffer_.memory != V4L2_MEMORY_USERPTR) return true;
     const Napi::Value list = reader.Get("memory");
@@ -58,7 +58,7 @@ class BufferCall : public NodeCall {
     return true;
   }
 
-  /** Reads the DMABUF of each plane from `descriptors`, if the record says DMABUF. False: malformed. */
+  /** Reads the DMABUF of each plane from `descriptors` if the record says DMABUF. False: it is malformed. */
   bool ParseDescriptors(CallReader& reader) {
     if (buffer_.memory != V4L2_MEMORY_DMABUF) return true;
     const Napi::Value list = reader.Get("descriptors");

@@ -143,7 +143,7 @@ class SeekCall : public RequestCall {
   }
 };
 
-/** EXPBUF. If JavaScript does not get the number of the new descriptor, the call closes it. */
+/** EXPBUF. If JavaScript cannot get the number of the new descriptor, it is closed. */
 class ExportCall : public RequestCall {
  public:
   using RequestCall::RequestCall;
