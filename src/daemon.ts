@@ -70,6 +70,7 @@ interface NodeRequests extends RequestSupport {
 /** How long stop() waits for files whose close waits for the hardware. */
 const STOP_GRACE_MS = 500;
 
+/** Serves all pairs of node and socket, on one loop. */
 export class Daemon {
   readonly #services: Service[] = [];
   /** Shared by all nodes, because a buffer of one node may be queued to another. */
@@ -238,15 +239,15 @@ class Service {
 }
 
 /**
- * Opens the media device of a node that takes media requests. Undefined: the node takes none, or the operator has
- * switched them off. Throws StartError.
+ * Opens the media device of a node that takes media requests. Undefined: the node takes none, `mode` is `auto` and the
+ * node works without them, or `mode` is `off`. Throws StartError.
  */
 async function requestsOf(
   path: string,
   { card, deviceCaps }: NodeDescription,
   mode: RequestMode,
 ): Promise<NodeRequests | undefined> {
-  // A camera takes no media requests, so it is not opened: that would wake it up.
+  // A camera is not opened for this, because that would wake it up.
   if (mode === 'off' || requestQueues(deviceCaps).length === 0) return undefined;
   const need = await askNeed(path, deviceCaps);
   if (need === 'none' || (need !== 'required' && mode === 'auto')) return undefined;

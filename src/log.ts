@@ -19,6 +19,7 @@ export const log = winston.createLogger({
   transports: [new winston.transports.Console({ stderrLevels: [...logLevels] })],
 });
 
+/** Sets the least level that is logged and the form of a line. */
 export function configureLog(level: LogLevel, format: LogFormat): void {
   log.level = level;
   const { combine, timestamp, errors, json } = winston.format;

@@ -161,16 +161,18 @@ export interface FdPoller {
   close(): void;
 }
 
+/** The epoll bits of an FdPoller. */
 export const PollEvents = { READABLE: 1, WRITABLE: 4 } as const;
 
+/** The functions and classes of the addon. */
 export interface Native {
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
 
   /**
-   * A listening AF_UNIX stream socket. A socket file that no process serves is replaced. The file gets `mode`, `uid`
-   * and `gid` before any process can connect. Absent `mode`: 0600, less the umask; another mode does not depend on the
-   * umask. Throws.
+   * A listening AF_UNIX stream socket. A socket file that no process serves is replaced. The file gets `mode` (absent:
+   * 0600), `uid` and `gid` before any process can connect. The umask matters only for 0600 without `uid` and `gid`.
+   * Throws.
    */
   listen(path: string, mode?: number, uid?: number, gid?: number): number;
   /** Connects to an AF_UNIX stream socket. Throws. */
@@ -187,7 +189,7 @@ export interface Native {
    * blocks and raises no SIGPIPE. */
   send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): number;
 
-  /** Bytes of memory that data take which was sent on a stream socket and not yet read by the peer (SIOCOUTQ). 0: the
+  /** Bytes of memory for data that was sent on a stream socket and that the peer has not read yet (SIOCOUTQ). 0: the
    * peer has read all. Or -errno. */
   unreadBytes(fd: number): number;
 

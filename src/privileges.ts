@@ -10,6 +10,7 @@ import { Errno, errnoName } from './errno.js';
 import { log } from './log.js';
 import { addonPath, type Native, native } from './native.js';
 
+/** The user and the only group that the process becomes, as ids. */
 export interface TargetUser {
   readonly uid: number;
   readonly gid: number;
@@ -101,7 +102,8 @@ export function confine(wanted: TargetUser | undefined, again: () => Program): v
   native.undumpable();
   log.info('privileges given up', { uid: wanted.uid, gid: wanted.gid });
   if (wanted.uid === 0) log.warn("user 0 without capabilities still owns root's files: name another --user");
-  if (now.bounding !== 0n) log.debug('the capability bounding set is not empty: no_new_privs stands for it');
+  if (now.bounding !== 0n)
+    log.debug('the capability bounding set is not empty, but no_new_privs makes it harmless');
 }
 
 interface Step {

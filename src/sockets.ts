@@ -42,6 +42,7 @@ export function openedBefore(sources: readonly SocketSource[]): OpenSocket[] {
   );
 }
 
+/** Closes the sockets and removes their files. */
 export function closeSockets(opened: readonly OpenSocket[]): void {
   for (const { path, fd } of opened) {
     closeSync(fd);

@@ -63,8 +63,7 @@ export const u64: Field<number> = {
   },
 };
 
-/** `length` raw bytes, copied in both directions. A shorter value is filled with zeros. A longer one throws RangeError.
- * */
+/** `length` raw bytes, copied in both directions. Shorter values are filled with zeros; longer ones throw RangeError. */
 export function bytes(length: number): Field<Uint8Array> {
   return {
     size: length,

@@ -8,6 +8,7 @@ import { columns } from './columns.js';
 /** Formats of a node in the table. More would only make it wide, and `inspect` shows all. */
 const SHOWN_FORMATS = 4;
 
+/** The message if the host has no node. */
 export const NO_NODES =
   'This host has no V4L2 node: plug in a camera, or load a driver that makes one (modprobe vivid is the kernel’s own test camera).';
 

@@ -16,7 +16,7 @@ import { MAX_SHARED_MEMORY, sizeOf } from './size.js';
 
 const one = { type: 'string', nargs: 1 } as const;
 
-/** Options of `serve`. */
+/** The options of `serve` that make its policy. */
 export const policyFlags = {
   'allow-controls': {
     ...one,
@@ -37,7 +37,7 @@ export const policyFlags = {
 type Flag = keyof typeof policyFlags;
 type Given = Readonly<Record<string, unknown>>;
 
-/** One page. No buffer fits into less. */
+/** Bytes: one page. No buffer fits into less. */
 const MIN_BUFFER_BYTES = 4096;
 const GIB = 1 << 30;
 

@@ -1,5 +1,4 @@
-/** Turns options into ids: the user that the process becomes, the owner of its sockets, and the users that may connect.
- * */
+/** Turns options into ids: the user of the process, the owner of its sockets, and the users that may connect. */
 import type { ServeOptions, SocketFile } from '../daemon.js';
 import type { Accounts, Program, TargetUser } from '../privileges.js';
 import { OperatorError } from './exit.js';
@@ -15,6 +14,7 @@ export interface PrivilegeFlags {
   readonly allowUid: readonly string[];
 }
 
+/** The options as ids. */
 export interface Privileges {
   /** The user that the process becomes. Absent: it keeps its user. */
   readonly identity?: TargetUser;

@@ -7,6 +7,7 @@ export const DEFAULT_FRAMES = 30;
 export const DEFAULT_TIMEOUT_S = 5;
 const MAX_TIMEOUT_S = 3600;
 
+/** The options as the operator wrote them. */
 export interface ProbeArguments {
   readonly socket: string;
   readonly frames: string;
@@ -18,6 +19,7 @@ export interface ProbeArguments {
   readonly timeout: string;
 }
 
+/** The options after the check. */
 export interface ProbeOptions {
   readonly socket: string;
   readonly frames: number;
@@ -30,7 +32,7 @@ export interface ProbeOptions {
   readonly timeout: number;
 }
 
-/** Throws ERR_USAGE. */
+/** Reads and checks the options. Throws ERR_USAGE. */
 export function probeOptionsOf(given: ProbeArguments): ProbeOptions {
   const { socket, frames, transcode, output, format, size, timeout } = given;
   const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/i.exec(size ?? '') ?? [];

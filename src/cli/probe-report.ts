@@ -25,6 +25,7 @@ export interface ProbeReport {
   readonly transcode: FileTranscode | null;
 }
 
+/** The frames of a camera; `outputBytes`: bytes that were written to `output`. */
 export interface ProbedCapture extends Capture {
   readonly memory: 'mmap' | 'userptr';
   /** How many mappings the bridge has made in SHM region 0. */

@@ -29,7 +29,7 @@ import {
 import { type ProbedCapture, type ProbeReport, reportText } from './probe-report.js';
 import { closeFiles, type Files, openFiles, transcodeFile } from './transcode.js';
 
-/** The guest memory, in bytes. Pages that are not touched cost nothing. */
+/** The guest memory: address and bytes. Pages that are not touched cost nothing. */
 const RAM = [{ address: 0x4000_0000, length: 256 << 20 }];
 
 const one = { type: 'string', nargs: 1 } as const;
@@ -223,7 +223,7 @@ function operatorError(error: unknown, { socket, output }: ProbeOptions): unknow
   const [, code, cure] = failures.find(([kind]) => error instanceof kind) ?? [];
   if (code) return new OperatorError(code, `${socket}: ${message}: ${cure}`);
   if (error instanceof DriverError) return deviceError(error);
-  // After the connection is made, the only system calls that can fail here write the output file.
+  // At this point, an error with `syscall` can only come from writing the output file.
   return syscall ? new OperatorError('ERR_OUTPUT', `${output} cannot be written: ${message}`) : error;
 }
 

@@ -13,6 +13,7 @@ const units: ReadonlyMap<string, number> = new Map([
 export const MIN_SHARED_MEMORY = 64 * KIB;
 /** Most bytes of SHM region 0. For a larger one no guest firmware finds space among the PCI addresses. */
 export const MAX_SHARED_MEMORY = 64 * KIB ** 3;
+/** The default of --shm-size. */
 export const DEFAULT_SHARED_MEMORY = '1G';
 
 /** The bytes of `256M`, `1G` or `65536`. NaN: the text is no size. */

@@ -9,11 +9,13 @@ import { type Transcode, type TranscodeOptions, transcode } from '../client/tran
 import { Capability } from '../v4l2/layout.js';
 import { OperatorError } from './exit.js';
 
+/** The open files of a transcode. */
 export interface Files {
   readonly input: FrameFile;
   readonly output: OutputFile;
 }
 
+/** The result of a transcode, with the paths of its files and the bytes that were written. */
 export interface FileTranscode extends Transcode {
   readonly input: string;
   readonly output: string;
@@ -40,7 +42,7 @@ export function closeFiles({ input, output }: Files): void {
 
 /**
  * Transcodes the input file into the output file. Throws ERR_NODE_NOT_M2M, ERR_INPUT and the errors of the client;
- * their message says how many bytes the output file has.
+ * their message says how many bytes the output file has, if any.
  */
 export async function transcodeFile(
   driver: GuestDriver,
