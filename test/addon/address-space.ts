@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
+/** A mapping: two addresses, and the offset in the file, in bytes. */
 export interface Vma {
   start: number;
   end: number;
@@ -21,6 +22,7 @@ export function vmasOf(name: string): Vma[] {
 
 export const mapsLines = (): number => readFileSync('/proc/self/maps', 'latin1').split('\n').length;
 
+/** Reads bytes of this process at an address. */
 export function readMemory(address: number, length: number): Buffer {
   const memory = openSync('/proc/self/mem', 'r');
   const bytes = Buffer.alloc(length);

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 export const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 export const threads = (): number => readdirSync('/proc/self/task').length;
+/** How many lines of /proc/self/maps have this text. */
 export const mappingsOf = (name: string): number =>
   readFileSync('/proc/self/maps', 'latin1')
     .split('\n')

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type NodeFile, native } from '../../src/native.js';
 
-/** struct v4l2_buffer. */
+/** struct v4l2_buffer, 88 bytes. Its request_fd is 1, a descriptor that must not reach the kernel. */
 export function bufferRecord(fields: {
   type: number;
   memory: number;
@@ -20,7 +20,7 @@ export function bufferRecord(fields: {
   return new Uint8Array(view.buffer);
 }
 
-/** struct v4l2_ext_controls. */
+/** struct v4l2_ext_controls, 32 bytes. Its request_fd is 1 and its pointer no address; neither may reach the kernel. */
 export function controlsRecord(count: number, which = 0): Uint8Array {
   const view = new DataView(new ArrayBuffer(32));
   view.setUint32(0, which, true);
@@ -30,7 +30,7 @@ export function controlsRecord(count: number, which = 0): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-/** struct v4l2_ext_control. */
+/** struct v4l2_ext_control, 20 bytes. */
 export function control(size: number, value = 0n): Uint8Array<ArrayBuffer> {
   const view = new DataView(new ArrayBuffer(20));
   view.setUint32(0, 0x00980900, true);
@@ -39,7 +39,7 @@ export function control(size: number, value = 0n): Uint8Array<ArrayBuffer> {
   return new Uint8Array(view.buffer);
 }
 
-/** struct v4l2_edid. */
+/** struct v4l2_edid, 40 bytes. Its pointer is no address, so it must not reach the kernel. */
 export function edidRecord(blocks: number, startBlock = 0): Uint8Array<ArrayBuffer> {
   const view = new DataView(new ArrayBuffer(40));
   view.setUint32(4, startBlock, true);
