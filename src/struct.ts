@@ -63,7 +63,7 @@ export const u64: Field<number> = {
   },
 };
 
-/** `length` raw bytes, copied in both directions. Shorter values are filled with zeros; longer ones throw RangeError. */
+/** `length` raw bytes, copied in both directions. Zeros fill up a shorter value; a longer one throws RangeError. */
 export function bytes(length: number): Field<Uint8Array> {
   return {
     size: length,
