@@ -15,11 +15,12 @@ namespace vmb {
 namespace {
 
 constexpr size_t kFirstRoom = 4096;
-/** A group with very many members. */
+/** Bytes: enough for a group with very many members. */
 constexpr size_t kLastRoom = 16 << 20;
 constexpr uint64_t kMaxId = UINT32_MAX - 1;
 
-/** Asks with more and more room. Returns an errno; `found` stays null where there is no such entry. */
+/** Calls `ask` with a larger buffer each time until the entry fits. `found` stays null if there is no entry.
+ * Returns an errno. */
 template <typename Entry, typename Ask>
 int Look(const Ask& ask, Entry& entry, std::vector<char>& room, Entry*& found) {
   int error = ERANGE;
@@ -27,11 +28,11 @@ int Look(const Ask& ask, Entry& entry, std::vector<char>& room, Entry*& found) {
     room.resize(size);
     error = ask(&entry, room.data(), room.size(), &found);
   }
-  // getpwnam_r(3): these too mean that there is none.
+  // getpwnam_r(3): these errnos also mean that there is no entry.
   return error == ENOENT || error == ESRCH || error == EBADF || error == EPERM ? 0 : error;
 }
 
-/** By name where the argument is a string, else by number. */
+/** Looks up by name if the argument is a string, else by number. */
 Napi::Value User(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Arguments arguments(info, "user");

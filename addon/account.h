@@ -4,7 +4,7 @@
 
 namespace vmb {
 
-/** user, group: the host's user database, whatever it is made of (nsswitch.conf). */
+/** Exports user and group: entries of the host's user database, found as nsswitch.conf says. */
 void ExportAccount(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

@@ -46,7 +46,7 @@ bool ToDescriptors(napi_env env, napi_value array, uint32_t maximum, std::vector
 void* UnwrapTagged(napi_env env, napi_value value, const napi_type_tag& tag) {
   bool tagged = false;
   void* wrapped = nullptr;
-  // Asked about undefined or null, the type tag would throw.
+  // napi_check_object_type_tag would throw for undefined and null.
   if (!Napi::Value(env, value).IsObject()) return nullptr;
   if (napi_check_object_type_tag(env, value, &tag, &tagged) != napi_ok || !tagged) return nullptr;
   return napi_unwrap(env, value, &wrapped) == napi_ok ? wrapped : nullptr;

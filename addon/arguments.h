@@ -9,29 +9,31 @@
 
 namespace vmb {
 
-/** Whole, not negative, at most `maximum` and at most Number.MAX_SAFE_INTEGER. */
+/** Reads a whole number from 0 to `maximum`, at most Number.MAX_SAFE_INTEGER. False: it is something else. */
 bool ToInteger(napi_env env, napi_value value, uint64_t maximum, uint64_t& into);
 
-/** The bytes of a Uint8Array. They are valid until JavaScript runs again: it may detach or resize them. */
+/** The bytes of a Uint8Array. They are valid until JavaScript runs again, because it may detach or resize the
+ * array. False: the value is no Uint8Array. */
 bool ToBytes(napi_env env, napi_value value, std::span<uint8_t>& into);
 
-/** The descriptors of an array of at most `maximum` numbers. False: it is something else, or an exception is
- * pending. */
+/** The descriptors of an array of at most `maximum` numbers. False: the value is something else, or an
+ * exception is pending. */
 bool ToDescriptors(napi_env env, napi_value array, uint32_t maximum, std::vector<int>& into);
 
-/** What an object with this tag wraps, else null. The tag says what it is: prototypes can be exchanged. */
+/** The native object that a JavaScript object with this tag wraps. Null: the value does not have the tag. The
+ * tag proves the type; a prototype would not, because JavaScript can exchange it. */
 void* UnwrapTagged(napi_env env, napi_value value, const napi_type_tag& tag);
 
 /**
- * The arguments of a function that JavaScript called. The first one of the wrong kind throws a TypeError;
- * that one and all later ones read as empty. Nothing here runs JavaScript.
+ * The arguments of a function that JavaScript called. The first argument of the wrong kind throws a
+ * TypeError. That argument and all later ones then read as empty. Nothing here runs JavaScript.
  */
 class Arguments {
  public:
   Arguments(const Napi::CallbackInfo& info, const char* function) : info_(info), function_(function) {}
 
   bool ok() const { return ok_; }
-  /** Any int32: what is no open descriptor gets EBADF from the kernel. */
+  /** Any int32. If it is no open descriptor, the kernel answers EBADF. */
   int Descriptor(size_t index);
   uint64_t Integer(size_t index, uint64_t maximum = UINT64_MAX);
   std::string Text(size_t index);

@@ -11,7 +11,7 @@
 
 namespace vmb {
 
-/** Bytes of a call, and the Uint8Array that they came from and go back to. */
+/** A private copy of bytes of a call, and the Uint8Array that they come from and are written back to. */
 struct CallBytes {
   napi_value array;
   std::span<uint8_t> bytes;
@@ -22,12 +22,12 @@ std::span<uint8_t> BytesOf(Record& record) {
   return {reinterpret_cast<uint8_t*>(&record), sizeof record};
 }
 
-/** Copies the bytes back. False: the array has been detached or has another length now. */
+/** Copies the bytes back into their array. False: the array was detached, or its length has changed. */
 bool WriteBack(napi_env env, const CallBytes& copied);
 
 /**
- * Reads a call object. Each property is read once and byte arrays are copied at once: properties may be
- * accessors, and those may do anything. After the first that does not fit, everything reads as empty.
+ * Reads a call object. It reads each property once and copies byte arrays at once, because a property may be
+ * an accessor, and an accessor may do anything. After the first value that does not fit, all read as empty.
  */
 class CallReader {
  public:
@@ -39,27 +39,28 @@ class CallReader {
 
   std::string Text(const char* name);
   uint64_t Integer(const char* name, uint64_t maximum = UINT64_MAX);
-  /** Undefined where there is none. */
+  /** Undefined: there is no property of this name. */
   Napi::Value Get(const char* name);
-  /** Element of an array; undefined behind its end. */
+  /** An element of an array. Undefined: the index is behind the end. */
   Napi::Value At(Napi::Value array, uint32_t index);
-  /** 0 for what is no array. */
+  /** 0: the value is no array. */
   uint32_t LengthOf(Napi::Value array);
 
-  /** A Uint8Array of exactly this many bytes. */
+  /** Copies a Uint8Array, which must have exactly as many bytes as `into`. */
   void Copy(Napi::Value array, std::span<uint8_t> into);
-  /** A Uint8Array of at most this many bytes; returns how many. */
+  /** Copies a Uint8Array of at most as many bytes as `into`. Returns how many. */
   size_t CopyUpTo(Napi::Value array, std::span<uint8_t> into);
-  /** A Uint8Array; `into` must not be resized afterwards. */
+  /** Copies a Uint8Array of at most `maximum` bytes. `into` must not be resized afterwards, because copied()
+   * refers to its memory. */
   void CopyAll(Napi::Value array, std::vector<uint8_t>& into, size_t maximum);
 
   /**
-   * Duplicates a descriptor that stays the caller's: that one may be closed before the lane gets there.
-   * Returns an errno.
+   * Duplicates a descriptor that stays the caller's, because the caller may close it before the lane runs the
+   * call. Returns an errno.
    */
   int Borrow(Napi::Value number, UniqueFd& into);
 
-  /** Nothing goes back. */
+  /** Bytes that were copied until now are not written back. */
   void Forget() { copied_.clear(); }
   const std::vector<CallBytes>& copied() const { return copied_; }
 

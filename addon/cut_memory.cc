@@ -13,7 +13,7 @@ namespace vmb {
 
 namespace {
 
-/** An entry is never freed, only used again: the handler may be reading it. */
+/** An entry is never freed, only used again, because the signal handler may be reading it. */
 struct Guarded {
   std::atomic<uintptr_t> base = 0;
   std::atomic<size_t> length = 0;
@@ -29,8 +29,8 @@ bool Replace(uintptr_t address) {
     const uintptr_t base = each->base.load();
     const size_t length = each->length.load();
     if (base == 0 || address < base || address - base >= length) continue;
-    // The whole of it: one mapping a page would be one too many before long, and huge pages do not come
-    // singly.
+    // Replaces the whole mapping. One mapping for each page would soon exceed the kernel's limit, and a part
+    // of a huge page cannot be replaced.
     void* replaced = mmap(reinterpret_cast<void*>(base), length, PROT_READ | PROT_WRITE,
                           MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return replaced != MAP_FAILED;
@@ -41,7 +41,8 @@ bool Replace(uintptr_t address) {
 void OnBusError(int, siginfo_t* info, void*) {
   const int kept = errno;
   if (info->si_code != BUS_ADRERR || !Replace(reinterpret_cast<uintptr_t>(info->si_addr))) {
-    // What is not ours happens again when this returns, to whoever was asked before: a fault by itself.
+    // This SIGBUS is not ours, so the action that was set before handles it. A fault happens again when this
+    // handler returns; a signal that a process has sent (si_code <= 0) must be raised again.
     sigaction(SIGBUS, &before, nullptr);
     if (info->si_code <= 0) raise(SIGBUS);
   }

@@ -5,13 +5,13 @@
 namespace vmb {
 
 /**
- * The owner of a file can cut it off while it is mapped here: touching what lies behind its end is a SIGBUS.
- * From here on, such a fault puts zeroed memory of ours in the place of the whole mapping, and the process
- * goes on; a fault anywhere else ends it as before. False: no memory for the entry.
+ * The owner of a file can truncate it while it is mapped here. An access behind the new end raises SIGBUS.
+ * After this call, a fault in the mapping replaces the whole mapping with zeroed memory of this process, and
+ * the process goes on. A fault anywhere else ends the process as before. False: no memory for the entry.
  */
 bool GuardMapping(void* base, size_t length);
 
-/** Before the mapping is unmapped. */
+/** Must be called before the mapping is unmapped. */
 void UnguardMapping(void* base);
 
 }  // namespace vmb

@@ -40,7 +40,8 @@ Napi::Value IsEventFd(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), is_event_fd);
 }
 
-/** read(2) that does not wait. O_NONBLOCK belongs to the file, which the peer has too: it says nothing. */
+/** read(2) that never waits. It does not rely on O_NONBLOCK: that flag belongs to the open file, which the
+ * peer shares and may change. */
 ssize_t ReadNow(int fd, uint64_t& count) {
   iovec vector = {&count, sizeof count};
   const ssize_t length = preadv2(fd, &vector, 1, -1, RWF_NOWAIT);
@@ -66,7 +67,8 @@ Napi::Value Signal(const Napi::CallbackInfo& info) {
   if (!arguments.ok()) return info.Env().Undefined();
   const uint64_t one = 1;
   int error = 0;
-  // Not ready: the counter is saturated, the peer has been told often enough, and write(2) could wait.
+  // If the eventfd is not writable, its counter is saturated: the peer has been signalled, and write(2) could
+  // wait.
   if (fd < 0) error = EBADF;
   pollfd entry = {fd, POLLOUT, 0};
   if (error == 0 && poll(&entry, 1, 0) == 1) {

@@ -4,7 +4,7 @@
 
 namespace vmb {
 
-/** eventFd, isEventFd, drain, signal. */
+/** Exports eventFd, isEventFd, drain and signal. */
 void ExportEventFd(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

@@ -10,7 +10,7 @@
 namespace vmb {
 
 namespace {
-// PollEvents of native.ts have the values of epoll.
+// PollEvents of native.ts has the bit values of epoll.
 constexpr uint32_t kEvents = EPOLLIN | EPOLLOUT;
 }  // namespace
 
@@ -49,7 +49,8 @@ int FdPoller::Start(Napi::Env env, int fd) {
   return -uv_poll_start(poll_.get(), UV_READABLE, readable);
 }
 
-/** A descriptor of no interest is out of the epoll: its hang-up could not be masked. */
+/** If `events` is 0, the descriptor is removed from the epoll, because EPOLLHUP cannot be masked. Returns an
+ * errno. */
 int FdPoller::SetEvents(uint32_t events) {
   if (events == events_) return 0;
   const int operation = events == 0 ? EPOLL_CTL_DEL : events_ == 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
@@ -73,7 +74,7 @@ void FdPoller::Watch(const Napi::CallbackInfo& info) {
 void FdPoller::OnReadable() {
   epoll_event event{};
   if (epoll_wait(epoll_.get(), &event, 1, 0) != 1) return;
-  // The end of the stream and errors show in whatever the owner does next.
+  // The end of the stream and errors are reported as readiness: the owner sees them in its next call.
   const uint32_t ready = (event.events & (EPOLLERR | EPOLLHUP)) != 0 ? events_ : event.events & events_;
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);

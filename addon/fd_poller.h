@@ -9,8 +9,8 @@
 namespace vmb {
 
 /**
- * The JavaScript class FdPoller. libuv sees an epoll of our own with the descriptor in it: so the
- * descriptor's flags stay as they are, and one descriptor may have several pollers. Close it before the
+ * The JavaScript class FdPoller. libuv polls an epoll of our own that has the descriptor in it. So the flags
+ * of the descriptor do not change, and one descriptor may have several pollers. Close the poller before the
  * descriptor.
  */
 class FdPoller : public Napi::ObjectWrap<FdPoller> {

@@ -21,7 +21,7 @@ constexpr napi_type_tag kLinearMappingTag = {0x41f7c2a95d0e4b63, 0xb82d96e1753fa
 constexpr uint32_t kMaxPieces = 65536;
 constexpr uint64_t kMaxSize = UINT32_MAX;
 
-/** What the JavaScript object wraps; empty once it is closed. */
+/** What the JavaScript object wraps. Empty: it is closed. */
 using Held = std::shared_ptr<Mapping>;
 
 Napi::Value Close(const Napi::CallbackInfo& info) {
@@ -34,8 +34,8 @@ Napi::Value Close(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-/** The JavaScript object. There is no class: nobody can construct one without a mapping. Empty with an
- * exception pending where it fails. */
+/** Makes the JavaScript object. It has no class, so JavaScript cannot construct one without a mapping. Empty:
+ * it failed, with an exception pending. */
 Napi::Value CreateObject(Napi::Env env, Held mapping) {
   const Napi::Object object = Napi::Object::New(env);
   const Napi::Value size = Napi::Number::New(env, static_cast<double>(mapping->size()));
@@ -53,7 +53,7 @@ Napi::Value CreateObject(Napi::Env env, Held mapping) {
   return made ? Napi::Value(object) : Napi::Value();
 }
 
-/** One { region, offset, length }. False: it is none, or of a region that is closed. */
+/** Reads one { region, offset, length }. False: the value is something else, or the region is closed. */
 bool ReadPiece(CallReader& reader, Mapping::Piece& into) {
   const Napi::Value region = reader.Get("region");
   if (!reader.ok()) return false;
@@ -86,21 +86,21 @@ Napi::Value LinearMapping(const Napi::CallbackInfo& info) {
   if (!arguments.ok()) return env.Undefined();
   std::vector<Mapping::Piece> pieces;
   const int error = ReadPieces(info[0].As<Napi::Array>(), pieces);
-  // An accessor's.
+  // An accessor has thrown it.
   if (env.IsExceptionPending()) return env.Undefined();
   if (error != 0) return Napi::Number::New(env, error);
   Held mapping = Mapping::Join(pieces);
   return mapping == nullptr ? Napi::Number::New(env, errno) : CreateObject(env, std::move(mapping));
 }
 
-/** A piece as `join` has it. */
+/** A piece as the call `join` has it, 16 bytes. `region`: an index into `regions`. */
 struct PackedPiece {
   uint64_t offset;
   uint32_t length;
   uint32_t region;
 };
 
-/** linearMapping on the lane: long lists take the kernel milliseconds. */
+/** linearMapping on the lane, because the kernel takes milliseconds for a long list. */
 class JoinCall : public NodeCall {
  public:
   explicit JoinCall(std::vector<Mapping::Piece> pieces) : pieces_(std::move(pieces)) {}
@@ -122,7 +122,7 @@ class JoinCall : public NodeCall {
   Held mapping_;
 };
 
-/** The mappings of an array of open regions. */
+/** The mappings of an array of regions. Null: that element is no open region. */
 std::vector<Held> ReadRegions(CallReader& reader) {
   const Napi::Value list = reader.Get("regions");
   std::vector<Held> regions(std::min(reader.LengthOf(list), kMaxPieces));

@@ -8,10 +8,10 @@
 
 namespace vmb {
 
-/** linearMapping. */
+/** Exports linearMapping. */
 void ExportLinearMapping(Napi::Env env, Napi::Object exports);
 
-/** The mapping of a value that is an open LinearMapping, else null. */
+/** The mapping of an open LinearMapping. Null: the value is something else, or it is closed. */
 std::shared_ptr<Mapping> LinearMappingOf(Napi::Env env, napi_value value);
 
 }  // namespace vmb

@@ -10,9 +10,9 @@
 namespace vmb {
 
 /**
- * A libuv handle: closed with its owner, freed when libuv has let go of it. Where the environment ends first,
- * `ended(owner)` must close it, and the environment waits until libuv has called back: the loop of a worker
- * that still has a handle ends the process.
+ * A libuv handle. It is closed with its owner and freed when libuv has called back. If the environment ends
+ * first, `ended(owner)` must close the handle, and the environment waits until libuv has called back, because
+ * a worker whose loop still has a handle ends the process.
  */
 template <typename Handle>
 class LoopHandle {
@@ -24,7 +24,7 @@ class LoopHandle {
   LoopHandle& operator=(const LoopHandle&) = delete;
   ~LoopHandle() { Close(); }
 
-  /** `start(loop, handle)` is the uv_*_init call; `handle->data` becomes the owner. Returns an errno. */
+  /** `start(loop, handle)` makes the uv_*_init call. `handle->data` becomes the owner. Returns an errno. */
   template <typename Start>
   int Open(napi_env env, void* owner, Ended ended, Start start) {
     uv_loop_t* loop = nullptr;
@@ -56,7 +56,7 @@ class LoopHandle {
 
  private:
   struct State {
-    Handle handle;  // First: libuv gives its address back.
+    Handle handle;  // Must be first: libuv passes its address to OnClosed.
     napi_async_cleanup_hook_handle hook;
     Ended ended;
   };

@@ -19,8 +19,8 @@ namespace vmb {
 
 namespace {
 
-/** The page size of a mapping of this file: huge ones must start, end and be unmapped on their own
- * boundaries. */
+/** The page size of a mapping of this file, in bytes. A mapping of huge pages must start, end and be unmapped
+ * on boundaries of huge pages. */
 uint64_t PageSize(int fd) {
   struct statfs file_system;
   const bool huge = fstatfs(fd, &file_system) == 0 && file_system.f_type == HUGETLBFS_MAGIC;
@@ -35,18 +35,20 @@ bool IsTooShort(int fd, uint64_t end) {
 struct Range {
   uint8_t* base;
   size_t length;
-  /** Bytes that are unmapped at once. */
+  /** Bytes that one munmap call unmaps. */
   size_t step;
 };
 
-/** Many pieces are unmapped so many bytes at a time: meanwhile nobody can touch a new page of this process. */
+/** Bytes. A mapping of many pieces is unmapped in steps of this size, because no thread of this process can
+ * fault in a page while munmap runs. */
 constexpr size_t kUnmapStep = size_t{1} << 20;
-/** Runs that are sooner unmapped than a thread is started. */
+/** To unmap up to so many runs takes less time than to start a thread. */
 constexpr size_t kFewRuns = 64;
 
 /**
- * The last mapping of a node may be what holds its file open: then munmap runs the driver's release, which
- * can wait for the hardware for seconds. And a mapping of many pieces is many to the kernel.
+ * Unmaps on a thread of its own. The last mapping of a node may be the last reference to the open file: then
+ * munmap runs the driver's release, which can wait for the hardware for seconds. And a mapping of many pieces
+ * is many mappings to the kernel. If no thread can be started, the calling thread unmaps.
  */
 void UnmapElsewhere(void* base, size_t length, size_t step) {
   auto* range = new (std::nothrow) Range{static_cast<uint8_t*>(base), length, step};
@@ -63,14 +65,14 @@ void UnmapElsewhere(void* base, size_t length, size_t step) {
   munmap(base, length);
 }
 
-/** Pages that follow each other in memory, within one mapping. */
+/** Pages of one mapping that follow each other in memory. `start`: an address; `length`: bytes. */
 struct Run {
   const Mapping* of;
   uint64_t start;
   uint64_t length;
 };
 
-/** What Join is going to map: `size` bytes, the first of them `skip` bytes into its page. */
+/** What Join is going to map: `size` bytes. The first one is `skip` bytes behind the start of its page. */
 struct Plan {
   uint64_t page;
   uint64_t skip = 0;
@@ -78,7 +80,7 @@ struct Plan {
   std::vector<Run> runs = {};
 };
 
-/** False: it cannot follow what is there. */
+/** Adds a piece to the plan. False: the piece cannot be mapped, or cannot follow the pieces before it. */
 bool Append(Plan& plan, const Mapping::Piece& piece) {
   const bool usable = piece.of->source() == Mapping::Source::kMemory && piece.length > 0;
   if (!usable || !piece.of->Contains(piece.offset, piece.length)) return false;
@@ -92,7 +94,7 @@ bool Append(Plan& plan, const Mapping::Piece& piece) {
   }
   Run* last = plan.runs.empty() ? nullptr : &plan.runs.back();
   if (start % plan.page != 0 || (last != nullptr && last->length % plan.page != 0)) return false;
-  // Neighbours of two mappings may be pages of two files.
+  // Adjacent addresses of two mappings may be pages of two files.
   if (last != nullptr && last->of == piece.of.get() && last->start + last->length == start) {
     last->length += length;
   } else {
@@ -101,7 +103,7 @@ bool Append(Plan& plan, const Mapping::Piece& piece) {
   return true;
 }
 
-/** Puts the runs' pages at `target`, one after the other. Returns an errno. */
+/** Maps the pages of the runs once more at `target`, one run after the other. Returns an errno. */
 int Duplicate(std::span<const Run> runs, uint8_t* target) {
   for (const Run& run : runs) {
     // mremap(2): an old size of 0 maps the pages of a shared mapping once more.
@@ -113,7 +115,8 @@ int Duplicate(std::span<const Run> runs, uint8_t* target) {
   return 0;
 }
 
-/** Null with ENOMEM, and nothing mapped, where the mapping cannot be guarded. */
+/** Guards a mapping against a file that is truncated (cut_memory.h). Null: that failed; errno is ENOMEM, and
+ * the mapping is unmapped. */
 std::shared_ptr<Mapping> Guarded(std::shared_ptr<Mapping> mapping, void* base, size_t length) {
   if (GuardMapping(base, length)) return mapping;
   errno = ENOMEM;
@@ -127,7 +130,7 @@ std::shared_ptr<Mapping> Mapping::Map(int fd, uint64_t offset, uint64_t size, So
   const uint64_t skip = offset % page;
   constexpr uint64_t kEnd = uint64_t{1} << 62;
   const bool in_range = size > 0 && size < kEnd && offset < kEnd;
-  // A node's offset is the name of a plane, not a place in a file.
+  // An offset of a node names a plane. It is no position in a file, so it cannot be rounded down.
   if (!in_range || (source == Source::kNode && skip != 0) || IsTooShort(fd, offset + size)) {
     errno = EINVAL;
     return nullptr;
@@ -158,8 +161,8 @@ std::shared_ptr<Mapping> Mapping::Join(std::span<const Piece> pieces) {
     return Guarded(std::shared_ptr<Mapping>(new Mapping(base, length, plan.skip, plan.size, Source::kPieces,
                                                         plan.runs.size() > kFewRuns)),
                    base, length);
-  // It has no hole where somebody else's memory could be by now: the limits are checked before mremap unmaps
-  // its target.
+  // The reservation has no hole that another mapping could have taken, because mremap checks the limits
+  // before it unmaps its target. So the whole range can be unmapped.
   munmap(base, length);
   errno = error;
   return nullptr;

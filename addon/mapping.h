@@ -7,12 +7,12 @@
 
 namespace vmb {
 
-/** Shared memory, mapped readable and writable; unmapped when nobody holds it any more. */
+/** Shared memory that is mapped readable and writable. It is unmapped with its last reference. */
 class Mapping {
  public:
   enum class Source { kMemory, kNode, kPieces };
 
-  /** Bytes of a mapping. */
+  /** `length` bytes at `offset` of a mapping. */
   struct Piece {
     std::shared_ptr<Mapping> of;
     uint64_t offset;
@@ -20,15 +20,16 @@ class Mapping {
   };
 
   /**
-   * `size` bytes at `offset`, which need not be page-aligned for kMemory. Null: errno says why. EINVAL also
-   * for a regular file that is shorter. One that is cut off later: cut_memory.h.
+   * Maps `size` bytes at `offset`, which need not be page-aligned for kMemory. Null: errno says why. It is
+   * EINVAL also if a regular file is shorter. For a file that is truncated later see cut_memory.h.
    */
   static std::shared_ptr<Mapping> Map(int fd, uint64_t offset, uint64_t size, Source source);
 
   /**
-   * The same pages once more, one piece after the other. Null: errno says why. EINVAL: a piece is empty, out
-   * of its mapping or not in kMemory; does not start (the first may) or end (the last may) on a page
-   * boundary; or lies in huge pages, which the kernel does not map twice so.
+   * Maps the same pages once more, one piece after the other. Null: errno says why. EINVAL: a piece is empty,
+   * lies outside its mapping or is not of kMemory; a piece other than the first does not start on a page
+   * boundary; a piece other than the last does not end on one; or a piece lies in huge pages, which the
+   * kernel does not map a second time in this way.
    */
   static std::shared_ptr<Mapping> Join(std::span<const Piece> pieces);
 
@@ -57,7 +58,8 @@ class Mapping {
   uint8_t* data_;
   uint64_t size_;
   Source source_;
-  /** Many mappings to the kernel: never unmapped on the thread that lets go of it. */
+  /** It is many mappings to the kernel, so another thread unmaps it than the one that drops the last
+   * reference. */
   bool slow_;
 };
 

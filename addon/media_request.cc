@@ -14,7 +14,8 @@ namespace vmb {
 
 namespace {
 
-/** Where a symbolic link leads; empty where there is none, or it is longer than any that is looked for. */
+/** The target of a symbolic link, cut off after 256 bytes: no target that is looked for is longer. Empty:
+ * there is no link. */
 std::string TargetOf(const std::string& link) {
   std::array<char, 256> target;
   const ssize_t length = readlink(link.c_str(), target.data(), target.size());
@@ -31,8 +32,9 @@ bool IsMediaDevice(int fd) {
 bool IsRequest(int fd) { return TargetOf("/proc/self/fd/" + std::to_string(fd)) == "anon_inode:request"; }
 
 /**
- * An ioctl on a descriptor that the caller lends. What kind of file that is gets asked without an ioctl: on
- * another driver's file the same number may mean anything. The answer is the kernel's own for such a file.
+ * An ioctl on a descriptor that the caller lends. The kind of the file is found out without an ioctl, because
+ * the same number may mean anything on another driver's file. For a file of the wrong kind the answer is
+ * ENOTTY, as from the kernel.
  */
 class LentCall : public NodeCall {
  public:
@@ -41,12 +43,12 @@ class LentCall : public NodeCall {
     return reader.ok();
   }
 
-  /** It waits for the device's request lock, and QUEUE for the driver. */
+  /** The ioctls wait for the request lock of the media device, and QUEUE also waits for the driver. */
   bool NeedsLane() const override { return true; }
 
   int Run(OpenNode& node) override {
     const int error = node.is_open() ? RunLent() : EBADF;
-    // Where the caller has closed its own, ours is the last one: closed on this thread.
+    // If the caller has closed its descriptor, ours is the last one. This thread must close it, not the loop.
     lent_.Reset();
     return error;
   }
@@ -61,16 +63,17 @@ class LentCall : public NodeCall {
   virtual int RunOn(int fd) = 0;
 
   UniqueFd lent_;
-  /** Of a descriptor that could not be duplicated. */
+  /** The errno of a descriptor that could not be duplicated. */
   int error_ = 0;
 };
 
-/** MEDIA_IOC_REQUEST_ALLOC. The request must not be lost where its number cannot be told. */
+/** MEDIA_IOC_REQUEST_ALLOC. If JavaScript cannot get the number of the new descriptor, it is closed. */
 class AllocateCall : public LentCall {
  public:
   void Finish(Napi::Object call, bool) override {
     const Napi::Value number = Napi::Number::New(call.Env(), request_.get());
-    // Defined, not set: only that tells of an object that takes no property, and runs no accessor.
+    // The property is defined, not set: only a definition fails if the object takes no property, and it runs
+    // no accessor.
     const napi_property_descriptor property = {
         "request", nullptr, nullptr, nullptr, nullptr, number, napi_default_jsproperty, nullptr};
     if (napi_define_properties(call.Env(), call, 1, &property) == napi_ok) request_.Release();
@@ -101,7 +104,7 @@ class RequestStateCall : public LentCall {
   unsigned long code_;
 };
 
-/** No ioctl: the caller closes its own descriptor meanwhile, so that the last one is closed on the lane. */
+/** Makes no ioctl. The caller closes its own descriptor in the meantime, so the lane closes the last one. */
 class CloseRequestCall : public LentCall {
  private:
   bool IsRightKind(int fd) const override { return IsRequest(fd); }

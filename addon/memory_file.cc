@@ -19,7 +19,8 @@ namespace {
 
 UniqueFd CreateMemoryFile(const std::string& name) {
   const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-  // Kernels may be set to refuse executable ones (vm.memfd_noexec); older ones do not know the flag.
+  // A kernel may be configured to refuse executable memory files (vm.memfd_noexec). An older kernel does not
+  // know the flag and answers EINVAL.
   UniqueFd fd(memfd_create(name.c_str(), flags | MFD_NOEXEC_SEAL));
   if (!fd && errno == EINVAL) fd.Reset(memfd_create(name.c_str(), flags));
   return fd;

@@ -4,7 +4,7 @@
 
 namespace vmb {
 
-/** memoryFile, punchHole. */
+/** Exports memoryFile and punchHole. */
 void ExportMemoryFile(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

@@ -13,8 +13,8 @@ namespace vmb {
 class CallReader;
 
 /**
- * One call on an open node, in three steps: parsed on the loop, run on whichever thread, finished on the
- * loop. It works on private copies and holds no JavaScript value, so it may be destroyed on any thread.
+ * One call on an open node, in three steps: it is parsed on the loop, run on any thread, and finished on the
+ * loop. It works on private copies and refers to no JavaScript value, so any thread may destroy it.
  */
 class NodeCall {
  public:
@@ -25,13 +25,13 @@ class NodeCall {
 
   /** Returns an errno. */
   virtual int Run(OpenNode& node) = 0;
-  /** It waits, for the hardware or a lock, whatever O_NONBLOCK says: never run on the loop. */
+  /** True: the call may wait for hardware or a lock despite O_NONBLOCK, so it must not run on the loop. */
   virtual bool NeedsLane() const { return false; }
-  /** After Run returned 0. `delivered`: its bytes are back in the arrays of `call`. */
+  /** Called on the loop after Run has returned 0. `delivered`: the bytes are back in the arrays of `call`. */
   virtual void Finish([[maybe_unused]] Napi::Object call, [[maybe_unused]] bool delivered) {}
 };
 
-/** A call that has its result without a kernel. */
+/** A call whose errno is known without a system call. */
 class SettledCall : public NodeCall {
  public:
   explicit SettledCall(int error) : error_(error) {}
@@ -41,10 +41,10 @@ class SettledCall : public NodeCall {
   int error_;
 };
 
-/** Reads a call object by its `kind`. Never null: a malformed call is one that answers EINVAL. */
+/** Reads a call object by its `kind`. Never null: a malformed one becomes a call that answers EINVAL. */
 std::unique_ptr<NodeCall> ParseCall(CallReader& reader);
 
-/** One kind of call each. Null: malformed. */
+/** Each of these reads one kind of call. Null: the call is malformed. */
 std::unique_ptr<NodeCall> ParseRequest(CallReader& reader);
 std::unique_ptr<NodeCall> ParseBuffer(CallReader& reader);
 std::unique_ptr<NodeCall> ParseDequeueBuffer(CallReader& reader);
@@ -59,6 +59,7 @@ std::unique_ptr<NodeCall> ParseMap(CallReader& reader);
 std::unique_ptr<NodeCall> ParseJoin(CallReader& reader);
 std::unique_ptr<NodeCall> ParseWatch(CallReader& reader);
 
+/** ioctl(2), repeated after EINTR. Returns an errno. */
 inline int Ioctl(int fd, unsigned long request, void* payload) {
   int result;
   do {

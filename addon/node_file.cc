@@ -14,7 +14,7 @@ namespace vmb {
 
 namespace {
 
-/** Where the object keeps its callback; nobody can write it. */
+/** The read-only property in which the object keeps its callback. */
 constexpr const char* kOnReady = "onReady";
 
 class OpenCall : public NodeCall {
@@ -29,7 +29,7 @@ class OpenCall : public NodeCall {
   std::shared_ptr<LoopWake> wake_;
 };
 
-/** Duplicated at once: the caller may close its own before the lane gets there. */
+/** Duplicates the descriptor at once, because the caller may close its own before the lane runs the call. */
 std::unique_ptr<NodeCall> Inherit(int fd, const std::shared_ptr<LoopWake>& wake) {
   UniqueFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
   if (!duplicate) return std::make_unique<SettledCall>(errno);
@@ -37,7 +37,7 @@ std::unique_ptr<NodeCall> Inherit(int fd, const std::shared_ptr<LoopWake>& wake)
 }
 
 std::unique_ptr<NodeCall> OpenPath(const std::string& path, const std::shared_ptr<LoopWake>& wake) {
-  // The kernel would open what stands before the zero byte.
+  // The kernel would end the path at the NUL byte and open another file.
   if (path.find('\0') != std::string::npos) return std::make_unique<SettledCall>(EINVAL);
   return std::make_unique<OpenCall>(path, UniqueFd(), wake);
 }
@@ -50,7 +50,8 @@ class CloseCall : public NodeCall {
   }
 };
 
-/** Writes the call's results back and finishes it. An accessor that throws there has nobody to catch it. */
+/** Writes the results of the call back and finishes it. If an accessor throws here, the exception is dropped,
+ * because for a submitted call no JavaScript could catch it. */
 void Deliver(Napi::Object object, NodeCall& call, std::span<const CallBytes> copied, int error) {
   const Napi::Env env = object.Env();
   bool delivered = true;
@@ -83,7 +84,8 @@ NodeFile::NodeFile(const Napi::CallbackInfo& info)
     return;
   }
   wake_->Hold(false);
-  // A property, which the collector sees through: it usually knows the file, and from here would keep both for ever.
+  // The callback is a property, because the garbage collector follows properties. The callback usually refers
+  // to the file: a persistent reference from here would keep both alive for ever.
   const napi_property_descriptor property{kOnReady, nullptr, nullptr, nullptr, nullptr, on_ready, napi_default, nullptr};
   napi_define_properties(info.Env(), info.This(), 1, &property);
 }
@@ -112,7 +114,7 @@ Napi::Value NodeFile::Run(const Napi::CallbackInfo& info) {
   CallReader reader(object);
   const std::unique_ptr<NodeCall> call = ParseCall(reader);
   if (info.Env().IsExceptionPending()) return info.Env().Undefined();
-  // After the parsing: an accessor may have closed the file.
+  // This is checked after the parsing, because an accessor may have closed the file.
   if (state_ != State::kOpen) return Napi::Number::New(info.Env(), EBADF);
   const int error = call->NeedsLane() ? EAGAIN : call->Run(lane_->node());
   Deliver(object, *call, reader.copied(), error);
@@ -161,17 +163,19 @@ void NodeFile::Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value don
 
 void NodeFile::OnWake() {
   const Napi::HandleScope scope(Env());
-  // Keeps the object until the end of this function. A wake may come late: the collector has taken an idle file by then.
+  // Keeps the object until the end of this function. A wake may come late, when the collector has taken an idle
+  // file already.
   const Napi::Object self = Value();
   if (self.IsEmpty()) return;
-  // First what is done, then what is ready: the answer to QBUF comes before the frame that it brought.
+  // Completed calls come first, then readiness: JavaScript must get the result of a QBUF before it hears of
+  // the frame in that buffer.
   LoopTurn& turn = LoopTurn::Of(Env());
   std::optional<int> error;
   while (!turn.IsOver() && (error = lane_->TakeResult())) Complete(*error, turn);
   if (turn.IsOver()) {
     wake_->Send();
   } else if (state_ == State::kOpen) {
-    // What the watcher reports before the completion of open() stays for later.
+    // Events that the watcher reports before open() has completed stay in `wake_` for a later turn.
     if (const uint32_t events = wake_->Take())
       CallFromLoop(Env(), self.Get(kOnReady), {Napi::Number::New(Env(), events)});
   }
@@ -197,7 +201,7 @@ void NodeFile::Complete(int error, LoopTurn& turn) {
     }
     Deliver(object.As<Napi::Object>(), *pending.call, copied, error);
   }
-  // What the call still holds, memory or a descriptor, is let go before anybody hears that it is over.
+  // The call releases its memory and descriptors before JavaScript hears that it is over.
   pending.call.reset();
   const Napi::Value done = kept.Get(0u);
   if (done.IsFunction()) CallFromLoop(env, done, {Napi::Number::New(env, error)});
@@ -208,7 +212,7 @@ void NodeFile::Advance(Step step, int error) {
   if (step == Step::kClose) state_ = State::kClosed;
 }
 
-/** While it has something to do or to report, the file stays alive and keeps the process alive. */
+/** As long as the node is open or calls are pending, the object stays alive and keeps the process alive. */
 void NodeFile::Hold() {
   const bool idle = pending_.empty() && (state_ == State::kNew || state_ == State::kClosed);
   if (held_ == !idle) return;
@@ -217,7 +221,8 @@ void NodeFile::Hold() {
   held_ ? Ref() : Unref();
 }
 
-/** The environment ends. The lane closes the node when it gets there; what it still says is for nobody. */
+/** The environment ends. The lane runs the calls that it has and closes an open node. The results are
+ * dropped. */
 void NodeFile::Abandon() {
   const bool open = state_ == State::kOpening || state_ == State::kOpen;
   state_ = State::kClosed;

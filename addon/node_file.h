@@ -25,7 +25,8 @@ class NodeFile : public Napi::ObjectWrap<NodeFile> {
   enum class State { kNew, kOpening, kOpen, kClosing, kClosed };
   enum class Step { kOpen, kCall, kClose };
 
-  /** What waits for the lane. `kept`: the callback, the call object, then the arrays of `copied`. */
+  /** A step that the lane has not completed. `kept`: an array of the callback, the call object, then the
+   * arrays of `copied`. */
   struct Pending {
     Step step;
     std::shared_ptr<NodeCall> call;

@@ -16,7 +16,7 @@ void NodeLane::Submit(std::shared_ptr<NodeCall> call) {
     submitted_.notify_one();
     return;
   }
-  // Without a thread there was nothing before it in the queue either.
+  // No thread was running, so this call is the only one in the queue.
   calls_.pop_back();
   results_.push_back(error);
   wake_->Send();

@@ -13,16 +13,17 @@
 namespace vmb {
 
 /**
- * A thread that runs one file's calls in order. It exists while the node is open or calls wait; nobody waits
- * for it: an ioctl may hold it for seconds, and past the end of the environment.
+ * A thread that runs the calls of one file in order. The thread exists while the node is open or calls are
+ * queued. No other thread waits for its end, because an ioctl may take seconds and may outlast the
+ * environment.
  */
 class NodeLane : public std::enable_shared_from_this<NodeLane> {
  public:
   explicit NodeLane(std::shared_ptr<LoopWake> wake) : wake_(std::move(wake)) {}
 
-  /** On the loop. Where no thread can be had, the call's result is that errno. */
+  /** Called on the loop. If no thread can be started, the errno of that is the result of the call. */
   void Submit(std::shared_ptr<NodeCall> call);
-  /** The next result, in the order of submission; none: no further call has ended. */
+  /** The errno of the next call, in the order of submission. nullopt: no further call has ended. */
   std::optional<int> TakeResult();
 
   OpenNode& node() { return node_; }

@@ -29,8 +29,8 @@ int NodeWatcher::Start(int node, std::shared_ptr<LoopWake> wake) {
   stop_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   if (!stop_) return errno;
   if (const int error = Control(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), EPOLLIN, kStop)) return error;
-  // EPOLLPRI alone never starts the read() emulation of vb2. EPERM: a file without poll has nothing to
-  // report.
+  // EPOLLPRI alone never starts the read() emulation of vb2. EPERM: the file has no poll operation, so it
+  // never becomes ready; that is no error.
   const int error = Control(epoll_.get(), EPOLL_CTL_ADD, node, EPOLLPRI | EPOLLET, kNode);
   if (error != 0 && error != EPERM) return error;
   const int started = StartThread(Run, this, &thread_);
@@ -44,11 +44,11 @@ int NodeWatcher::Watch(int node, uint32_t events) {
 
 void NodeWatcher::Stop(int node) {
   if (running_) {
-    // Waits for a poll of the node that is under way; afterwards the thread can only be in its own
-    // epoll_wait.
+    // This call waits until a running poll of the node has ended. Afterwards the thread can only be in
+    // epoll_wait, no longer in the driver.
     epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, node, nullptr);
     const uint64_t one = 1;
-    // A new eventfd's counter takes it at once.
+    // This write does not wait, because the counter of the eventfd is 0.
     (void)!write(stop_.get(), &one, sizeof one);
     pthread_join(thread_, nullptr);
     running_ = false;

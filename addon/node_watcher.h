@@ -11,17 +11,17 @@
 namespace vmb {
 
 /**
- * A thread with a private epoll on one V4L2 descriptor. Even epoll_wait with no timeout can wait seconds for
- * a driver's lock, so nothing of this may run on the loop except Watch, where its caller says that the node
- * is quiet.
+ * A thread with a private epoll on one V4L2 descriptor. Even epoll_wait(0), epoll_ctl and close can wait for
+ * a driver's lock for seconds, so the lane calls Start, Watch and Stop. Watch would run on the loop only if
+ * JavaScript passed `watch` to NodeFile.run; the product always submits it.
  */
 class NodeWatcher {
  public:
-  /** With EPOLLPRI, edge-triggered; readiness goes to `wake`. Returns an errno. */
+  /** Starts with EPOLLPRI, edge-triggered. Sends readiness to `wake`. Returns an errno. */
   int Start(int node, std::shared_ptr<LoopWake> wake);
-  /** `events`: a mask of epoll bits other than EPOLLET, which is added. Returns an errno. */
+  /** Sets what the thread waits for. `events`: epoll bits; EPOLLET is always added. Returns an errno. */
   int Watch(int node, uint32_t events);
-  /** Waits until the thread has ended. Harmless where it does not run. */
+  /** Ends the thread and waits until it has ended. Harmless if it does not run. */
   void Stop(int node);
 
  private:

@@ -17,7 +17,7 @@ int OpenNode::Open(const std::string& path, UniqueFd inherited, std::shared_ptr<
   }
   if (!fd) return errno;
   fd_ = std::move(fd);
-  // It belongs to the open file: DQBUF would wait on a descriptor that was opened without.
+  // O_NONBLOCK belongs to the open file. If an inherited file was opened without it, DQBUF would wait.
   int error = SetNonBlocking(true);
   if (error == 0) error = watcher_.Start(fd_.get(), std::move(wake));
   if (error != 0) Close();

@@ -11,8 +11,8 @@
 namespace vmb {
 
 /**
- * A node's descriptor and its watcher. Opened and closed on the lane; the loop uses it only between the
- * completion of the one and the request for the other.
+ * The descriptor of a node, and its watcher. The lane opens and closes it. The loop may use it only after the
+ * open has completed and before the close is submitted.
  */
 class OpenNode {
  public:
@@ -21,14 +21,14 @@ class OpenNode {
   OpenNode& operator=(const OpenNode&) = delete;
   ~OpenNode() { Close(); }
 
-  /** Opens `path` where `inherited` is empty. Returns an errno. */
+  /** Takes over `inherited`, or opens `path` if `inherited` is empty. Returns an errno. */
   int Open(const std::string& path, UniqueFd inherited, std::shared_ptr<LoopWake> wake);
-  /** Harmless where nothing is open. */
+  /** Harmless if nothing is open. */
   void Close();
 
   bool is_open() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
-  /** O_NONBLOCK of the open file, which is set by Open. Returns an errno. */
+  /** Sets or clears O_NONBLOCK of the open file; Open sets it. Returns an errno. */
   int SetNonBlocking(bool on);
   int Watch(uint32_t events) { return watcher_.Watch(fd_.get(), events); }
 

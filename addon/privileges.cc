@@ -19,7 +19,7 @@ namespace vmb {
 
 namespace {
 
-/** 2^32 - 1 means "leave it as it is" to the kernel. */
+/** To the kernel, 2^32 - 1 means that the id does not change. */
 constexpr uint64_t kMaxId = UINT32_MAX - 1;
 constexpr uint32_t kMaxTexts = 65536;
 constexpr uint32_t kMaxDescriptors = 1024;
@@ -31,13 +31,13 @@ Napi::Value Errno(const Napi::CallbackInfo& info, bool failed) {
 Napi::Value DropBoundingSet(const Napi::CallbackInfo& info) {
   for (unsigned long capability = 0;; capability++) {
     const int held = prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
-    // EINVAL: beyond the last one that this kernel knows.
+    // EINVAL: the number is above the last capability that this kernel knows.
     if (held < 0) return Errno(info, errno != EINVAL);
     if (held > 0 && prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return Errno(info, true);
   }
 }
 
-/** The C library's calls change every thread, the kernel's own only the caller. */
+/** The functions of the C library change every thread; the system calls would change only this one. */
 Napi::Value Become(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "become");
   const gid_t gid = static_cast<gid_t>(arguments.Integer(1, kMaxId));
@@ -47,7 +47,7 @@ Napi::Value Become(const Napi::CallbackInfo& info) {
                setgroups(0, nullptr) != 0 || setresgid(gid, gid, gid) != 0 || setresuid(uid, uid, uid) != 0);
 }
 
-/** The ambient set goes with the permitted one. */
+/** The kernel clears the ambient set together with the permitted set. */
 Napi::Value ClearCapabilities(const Napi::CallbackInfo& info) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3]{};
@@ -58,13 +58,13 @@ Napi::Value NoNewPrivileges(const Napi::CallbackInfo& info) {
   return Errno(info, prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0);
 }
 
-/** A seccomp filter that is given to every thread takes no_new_privs along; this one allows everything. */
+/** A seccomp filter with FLAG_TSYNC sets no_new_privs in every thread too. This filter allows everything. */
 Napi::Value ShareNoNewPrivileges(const Napi::CallbackInfo& info) {
   sock_filter allow[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const sock_fprog program = {1, allow};
   const long status = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
                               SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program);
-  // Above 0: the id of a thread that has another filter.
+  // A status above 0 is the id of a thread that has another filter already.
   if (status > 0) errno = EBUSY;
   return Errno(info, status != 0);
 }
@@ -73,7 +73,7 @@ Napi::Value Undumpable(const Napi::CallbackInfo& info) {
   return Errno(info, prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0);
 }
 
-/** The strings of an array. False: it is something else, or an exception is pending. */
+/** Reads the strings of an array. False: the value is something else, or an exception is pending. */
 bool ReadTexts(Napi::Env env, const Napi::Object& array, std::vector<std::string>& into) {
   uint32_t length = 0;
   if (napi_get_array_length(env, array, &length) != napi_ok || length > kMaxTexts) return false;
@@ -83,7 +83,7 @@ bool ReadTexts(Napi::Env env, const Napi::Object& array, std::vector<std::string
     const Napi::Value value(env, element);
     if (!value.IsString()) return false;
     into.push_back(value.As<Napi::String>().Utf8Value());
-    // The kernel would take the text for shorter than it is.
+    // The kernel would end the text at the NUL byte.
     if (into.back().find('\0') != std::string::npos) return false;
   }
   return true;

@@ -4,7 +4,8 @@
 
 namespace vmb {
 
-/** become, clearCapabilities, dropBoundingSet, execute, noNewPrivileges, shareNoNewPrivileges, undumpable. */
+/** Exports become, clearCapabilities, dropBoundingSet, execute, noNewPrivileges, shareNoNewPrivileges and
+ * undumpable. */
 void ExportPrivileges(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

@@ -16,14 +16,14 @@ namespace {
 
 constexpr napi_type_tag kRegionTag = {0x6d3b5e1f0c8a4d27, 0x9be1704f52c6a83e};
 
-/** Of one environment: the class, and the mapping that Create hands to the constructor. */
+/** The data of one environment: the class, and the mapping that Create passes to the constructor. */
 struct RegionData {
   Napi::FunctionReference constructor;
   std::shared_ptr<Mapping> handover;
 };
 
-/** A window holds the mapping by itself: the region, its windows and their views may be collected in any
- * order. */
+/** Each window has its own reference to the mapping, because the garbage collector may free the region, its
+ * windows and their views in any order. Empty: the window could not be made. */
 Napi::Value CreateWindow(Napi::Env env, const std::shared_ptr<Mapping>& mapping, uint64_t start) {
   const uint64_t length = std::min(mapping->size() - start, kWindowStride + kWindowOverlap);
   auto* held = new (std::nothrow) std::shared_ptr<Mapping>(mapping);

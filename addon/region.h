@@ -9,16 +9,18 @@
 
 namespace vmb {
 
+/** Bytes from the start of one window to the start of the next (Region in src/native.ts). */
 constexpr uint64_t kWindowStride = uint64_t{1} << 30;
+/** Bytes that a window shares with the next one. */
 constexpr uint64_t kWindowOverlap = uint64_t{1} << 20;
 
-/** The JavaScript class Region. */
+/** The JavaScript class Region: a mapping and its windows, the ArrayBuffers that JavaScript gets. */
 class Region : public Napi::ObjectWrap<Region> {
  public:
   static void Export(Napi::Env env, Napi::Object exports);
-  /** A region over a mapping that C++ made. Empty with an exception pending where it fails. */
+  /** Makes a region over a mapping that C++ has made. Empty: it failed, with an exception pending. */
   static Napi::Value Create(Napi::Env env, std::shared_ptr<Mapping> mapping);
-  /** The mapping of a value that is an open region, else null. */
+  /** The mapping of an open region. Null: the value is something else, or the region is closed. */
   static std::shared_ptr<Mapping> MappingOf(Napi::Env env, napi_value value);
 
   explicit Region(const Napi::CallbackInfo& info);

@@ -22,10 +22,11 @@ namespace vmb {
 namespace {
 
 constexpr int kBacklog = 16;
-/** vhost-user sends at most 8 memory regions, hence 8 descriptors, in one message. */
+/** Descriptors in one message: crosvm sends up to 32 memory regions, each with a descriptor. MAX_DESCRIPTORS
+ * in src/vhost-user/protocol.ts is the same number. */
 constexpr size_t kMaxDescriptors = 32;
 constexpr uint64_t kMaxMode = 0777;
-/** 2^32 - 1 means "leave it as it is" to the kernel. */
+/** To the kernel, 2^32 - 1 means that the id does not change. */
 constexpr uint64_t kMaxId = UINT32_MAX - 1;
 constexpr int kSocketType = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
@@ -33,8 +34,8 @@ struct ControlBuffer {
   alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxDescriptors * sizeof(int))> bytes{};
 };
 
-/** Returns an errno: a path may be too long, and an empty one or a zero byte would make it an abstract name.
- */
+/** Returns an errno. EINVAL: the path is empty or has a NUL byte, so the kernel would read an abstract name
+ * or a shorter path. ENAMETOOLONG: it does not fit. */
 int ToAddress(const std::string& path, sockaddr_un& address) {
   if (path.empty() || path.find('\0') != std::string::npos) return EINVAL;
   if (path.size() >= sizeof address.sun_path) return ENAMETOOLONG;
@@ -51,7 +52,8 @@ int Bind(int fd, const sockaddr_un& address) {
   return bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
 }
 
-/** Takes away a socket file that nobody serves. EADDRINUSE: somebody does. EEXIST: it is something else. */
+/** Removes a socket file that no process serves. Returns an errno. EADDRINUSE: a process serves it. EEXIST:
+ * the file is no socket. */
 int RemoveStale(const sockaddr_un& address) {
   struct stat file;
   if (lstat(address.sun_path, &file) != 0) return errno == ENOENT ? 0 : errno;
@@ -59,13 +61,13 @@ int RemoveStale(const sockaddr_un& address) {
   const UniqueFd probe(socket(AF_UNIX, kSocketType, 0));
   if (!probe) return errno;
   const int error = Connect(probe.get(), address);
-  // EAGAIN: its backlog is full.
+  // EAGAIN: a process listens, and its backlog is full.
   if (error == 0 || error == EAGAIN) return EADDRINUSE;
   if (error != ECONNREFUSED) return error;
   return unlink(address.sun_path) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-/** What a socket file shall be; (uid_t)-1, (gid_t)-1: as bind(2) makes it. */
+/** Mode and owner that a socket file gets. (uid_t)-1, (gid_t)-1: those that bind(2) gives it. */
 struct SocketFile {
   mode_t mode = S_IRUSR | S_IWUSR;
   uid_t uid = static_cast<uid_t>(-1);
@@ -76,7 +78,8 @@ struct SocketFile {
   }
 };
 
-/** Of the file that was just made; not of another one, or of a link to one, that took its place meanwhile. */
+/** Sets mode and owner of the socket file that was just made. Returns an errno. EEXIST: another file, or a
+ * link to one, has taken its place in the meantime. */
 int Give(const char* path, const SocketFile& wanted) {
   const UniqueFd file(open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
   struct stat status;
@@ -88,8 +91,8 @@ int Give(const char* path, const SocketFile& wanted) {
 }
 
 int Serve(int fd, const sockaddr_un& address, const SocketFile& file) {
-  // The file gets the mode of the socket at bind(2), less the umask. Until listen(2) nobody can connect,
-  // whatever its mode: there is no moment at which others may.
+  // bind(2) gives the file the mode of the socket, less the umask. Before listen(2) no process can connect,
+  // whatever the mode is. So other users cannot connect before the mode is right.
   if (fchmod(fd, S_IRUSR | S_IWUSR) != 0) return errno;
   int error = Bind(fd, address);
   if (error == EADDRINUSE) {
@@ -105,7 +108,7 @@ int Serve(int fd, const sockaddr_un& address, const SocketFile& file) {
   return listen(fd, kBacklog) == 0 ? 0 : errno;
 }
 
-/** A new socket that `use(fd, address)` made ready. */
+/** Makes a socket and calls `use(fd, address)`, which binds or connects it and returns an errno. Throws. */
 template <typename Use>
 Napi::Value OpenSocket(const Napi::CallbackInfo& info, const char* name, const std::string& path,
                        const Use& use) {
@@ -159,7 +162,7 @@ Napi::Value Accept(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), connection < 0 ? -errno : connection);
 }
 
-/** Who called connect(2), or made the pair. */
+/** The process that called connect(2) or socketpair(2). */
 Napi::Value PeerCredentials(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Arguments arguments(info, "peerCredentials");
@@ -207,7 +210,7 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
   const int fd = arguments.Descriptor(0);
   const std::span<uint8_t> into = arguments.Bytes(1);
   if (!arguments.ok()) return info.Env().Undefined();
-  // With no room for a byte, 0 would not mean the end.
+  // For an empty array recvmsg returns 0 too, which must only mean that the peer has closed.
   if (into.empty()) return Napi::Number::New(info.Env(), -EINVAL);
   iovec vector = {into.data(), into.size()};
   ControlBuffer control;
@@ -222,7 +225,8 @@ Napi::Value Receive(const Napi::CallbackInfo& info) {
   } while (length < 0 && errno == EINTR);
   if (length < 0) return Napi::Number::New(info.Env(), -errno);
   std::vector<UniqueFd> descriptors = TakeDescriptors(message);
-  // Also set where this process could not take them all (EMFILE): a message without them is worth nothing.
+  // The kernel sets this flag also if this process has no free descriptors (EMFILE). A message without its
+  // descriptors is useless.
   if (message.msg_flags & MSG_CTRUNC) return Napi::Number::New(info.Env(), -EMSGSIZE);
   return Received(info.Env(), length, std::move(descriptors));
 }
@@ -249,7 +253,7 @@ Napi::Value Send(const Napi::CallbackInfo& info) {
     arguments.Refuse(2, "an array of at most 32 descriptors");
   }
   if (env.IsExceptionPending()) return env.Undefined();
-  // After the array: its elements may be accessors, and those may detach the bytes.
+  // The bytes are read after the array, because elements of the array may be accessors that detach the bytes.
   const std::span<uint8_t> bytes = arguments.Bytes(1);
   if (!arguments.ok()) return env.Undefined();
   iovec vector = {bytes.data(), bytes.size()};

@@ -4,7 +4,7 @@
 
 namespace vmb {
 
-/** listen, connect, socketPair, accept, peerCredentials, receive, send. */
+/** Exports listen, connect, socketPair, accept, peerCredentials, receive, send and unreadBytes. */
 void ExportSocket(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

@@ -17,14 +17,15 @@ namespace vmb {
 
 namespace {
 
-/** Leaves of a buffer's or plane's union what is data: the offset of an MMAP plane. */
+/** Clears the union of a buffer or plane, except the offset of an MMAP plane: the other members are pointers
+ * and descriptors. */
 template <typename Union>
 void Scrub(Union& m, uint32_t offset, uint32_t memory) {
   m.userptr = memory == V4L2_MEMORY_MMAP ? offset : 0;
 }
 
-/** A v4l2_buffer and its planes. No pointer or descriptor of the caller reaches the kernel, nor the reverse.
- */
+/** A v4l2_buffer and its planes. No pointer or descriptor in the caller's record reaches the kernel, and none
+ * in the kernel's record reaches the caller. */
 class BufferCall : public NodeCall {
  public:
   explicit BufferCall(unsigned long request) : request_(request) {}
@@ -36,14 +37,14 @@ class BufferCall : public NodeCall {
     if (reader.ok() && !planes.IsUndefined()) bytes = reader.CopyUpTo(planes, BytesOf(planes_));
     plane_count_ = bytes / sizeof(v4l2_plane);
     if (!reader.ok() || bytes % sizeof(v4l2_plane) != 0) return false;
-    // Planes where, and only where, the type has them.
+    // There must be planes if the type is multi-planar, and only then.
     if (IsPlanar() == planes.IsUndefined() || (IsPlanar() && buffer_.length != plane_count_)) return false;
     HidePointers();
     if (!ParseMediaRequest(reader)) return false;
     return request_ == VIDIOC_QUERYBUF || IsCarried();
   }
 
-  /** Gives each plane the memory that `memory` names, where the record says USERPTR. */
+  /** Gives each plane the memory that `memory` names, if the record says USERPTR. False: it is malformed. */
   bool ParseMemory(CallReader& reader) {
     if (buffer_.memory != V4L2_MEMORY_USERPTR) return true;
     const Napi::Value list = reader.Get("memory");
@@ -57,7 +58,7 @@ class BufferCall : public NodeCall {
     return true;
   }
 
-  /** Gives each plane the DMABUF that `descriptors` names, where the record says DMABUF. */
+  /** Reads the DMABUF of each plane from `descriptors` if the record says DMABUF. False: it is malformed. */
   bool ParseDescriptors(CallReader& reader) {
     if (buffer_.memory != V4L2_MEMORY_DMABUF) return true;
     const Napi::Value list = reader.Get("descriptors");
@@ -68,9 +69,10 @@ class BufferCall : public NodeCall {
     return true;
   }
 
-  /** Makes the descriptors that the caller lends this call's own. */
+  /** Duplicates the descriptors that the caller lends. */
   void Duplicate() {
-    // All before the first: a number that is free now may be what the first one gets.
+    // All numbers are checked before the first is duplicated: that duplicate may get a number that is free
+    // now and that the caller has passed by mistake.
     for (const std::optional<int> fd : numbers_) {
       if (fd && error_ == 0 && fcntl(*fd, F_GETFD) < 0) error_ = errno;
     }
@@ -81,7 +83,7 @@ class BufferCall : public NodeCall {
     }
   }
 
-  /** A buffer goes into its request under a lock that is held while one is queued. */
+  /** The kernel puts a buffer into a request under a lock that it also takes while it queues a request. */
   bool NeedsLane() const override { return numbers_[kMediaRequest].has_value(); }
 
   int Run(OpenNode& node) override {
@@ -95,9 +97,10 @@ class BufferCall : public NodeCall {
       buffer_.request_fd = media_request.get();
     }
     const int error = error_ != 0 ? error_ : Ioctl(node.fd(), request_, &buffer_);
-    // The kernel leaves the record alone where it refuses it.
+    // The kernel does not change a record that it refuses.
     if (error != 0) buffer_.flags = flags;
-    // Where the kernel refused it, ours may be the last one: closed on this thread.
+    // If the kernel has refused the buffer, ours may be the last descriptors. This thread must close them,
+    // not the loop.
     for (UniqueFd& descriptor : descriptors_) descriptor.Reset();
     HidePointers();
     return error;
@@ -106,7 +109,7 @@ class BufferCall : public NodeCall {
  private:
   bool IsPlanar() const { return V4L2_TYPE_IS_MULTIPLANAR(buffer_.type); }
 
-  /** How many places of memory it has. */
+  /** How many pieces of memory the buffer has: one for each plane, or one if the type is single-planar. */
   size_t PlaceCount() const { return IsPlanar() ? plane_count_ : 1; }
 
   bool ParseNumber(CallReader& reader, Napi::Value value, size_t index) {
@@ -116,7 +119,7 @@ class BufferCall : public NodeCall {
     return true;
   }
 
-  /** The request that the buffer is queued to; the record alone names none. */
+  /** Reads the media request that the buffer is queued to. Only `request` can name it, not the record. */
   bool ParseMediaRequest(CallReader& reader) {
     if (request_ == VIDIOC_DQBUF) return true;
     const Napi::Value request = reader.Get("request");
@@ -124,7 +127,8 @@ class BufferCall : public NodeCall {
     return request_ == VIDIOC_QBUF && ParseNumber(reader, request, kMediaRequest);
   }
 
-  /** Without a request beside it, the record must not speak of one: it would name a descriptor. */
+  /** Whether the record may go to the kernel. If `request` is absent, V4L2_BUF_FLAG_REQUEST_FD must not be
+   * set, because the kernel would then take a descriptor from the record. */
   bool IsCarried() const {
     const bool memory = buffer_.memory == V4L2_MEMORY_MMAP || buffer_.memory == V4L2_MEMORY_USERPTR ||
                         buffer_.memory == V4L2_MEMORY_DMABUF;
@@ -154,11 +158,12 @@ class BufferCall : public NodeCall {
   v4l2_buffer buffer_{};
   std::array<v4l2_plane, VIDEO_MAX_PLANES> planes_{};
   size_t plane_count_ = 0;
-  /** Of a descriptor that could not be duplicated. */
+  /** The errno of a descriptor that could not be duplicated. */
   int error_ = 0;
-  /** Held until the kernel has pinned the pages. */
+  /** Keeps the memory mapped until the kernel has pinned the pages. */
   std::array<std::shared_ptr<Mapping>, VIDEO_MAX_PLANES> memory_;
-  /** What the caller lends, and ours of it: a DMABUF a plane, then a media request. */
+  /** The descriptors that the caller lends, and our duplicates: a DMABUF for each plane, then the media
+   * request. */
   static constexpr size_t kMediaRequest = VIDEO_MAX_PLANES;
   static constexpr size_t kDescriptors = VIDEO_MAX_PLANES + 1;
   std::array<std::optional<int>, kDescriptors> numbers_;

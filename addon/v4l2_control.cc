@@ -12,9 +12,9 @@ namespace vmb {
 namespace {
 
 /**
- * G/S/TRY_EXT_CTRLS. A control with a payload points at our copy of it. One without keeps its value, and
- * tells the kernel size 0: should the driver take it for a pointer after all, it finds no room there and
- * follows nothing.
+ * G/S/TRY_EXT_CTRLS. A control with a payload points at our copy of it. A control without one keeps its value
+ * and gets size 0: if the driver takes the value for a pointer after all, the kernel finds no room there and
+ * does not follow it.
  */
 class ControlsCall : public NodeCall {
  public:
@@ -37,7 +37,7 @@ class ControlsCall : public NodeCall {
     return true;
   }
 
-  /** Values of a request are locked together with its queueing. */
+  /** The kernel uses the same lock for the values of a request and for its queueing. */
   bool NeedsLane() const override { return in_request_; }
 
   int Run(OpenNode& node) override {
@@ -48,10 +48,10 @@ class ControlsCall : public NodeCall {
       call.request_fd = media_request_.get();
     }
     const int error = error_ != 0 ? error_ : Ioctl(node.fd(), request_, &call);
-    // Where the caller has closed its own, ours is the last one: closed on this thread.
+    // If the caller has closed its descriptor, ours is the last one. This thread must close it, not the loop.
     media_request_.Reset();
     if (in_request_) call.which = header_.which;
-    // All but the pointer at its end.
+    // The whole record except the pointer at its end.
     std::memcpy(&header_, &call, offsetof(v4l2_ext_controls, controls));
     header_.request_fd = 0;
     for (size_t i = 0; i < sent_.size(); i++) Restore(i);
@@ -59,7 +59,7 @@ class ControlsCall : public NodeCall {
   }
 
  private:
-  /** The request whose values are meant; the record alone reaches none. */
+  /** Reads the media request whose values are meant. Only `request` can name it, not the record. */
   bool ParseMediaRequest(CallReader& reader) {
     const Napi::Value request = reader.Get("request");
     in_request_ = !request.IsUndefined();
@@ -82,7 +82,8 @@ class ControlsCall : public NodeCall {
     return true;
   }
 
-  /** What the kernel wrote into a control, less our pointer, goes over what the caller gave. */
+  /** Writes what the kernel has made of a control into the caller's array, but neither our pointer nor our
+   * size 0. */
   void Restore(size_t index) {
     v4l2_ext_control& control = sent_[index];
     v4l2_ext_control given;
@@ -108,7 +109,7 @@ class ControlsCall : public NodeCall {
   std::vector<Payload> payloads_;
   bool in_request_ = false;
   UniqueFd media_request_;
-  /** Of a request that could not be duplicated. */
+  /** The errno of a request that could not be duplicated. */
   int error_ = 0;
 };
 

@@ -9,10 +9,10 @@ namespace vmb {
 namespace {
 
 constexpr size_t kBlockSize = 128;
-/** As v4l2-core's own limit. */
+/** The limit of v4l2-core. */
 constexpr uint32_t kMaxBlocks = 256;
 
-/** G_EDID and S_EDID. The blocks that the kernel sees are our copy. */
+/** G_EDID and S_EDID. The kernel reads and writes our copy of the blocks. */
 class EdidCall : public NodeCall {
  public:
   explicit EdidCall(unsigned long request) : request_(request) {}
@@ -24,8 +24,8 @@ class EdidCall : public NodeCall {
   }
 
   int Run(OpenNode& node) override {
-    // The kernel copies as many blocks as it was asked for, whatever it answers in `blocks`: that may be how
-    // many there are.
+    // The kernel copies as many blocks as the call requests. Its answer in `blocks` may be another number:
+    // how many blocks there are.
     v4l2_edid call = edid_;
     call.edid = blocks_.data();
     const int error = Ioctl(node.fd(), request_, &call);

@@ -4,7 +4,7 @@
 
 namespace vmb {
 
-/** layout. */
+/** Exports layout. */
 void ExportLayout(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

@@ -15,14 +15,15 @@ namespace {
 
 struct Request {
   unsigned long code = 0;
-  /** Where the payload names a buffer type that must not be an overlay: those bring pointers. -1: nowhere. */
+  /** Offset of a buffer type that must not be an overlay, because formats of overlays have pointers. -1: the
+   * payload has none. */
   int buffer_type_at = -1;
 };
 
 constexpr int kFormatType = offsetof(v4l2_format, type);
 constexpr int kCreateType = offsetof(v4l2_create_buffers, format.type);
 
-/** In these the kernel follows no pointer and takes no descriptor from the payload. */
+/** The allow-list. For these ioctls the kernel follows no pointer in the payload and takes no descriptor. */
 constexpr Request kRequests[] = {
     {VIDIOC_QUERYCAP},
     {VIDIOC_ENUM_FMT},
@@ -88,7 +89,7 @@ constexpr Request kRequests[] = {
     {VIDIOC_REMOVE_BUFS},
 };
 
-/** By ioctl number; code 0: not in the list. */
+/** The allow-list by ioctl number. Code 0: the number is not in the list. */
 constexpr auto kByNumber = [] {
   std::array<Request, 256> table{};
   for (const Request& request : kRequests) table[_IOC_NR(request.code)] = request;
@@ -119,14 +120,14 @@ class RequestCall : public NodeCall {
 
  private:
   const Request& request_;
-  /** The largest is v4l2_enc_idx. */
+  /** v4l2_enc_idx is the largest payload. */
   alignas(8) std::array<uint8_t, sizeof(v4l2_enc_idx)> payload_;
 };
 
 /**
- * S_HW_FREQ_SEEK: drivers refuse it on a non-blocking file (EAGAIN), so the file blocks while it runs. No
- * DQBUF or DQEVENT can meet that: the lane runs one call at a time, and the loop runs none while one is in
- * flight.
+ * S_HW_FREQ_SEEK. Drivers refuse it on a non-blocking file (EAGAIN), so the file is blocking while the ioctl
+ * runs. No DQBUF or DQEVENT runs at that time: the lane runs one call at a time, and the loop runs none while
+ * a call is in flight.
  */
 class SeekCall : public RequestCall {
  public:
@@ -142,7 +143,7 @@ class SeekCall : public RequestCall {
   }
 };
 
-/** The descriptor that EXPBUF made must not be lost where its number cannot be told. */
+/** EXPBUF. If JavaScript cannot get the number of the new descriptor, it is closed. */
 class ExportCall : public RequestCall {
  public:
   using RequestCall::RequestCall;

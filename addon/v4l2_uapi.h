@@ -20,7 +20,7 @@ struct v4l2_remove_buffers {
 
 namespace vmb {
 
-/** v4l2_create_buffers as of Linux 6.8; max_num_buffers was a reserved field before. */
+/** v4l2_create_buffers as of Linux 6.8. Before, max_num_buffers was a reserved field. */
 struct CreateBuffers {
   __u32 index;
   __u32 count;

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command line: which command it is, and how the process ends. Everything else is in cli/, one file a command. */
+/** The command line: finds the command and ends the process. Everything else is in cli/, one file for each command. */
 import { readFileSync } from 'node:fs';
 import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
@@ -9,14 +9,14 @@ const NAME = 'virtio-media-bridge';
 const MAX_WIDTH = 110;
 
 interface Command {
-  /** As yargs has it: the name, then its arguments. */
+  /** In the notation of yargs: the name, then its arguments. */
   readonly usage: string;
   readonly describe: string;
-  /** Commands are loaded when they are asked for: help and wrong usage need no addon. */
+  /** Loads the command's file. That happens only when the command runs, so help and wrong usage need no addon. */
   load(): Promise<Loaded>;
 }
 
-/** A command file's CommandModule, whatever its own arguments are. */
+/** The CommandModule of a command file, without the type of its arguments. */
 interface Loaded {
   readonly builder?: unknown;
   handler(options: never): void | Promise<void>;
@@ -62,7 +62,10 @@ async function main(words: readonly string[]): Promise<number> {
   return Number(process.exitCode ?? ExitCode.OK);
 }
 
-/** Management software starts a back-end with options alone (QEMU, docs/interop/vhost-user.rst): that is `serve`. */
+/**
+ * Adds `serve` if the words start with an option: management software starts a back-end with options only (QEMU,
+ * docs/interop/vhost-user.rst).
+ */
 function withCommand(words: readonly string[]): string[] {
   const [first] = words;
   return first?.startsWith('-') && !helpAndVersion.has(first) ? ['serve', ...words] : [...words];
@@ -109,7 +112,7 @@ function whenAsked({ usage, describe, load }: Command): CommandModule {
   } as CommandModule;
 }
 
-/** An addon that is absent, or was built for another machine. */
+/** The error of an addon that is absent or was built for another machine; undefined: it is another error. */
 function addonProblem(error: unknown): OperatorError | undefined {
   const { code, message = '' } = error as NodeJS.ErrnoException;
   if (!message.includes('.node')) return undefined;
@@ -131,13 +134,13 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
-/** yargs throws some objections itself, others it hands to fail(). */
+/** Whether the command line is wrong. yargs throws some errors itself and passes others to fail(). */
 function isUsageError(error: unknown): error is Error {
   const { name, code } = error as NodeJS.ErrnoException;
   return name === 'YError' || code === 'ERR_USAGE';
 }
 
-/** What yargs says, as one sentence. */
+/** The message of yargs as one sentence. */
 function usageSentence(message: string): string {
   const choice = /Argument: (\S+), Given: (.+), Choices: (.+)/.exec(message);
   if (choice) return `--${choice[1]} must be one of ${choice[3]}, not ${choice[2]}`;
@@ -145,7 +148,7 @@ function usageSentence(message: string): string {
   return flat.charAt(0).toLowerCase() + flat.slice(1);
 }
 
-/** One line on stderr; the stack only of a fault of our own. */
+/** Prints one line on stderr; the stack follows only for a fault of the bridge. Returns the exit code. */
 function report(thrown: unknown, words: readonly string[]): number {
   const error = addonProblem(thrown) ?? thrown;
   if (isUsageError(error)) {
@@ -161,7 +164,7 @@ function report(thrown: unknown, words: readonly string[]): number {
   return code;
 }
 
-/** `list | head`: a reader that has seen enough is no error. */
+/** `list | head`: it is no error if the reader closes the pipe early. */
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(ExitCode.OK);
@@ -170,7 +173,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 const words = hideBin(process.argv);
 process.on('uncaughtException', (error) => process.exit(report(error, words)));
 const code = await main(words).catch((error: unknown) => report(error, words));
-// An explicit exit: a call that hangs in a driver must not keep the process. It drops what a pipe has not taken yet.
+// process.exit is needed because a call that hangs in a driver must not keep the process. It drops output that a pipe
+// has not taken yet, so wait for that first.
 for (const stream of [process.stdout, process.stderr])
   await new Promise<void>((resolve) => stream.write('', () => resolve()));
 process.exit(code);

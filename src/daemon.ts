@@ -1,4 +1,4 @@
-/** Builds everything for its (node, socket) pairs, top to bottom; the only file that knows all layers. */
+/** Builds everything for its pairs of node and socket, top to bottom. Only this file knows all layers. */
 import { closeSync } from 'node:fs';
 import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
@@ -29,56 +29,60 @@ export type { SocketFile } from './vhost-user/listener.js';
 export type RequestMode = 'auto' | 'handles' | 'off';
 
 export interface ServePair {
-  /** Path of the node, or an inherited descriptor of it. */
+  /** The path of the node, or an inherited descriptor of it. */
   readonly device: string | number;
   readonly socket: SocketSource;
 }
 
 export interface ServeOptions {
   readonly pairs: readonly ServePair[];
-  /** Bytes of SHM region 0: a power of two of at least 64 KiB, or 0 for none. */
+  /** Bytes of SHM region 0: a power of two of at least 64 KiB. 0: there is no region. */
   readonly sharedMemorySize: number;
   readonly mmap: MmapMode;
-  /** What the guest of each node may do; absent: all that virtio-media carries. */
+  /** What the guest of each node may do. Absent: everything that virtio-media has. */
   readonly policy?: Policy;
   readonly frontend: VmmOption;
   readonly memSlots: boolean;
-  /** Buffers are objects that others of the VM may use: EXPBUF and the OBJECT memory type. */
+  /** Buffers are objects that other devices of the VM may use: EXPBUF and the OBJECT memory type. */
   readonly objects: boolean;
-  /** The guest may use pages of its own as buffers. */
+  /** The guest may use its own pages as buffers. */
   readonly sharedPages: boolean;
-  /** A lost device is an error event too. */
+  /** The guest also gets an error event when the device is lost. */
   readonly errorEvents: boolean;
-  /** Who makes the media requests that a stateless codec needs: the bridge, or nobody. */
+  /**
+   * Who makes the media requests that a stateless codec needs. auto: the bridge makes implicit requests; handles: the
+   * guest, with request handles; off: nobody.
+   */
   readonly requests: RequestMode;
-  /** What the sockets that are made at a path shall be: 0600, this user's, unless told. */
+  /** Mode and owner of the sockets that are made at a path. Absent: 0600 and this process's user. */
   readonly socketFile?: SocketFile;
-  /** Users whose processes may connect to a listening socket; everybody who can unless told. */
+  /** The ids of the users whose processes may connect to a listening socket. Absent: every process that can. */
   readonly allowUids?: readonly number[];
-  /** Called when a connected socket that was handed over has ended. */
+  /** Called when the connection of an inherited connected socket has ended. */
   readonly onEnd?: () => void;
 }
 
-/** Media requests of one node, whose media device is open until the end. */
+/** The media requests of one node. Its media device stays open until the service stops. */
 interface NodeRequests extends RequestSupport {
   readonly media: MediaFile;
 }
 
-/** How long stop() waits for files that the hardware holds. */
+/** How long stop() waits for files whose close waits for the hardware. */
 const STOP_GRACE_MS = 500;
 
+/** Serves all pairs of node and socket, on one loop. */
 export class Daemon {
   readonly #services: Service[] = [];
-  /** Of all nodes: a buffer of one may be queued to another. */
+  /** Shared by all nodes, because a buffer of one node may be queued to another. */
   readonly #objects: ObjectTable | undefined;
-  /** They share the loop. */
+  /** Shared by all services, because they run on the same loop. */
   readonly #turn = new Turn();
 
   constructor(private readonly options: ServeOptions) {
     if (options.objects) this.#objects = new ObjectTable();
   }
 
-  /** Opens every node and socket. Rejects with StartError, with nothing left open. */
+  /** Opens every node and socket. If one fails, it closes all and rejects with StartError. */
   async start(): Promise<void> {
     try {
       for (const pair of this.options.pairs) {
@@ -95,8 +99,8 @@ export class Daemon {
   }
 
   /**
-   * Ends connections and sessions. Resolves when the last file of every connection there ever was is closed, or after
-   * STOP_GRACE_MS, with a line in the log for each VMM whose files are not.
+   * Ends connections and sessions. Resolves when every file of every connection, also of earlier ones, is closed. After
+   * STOP_GRACE_MS it resolves in any case, and logs a line for each VMM with files that are still open.
    */
   async stop(): Promise<void> {
     const ended = Promise.all(this.#services.map((service) => service.stop()));
@@ -109,19 +113,19 @@ export class Daemon {
   }
 }
 
-/** What one VMM has, or had. */
+/** The device that serves or has served one VMM. */
 interface Tenant {
   readonly device: MediaDevice;
-  /** Its process. */
+  /** The process id of the VMM. Undefined: it is not known. */
   readonly vmm: number | undefined;
 }
 
-/** One node behind one socket: serves one VMM at a time. */
+/** One node behind one socket. It serves one VMM at a time. */
 class Service {
   #listener: Listener | null = null;
   #backend: Backend | null = null;
   #tenant: Tenant | null = null;
-  /** VMMs that have left, while files of theirs are being closed. */
+  /** The VMMs that have left and whose files are still being closed. */
   readonly #leaving = new Map<Tenant, Promise<void>>();
 
   private constructor(
@@ -180,7 +184,7 @@ class Service {
     this.requests?.media.close();
   }
 
-  /** Says which files stop() could not close. */
+  /** Logs which files stop() could not close. */
   reportHeld(): void {
     for (const { device, vmm } of this.#leaving.keys())
       log.warn('ending with files of a device that does not let go: they are left to the kernel', {
@@ -234,25 +238,31 @@ class Service {
   }
 }
 
-/** Media requests of the node, with its media device open; undefined where it takes none, or the operator wants none. */
+/**
+ * Opens the media device of a node that takes media requests. Undefined: the node takes none, `mode` is `auto` and the
+ * node works without them, or `mode` is `off`. Throws StartError.
+ */
 async function requestsOf(
   path: string,
   { card, deviceCaps }: NodeDescription,
   mode: RequestMode,
 ): Promise<NodeRequests | undefined> {
-  // A camera is not opened, and woken up, for this.
+  // A camera is not opened for this, because that would wake it up.
   if (mode === 'off' || requestQueues(deviceCaps).length === 0) return undefined;
   const need = await askNeed(path, deviceCaps);
   if (need === 'none' || (need !== 'required' && mode === 'auto')) return undefined;
   const media = await openMedia(path);
   if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
-  // Nothing makes requests but a media device.
+  // Only a media device makes media requests, and this node has none.
   if (need === 'unknown' && media === Errno.ENODEV) return undefined;
   const what = `${path} (${card}) takes buffers in media requests, and its media device cannot be opened`;
   throw mediaFailure(media, what, isMomentary(media));
 }
 
-/** Throws StartError where the node does not say: a decoder that is served without its requests decodes nothing. */
+/**
+ * Whether the node needs media requests. Throws StartError if it does not answer, because a stateless decoder without
+ * media requests decodes nothing.
+ */
 async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
   const file = probeFile(path);
   try {

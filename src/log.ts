@@ -1,4 +1,4 @@
-/** Logging. The only file that knows winston; every layer may use it. */
+/** Logging. Only this file knows winston. Every layer may use it. */
 import winston from 'winston';
 
 export type LogLevel = 'error' | 'warn' | 'info' | 'debug';
@@ -13,12 +13,13 @@ const line = winston.format.printf(({ level, message, timestamp, stack, ...field
   return `${timestamp} ${level}: ${message}${details}${stack ? `\n${stack}` : ''}`;
 });
 
-/** Log lines go to stderr: stdout belongs to the command's result. */
+/** Writes to stderr, because stdout is for the result of the command. */
 export const log = winston.createLogger({
   level: 'info',
   transports: [new winston.transports.Console({ stderrLevels: [...logLevels] })],
 });
 
+/** Sets the least level that is logged and the form of a line. */
 export function configureLog(level: LogLevel, format: LogFormat): void {
   log.level = level;
   const { combine, timestamp, errors, json } = winston.format;
@@ -30,17 +31,17 @@ configureLog('info', 'text');
 const LIMIT_INTERVAL_MS = 5000;
 const lastLogged = new Map<string, { at: number; suppressed: number }>();
 
-/** A warning that a guest or VMM can provoke at will: at most one line per `topic` in five seconds. */
+/** Logs a warning that a guest or VMM can cause at will: at most one line for each `topic` in five seconds. */
 export function warnLimited(topic: string, message: string, fields: Record<string, unknown> = {}): void {
   limited('warn', topic, message, fields);
 }
 
-/** News that a guest can make at will: as often as a warning of that kind. */
+/** Logs an info line that a guest can cause at will. It has the same limit as warnLimited. */
 export function infoLimited(topic: string, message: string, fields: Record<string, unknown> = {}): void {
   limited('info', topic, message, fields);
 }
 
-/** A fault of ours, with its stack: as often as a warning of that kind. */
+/** Logs a fault of the bridge with its stack. It has the same limit as warnLimited. */
 export function errorLimited(topic: string, message: string, error: unknown): void {
   limited('error', topic, message, { stack: error instanceof Error ? error.stack : String(error) });
 }

@@ -1,15 +1,16 @@
 /**
- * What the process may do: from root to one user and one group, for good, in every thread.
+ * Drops privileges: from root to one user and one group, for good, in every thread.
  *
- * Capabilities and no_new_privs are a thread's own, and Node has threads before any of our code runs; a libuv with io_uring has
- * one in the kernel, which keeps root's ids. So one thread gives everything up and starts the program anew in its place
- * (execve(2)): all others end, and the new ones have what it has.
+ * Capabilities and no_new_privs belong to a thread, and Node has threads before any of our code runs. A libuv with
+ * io_uring also has a thread in the kernel, which keeps the ids of root. So one thread drops everything and starts the
+ * program again in its place (execve(2)): all other threads end, and the new ones have only what that thread has.
  */
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { Errno, errnoName } from './errno.js';
 import { log } from './log.js';
 import { addonPath, type Native, native } from './native.js';
 
+/** The user and the only group that the process becomes, as ids. */
 export interface TargetUser {
   readonly uid: number;
   readonly gid: number;
@@ -22,7 +23,7 @@ export interface Program {
   readonly environment: NodeJS.ProcessEnv;
   /** Descriptors that stay open. */
   readonly inherited: readonly number[];
-  /** Files that it cannot do without, beside the addon. */
+  /** Files that the program must be able to read, besides the addon. */
   readonly reads: readonly string[];
 }
 
@@ -30,17 +31,17 @@ export interface Program {
 export type Accounts = Pick<Native, 'user' | 'group'>;
 export const accounts: Accounts = native;
 
-/** The process cannot become what --user and --group say: a code of docs/errors.md and a sentence with the cure. */
+/** The process cannot become the user of --user and --group. A code of docs/errors.md and a sentence with the cure. */
 export class PrivilegeError extends Error {
   readonly code = 'ERR_PRIVILEGES';
 }
 
-/** A thread's credentials, credentials(7); the sets are bit masks. */
+/** The credentials of a thread, credentials(7). The capability sets are bit masks. */
 export interface Credentials {
   /** Real, effective, saved, file system. */
   readonly uids: readonly number[];
   readonly gids: readonly number[];
-  /** Supplementary ones. */
+  /** Supplementary groups. */
   readonly groups: readonly number[];
   readonly inheritable: bigint;
   readonly permitted: bigint;
@@ -54,7 +55,7 @@ const CAP_SETGID = 1n << 6n;
 const CAP_SETUID = 1n << 7n;
 const CAP_TO_DROP = CAP_SETGID | CAP_SETUID;
 
-/** From the text of /proc/PID/status, proc_pid_status(5). */
+/** Reads the text of /proc/PID/status, proc_pid_status(5). */
 export function credentialsOf(status: string): Credentials {
   const line = (name: string) => new RegExp(`^${name}:[ \\t]*(.*)$`, 'm').exec(status)?.[1] ?? '';
   const ids = (name: string) => line(name).split(/\s+/).filter(Boolean).map(Number);
@@ -72,7 +73,10 @@ export function credentialsOf(status: string): Credentials {
   };
 }
 
-/** False: the process is that already, and nothing more. Throws ERR_PRIVILEGES where it may not become it. */
+/**
+ * Whether the process must drop privileges to become `wanted`. False: it already has these ids and no capabilities.
+ * Throws ERR_PRIVILEGES if the process may not become that user.
+ */
 export function mustDrop(now: Credentials, wanted: TargetUser): boolean {
   const same = (ids: readonly number[], id: number) => ids.every((each) => each === id);
   const held = now.permitted | now.effective | now.inheritable | now.ambient;
@@ -85,8 +89,9 @@ export function mustDrop(now: Credentials, wanted: TargetUser): boolean {
 }
 
 /**
- * Nothing is given up unless `wanted`, and then everything is: what comes after this call runs as that user. Does not return
- * where that takes a new start of the program, `again`. Throws ERR_PRIVILEGES.
+ * Drops all privileges if `wanted` is given: the code after this call runs as that user. If that needs a new start of
+ * the program, it starts `again()` and does not return. Without `wanted` it only sets no_new_privs. Throws
+ * ERR_PRIVILEGES.
  */
 export function confine(wanted: TargetUser | undefined, again: () => Program): void {
   const now = credentialsOf(readFileSync('/proc/thread-self/status', 'latin1'));
@@ -97,18 +102,20 @@ export function confine(wanted: TargetUser | undefined, again: () => Program): v
   native.undumpable();
   log.info('privileges given up', { uid: wanted.uid, gid: wanted.gid });
   if (wanted.uid === 0) log.warn("user 0 without capabilities still owns root's files: name another --user");
-  if (now.bounding !== 0n) log.debug('the capability bounding set is not empty: no_new_privs stands for it');
+  if (now.bounding !== 0n)
+    log.debug('the capability bounding set is not empty, but no_new_privs makes it harmless');
 }
 
 interface Step {
   readonly what: string;
   readonly run: (wanted: TargetUser) => number;
-  /** An errno that is no failure. */
+  /** An errno that does not count as a failure. */
   readonly excused?: number;
 }
 
 const steps: readonly Step[] = [
-  // A container may lack CAP_SETPCAP: with no_new_privs no program gets anything from this set.
+  // A container may lack CAP_SETPCAP. That is no failure, because with no_new_privs no program gets anything from this
+  // set.
   {
     what: 'empty the capability bounding set',
     run: () => native.dropBoundingSet(),
@@ -147,7 +154,7 @@ function allow(who: string, path: string, mode: number): void {
 
 const GROUP_READ_WRITE = 0o060;
 
-/** What lets a user with these groups open a node that it may not open. */
+/** The cure, for the operator, if a user with these groups may not open the node. */
 export function accessCure(path: string, groups: readonly number[] = process.getgroups!()): string {
   try {
     const { mode, gid } = statSync(path);

@@ -1,21 +1,24 @@
-/** Where VMMs come from; and sockets that are made before the process gives up the right to make them. */
+/** The sockets that VMMs connect to. They are made before the process drops the privileges that it needs for that. */
 import { closeSync } from 'node:fs';
 import { StartError } from './start-error.js';
 import { listenAt, removeSocket, type SocketFile } from './vhost-user/listener.js';
 
-/** A path to listen at (or what listens there already), a socket that listens already, or one that is connected. */
+/**
+ * A path to listen at, with the descriptor of a socket if one listens there already; a listening socket; or a connected
+ * one.
+ */
 export type SocketSource =
   | { path: string; listeningFd?: number }
   | { listeningFd: number }
   | { connectedFd: number };
 
-/** What listens at a path. */
+/** A listening socket and its path. */
 export interface OpenSocket {
   readonly path: string;
   readonly fd: number;
 }
 
-/** Listens at every path, in order. Throws StartError, with nothing left open. */
+/** Listens at every path, in order. If one fails, it closes all and throws StartError. */
 export function openSockets(sources: readonly SocketSource[], file?: SocketFile): OpenSocket[] {
   const opened: OpenSocket[] = [];
   for (const source of sources) {
@@ -30,7 +33,7 @@ export function openSockets(sources: readonly SocketSource[], file?: SocketFile)
   return opened;
 }
 
-/** Those that an earlier start of this program opened. */
+/** The sockets that an earlier start of this program has opened. */
 export function openedBefore(sources: readonly SocketSource[]): OpenSocket[] {
   return sources.flatMap((source) =>
     'path' in source && source.listeningFd !== undefined
@@ -39,6 +42,7 @@ export function openedBefore(sources: readonly SocketSource[]): OpenSocket[] {
   );
 }
 
+/** Closes the sockets and removes their files. */
 export function closeSockets(opened: readonly OpenSocket[]): void {
   for (const { path, fd } of opened) {
     closeSync(fd);
@@ -46,7 +50,7 @@ export function closeSockets(opened: readonly OpenSocket[]): void {
   }
 }
 
-/** What the errno of listening means to the operator. */
+/** The error of listening as a sentence for the operator. */
 export function socketError(at: string, error: NodeJS.ErrnoException): StartError {
   const code = error.code === 'EADDRINUSE' ? 'ERR_SOCKET_IN_USE' : 'ERR_SOCKET';
   return new StartError(code, `Cannot listen at ${at}: ${socketCures[error.code ?? ''] ?? error.message}.`);

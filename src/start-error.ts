@@ -14,7 +14,7 @@ export class StartError extends Error {
 
 const TOO_MANY_FILES = 'this process has as many descriptors as it may: raise LimitNOFILE';
 
-/** What each errno of opening or querying the node means to the operator. */
+/** The code and the cure for each errno of opening or querying the node. */
 const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
   ENOENT: { code: 'ERR_NODE_NOT_FOUND', cure: 'see `virtio-media-bridge list` for the nodes of this host' },
   EACCES: { code: 'ERR_NODE_PERMISSION', cure: 'run as a member of the group `video`, or as root' },
@@ -29,7 +29,7 @@ const nodeFailures: Readonly<Record<string, { code: string; cure: string }>> = {
 };
 
 const mediaPermission = 'this user needs read and write permission on its /dev/mediaN';
-/** The same of its media device. */
+/** The cure for each errno of opening the media device. */
 const mediaCures: Readonly<Record<number, string>> = {
   [Errno.EACCES]: mediaPermission,
   [Errno.EPERM]: mediaPermission,
@@ -38,13 +38,13 @@ const mediaCures: Readonly<Record<number, string>> = {
   [Errno.EMFILE]: TOO_MANY_FILES,
 };
 
-/** Of opening or querying the node. `cure`: where more is known than the errno says. */
+/** The error of opening or querying the node. `cure`: replaces the one of the errno if the caller knows more. */
 export function nodeFailure(errno: number, what: string, cure?: string): StartError {
   const row = nodeFailures[errnoName(errno)] ?? nodeFailures.other!;
   return new StartError(row.code, `${what}: ${cure ?? row.cure}.`);
 }
 
-/** Of opening the media device. `isMomentary`: the host was short of something, which says nothing of the device. */
+/** The error of opening the media device. `isMomentary`: the host lacked a resource, so the device is not at fault. */
 export function mediaFailure(errno: number, what: string, isMomentary: boolean): StartError {
   const code = isMomentary ? 'ERR_NODE' : 'ERR_NODE_MEDIA';
   return new StartError(code, `${what} (${errnoName(errno)}): ${mediaCures[errno] ?? 'see dmesg'}.`);

@@ -1,8 +1,8 @@
 /**
- * Fixed-layout little-endian records. A record is declared as an ordered list of fields;
- * its size and the offset of each field follow from the declaration.
+ * Fixed-layout little-endian records. A record is declared as an ordered list of fields. Its size and the offset of
+ * each field follow from the declaration.
  *
- * There is no implicit padding: a C structure with holes names them (`pad4`, `bytes(n)`).
+ * There is no implicit padding: if a C structure has holes, the declaration names them (`pad4`, `bytes(n)`).
  */
 
 /** One field: its width in bytes and how it is read from and written to a view. */
@@ -15,7 +15,7 @@ export interface Field<T> {
 export type Fields = Record<string, Field<unknown>>;
 export type ValueOf<F extends Fields> = { [K in keyof F]: F[K] extends Field<infer T> ? T : never };
 
-/** A declared record. `read` and `write` throw RangeError when the bytes do not hold it. */
+/** A declared record. `read` and `write` throw RangeError if the bytes are too few for it. */
 export interface Struct<F extends Fields> extends Field<ValueOf<F>> {
   readonly offset: { readonly [K in keyof F]: number };
   read(bytes: Uint8Array, at?: number): ValueOf<F>;
@@ -51,8 +51,8 @@ export const i32: Field<number> = {
 };
 
 /**
- * An unsigned 64-bit number as a double. Values of 2^53 and more lose their low bits and are
- * never valid addresses or lengths here: check with Number.isSafeInteger before use.
+ * An unsigned 64-bit number as a double. Values of 2^53 and more lose their low bits. They are never valid addresses or
+ * lengths here, so check with Number.isSafeInteger before use.
  */
 export const u64: Field<number> = {
   size: 8,
@@ -63,7 +63,7 @@ export const u64: Field<number> = {
   },
 };
 
-/** `length` raw bytes, copied both ways. A shorter value is zero-filled, a longer one refused. */
+/** `length` raw bytes, copied in both directions. Zeros fill up a shorter value; a longer one throws RangeError. */
 export function bytes(length: number): Field<Uint8Array> {
   return {
     size: length,
@@ -92,7 +92,7 @@ export function text(length: number): Field<string> {
   };
 }
 
-/** Declares a record: the fields in wire order. */
+/** Declares a record. `fields`: in wire order. */
 // biome-ignore lint/suspicious/noExplicitAny: a field of any type; the record's own type is inferred from it.
 export function struct<F extends Record<string, Field<any>>>(fields: F): Struct<F> {
   const entries = Object.entries(fields);

@@ -1,11 +1,14 @@
-/** Sockets that systemd opened for us (sd_listen_fds(3)): listening ones, unlike the connected one of --fd. */
+/** Listening sockets that systemd has opened for this process (sd_listen_fds(3)). The one of --fd is connected. */
 import { readFileSync, readlinkSync } from 'node:fs';
 
 const FIRST_DESCRIPTOR = 3;
-/** More than a daemon of one VM can want; the variable is a stranger's text. */
+/** More than a daemon of one VM can need. There is a limit because the variable may have any text. */
 const MAX_DESCRIPTORS = 256;
 
-/** The descriptors that are meant for this process, in order. Clears the variables: no child of ours shall believe them. */
+/**
+ * The descriptors that systemd has passed to this process, in order. Deletes the variables from `env`, so that no child
+ * process uses them.
+ */
 export function listeningDescriptors(env: NodeJS.ProcessEnv, pid: number): number[] {
   const { LISTEN_PID, LISTEN_FDS } = env;
   for (const name of ['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES']) delete env[name];
@@ -15,7 +18,7 @@ export function listeningDescriptors(env: NodeJS.ProcessEnv, pid: number): numbe
   return Array.from({ length: count }, (_, index) => FIRST_DESCRIPTOR + index);
 }
 
-/** The path that a listening socket is bound to, as the kernel shows it; undefined where it does not. */
+/** The path that a listening socket is bound to, from /proc/self/net/unix. Undefined: the kernel does not show it. */
 export function boundPath(fd: number): string | undefined {
   try {
     const inode = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`))?.[1];

@@ -1,6 +1,6 @@
 /** Aligned text. */
 
-/** Rows as columns two blanks apart; no trailing blanks. */
+/** The lines of a table: the columns are two blanks apart, and no line ends in blanks. */
 export function columns(rows: readonly (readonly string[])[], indent = ''): string[] {
   const widths: number[] = [];
   for (const row of rows) {

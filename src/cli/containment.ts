@@ -1,10 +1,10 @@
 /**
- * What must not end a process that VMs depend on: QEMU aborts without its back-end. docs/reliability.md argues why
- * going on is safe.
+ * Keeps the process alive after faults, because VMs depend on it: QEMU aborts without its back-end. docs/reliability.md
+ * says why it is safe to go on.
  */
 import { errorLimited } from '../log.js';
 
-/** Of `process`. */
+/** The part of `process` that contain() needs. */
 export interface Host {
   setUncaughtExceptionCaptureCallback(take: (error: Error) => void): void;
   readonly stdout: Output;
@@ -17,20 +17,21 @@ interface Output {
 }
 
 /**
- * From now on an exception that nobody catches, and a rejection that nobody handles, is an error in the log; and output
- * that nobody reads, or that finds no room, is lost.
+ * From now on, uncaught exceptions and unhandled rejections are logged as errors and do not end the process. Output is
+ * dropped if its reader has closed it or if there is no space for it.
  */
 export function contain(host: Host): void {
   for (const output of [host.stdout, host.stderr]) {
     output.removeAllListeners('error');
     output.on('error', () => undefined);
   }
-  // It comes before every `uncaughtException` listener, and Node makes an unhandled rejection an uncaught exception.
+  // The callback takes precedence over every `uncaughtException` listener. Node turns an unhandled rejection into an
+  // uncaught exception.
   host.setUncaughtExceptionCaptureCallback((error) => {
     try {
       errorLimited('uncaught', 'a fault in virtio-media-bridge, please report it: it goes on', error);
     } catch {
-      // Not even the log works.
+      // The log does not work either.
     }
   });
 }

@@ -1,4 +1,4 @@
-/** How a command ends: every exit code and every ERR_ code that an operator can see. docs/errors.md is this table in prose. */
+/** Every exit code and every ERR_ code that an operator can see. docs/errors.md explains them in prose. */
 
 /** Exit codes, numbered as in sysexits.h. */
 export const ExitCode = {
@@ -18,7 +18,7 @@ export const ExitCode = {
 
 type Name = keyof typeof ExitCode;
 
-/** What each exit code means. */
+/** The meaning of each exit code, as a sentence. */
 export const exits: readonly (readonly [name: Name, sentence: string])[] = [
   ['OK', 'the command did what it was asked, or was ended by SIGTERM or SIGINT'],
   ['USAGE', 'an option or argument is wrong or missing; nothing was opened'],
@@ -37,7 +37,7 @@ export const exits: readonly (readonly [name: Name, sentence: string])[] = [
   ['PERMISSION', 'the user lacks a permission'],
 ];
 
-/** The ERR_ codes of errors that end a command, and the exit code that each gives. */
+/** The exit code for each ERR_ code. */
 export const errorExits: ReadonlyMap<string, Name> = new Map<string, Name>([
   ['ERR_USAGE', 'USAGE'],
   ['ERR_DESCRIPTOR', 'USAGE'],
@@ -60,7 +60,7 @@ export const errorExits: ReadonlyMap<string, Name> = new Map<string, Name>([
   ['ERR_ADDON', 'SYSTEM'],
 ]);
 
-/** An error that the operator can cure: `code` is a key of `errorExits`, `message` one sentence that names the cure. */
+/** An error that the operator can cure. `code`: a key of `errorExits`; `message`: one sentence that names the cure. */
 export class OperatorError extends Error {
   constructor(
     readonly code: string,
@@ -71,7 +71,7 @@ export class OperatorError extends Error {
   }
 }
 
-/** The exit code of whatever a command threw; INTERNAL for what no table names. */
+/** The exit code for anything that a command threw. INTERNAL: `errorExits` does not have its code. */
 export function exitCodeOf(error: unknown): number {
   const code = (error as { code?: unknown } | null)?.code;
   return ExitCode[(typeof code === 'string' && errorExits.get(code)) || 'INTERNAL'];

@@ -1,4 +1,4 @@
-/** `inspect`: everything about one host node. */
+/** The command `inspect`: everything about one host node. */
 import { existsSync } from 'node:fs';
 import type { CommandModule } from 'yargs';
 import type { Control } from '../v4l2/controls.js';
@@ -36,7 +36,7 @@ const notFound = (device: string): OperatorError =>
         `there is no ${device}: virtio-media-bridge list shows the nodes`,
       );
 
-/** A head of facts, then the queues with their formats, then the controls. */
+/** The survey as text: facts about the node, then the queues with their formats, then the controls. */
 export function inspectText(survey: Survey): string {
   const parts = [factsOf(survey), ...survey.queues.map(queueText), controlsText(survey.controls)];
   return parts
@@ -72,7 +72,7 @@ function queueText({ name, memory, exportable, formats }: QueueDescription): str
   return [`${name}  memory: ${types}${exported}`, ...formatsText(formats)];
 }
 
-/** Neighbours that come in the same sizes are listed together, with the sizes below the last one. */
+/** If consecutive formats have the same sizes, the sizes are listed once, below the last of them. */
 function formatsText(formats: readonly Format[]): string[] {
   const sizes = formats.map((format) =>
     columns(
@@ -104,7 +104,7 @@ function intervalsText(intervals: readonly Interval[]): string {
   return rates.length > 0 ? `${rates.join(', ')} fps` : '';
 }
 
-/** Frames a second of an interval in seconds, with as many decimals as it takes up to three. */
+/** Frames per second for an interval in seconds, with at most three decimals. */
 function rate({ numerator, denominator }: Fraction): string {
   return numerator === 0 ? '?' : `${Number((denominator / numerator).toFixed(3))}`;
 }

@@ -1,13 +1,14 @@
-/** `list`: the host's V4L2 nodes, a line each. */
+/** The command `list`: the V4L2 nodes of the host, one line for each. */
 import type { CommandModule } from 'yargs';
 import { hostNodes } from '../v4l2/discovery.js';
 import type { QueueDescription } from '../v4l2/enumeration.js';
 import { type Survey, surveyNode } from '../v4l2/survey.js';
 import { columns } from './columns.js';
 
-/** More would only make the table wide: inspect shows all. */
+/** Formats of a node in the table. More would only make it wide, and `inspect` shows all. */
 const SHOWN_FORMATS = 4;
 
+/** The message if the host has no node. */
 export const NO_NODES =
   'This host has no V4L2 node: plug in a camera, or load a driver that makes one (modprobe vivid is the kernel’s own test camera).';
 
@@ -30,7 +31,7 @@ async function surveyAll(nodes: Awaited<ReturnType<typeof hostNodes>>): Promise<
   return Promise.all(nodes.map((node) => surveyNode(node, 'summary', questioned(node.path))));
 }
 
-/** A table, then a sentence for each node that cannot be served or wants a word of caution. */
+/** A table, then a sentence for each reason why a node cannot be served and for each caution. */
 export function listText(surveys: readonly Survey[]): string {
   const header = ['DEVICE', 'KIND', 'DRIVER', 'CARD', 'FORMATS', 'MEMORY', 'SERVE'];
   const lines = columns([header, ...surveys.map(row)]);
@@ -38,7 +39,7 @@ export function listText(surveys: readonly Survey[]): string {
   return [...lines, ...(remarks.length > 0 ? ['', ...remarks] : [])].join('\n');
 }
 
-/** Each sentence once, after the nodes that it is about. */
+/** Each sentence appears once, after the paths of its nodes. */
 function remarksOf(surveys: readonly Survey[]): string[] {
   const nodes = new Map<string, string[]>();
   for (const { node, reason, cautions } of surveys) {
@@ -67,7 +68,8 @@ function formatsOf(queues: readonly QueueDescription[]): string {
   return names.slice(0, SHOWN_FORMATS).join(' ') + (more > 0 ? ` +${more}` : '');
 }
 
-/** The memory types of every queue that has any: a node of two VBI types has buffers for the chosen one only. */
+/** The memory types that all queues have in common. Queues without any are left out, because a node of two VBI types
+ * has buffers only for the chosen type. */
 function memoryOf(queues: readonly QueueDescription[]): string {
   if (queues.some(({ memory }) => memory === null)) return 'busy';
   const known = queues.map(({ memory }) => memory ?? []).filter((memory) => memory.length > 0);

@@ -1,4 +1,4 @@
-/** What a guest may do, as an operator writes it: lists of controls and formats, and limits. */
+/** Reads what a guest may do from the options: lists of controls and formats, and limits. */
 import {
   type Access,
   defaultPolicy,
@@ -16,7 +16,7 @@ import { MAX_SHARED_MEMORY, sizeOf } from './size.js';
 
 const one = { type: 'string', nargs: 1 } as const;
 
-/** Rows of the flag table of `serve`. */
+/** The options of `serve` that make its policy. */
 export const policyFlags = {
   'allow-controls': {
     ...one,
@@ -37,11 +37,11 @@ export const policyFlags = {
 type Flag = keyof typeof policyFlags;
 type Given = Readonly<Record<string, unknown>>;
 
-/** A page: below, no buffer fits. */
+/** Bytes: one page. No buffer fits into less. */
 const MIN_BUFFER_BYTES = 4096;
 const GIB = 1 << 30;
 
-/** Throws ERR_USAGE. */
+/** The policy of the options of `serve`. Throws ERR_USAGE. */
 export function policyOf(given: Given): Policy {
   return {
     controls: access(given, 'allow-controls', 'deny-controls', controlsOf),
@@ -53,7 +53,7 @@ export function policyOf(given: Given): Policy {
   };
 }
 
-/** An entry of a list in numbers. Throws RangeError with what it must be. */
+/** Turns a word of a list into entries. Throws a RangeError that says what the word must be. */
 type Reader = (word: string) => readonly Entry[];
 
 function access(given: Given, allow: Flag, deny: Flag, read: Reader): Access {
@@ -75,7 +75,7 @@ function list(given: Given, flag: Flag, read: Reader): readonly Entry[] | null {
 
 const ALL: Entry = { mask: 0, value: 0 };
 
-/** Words of a list of controls that are no id. */
+/** The words of a list of controls, other than ids. */
 const controlWords: ReadonlyMap<string, readonly Entry[]> = new Map([
   ['all', [ALL]],
   ['private', privateEntries()],
@@ -85,7 +85,7 @@ const controlWords: ReadonlyMap<string, readonly Entry[]> = new Map([
   ]),
 ]);
 
-/** Any of the bits: an entry for each other value than 0. */
+/** Controls with any bit of DRIVER_PRIVATE_MASK: one entry for each value of these bits except 0. */
 function privateEntries(): Entry[] {
   const step = DRIVER_PRIVATE_MASK & -DRIVER_PRIVATE_MASK;
   return Array.from({ length: DRIVER_PRIVATE_MASK / step }, (_, n) => ({
@@ -94,7 +94,8 @@ function privateEntries(): Entry[] {
   }));
 }
 
-/** A number without the bits of a control is a class, as in `which` of v4l2_ext_controls. */
+/** The entries of a word, a class or an id. A number whose control bits are 0 is a class, as in `which` of
+ * v4l2_ext_controls. */
 function controlsOf(word: string): readonly Entry[] {
   const named = controlWords.get(word);
   if (named) return named;

@@ -1,10 +1,10 @@
-/** Who the process becomes, who owns its sockets, and who may connect: flags to ids. */
+/** Turns options into ids: the user of the process, the owner of its sockets, and the users that may connect. */
 import type { ServeOptions, SocketFile } from '../daemon.js';
 import type { Accounts, Program, TargetUser } from '../privileges.js';
 import { OperatorError } from './exit.js';
 import type { ServedNode } from './served-nodes.js';
 
-/** As given. Only --allow-uid may be repeated. */
+/** The options as the operator wrote them. Only --allow-uid may be repeated. */
 export interface PrivilegeFlags {
   readonly user: string | undefined;
   readonly group: string | undefined;
@@ -14,18 +14,19 @@ export interface PrivilegeFlags {
   readonly allowUid: readonly string[];
 }
 
+/** The options as ids. */
 export interface Privileges {
-  /** What the process becomes; undefined: it stays what it is. */
+  /** The user that the process becomes. Absent: it keeps its user. */
   readonly identity?: TargetUser;
   readonly serve: Pick<ServeOptions, 'socketFile' | 'allowUids'>;
 }
 
-/** 2^32 - 1 is no id. */
+/** 2^32 - 1 is no id to the kernel. */
 const MAX_ID = 2 ** 32 - 2;
 const OWNER_ONLY = 0o600;
 const OWNER_AND_GROUP = 0o660;
 
-/** `uid`: of the process now. Throws ERR_USAGE. */
+/** `uid`: the current user of the process. Throws ERR_USAGE. */
 export function privilegesOf(
   flags: PrivilegeFlags,
   pairs: readonly ServedNode[],
@@ -59,7 +60,7 @@ function targetUserOf(
   return { uid: wanted, gid: primary };
 }
 
-/** Undefined: as it is without any flag. */
+/** Undefined: no option asks for another mode or owner than the default. Throws ERR_USAGE. */
 function socketFileOf(
   flags: PrivilegeFlags,
   pairs: readonly ServedNode[],
@@ -106,7 +107,10 @@ function numberOf(text: string): number | undefined {
   return /^\d{1,10}$/.test(text) && Number(text) <= MAX_ID ? Number(text) : undefined;
 }
 
-/** This process's program once more, with the same words. `sockets`: what listens for it at its --socket-path, in order. */
+/**
+ * The program of this process with the same arguments, to start it again. `sockets`: the descriptors that listen at its
+ * --socket-path, in order.
+ */
 export function sameProgram(
   { pairs }: Pick<ServeOptions, 'pairs'>,
   sockets: readonly number[],

@@ -1,4 +1,4 @@
-/** What `probe` is asked for: its options, checked. */
+/** Checks the options of `probe`. */
 import { recordingSuffixes } from '../client/recording.js';
 import { fourccCode } from '../v4l2/names.js';
 import { OperatorError } from './exit.js';
@@ -7,6 +7,7 @@ export const DEFAULT_FRAMES = 30;
 export const DEFAULT_TIMEOUT_S = 5;
 const MAX_TIMEOUT_S = 3600;
 
+/** The options as the operator wrote them. */
 export interface ProbeArguments {
   readonly socket: string;
   readonly frames: string;
@@ -18,10 +19,11 @@ export interface ProbeArguments {
   readonly timeout: string;
 }
 
+/** The options after the check. */
 export interface ProbeOptions {
   readonly socket: string;
   readonly frames: number;
-  /** The file whose frames go through a mem-to-mem device; `output` is given then. */
+  /** The file whose frames a mem-to-mem device transcodes. If it is given, `output` is too. */
   readonly transcode: string | undefined;
   readonly output: string | undefined;
   readonly format: string | undefined;
@@ -30,7 +32,7 @@ export interface ProbeOptions {
   readonly timeout: number;
 }
 
-/** Throws ERR_USAGE. */
+/** Reads and checks the options. Throws ERR_USAGE. */
 export function probeOptionsOf(given: ProbeArguments): ProbeOptions {
   const { socket, frames, transcode, output, format, size, timeout } = given;
   const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/i.exec(size ?? '') ?? [];

@@ -1,11 +1,11 @@
-/** What `probe` found out, as data and as text. */
+/** The result of `probe`, as data and as text. */
 import type { Capture } from '../client/capture.js';
 import type { NamedFormat } from '../client/transcode.js';
 import type { FrameSize, QueueDescription } from '../v4l2/enumeration.js';
 import { columns } from './columns.js';
 import type { FileTranscode } from './transcode.js';
 
-/** Of a value in the report. */
+/** Characters of a line of values, without the name in front. */
 const WIDTH = 80;
 
 export interface ProbeReport {
@@ -15,19 +15,20 @@ export interface ProbeReport {
   readonly capabilities: readonly string[];
   readonly virtioFeatures: readonly string[];
   readonly protocolFeatures: readonly string[];
-  /** Bytes of the SHM window; 0: there is none. */
+  /** Bytes of SHM region 0. 0: there is none. */
   readonly sharedMemory: number;
   readonly queues: readonly QueueDescription[];
   readonly controls: number;
-  /** null: no frames were asked for, or the device delivers none by itself. */
+  /** null: no frames were requested, or the device delivers none by itself. */
   readonly capture: ProbedCapture | null;
-  /** null: none was asked for. */
+  /** null: --transcode was not given. */
   readonly transcode: FileTranscode | null;
 }
 
+/** The frames of a camera; `outputBytes`: bytes that were written to `output`. */
 export interface ProbedCapture extends Capture {
   readonly memory: 'mmap' | 'userptr';
-  /** SHM mappings that the bridge had made. */
+  /** How many mappings the bridge has made in SHM region 0. */
   readonly mappings: number;
   readonly output: string | null;
   readonly outputBytes: number;
@@ -36,7 +37,7 @@ export interface ProbedCapture extends Capture {
 type Fact = readonly [name: string, value: string];
 const fact = (name: string, value: string): Fact => [name, value];
 
-/** Facts, one a line. */
+/** The report as text: one fact on each line. */
 export function reportText(report: ProbeReport): string {
   const { sharedMemory } = report;
   const facts: Fact[] = [
@@ -53,7 +54,7 @@ export function reportText(report: ProbeReport): string {
   return [`${report.socket}: the bridge works`, ...columns(facts, '  ')].join('\n');
 }
 
-/** Formats that come in the same sizes are one entry. */
+/** Formats with the same sizes share one entry. */
 function queueFacts({ name, memory, formats }: QueueDescription): Fact[] {
   const bySizes = new Map<string, string[]>();
   for (const { fourcc, sizes } of formats) {

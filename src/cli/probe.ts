@@ -1,4 +1,4 @@
-/** `probe`: connects as a VMM and its guest would, says what the bridge offers, and captures frames. */
+/** The command `probe`: connects like a VMM with a guest, reports what the bridge offers, and captures frames. */
 import type { Argv, CommandModule } from 'yargs';
 import { CameraError, NoFrames } from '../client/camera.js';
 import { capture, isCamera } from '../client/capture.js';
@@ -29,7 +29,7 @@ import {
 import { type ProbedCapture, type ProbeReport, reportText } from './probe-report.js';
 import { closeFiles, type Files, openFiles, transcodeFile } from './transcode.js';
 
-/** Guest memory: untouched pages cost nothing. */
+/** The guest memory: address and bytes. Pages that are not touched cost nothing. */
 const RAM = [{ address: 0x4000_0000, length: 256 << 20 }];
 
 const one = { type: 'string', nargs: 1 } as const;
@@ -132,7 +132,7 @@ async function connect(socket: string, timeout: number): Promise<Vmm> {
 
 const nobody = (socket: string) =>
   `nobody serves ${socket}: start the bridge first, with serve --device /dev/video0 --socket-path ${socket}`;
-/** What connect(2) says. */
+/** The sentence for each error of connect(2). */
 const connectCures: ReadonlyMap<string, (socket: string) => string> = new Map([
   ['ENOENT', nobody],
   ['ECONNREFUSED', nobody],
@@ -141,14 +141,14 @@ const connectCures: ReadonlyMap<string, (socket: string) => string> = new Map([
   ['ENAMETOOLONG', (socket) => `${socket} is too long for a socket: give a shorter path`],
 ]);
 
-/** What the report does not show: a camera may take its time over some of it. */
+/** Ioctls that are not sent, because the report does not show their results and a camera may answer some slowly. */
 const unasked: ReadonlySet<number> = new Set([
   Enumerate.ENUM_FRAMEINTERVALS,
   Enumerate.G_CTRL,
   Enumerate.QUERYMENU,
 ]);
 
-/** What a guest's application would learn from the node. */
+/** The queues and controls that an application in the guest would see. */
 async function survey(
   driver: GuestDriver,
   deviceCaps: number,
@@ -197,14 +197,14 @@ function recordingOf(output: string): Recording {
   }
 }
 
-/** Bit 30 is between the VMM and the bridge. */
+/** Bit 30 is not a feature of the guest: only the VMM and the bridge use it. */
 const { PROTOCOL_FEATURES: _, ...guestFeatures } = Virtio;
 
 function bitNames(table: Readonly<Record<string, bigint>>, value: bigint): string[] {
   return Object.keys(table).filter((name) => (value & table[name]!) !== 0n);
 }
 
-/** What may go wrong once the socket is open: the first class that fits, its code, the cure. */
+/** Errors after the socket is open: class, code and cure. The first row whose class fits is used. */
 const failures: readonly (readonly [kind: new (...of: never[]) => Error, code: string, cure: string])[] = [
   [NoFrames, 'ERR_NO_FRAMES', 'look at the camera, its cable and its privacy shutter'],
   [CameraError, 'ERR_NO_FRAMES', 'choose another --format, or none'],
@@ -217,13 +217,13 @@ const failures: readonly (readonly [kind: new (...of: never[]) => Error, code: s
   [Disconnected, 'ERR_PEER', 'the log of the bridge says why'],
 ];
 
-/** One sentence with the cure, and the exit code that goes with it. */
+/** The error for the operator: one sentence with the cure, and an ERR_ code. Other errors are returned as they are. */
 function operatorError(error: unknown, { socket, output }: ProbeOptions): unknown {
   const { message, syscall } = error as NodeJS.ErrnoException;
   const [, code, cure] = failures.find(([kind]) => error instanceof kind) ?? [];
   if (code) return new OperatorError(code, `${socket}: ${message}: ${cure}`);
   if (error instanceof DriverError) return deviceError(error);
-  // Only the file is written to by now.
+  // At this point, an error with `syscall` can only come from writing the output file.
   return syscall ? new OperatorError('ERR_OUTPUT', `${output} cannot be written: ${message}`) : error;
 }
 

@@ -1,4 +1,4 @@
-/** `serve`: flags to ServeOptions, one Daemon, and its end. */
+/** The command `serve`: turns options into ServeOptions, runs one Daemon and ends it. */
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
@@ -12,7 +12,7 @@ import { servedNodesOf } from './served-nodes.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 import { vmmOptions } from './vmm-options.js';
 
-/** SIGTERM promises an end within a second; what is not closed by then is the kernel's to close. */
+/** After SIGTERM the process ends within a second. The kernel closes the files that are still open then. */
 const STOP_TIMEOUT_MS = 800;
 
 const requestModes: readonly ServeOptions['requests'][] = ['auto', 'handles', 'off'];
@@ -21,7 +21,7 @@ const mmapModes: readonly ServeOptions['mmap'][] = ['auto', 'arena', 'direct'];
 const several = { type: 'string', array: true, nargs: 1 } as const;
 const one = { type: 'string', nargs: 1 } as const;
 
-/** A row an option, in the order of the help text. */
+/** One row for each option, in the order of the help text. */
 const flags = {
   device: {
     ...several,
@@ -116,7 +116,7 @@ const flags = {
   verbosity: { ...one, hidden: true },
 } as const;
 
-/** What yargs makes of `flags`. Scalar options that are given twice come as arrays. */
+/** The result of yargs for `flags`. A scalar option that is given twice comes as an array. */
 export type ServeArguments = Readonly<Record<string, unknown>>;
 
 export const serve: CommandModule<object, ServeArguments> = {
@@ -145,7 +145,10 @@ export const serve: CommandModule<object, ServeArguments> = {
   },
 };
 
-/** Gives up what --user and --group say, in a new start of this program. Throws ERR_USAGE, ERR_PRIVILEGES, StartError. */
+/**
+ * Becomes the user of --user and --group, if that needs it by starting this program again. Returns the options with
+ * those of sockets. Throws ERR_USAGE, ERR_PRIVILEGES, StartError.
+ */
 async function confined(
   asked: ServeOptions,
   given: ServeArguments,
@@ -186,7 +189,7 @@ function privilegeFlags(given: ServeArguments): PrivilegeFlags {
   };
 }
 
-/** Throws ERR_USAGE, ERR_DESCRIPTOR. `activated`: the sockets that systemd passed. */
+/** `activated`: the descriptors of the sockets that systemd has passed. Throws ERR_USAGE, ERR_DESCRIPTOR. */
 export function serveOptions(given: ServeArguments, activated: readonly number[]): ServeOptions {
   refuseRepeated(given);
   if (given['no-shm'] === true && given['shm-size'] !== undefined)
@@ -238,8 +241,8 @@ interface Signals {
 }
 
 /**
- * Runs a daemon until a signal comes or its last connection ends. A second signal kills: the listeners are gone. What is
- * thrown before it serves ends it, nothing afterwards.
+ * Runs a daemon until a signal arrives or its last connection ends. Returns the exit code. A second signal kills the
+ * process, because the listeners are gone then. An error ends the daemon before it serves, but not afterwards.
  */
 export async function serveUntilEnd(
   options: ServeOptions,
@@ -259,7 +262,7 @@ export async function serveUntilEnd(
   return ExitCode.OK;
 }
 
-/** The first reason to end; later ones change nothing. */
+/** Keeps the first reason to end. Later ones have no effect. */
 class Ending {
   because!: (reason: string) => void;
   readonly reason = new Promise<string>((resolve) => {

@@ -1,4 +1,4 @@
-/** Which device goes with which socket. */
+/** Pairs each device with its socket. */
 import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ServeOptions } from '../daemon.js';
@@ -6,21 +6,24 @@ import { OperatorError } from './exit.js';
 
 export type ServedNode = ServeOptions['pairs'][number];
 
-/** As given: each option may be repeated. */
+/** The options as the operator wrote them. Each may be repeated. */
 export interface ServedNodeFlags {
   readonly device: readonly string[];
   readonly deviceFd: readonly string[];
   readonly socketPath: readonly string[];
   readonly fd: readonly string[];
-  /** What listens at the socket paths already, in order. */
+  /** The descriptors that listen at the socket paths already, in order. */
   readonly listeningFd?: readonly string[];
 }
 
-/** sun_path of sockaddr_un, without its NUL. */
+/** Bytes of sun_path in sockaddr_un, without the NUL. */
 const MAX_SOCKET_PATH = 107;
 const FIRST_INHERITED = 3;
 
-/** The n-th device with the n-th socket. `activated`: the sockets that systemd passed. Throws ERR_USAGE, ERR_DESCRIPTOR. */
+/**
+ * Pairs the n-th device with the n-th socket. `activated`: the descriptors of the sockets that systemd has passed.
+ * Throws ERR_USAGE, ERR_DESCRIPTOR.
+ */
 export function servedNodesOf(flags: ServedNodeFlags, activated: readonly number[]): ServedNode[] {
   const devices = devicesOf(flags);
   const sockets = socketsOf(flags, activated);

@@ -1,4 +1,4 @@
-/** Sizes as an operator writes them. */
+/** Reads sizes that an operator writes. */
 import { OperatorError } from './exit.js';
 
 const KIB = 1024;
@@ -9,19 +9,20 @@ const units: ReadonlyMap<string, number> = new Map([
   ['G', KIB ** 3],
 ]);
 
-/** Of SHM region 0: below, a guest with 64 KiB pages cannot map it. */
+/** Least bytes of SHM region 0. A guest with 64 KiB pages cannot map a smaller one. */
 export const MIN_SHARED_MEMORY = 64 * KIB;
-/** Above, no guest firmware finds room for the PCI window. */
+/** Most bytes of SHM region 0. For a larger one no guest firmware finds space among the PCI addresses. */
 export const MAX_SHARED_MEMORY = 64 * KIB ** 3;
+/** The default of --shm-size. */
 export const DEFAULT_SHARED_MEMORY = '1G';
 
-/** `256M`, `1G`, `65536` in bytes; NaN where it is no size. */
+/** The bytes of `256M`, `1G` or `65536`. NaN: the text is no size. */
 export function sizeOf(text: string): number {
   const [, digits, unit] = /^(\d+)([KMG]?)(?:i?B)?$/i.exec(text) ?? [];
   return Number(digits) * (units.get((unit ?? '').toUpperCase()) ?? 0);
 }
 
-/** Throws ERR_USAGE: QEMU aborts on a size that is no power of two. */
+/** The bytes of --shm-size. Throws ERR_USAGE also if it is no power of two, because QEMU aborts then. */
 export function sharedMemorySize(text: string): number {
   const size = sizeOf(text);
   const valid = size >= MIN_SHARED_MEMORY && size <= MAX_SHARED_MEMORY && Number.isInteger(Math.log2(size));

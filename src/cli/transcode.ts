@@ -1,4 +1,4 @@
-/** `probe --transcode`: the frames of a file through a mem-to-mem device, into another file. */
+/** `probe --transcode`: a mem-to-mem device transcodes the frames of one file into another file. */
 import { realpathSync } from 'node:fs';
 import { BitstreamError } from '../client/bitstreams.js';
 import { FrameFile } from '../client/frame-file.js';
@@ -9,18 +9,20 @@ import { type Transcode, type TranscodeOptions, transcode } from '../client/tran
 import { Capability } from '../v4l2/layout.js';
 import { OperatorError } from './exit.js';
 
+/** The open files of a transcode. */
 export interface Files {
   readonly input: FrameFile;
   readonly output: OutputFile;
 }
 
+/** The result of a transcode, with the paths of its files and the bytes that were written. */
 export interface FileTranscode extends Transcode {
   readonly input: string;
   readonly output: string;
   readonly outputBytes: number;
 }
 
-/** Throws ERR_USAGE, ERR_INPUT, ERR_OUTPUT. */
+/** Opens both files, or none. Throws ERR_USAGE, ERR_INPUT, ERR_OUTPUT. */
 export function openFiles(input: string, output: string): Files {
   const file = openInput(input);
   try {
@@ -38,7 +40,10 @@ export function closeFiles({ input, output }: Files): void {
   output.close();
 }
 
-/** Throws ERR_NODE_NOT_M2M, ERR_INPUT, and what the client throws: it says what is in the output file then. */
+/**
+ * Transcodes the input file into the output file. Throws ERR_NODE_NOT_M2M, ERR_INPUT and the errors of the client;
+ * their message says how many bytes the output file has, if any.
+ */
 export async function transcodeFile(
   driver: GuestDriver,
   deviceCaps: number,
@@ -105,7 +110,7 @@ function realPath(path: string): string | undefined {
   try {
     return realpathSync(path);
   } catch {
-    // It is not there yet.
+    // The file does not exist yet.
     return undefined;
   }
 }

@@ -1,12 +1,12 @@
-/** The VMM options that fit a served pair, ready to paste into a shell. */
+/** The VMM options for the served pairs, ready to paste into a shell. */
 import { resolve } from 'node:path';
 import { boundPath } from './activation.js';
 import type { ServedNode } from './served-nodes.js';
 
-/** Of what the guest gets when the operator does not say; QEMU wants the same number twice. */
+/** The memory of the guest in the example. QEMU needs the same size in two options. */
 const EXAMPLE_MEMORY = '4G';
 
-/** All pairs of one VM. Empty where the VMM is connected already (--fd). */
+/** `pairs`: all of one VM. Empty text: the VMM is connected already (--fd), or no path is known. */
 export function vmmOptions(pairs: readonly ServedNode[]): string {
   const served = pairs.flatMap(({ device, socket }) => {
     const path = socketPathOf(socket);
@@ -25,7 +25,7 @@ export function vmmOptions(pairs: readonly ServedNode[]): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** QEMU reads `,` as the end of a value and `,,` as a comma. */
+/** In an option, QEMU reads `,` as the end of a value and `,,` as a comma. */
 function qemuDevice(path: string, index: number): string {
   const chardev = quoted(`socket,id=vmb${index},path=${path.replaceAll(',', ',,')}`);
   return `-chardev ${chardev} -device vhost-user-media-pci,chardev=vmb${index},vectors=3`;
@@ -39,6 +39,6 @@ function socketPathOf(socket: ServedNode['socket']): string | undefined {
 const nameOf = (device: ServedNode['device']): string =>
   typeof device === 'number' ? `descriptor ${device}` : device;
 
-/** For a POSIX shell; plain words stay as they are. */
+/** Quotes a word for a POSIX shell. A word without special characters does not change. */
 const quoted = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

@@ -1,14 +1,15 @@
-/** This process's address space, as the kernel shows it. */
+/** The address space of this process, as the kernel shows it. */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
+/** A mapping: two addresses, and the offset in the file, in bytes. */
 export interface Vma {
   start: number;
   end: number;
   offset: number;
 }
 
-/** This process's mappings of a file, in the order of their addresses. */
+/** The mappings of a file in this process, in the order of their addresses. */
 export function vmasOf(name: string): Vma[] {
   const lines = readFileSync('/proc/self/maps', 'latin1').split('\n');
   return lines
@@ -21,6 +22,7 @@ export function vmasOf(name: string): Vma[] {
 
 export const mapsLines = (): number => readFileSync('/proc/self/maps', 'latin1').split('\n').length;
 
+/** Reads bytes of this process at an address. */
 export function readMemory(address: number, length: number): Buffer {
   const memory = openSync('/proc/self/mem', 'r');
   const bytes = Buffer.alloc(length);

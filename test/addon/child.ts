@@ -1,10 +1,11 @@
-/** A script in a process of its own: what it changes of itself ends with it. */
+/** Runs a script in a child process. If the script changes its process, the tests are not affected. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const NATIVE = fileURLToPath(new URL('../../src/native.js', import.meta.url));
 
-/** What every script may use: `native`, `statuses()` of every thread, `threaded()`, `print(value)`. */
+/** Names for every script: `native`, `statuses()` of all threads, `threaded()` (starts libuv's threads),
+ * `print(value)`. */
 const PRELUDE = `
   import { closeSync, readdirSync, readFileSync } from 'node:fs';
   import { spawnSync } from 'node:child_process';
@@ -19,7 +20,7 @@ const PRELUDE = `
 interface Options {
   readonly uid?: number;
   readonly gid?: number;
-  /** A program that starts it: `setpriv` with what it shall change. */
+  /** A program that starts the script: `setpriv` and its arguments. */
   readonly through?: readonly string[];
 }
 
@@ -34,7 +35,7 @@ function command(script: string, { through = [] }: Options): [program: string, w
   return [program!, words as string[]];
 }
 
-/** What the script printed. Throws what it said where it failed. */
+/** The value that the script has printed. Throws the text of its stderr if it failed. */
 export function printed(script: string, options: Options = {}): unknown {
   const { through: _, ...identity } = options;
   const { status, signal, stdout, stderr } = spawnSync(...command(script, options), {
@@ -45,7 +46,7 @@ export function printed(script: string, options: Options = {}): unknown {
   return JSON.parse(stdout);
 }
 
-/** A script that runs meanwhile; its end is the caller's. */
+/** Starts a script and does not wait for it. The caller must end it. */
 export function begun(script: string, options: Options = {}): ChildProcess {
   const { through: _, ...identity } = options;
   return spawn(...command(script, options), { stdio: ['ignore', 'pipe', 'inherit'], ...identity });

@@ -1,4 +1,4 @@
-/** Control classes against the kernel's header that the addon is compiled with. */
+/** Compares the control classes with the kernel header that the addon is compiled with. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import {

@@ -1,4 +1,4 @@
-/** A file that is cut off while it is mapped: memory reads as zeros, and the process goes on. */
+/** A file is truncated while it is mapped: the memory reads as zeros, and the process goes on. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
@@ -76,7 +76,7 @@ describe('memory that its owner cuts off', () => {
       process.kill(process.pid, 'SIGBUS');
       setTimeout(() => undefined, 5000);`;
     const { signal, status } = spawnSync(process.execPath, ['-e', program], { stdio: 'ignore' });
-    // A sanitizer aborts instead.
+    // With a sanitizer the process aborts instead.
     assert.ok(signal === 'SIGBUS' || signal === 'SIGABRT', `${signal ?? status}`);
   });
 });

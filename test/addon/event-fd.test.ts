@@ -5,7 +5,7 @@ import { native } from '../../src/native.js';
 
 const EBADF = 9;
 
-/** The kernel's own idea of the counter: reading it does not change it. */
+/** The count of the eventfd from /proc, which reading does not change. */
 const countOf = (fd: number): bigint =>
   BigInt(`0x${readFileSync(`/proc/self/fdinfo/${fd}`, 'latin1').match(/eventfd-count:\s+([0-9a-f]+)/)![1]!}`);
 
@@ -41,7 +41,7 @@ describe('addon: eventfd', () => {
   });
 
   it('never waits for one that the peer has made blocking', () => {
-    // O_NONBLOCK is of the shared file; libuv clears it on what becomes a child's standard input.
+    // O_NONBLOCK belongs to the shared open file. libuv clears it on a descriptor that becomes a child's stdin.
     spawnSync('true', { stdio: [fd, 'ignore', 'ignore'] });
     assert.ok(isBlocking(fd));
     assert.equal(native.drain(fd), 0);

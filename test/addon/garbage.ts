@@ -1,4 +1,4 @@
-/** The collector, for what is freed with its last JavaScript reference. */
+/** Runs the garbage collector, for tests of objects that are freed with their last JavaScript reference. */
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 

@@ -1,4 +1,4 @@
-/** The call `join`: linearMapping on the lane, its pieces packed. */
+/** The call `join`: linearMapping on the lane, with packed pieces. */
 import assert from 'node:assert/strict';
 import type { LinearMapping, NodeFile, Region } from '../../src/native.js';
 import { packPieces } from '../../src/virtio/region-bytes.js';

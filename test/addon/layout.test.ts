@@ -1,8 +1,11 @@
-/** The compiler's <linux/videodev2.h> and <linux/media.h> against literals: what the wire format of virtio-media is made of. */
+/**
+ * Compares <linux/videodev2.h> and <linux/media.h>, as the compiler reads them, with literals. The wire format of
+ * virtio-media consists of these structures.
+ */
 import assert from 'node:assert/strict';
 import { native } from '../../src/native.js';
 
-/** bytes, then member: [offset, bytes]. */
+/** The bytes of a structure, then for each member: [offset, bytes]. */
 type Literal = readonly [size: number, members: Record<string, readonly [offset: number, size: number]>];
 
 // biome-ignore format: a table

@@ -1,4 +1,4 @@
-/** What linearMapping refuses, and how long its mappings live. */
+/** Calls that linearMapping refuses, and how long its mappings live. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native, type Region, type RegionPiece } from '../../src/native.js';

@@ -1,4 +1,4 @@
-/** A region of one memfd for each test of a suite, and joins of its pages: all closed after the test. */
+/** A region over a memfd for each test of a suite, and linear mappings of its pages. All are closed after the test. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { type LinearMapping, native, type Region, type RegionPiece } from '../../src/native.js';
@@ -13,7 +13,7 @@ export interface Memory {
   words: Uint32Array;
 }
 
-/** Adds the hooks of a suite. `name`: the memfd's. The memory itself is another one in each test. */
+/** Adds the hooks of a suite. `name`: the name of the memfd. Each test gets a new memfd and region. */
 export function linearMemory(name: string) {
   const memory = {} as Memory;
   let made: LinearMapping[];
@@ -45,7 +45,7 @@ export function linearMemory(name: string) {
     return mapping;
   }
   const refused = (...pieces: unknown[]): unknown => native.linearMapping(pieces as RegionPiece[]);
-  /** What came beside the region's own mapping. */
+  /** The mappings of the memfd other than that of the region. */
   const fresh = (): Vma[] => vmasOf(name).filter(({ start }) => start < whole.start || start >= whole.end);
   return { memory, piece, page, join, refused, fresh };
 }

@@ -16,7 +16,7 @@ const DMABUF = 4;
 const REQUEST_FD = 0x00800000;
 const WHICH_REQUEST = 0x0f010000;
 
-/** Of no property that a descriptor could be read from. */
+/** Values that are no descriptor. */
 const noDescriptors = [null, -1, 0.5, 2 ** 31, '3', 3n, {}, [], true, Number.NaN];
 
 describe('addon: node calls on media requests', () => {
@@ -38,7 +38,7 @@ describe('addon: node calls on media requests', () => {
     assert.equal(openDescriptors(), before);
   });
 
-  // Whatever is thrown at it, not only what the type allows.
+  // `unknown`, because the tests also pass values that the type does not allow.
   const run = (call: unknown): number => file.run(call as never);
   const submit = (call: unknown): Promise<number> =>
     new Promise((resolve) => file.submit(call as never, resolve));
@@ -130,7 +130,7 @@ describe('addon: node calls on media requests', () => {
 
     it('has DMABUFs beside it: one that is closed is no request', async () => {
       const own = native.memoryFile('dmabuf', 4096);
-      // The lowest number that is free: what the first duplicate of the others would get.
+      // The lowest number that is free: the first duplicate of the other descriptors would get it.
       const free = native.eventFd();
       closeSync(free);
       const planes = new Uint8Array(3 * 64);

@@ -18,7 +18,7 @@ describe('addon: node calls on buffers', () => {
   let file: NodeFile;
   let fd: number;
   let region: Region;
-  // Whatever is thrown at it, not only what the type allows.
+  // `unknown`, because the tests also pass values that the type does not allow.
   const run = (call: unknown): number => file.run(call as never);
 
   beforeEach(async () => {

@@ -13,7 +13,7 @@ describe('addon: node calls', () => {
   let file: NodeFile;
   let fd: number;
   let region: Region;
-  // Whatever is thrown at it, not only what the type allows.
+  // `unknown`, because the tests also pass values that the type does not allow.
   const run = (call: unknown): number => file.run(call as never);
 
   beforeEach(async () => {
@@ -126,7 +126,8 @@ describe('addon: node calls', () => {
           .find((key) => key.startsWith('nr ') && layout[key] === nr)
           ?.slice(3);
         const size = name === undefined ? 8 : layout[`size ${name}`]!;
-        // A size that is wrong is refused before the kernel is asked, a number that is not in the list before that.
+        // The addon checks the list first, then the size, and only then calls the kernel. So EINVAL for a wrong size
+        // means that the number is in the list.
         const listed = ioctl(nr, new Uint8Array(size + 1)) === EINVAL;
         assert.equal(ioctl(nr, new Uint8Array(size)), nr === S_HW_FREQ_SEEK ? EAGAIN : ENOTTY, name);
         if (listed) passed.push(nr);

@@ -7,7 +7,7 @@ const ENOTTY = 25;
 
 describe('addon: node calls on controls', () => {
   let file: NodeFile;
-  // Whatever is thrown at it, not only what the type allows.
+  // `unknown`, because the tests also pass values that the type does not allow.
   const run = (call: unknown): number => file.run(call as never);
 
   beforeEach(async () => {

@@ -10,7 +10,7 @@ const S_EDID = 41;
 
 describe('addon: node calls on EDID', () => {
   let file: NodeFile;
-  // Whatever is thrown at it, not only what the type allows.
+  // `unknown`, because the tests also pass values that the type does not allow.
   const run = (call: unknown): number => file.run(call as never);
   const edid = (count: number, length = count * 128, nr = G_EDID): number =>
     run({ kind: 'edid', nr, edid: edidRecord(count), blocks: new Uint8Array(length) });

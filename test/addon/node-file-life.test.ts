@@ -118,7 +118,7 @@ describe('addon: the life of a NodeFile', () => {
     await worker.terminate();
     assert.ok(await eventually(() => threads() <= before[1]!));
     assert.ok(await eventually(() => mappingsOf('memfd:worker') === 0));
-    // What the script itself opened (an eventfd and a memory file) nobody closes for it.
+    // The addon does not close the eventfd and the memory file that each script has opened itself.
     assert.ok(openDescriptors() - before[0]! <= 2 * 31 + 2);
   }).timeout(60_000);
 });

@@ -162,7 +162,7 @@ describe('addon: NodeFile', () => {
     });
 
     describe('that end together are told over turns of the loop', () => {
-      /** How many of them each turn told. */
+      /** How many of the results each turn of the loop delivered. */
       const told = async (count: number, call: () => NodeCall): Promise<number[]> => {
         const opened = Array.from({ length: count }, () => create());
         await Promise.all(opened.map((file) => open(file)));
@@ -175,7 +175,7 @@ describe('addon: NodeFile', () => {
             left--;
           });
         }
-        // The loop stands still while the lanes work.
+        // The loop is blocked while the lanes run the calls.
         Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 500);
         for (; left > 0; turns.push(0)) await new Promise(setImmediate);
         return turns;

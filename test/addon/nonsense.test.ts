@@ -1,6 +1,6 @@
 /**
- * Whatever it is given, the addon answers with a value, an errno or an exception. Seeded: a failure names its seed;
- * VMB_SEED repeats it. VMB_TEST_NODE names another node than /dev/null.
+ * The addon answers any input with a value, an errno or an exception. The input is random: a failure names its seed,
+ * and VMB_SEED sets it. VMB_TEST_NODE names a node to use instead of /dev/null.
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { edidRecord } from './records.js';
 const SEED = Number(process.env.VMB_SEED ?? Date.now() % 1_000_000);
 const NODE = process.env.VMB_TEST_NODE ?? '/dev/null';
 
-/** mulberry32. */
+/** A random generator, mulberry32. It returns whole numbers below `below`. */
 function randomFrom(seed: number): (below: number) => number {
   let state = seed;
   return (below) => {
@@ -61,7 +61,7 @@ function bytes(): Uint8Array {
   return array;
 }
 
-/** A v4l2_buffer that is nearly right, so that more of them get further. */
+/** A v4l2_buffer that is nearly right, so that more calls pass the first checks. */
 function record(): Uint8Array {
   const array = new Uint8Array(88);
   array[4] = pick([1, 1, 2, 9, 9, 10, 3]);
@@ -70,7 +70,7 @@ function record(): Uint8Array {
   return array;
 }
 
-/** Pieces of a join that are nearly right. */
+/** Packed pieces for the call `join` that are nearly right. */
 function packedPieces(): Uint8Array {
   const array = new Uint32Array(4 * random(5));
   for (let at = 0; at < array.length; at += 4) {
@@ -232,7 +232,7 @@ describe(`addon: nonsense (seed ${SEED})`, () => {
       const target = native[name as 'send'] as unknown as (...rest: unknown[]) => unknown;
       const first = random(4) === 0 ? anything() : pick(descriptors);
       const rest = Array.from({ length: random(4) }, () => anything());
-      // Neither the test runner's own descriptors, nor half of memory.
+      // Other numbers could be descriptors of the test runner.
       if (typeof first === 'number' && first >= 0 && !descriptors.includes(first)) continue;
       try {
         const made = /^[A-Z]/.test(name)

@@ -1,4 +1,7 @@
-/** What a process gives up, each in a child process: there is no way back. As root; elsewhere skipped, loudly. */
+/**
+ * Dropping privileges. Each test uses a child process, because a process cannot get its privileges back. The tests need
+ * root; without it they are skipped with a message.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { native } from '../../src/native.js';
@@ -16,7 +19,7 @@ const NONE = '0000000000000000';
 
 const held = BigInt(`0x${lineOf(readFileSync('/proc/self/status', 'latin1'), 'CapEff')}`);
 
-/** Skips a test that this process has not the capabilities for. */
+/** Skips a test with a message if this process lacks these capabilities. */
 function needs(context: Mocha.Context, ...capabilities: number[]): void {
   const missing = capabilities.filter((capability) => ((held >> BigInt(capability)) & 1n) === 0n);
   if (missing.length === 0) return;
@@ -26,7 +29,7 @@ function needs(context: Mocha.Context, ...capabilities: number[]): void {
   context.skip();
 }
 
-/** Distinct values of some lines, over all threads. */
+/** For each of these lines of /proc/PID/status, its distinct values over all threads. */
 function lines(statuses: readonly string[], ...names: string[]): string[][] {
   return names.map((name) => [...new Set(statuses.map((status) => lineOf(status, name)))]);
 }
@@ -51,7 +54,8 @@ describe('addon: privileges', () => {
     needs(this, CAP_SETGID, CAP_SETUID);
     const script = `
       native.become(${NOBODY}, ${VIDEO});
-      // Each alone: the first that is refused ends become(). A program starts with the ids of this process.
+      // Each id is tried alone, because become() stops at the first refusal. The program starts with this process's
+      // ids.
       const tries = [['--reuid', '0'], ['--regid', '0', '--keep-groups'], ['--groups', '0'], ['--reuid', '1']];
       const refused = tries.map((words) => spawnSync('setpriv', [...words, 'true'], { encoding: 'latin1' }).stderr);
       print([native.become(0, 0), native.dropBoundingSet(), refused]);
@@ -73,7 +77,7 @@ describe('addon: privileges', () => {
       const errors = [native.dropBoundingSet(), native.clearCapabilities(), native.dropBoundingSet()];
       print([errors, readFileSync('/proc/thread-self/status', 'latin1')]);
     `) as [number[], string];
-    // The second time there is nothing to drop.
+    // The second dropBoundingSet() succeeds because there is nothing to drop.
     assert.deepEqual(status[0], [0, 0, 0]);
     for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb'])
       assert.equal(lineOf(status[1], set), NONE, set);

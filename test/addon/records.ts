@@ -1,8 +1,8 @@
-/** V4L2 records and a place to send them, written without the product's own tables. */
+/** V4L2 records, made without the tables of the product, and an open file to send them to. */
 import assert from 'node:assert/strict';
 import { type NodeFile, native } from '../../src/native.js';
 
-/** struct v4l2_buffer. */
+/** struct v4l2_buffer, 88 bytes. Its request_fd is 1, a descriptor that must not reach the kernel. */
 export function bufferRecord(fields: {
   type: number;
   memory: number;
@@ -20,7 +20,7 @@ export function bufferRecord(fields: {
   return new Uint8Array(view.buffer);
 }
 
-/** struct v4l2_ext_controls. */
+/** struct v4l2_ext_controls, 32 bytes. Its request_fd is 1 and its pointer no address; neither may reach the kernel. */
 export function controlsRecord(count: number, which = 0): Uint8Array {
   const view = new DataView(new ArrayBuffer(32));
   view.setUint32(0, which, true);
@@ -30,7 +30,7 @@ export function controlsRecord(count: number, which = 0): Uint8Array {
   return new Uint8Array(view.buffer);
 }
 
-/** struct v4l2_ext_control. */
+/** struct v4l2_ext_control, 20 bytes. */
 export function control(size: number, value = 0n): Uint8Array<ArrayBuffer> {
   const view = new DataView(new ArrayBuffer(20));
   view.setUint32(0, 0x00980900, true);
@@ -39,7 +39,7 @@ export function control(size: number, value = 0n): Uint8Array<ArrayBuffer> {
   return new Uint8Array(view.buffer);
 }
 
-/** struct v4l2_edid. */
+/** struct v4l2_edid, 40 bytes. Its pointer is no address, so it must not reach the kernel. */
 export function edidRecord(blocks: number, startBlock = 0): Uint8Array<ArrayBuffer> {
   const view = new DataView(new ArrayBuffer(40));
   view.setUint32(4, startBlock, true);
@@ -53,7 +53,7 @@ export const u32 = (bytes: Uint8Array, at: number): number =>
 export const u64 = (bytes: Uint8Array, at: number): bigint =>
   new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true);
 
-/** An open file that every ioctl of V4L2 reaches, and that knows none. */
+/** An open file of /dev/null: it gets every V4L2 ioctl and answers ENOTTY. */
 export async function openNull(): Promise<NodeFile> {
   const file = new native.NodeFile(() => undefined);
   assert.equal(await new Promise((resolve) => file.open('/dev/null', resolve)), 0);

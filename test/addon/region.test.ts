@@ -173,11 +173,12 @@ describe('addon: Region', () => {
 
 type Transfer = (this: ArrayBuffer) => ArrayBuffer;
 
-/** Detaches it. structuredClone only copies memory that an addon has brought (Node 20), or refuses it (later ones). */
+/** Detaches a buffer and returns its memory. structuredClone does not: for memory of an addon it copies (Node 20) or
+ * throws (later versions). */
 function take(buffer: ArrayBuffer): ArrayBuffer {
   let { transfer } = ArrayBuffer.prototype as { transfer?: Transfer };
   if (!transfer) {
-    setFlagsFromString('--harmony-rab-gsab-transfer'); // Node 20's name of it, for new contexts
+    setFlagsFromString('--harmony-rab-gsab-transfer'); // The flag in Node 20; it has effect on new contexts.
     transfer = runInNewContext('ArrayBuffer.prototype.transfer') as Transfer;
   }
   return transfer.call(buffer);

@@ -1,4 +1,7 @@
-/** The command serve as root, up to a node that is none: what it has become by then. With a node: test/lab. */
+/**
+ * The command `serve` as root. It fails because /dev/null is no V4L2 node; by then it must have dropped its privileges.
+ * test/lab has the tests with a node.
+ */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { chownSync, closeSync, existsSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
@@ -11,7 +14,7 @@ import { lineOf } from './child.js';
 const NOBODY = 65534;
 const VIDEO = 44;
 const NONE = '0000000000000000';
-/** Prints what every thread is when the process ends. */
+/** Prints the status of every thread when the process ends. */
 const WITNESS = `
   import { readdirSync, readFileSync } from 'node:fs';
   const task = '/proc/self/task';
@@ -22,11 +25,11 @@ const WITNESS = `
 interface Result {
   readonly exit: number | null;
   readonly stderr: string;
-  /** Of every thread. */
+  /** /proc/PID/status of every thread. */
   readonly statuses: readonly string[];
 }
 
-/** Through `setpriv` with these words, where there are any. */
+/** Runs `serve` with `words`. If `changed` is not empty, setpriv starts it with these arguments. */
 function serve(words: readonly string[], changed: readonly string[] = []): Result {
   const through = changed.length > 0 ? ['setpriv', ...changed] : [];
   const argv = [...through, process.execPath, CLI, 'serve', '--device', '/dev/null', ...words];
@@ -40,7 +43,7 @@ function serve(words: readonly string[], changed: readonly string[] = []): Resul
   return { exit: status, stderr, statuses: JSON.parse(witness) as string[] };
 }
 
-/** Distinct values of a line, over all threads. */
+/** The distinct values of a line, over all threads. */
 const values = ({ statuses }: Result, name: string) => [
   ...new Set(statuses.map((status) => lineOf(status, name))),
 ];

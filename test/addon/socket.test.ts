@@ -31,7 +31,7 @@ const EMSGSIZE = 90;
 const NOBODY = 65534;
 const VIDEO = 44;
 
-/** To become another user. */
+/** Skips a test with a message if this process is not root, because the test starts a process of another user. */
 function needsRoot(context: Mocha.Context): void {
   if (process.getuid!() === 0) return;
   console.error(`SKIPPED: ${context.test!.fullTitle()}: it needs root`);
@@ -83,7 +83,7 @@ describe('addon: sockets', () => {
           for (const mode of [0o600, 0o660, 0o666, 0o640]) {
             const path = join(folder, `${mode}.sock`);
             keep(native.listen(path, mode));
-            // A umask may take more away from 0600, which nobody asked for.
+            // For 0600, the default, no chmod follows, so the umask may remove bits.
             const wanted = mode === 0o600 ? mode & ~umask : mode;
             assert.equal(lstatSync(path).mode & 0o7777, wanted);
           }
@@ -142,7 +142,7 @@ describe('addon: sockets', () => {
         await once(intruder.stdout!, 'data');
         for (let round = 0; round < 2000; round++) {
           const listener = native.listen(path, 0o660, 0, VIDEO);
-          // Somebody who got in waits here.
+          // If the intruder had connected, its connection would wait here.
           assert.equal(native.accept(listener), -EAGAIN, `round ${round}`);
           closeSync(listener);
           unlinkSync(path);
@@ -177,7 +177,7 @@ describe('addon: sockets', () => {
         gid: VIDEO,
       });
       const [server] = keep(native.accept(listener!));
-      // It has ended since: what counts is who it was when it connected.
+      // The process has ended by now, but the kernel keeps the credentials that it had when it connected.
       assert.deepEqual(native.peerCredentials(server!), { pid, uid: NOBODY, gid: VIDEO });
     });
 
@@ -207,7 +207,7 @@ describe('addon: sockets', () => {
       const [listener] = keep(native.listen(path));
       assert.throws(() => native.listen(path), { code: 'EADDRINUSE', errno: 98, syscall: 'listen' });
       keep(native.connect(path));
-      // The probe's connection, and ours.
+      // One connection is from the probe of the second listen(), the other is ours.
       keep(native.accept(listener!), native.accept(listener!));
       assert.ok(open.every((fd) => fd > 0));
     });
@@ -296,7 +296,8 @@ describe('addon: sockets', () => {
     });
 
     it('closes them all when some were cut off', () => {
-      // Our own send refuses what our receive has no room for; a full descriptor table cuts the list off as well.
+      // `send` refuses more descriptors than `receive` can take. But if the descriptor table is full, the kernel cuts
+      // the list off too.
       const script = `
         import { readdirSync } from 'node:fs';
         import { native } from ${JSON.stringify(fileURLToPath(new URL('../../src/native.js', import.meta.url)))};

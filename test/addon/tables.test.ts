@@ -7,7 +7,7 @@ import * as layout from '../../src/v4l2/layout.js';
 const compiler = native.layout();
 const directions = { w: 1, r: 2, wr: 3 } as const;
 
-/** Records of layout.ts by the structure they describe. */
+/** The records of layout.ts, by the structure that they describe. */
 // biome-ignore lint/suspicious/noExplicitAny: records of any shape
 const structures: Readonly<Record<string, Struct<any>>> = {
   v4l2_capability: layout.capability,
@@ -30,7 +30,7 @@ const structures: Readonly<Record<string, Struct<any>>> = {
   v4l2_plane_pix_format: layout.planePixFormat,
 };
 
-/** Fields that the kernel's header calls otherwise, keeps in a union, or does not have in every version. */
+/** Fields that have another name in the kernel header, are in a union there, or do not exist in every version. */
 const renamed: Readonly<Record<string, string | null>> = {
   'v4l2_ext_control.value': 'v4l2_ext_control.value64',
   'v4l2_frmsizeenum.size': null,

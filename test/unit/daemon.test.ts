@@ -1,4 +1,4 @@
-/** The daemon over nodes that say what they are and do nothing else: one VMM after the other, the end, and what is said of it. */
+/** The daemon over nodes that describe themselves and do nothing else: one VMM after the other, stop(), and the log. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -61,7 +61,8 @@ describe('daemon', () => {
     return new Daemon(options);
   };
 
-  /** So many VMMs come and go; each one's files are closed when its promise says so. */
+  /** A daemon to which one VMM for each promise has connected and left. The files of a VMM are closed when its promise
+   * resolves. */
   async function visited(...files: Promise<void>[]): Promise<Daemon> {
     const answers = [...files];
     MediaDevice.prototype.closed = () => answers.shift() ?? Promise.resolve();
@@ -106,7 +107,7 @@ describe('daemon', () => {
     for (const line of said) assert.match(line, new RegExp(`device=/dev/null files=3 vmm=${process.pid}`));
   });
 
-  /** The sentence of a start that fails as the node says. */
+  /** The message of a start that fails with this errno of the node. */
   async function refusal(
     errno: number,
     found: Partial<Awaited<ReturnType<typeof holders>>>,

@@ -1,4 +1,4 @@
-/** Pages of docs/ as tables, and what they name of the code: files, symbols and titles of tests. */
+/** Reads the tables of pages in docs/, and the files, symbols and test titles that the pages name. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -6,14 +6,14 @@ import { fileURLToPath } from 'node:url';
 export const root = fileURLToPath(new URL('../../..', import.meta.url));
 export const read = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
 
-/** What is under a heading of the second level, up to the next one. */
+/** The text below a heading of the second level, up to the next one. */
 export function sectionOf(page: string, heading: string): string {
   const found = page.split(`\n## ${heading}\n`)[1];
   assert.ok(found !== undefined, `no section "${heading}"`);
   return found.split(/\n## /)[0]!;
 }
 
-/** Cells of every row of every table, without header and separator lines. */
+/** The cells of every table row, header and separator rows included. */
 export function rowsOf(text: string): string[][] {
   const lines = text.split('\n').filter((line) => line.startsWith('|'));
   const cells = lines.map((line) => line.split(/(?<!\\)\|/).slice(1, -1));
@@ -22,17 +22,17 @@ export function rowsOf(text: string): string[][] {
 
 export interface Mention {
   readonly path: string;
-  /** What follows the path, up to the next one. */
+  /** The text behind the path, up to the next path. */
   readonly about: string;
 }
 
-/** Each `path` of a cell, with what is said of it. */
+/** Each `path` in a cell, with the text behind it. */
 export function mentions(cell: string): Mention[] {
   const parts = cell.split(/`((?:src|test|docs|addon|udev)\/[^`]+)`/);
   return parts.flatMap((path, at) => (at % 2 === 1 ? [{ path, about: parts[at + 1] ?? '' }] : []));
 }
 
-/** The titles of a test file as they are written, its template strings with their gaps. */
+/** The titles of a test file as they are in the source; template strings keep their `${…}`. */
 function titlesOf(path: string): string[] {
   const found = read(path).matchAll(
     /\bit\(\s*(?:'([^']*)'|"([^"]*)"|`((?:[^`$]|\$\{(?:[^{}`]|`[^`]*`)*\})*)`)/g,
@@ -42,11 +42,11 @@ function titlesOf(path: string): string[] {
 
 export const escaped = (text: string): string => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 
-/** A title of a page: `…` stands for anything. */
+/** Whether a title that a page names is this title of a test. In the page, `…` stands for any text. */
 const isTitle = (named: string, title: string): boolean =>
   new RegExp(`^${named.split('…').map(escaped).join('.*')}$`, 's').test(title);
 
-/** How many tests are named in quotes behind their files, and which of them the files do not have. */
+/** How many tests the page names in quotes behind their file, and which of these tests the file does not have. */
 export function namedTests(found: readonly Mention[]): { count: number; missing: string[] } {
   const missing: string[] = [];
   let count = 0;

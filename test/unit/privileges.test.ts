@@ -1,4 +1,4 @@
-/** What /proc says of a thread, and what follows from it. The giving up itself: test/addon and test/lab. */
+/** Reading credentials from /proc, and deciding whether to drop privileges. Dropping them: test/addon and test/lab. */
 import assert from 'node:assert/strict';
 import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -18,7 +18,7 @@ interface Lines {
   ambient?: string;
 }
 
-/** The lines of proc_pid_status(5) that matter, in their order, with their neighbours. */
+/** A text of proc_pid_status(5) with the lines that matter, in the kernel's order, and some other lines. */
 function status({ uid = '0 0 0 0', gid = '0 0 0 0', groups = '', ...sets }: Lines): string {
   const { inheritable = NONE, permitted = NONE, effective = NONE, ambient = NONE } = sets;
   const tabs = (text: string) => text.replaceAll(' ', '\t');

@@ -1,4 +1,4 @@
-/** docs/protocol.md against the code: the table of ioctls, and every file, symbol and test that the page names. */
+/** Compares docs/protocol.md with the code: the table of ioctls, and every file, symbol and test that it names. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { ioctls } from '../../src/v4l2/ioctls.js';

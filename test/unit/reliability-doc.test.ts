@@ -1,4 +1,7 @@
-/** docs/reliability.md against the tests: every fault names a test file that is there. Titles are often made of parts: they are not looked up. */
+/**
+ * Compares docs/reliability.md with the tests: every fault names a test file that exists. The titles are not checked,
+ * because the tests often build them from parts.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { mentions, read, root, rowsOf } from './document.js';

@@ -1,4 +1,7 @@
-/** docs/security.md against the code: every limit with its value and its flag, every word of a list, every test that the page names. */
+/**
+ * Compares docs/security.md with the code: every limit with its value and its option, every word of a list, and every
+ * test that the page names.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { policyFlags, policyOf } from '../../src/cli/policy.js';
@@ -10,7 +13,7 @@ import { mentions, namedTests, read, root, rowsOf, sectionOf } from './document.
 const page = read('docs/security.md');
 const section = (heading: string) => sectionOf(page, heading);
 
-/** `4 s`, `300 ms`, `1 GiB`, `64`: in milliseconds, bytes or as it is. */
+/** The number of `4 s` or `300 ms` in milliseconds, of `1 GiB` in bytes, and of `64` as it is. */
 function quantity(text: string): number {
   const [, digits, unit = ''] = /^(\d+)(?: (ms|s|KiB|MiB|GiB))?$/.exec(text) ?? [];
   assert.ok(digits, `no quantity: ${text}`);

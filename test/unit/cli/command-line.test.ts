@@ -1,4 +1,4 @@
-/** The compiled command line: help, wrong usage, exit codes. Needs no addon, except where it says so. */
+/** The compiled command line: help, wrong usage, exit codes. Only the tests that say so need the addon. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
@@ -7,12 +7,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CLI, run } from './run.js';
 
-/** An addon that is not there: what succeeds with it has not loaded it. */
+/** The path of an addon that does not exist. A command that succeeds with it has not loaded the addon. */
 const NO_ADDON = { VMB_ADDON: '/nonexistent/virtio_media_bridge.node' };
 
 const PAIR = ['--device', '/dev/null', '--socket-path', '/nonexistent/a.sock'];
 
-//  words, what the sentence says
+//  words of the command line, pattern of the message
 const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
   [['frobnicate'], /unknown argument: frobnicate/],
   [['serve'], /--device is missing.*--device \/dev\/video0/],
@@ -54,7 +54,7 @@ const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
 ];
 
 describe('command line', function () {
-  // Each test starts processes, on machines that may be busy.
+  // Each test starts processes, and the machine may be busy.
   this.timeout(120_000);
 
   it('prints help where nothing is asked', () => {
@@ -134,7 +134,7 @@ describe('command line', function () {
         env: { ...process.env, ...NO_ADDON },
         stdio: ['ignore', 'pipe', 'pipe', fd],
       });
-    // 71: the options were right, and the addon was asked for.
+    // 71: the options were right, so the command tried to load the addon.
     assert.equal(activated('$$').status, 71);
     assert.match(activated('1').stderr, /--socket-path is missing/);
     await new Promise((resolve) => server.close(resolve));

@@ -1,4 +1,4 @@
-/** A process of its own, with what ends other commands, that goes on whatever is thrown in it. */
+/** contain() in a child process that has the handlers which end other commands: it goes on whatever is thrown. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,7 +14,7 @@ const PRELUDE = `
   process.stdout.on('error', () => process.exit(0));
   contain(process);
 `;
-/** It says that it is there, does something bad, and ends with 42 if it is still there a moment later. */
+/** A script that calls contain(), does something bad, and exits with 42 if it still runs 300 ms later. */
 const script = (bad: string) => `${PRELUDE}
   setTimeout(() => process.exit(42), 300);
   ${bad}`;

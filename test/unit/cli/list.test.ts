@@ -1,4 +1,4 @@
-/** What list and inspect print of surveyed nodes; the surveys are written by hand. */
+/** The texts that `list` and `inspect` print for surveys. The surveys are written by hand. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { columns } from '../../../src/cli/columns.js';

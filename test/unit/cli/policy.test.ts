@@ -1,4 +1,4 @@
-/** Lists of controls and formats, and limits, as an operator writes them. */
+/** Reading lists of controls and formats, and limits, that an operator writes. */
 import assert from 'node:assert/strict';
 import { policyOf } from '../../../src/cli/policy.js';
 import { allows, defaultPolicy } from '../../../src/media/policy.js';
@@ -18,7 +18,7 @@ const VIVID_DISCONNECT = 0x00f0_f041;
 describe('cli/policy', () => {
   it('is the default where nothing is given', () => assert.deepEqual(policyOf({}), defaultPolicy));
 
-  //  list, what it names, what it does not
+  //  list, ids that it names, ids that it does not name
   for (const [text, named, others] of [
     ['0x00980900', [BRIGHTNESS], [BRIGHTNESS + 1, PRIVACY]],
     ['9963776', [BRIGHTNESS], [BRIGHTNESS + 1]],

@@ -1,4 +1,4 @@
-/** Names and numbers of the command line to ids, with a user database of our own. */
+/** Names and numbers of the command line become ids, with a user database that is made for the test. */
 import assert from 'node:assert/strict';
 import { type PrivilegeFlags, privilegesOf, sameProgram } from '../../../src/cli/privileges.js';
 import type { ServePair } from '../../../src/daemon.js';

@@ -1,4 +1,4 @@
-/** The compiled command line as a child process. */
+/** Runs the compiled command line in a child process. */
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
@@ -10,7 +10,7 @@ export interface Result {
   stderr: string;
 }
 
-/** Runs it to its end. `inherited`: its descriptors 3 and up. */
+/** Runs the command line to its end. `inherited`: its descriptors 3 and up. */
 export function run(words: readonly string[], env: NodeJS.ProcessEnv = {}, inherited: number[] = []): Result {
   const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...words], {
     encoding: 'utf8',

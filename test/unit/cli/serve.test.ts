@@ -1,4 +1,4 @@
-/** Flags to ServeOptions, and the life of a (fake) daemon from start to signal. */
+/** Options of `serve` become ServeOptions. A fake daemon lives from its start to a signal. */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { closeSync, openSync, rmSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { log } from '../../../src/log.js';
 import { defaultPolicy } from '../../../src/media/policy.js';
 import { native } from '../../../src/native.js';
 
-/** What yargs makes of no option at all. */
+/** The result of yargs if no option is given. */
 const defaults: ServeArguments = {
   mmap: 'auto',
   frontend: 'auto',
@@ -248,7 +248,7 @@ describe('cli/serve until the end', () => {
     }
   }
 
-  /** A FAKE process: its signals, its outputs, and what it does with exceptions. */
+  /** A FAKE process: its signals, its outputs, and its handler of uncaught exceptions. */
   class FakeHost extends EventEmitter {
     readonly stdout = new EventEmitter();
     readonly stderr = new EventEmitter();
