@@ -63,8 +63,8 @@ export function readIoctl(
 }
 
 /**
- * How many bytes of a command are worth copying. `head`: its first bytes, an ioctlCommand at least. For other
- * commands than IOCTL it is the size of the longest of them: MMAP in the form of the 2024 draft.
+ * How many bytes of a command are worth copying. `head`: its first 16 bytes. For commands other than
+ * IOCTL it is the size of the longest of them: MMAP in the form of the 2024 draft.
  */
 export function usefulBytes(head: Buffer, offers: OptionalIoctls): number {
   const { command, code } = ioctlCommand.read(head);

@@ -29,7 +29,8 @@ async function mmap(session: Session, command: Command): Promise<Answer> {
 
 /**
  * CMD_MMAP: struct virtio_media_cmd_mmap in, offset and length in SHM region 0 out (bytes). EINVAL: an offset that
- * QUERYBUF did not give, no SHM region 0, or a queue that is not MMAP. EIO and other errnos come from EXPBUF or from the VMM.
+ * QUERYBUF did not give, no SHM region 0, or a queue that is not MMAP. EIO and other errnos come from EXPBUF or from
+ * the VMM.
  */
 export const mapping: Execution<Command> = { refuse: (_, status) => ({ status }), run: mmap };
 
