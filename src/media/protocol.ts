@@ -19,15 +19,20 @@ export const MMAP_FLAG_RW = 1;
 /** Configuration space, 40 bytes. */
 export const config = struct({ deviceCaps: u32, deviceType: u32, card: text(32) });
 
+/** Starts every command. `reserved` is not read. */
 export const commandHeader = struct({ command: u32, reserved: u32 });
+/** Starts every response. `status`: a positive errno, 0: success. */
 export const responseHeader = struct({ status: u32, reserved: u32 });
+/** 16 bytes, on success only. `sessionId`: not 0. */
 export const openResponse = struct({ status: u32, reserved: u32, sessionId: u32, reserved2: u32 });
 export const closeCommand = struct({ command: u32, reserved: u32, sessionId: u32, reserved2: u32 });
+/** 16 bytes, then the payload. `code`: the number of the _IO* macro alone, without direction and size. */
 export const ioctlCommand = struct({ command: u32, reserved: u32, sessionId: u32, code: u32 });
 /** 20 bytes, without padding at the end. The 2024 draft has a 64-bit offset, so 24 bytes; the upper half must be 0. */
 export const mmapCommand = struct({ command: u32, reserved: u32, sessionId: u32, flags: u32, offset: u32 });
 /** `driverAddress`: byte offset in SHM region 0. `length`: bytes. */
 export const mmapResponse = struct({ status: u32, reserved: u32, driverAddress: u64, length: u64 });
+/** `driverAddress`: byte offset in SHM region 0. */
 export const munmapCommand = struct({ command: u32, reserved: u32, driverAddress: u64 });
 
 /**
@@ -48,9 +53,11 @@ export const RequestCode = { ALLOC: 192, QUEUE: 193, REINIT: 194, CLOSE: 195 } a
  */
 export const UUID_BYTES = 16;
 
+/** Starts every event. */
 export const eventHeader = struct({ event: u32, sessionId: u32 });
 /** `errno` is positive. */
 export const errorEvent = struct({ event: u32, sessionId: u32, errno: u32, reserved: u32 });
 /** 608 bytes, always sent whole: the Linux driver drops a shorter event, and the buffer is lost with it. */
 export const dqbufEvent = struct({ event: u32, sessionId: u32, buffer: bytes(88), planes: bytes(8 * 64) });
+/** 144 bytes: a struct v4l2_event as DQEVENT gives it. */
 export const sessionEvent = struct({ event: u32, sessionId: u32, v4l2Event: bytes(136) });

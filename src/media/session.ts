@@ -2,8 +2,8 @@
  * A guest's session: one open file of the host node, its queues and its sequence of tasks.
  *
  * A session does one thing at a time: it runs a command, or it drains the events and buffers that the node has ready.
- * Because of this, the answer of a command goes out before the events that the command causes, on whichever thread
- * the calls ran.
+ * Because of this, the answer of a command goes out before the events that the command causes. It does not matter
+ * on which thread the calls ran.
  */
 import { Errno } from '../errno.js';
 import { log, warnLimited } from '../log.js';
