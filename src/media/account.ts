@@ -1,56 +1,63 @@
 /**
- * What the sessions of a node hold: open files, bytes of buffers, joined pages and lists of pages. It is the node's, not a connection's: what hung
- * hardware still holds of a VMM that has left counts for the next one.
+ * What the sessions of a node use up: open files, bytes of buffers, linear mappings and SG lists. The account belongs
+ * to the node, not to a connection. If hardware hangs, the buffers of a VMM that has left still exist, and they count
+ * for the next VMM.
  */
 import type { HostNode } from '../v4l2/node.js';
 import { LinearMappings } from './memory/guest-pages.js';
 import { SgBudget } from './memory/sg-budget.js';
 
-/** Whoever has a file of the node open, or not closed yet: a session. */
+/** A session whose file of the node is open, or is not closed yet. */
 export interface Holder {
-  /** Bytes of its buffers, those included that are being made. */
+  /** Bytes of its buffers. An allocation that is under way counts. */
   readonly bufferBytes: number;
-  /** By type: what REQBUFS or CREATE_BUFS has made, also where the hardware does not give it back. */
+  /** Queues with buffers, by buffer type. They stay here if the hardware does not give them back. */
   readonly queues: ReadonlyMap<number, unknown>;
 }
 
-/** How long OPEN waits for a file that is being closed: a driver may let one program in at a time. */
+/** Milliseconds that OPEN waits for a file that is being closed, because some drivers allow only one open file. */
 const CLOSING_GRACE_MS = 1000;
 
 const accounts = new WeakMap<HostNode, Account>();
 
+/** One account a node: `Account.of`. */
 export class Account {
   readonly linearMappings = new LinearMappings();
   readonly lists = SgBudget.ofDevice();
   readonly #holders = new Set<Holder>();
   readonly #closing = new Set<Promise<void>>();
 
-  /** The one account of a node, for as long as there is the node. */
+  /** The account of a node. It lives as long as the HostNode. */
   static of(node: HostNode): Account {
     const known = accounts.get(node) ?? new Account();
     accounts.set(node, known);
     return known;
   }
 
-  /** Files that are open or not closed yet. */
+  /** How many files are open or not closed yet. */
   get files(): number {
     return this.#holders.size;
   }
 
+  /** Bytes of all buffers of all sessions. */
   get bufferBytes(): number {
     return [...this.#holders].reduce((sum, { bufferBytes }) => sum + bufferBytes, 0);
   }
 
-  /** Whether one of them has buffers on the node: EBUSY may be of their own making. */
+  /** Whether a session has buffers on the node. If so, the bridge itself may be the cause of an EBUSY. */
   get hasBuffers(): boolean {
     return [...this.#holders].some(({ queues }) => queues.size > 0);
   }
 
+  /** The session counts from now on. */
   opened(holder: Holder): void {
     this.#holders.add(holder);
   }
 
-  /** `closed` resolves when the file is closed. One that rejects leaves a file that nobody closes any more: it counts on. */
+  /**
+   * `closed` resolves when the file is closed, and the session stops to count then. If `closed` rejects, nothing
+   * closes the file any more, and it counts for ever. Resolves and rejects as `closed` does.
+   */
   closing(holder: Holder, closed: Promise<void>): Promise<void> {
     const over = closed.then(() => void this.#holders.delete(holder));
     let timer: NodeJS.Timeout | undefined;
@@ -65,7 +72,7 @@ export class Account {
     return over;
   }
 
-  /** Resolves when what is being closed, of whichever connection, is closed, or has had its time. */
+  /** Resolves when every file that is being closed is closed, or after CLOSING_GRACE_MS. Never rejects. */
   async settled(): Promise<void> {
     await Promise.all(this.#closing);
   }

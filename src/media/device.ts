@@ -31,26 +31,30 @@ import { Session } from './session.js';
 import type { RequestSupport, SessionContext } from './session-context.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 
+/** How one node is served. */
 export interface MediaDeviceOptions {
-  /** Bytes of SHM region 0; 0: none is offered. */
+  /** Bytes of SHM region 0. 0: the device offers none. */
   readonly sharedMemorySize: number;
   readonly mmap: MmapMode;
-  /** What the guest may do; absent: all that virtio-media carries. */
+  /** What the guest may do. Absent: everything that virtio-media carries. */
   readonly policy?: Policy;
-  /** Whether buffers may be the guest's own pages. */
+  /** Whether the guest may use its own pages as buffers (SHARED_PAGES). */
   readonly sharedPages?: boolean;
-  /** The objects of all nodes that are served together; absent: none are offered. */
+  /** The objects of all nodes of this process. Absent: the device offers no objects. */
   readonly objects?: ObjectTable;
-  /** Whether a lost session is told by an event of its own. */
+  /** Whether the guest gets an ERROR event when its session is lost. */
   readonly errorEvents?: boolean;
-  /** Media requests, where the node takes them. */
+  /** Media requests. Absent: the node does not take them, or they are turned off. */
   readonly requests?: RequestSupport;
-  /** The account that everything on this loop shares; absent: one of its own. */
+  /** Shared by all devices of this event loop: it limits the work of one turn. Absent: the device has its own. */
   readonly turn?: Turn;
 }
 
+/** One node, served to one VM at a time. The transport calls it on the event loop, and no method blocks. */
 export class MediaDevice implements CommandHandlers {
+  /** The configuration space, 40 bytes. */
   readonly config: Uint8Array;
+  /** Bytes of SHM region 0. 0: none. */
   readonly sharedMemorySize: number;
 
   readonly #optionalIoctls: OptionalIoctls;
@@ -80,17 +84,18 @@ export class MediaDevice implements CommandHandlers {
       expbuf: options.objects !== undefined,
       requestHandles: options.requests?.mode === 'handles',
     };
-    // Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before.
+    // Commands are taken only while both queues run: their events need the eventq, and the VMM maps nothing before.
     this.#commandq = new Commandq(this.#turn, this.#optionalIoctls, this, () => this.#events.running);
   }
 
-  /** Open sessions. */
+  /** How many sessions are open. */
   get sessions(): number {
     return this.#sessions.size;
   }
 
-  // What the transport calls.
+  // The transport calls these.
 
+  /** A VMM has connected. `memory` is its guest memory. */
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
     const { sharedPages = false, errorEvents = false, requests = null, objects: table } = this.options;
     const shared = new SharedMemory(transport, this.options.mmap, this.#turn);
@@ -113,28 +118,31 @@ export class MediaDevice implements CommandHandlers {
     };
   }
 
-  /** What another device of the VM asks for; the descriptor is borrowed. Null: unknown. */
+  /** DMABUF of an exported object, for another device of the VM. The caller must not close it. null: unknown UUID. */
   object(uuid: Uint8Array): number | null {
     return this.#context?.objects?.find(uuid) ?? null;
   }
 
+  /** The queue runs. Commands that are in the ring already are taken, once both queues run. */
   queueStarted(index: number, queue: Queue): void {
     if (index === COMMANDQ) this.#commandq.start(queue);
     else this.#events.start(queue);
     this.#commandq.take();
   }
 
+  /** The driver has made chains available. */
   queueKicked(index: number): void {
     if (index === COMMANDQ) this.#commandq.take();
     else this.#events.kicked();
   }
 
-  /** Nothing of this queue is touched afterwards. */
+  /** The queue stops. The device does not touch it after this call; waiting commands get EINTR first. */
   queueStopped(index: number): void {
     if (index === COMMANDQ) this.#commandq.stop();
     else this.#events.stop();
   }
 
+  /** The guest reset the device: all sessions end. */
   reset(): void {
     const fields = { device: this.node.path, sessions: this.#sessions.size };
     infoLimited(`reset ${this.node.path}`, 'the guest reset the device', fields);
@@ -143,6 +151,7 @@ export class MediaDevice implements CommandHandlers {
     this.#context?.shared.reset();
   }
 
+  /** The VMM has left: all sessions end, and no command is answered any more. */
   disconnected(): void {
     for (const session of [...this.#sessions.values()]) void this.#end(session);
     this.#commandq.close();
@@ -153,17 +162,17 @@ export class MediaDevice implements CommandHandlers {
       .catch((error: unknown) => errorLimited('arena', 'the shared memory of a VMM cannot be closed', error));
   }
 
-  /** Files of this connection that are being closed. */
+  /** How many files of this connection are being closed. */
   get closing(): number {
     return this.#closing.size;
   }
 
-  /** Resolves when every file of a closed session is closed, or cannot be. Never rejects. */
+  /** Resolves when every file of an ended session is closed or its close has failed. Never rejects. */
   async closed(): Promise<void> {
     await Promise.all(this.#closing);
   }
 
-  // One function a command.
+  // One function for each command of the commandq.
 
   open(command: Command): void {
     const context = this.#context;
@@ -187,7 +196,7 @@ export class MediaDevice implements CommandHandlers {
     command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
   }
 
-  /** No response, but the chain comes back: when the file is closed, so that the node is free for the next one. */
+  /** The driver needs no response. The chain goes back after the file is closed, so the node is free by then. */
   async close(command: Command): Promise<void> {
     const session = this.#sessions.get(closeCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
@@ -221,21 +230,21 @@ export class MediaDevice implements CommandHandlers {
     command.answer(shared ? munmap(shared, command) : { status: Errno.EINVAL });
   }
 
-  /** In the session's turn; an answer that comes before takes it out again, with the memory that it holds. */
+  /** Adds `run` to the session's sequence. If the command is answered before, the sequence drops it and its memory. */
   #enqueue(session: Session, command: Command, run: () => Promise<void>): void {
     const task = guard(command, run);
     command.waits(session.sequence, task);
     session.sequence.add(task);
   }
 
-  /** Not one that is open, however many there ever were. */
+  /** An id from 1 to 2^32 - 1 that no open session has. Ids count up and start again at 1. */
   #sessionId(): number {
     do this.#lastSession = (this.#lastSession % 0xffff_ffff) + 1;
     while (this.#sessions.has(this.#lastSession));
     return this.#lastSession;
   }
 
-  /** Resolves when the file is closed, or cannot be. Never rejects. */
+  /** Ends a session. Resolves when its file is closed or the close has failed. Never rejects. */
   #end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
     const closing = this.#account

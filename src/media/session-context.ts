@@ -1,4 +1,4 @@
-/** What a session is given: everything that it shares with others. */
+/** What a session shares with other sessions. */
 import type { OpenMedia } from '../v4l2/media-request.js';
 import type { HostNode } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
@@ -15,27 +15,30 @@ import type { Policy } from './policy.js';
 export interface SessionContext {
   readonly node: HostNode;
   readonly policy: Policy;
-  /** Of the node: files of earlier connections included that are not closed yet. */
+  /** The node's account. It counts files of earlier connections that are not closed yet. */
   readonly account: Account;
   readonly memory: GuestMemory;
   readonly shared: SharedMemory;
-  /** What the turn of the loop has left for work that a guest sizes. */
+  /** Limits the work of one turn of the loop, because a guest decides how much work it asks for. */
   readonly turn: Turn;
-  /** SG lists that are kept with buffers. */
+  /** Limit of the node for SG lists that are kept with buffers. */
   readonly lists: SgBudget;
   readonly events: EventQueue;
-  /** Whether buffers may be the guest's own pages. */
+  /** Whether the guest may use its own pages as buffers (SHARED_PAGES). */
   readonly sharedPages: boolean;
   readonly linearMappings: LinearMappings;
-  /** Buffers as objects; null: not offered. */
+  /** Buffers as VIRTIO objects. null: not offered. */
   readonly objects: DeviceObjects | null;
-  /** Whether a lost session is told by an event of its own. */
+  /** Whether the guest gets an ERROR event when its session is lost. */
   readonly errorEvents: boolean;
-  /** Media requests, where the node takes them; null: none. */
+  /** Media requests. null: the node does not take them, or they are turned off. */
   readonly requests: RequestSupport | null;
 }
 
-/** Who makes the requests, and the media device that they come from. */
+/**
+ * How a node's media requests are made, and the media device that makes them. `auto`: the bridge makes implicit
+ * requests. `handles`: the guest makes them and names them by request handles.
+ */
 export interface RequestSupport {
   readonly mode: 'auto' | 'handles';
   readonly media: OpenMedia;

@@ -1,8 +1,9 @@
 /**
- * A guest's session: one open file on the host node, its queues and its turn.
+ * A guest's session: one open file of the host node, its queues and its sequence of tasks.
  *
- * A session does one thing at a time: a command, or a drain of what the node has ready. That is what keeps
- * an answer ahead of the events that the command causes, whichever thread the calls ran on.
+ * A session does one thing at a time: it runs a command, or it drains the events and buffers that the node has ready.
+ * Because of this, the answer of a command goes out before the events that the command causes. It does not matter
+ * on which thread the calls ran.
  */
 import { Errno } from '../errno.js';
 import { log, warnLimited } from '../log.js';
@@ -21,36 +22,37 @@ import { MmapOffsets } from './queues/mmap-offsets.js';
 import { RequestHandles } from './queues/request-handles.js';
 import type { SessionContext } from './session-context.js';
 
+/** Made by OPEN. It ends with CLOSE, a reset of the device or the end of the connection. */
 export class Session {
   readonly #queues = new Map<number, BufferQueue>();
   readonly mmapOffsets = new MmapOffsets();
-  /** (type, id) pairs that the guest has subscribed to. */
+  /** Events that the guest has subscribed to, each as `type:id`. */
   readonly subscriptions = new Set<string>();
   #isGone = false;
   #isDegraded = false;
   #isLossReported = false;
   #claimed = 0;
-  /** SG lists that are kept with its buffers. */
+  /** Limit for SG lists that are kept with its buffers. */
   readonly lists: SgBudget;
 
-  /** What a command of it did that was answered before. */
+  /** The result of a command that was answered before its ioctl ended. */
   readonly late = new LateResult((task) => this.sequence.add(task));
 
-  /** Requests that the guest does not know of; null: the node needs none, or the guest makes its own. */
+  /** Implicit requests. null: the node needs none, or the guest makes its own requests. */
   readonly requests: ImplicitRequests | null;
-  /** Requests that the guest makes; null: it cannot. */
+  /** Request handles of the guest. null: the guest cannot make media requests. */
   readonly handles: RequestHandles | null;
 
   readonly #file: OpenFile;
-  /** What it does, one after the other; a drain where nothing else waits. */
+  /** The tasks of the session, one after the other. When no task waits, a drain that is wanted runs. */
   readonly sequence: Sequence;
   #drainWanted = false;
   #armed: number = NodeEvents.PRI;
   #closing: Promise<void> | null = null;
-  /** Called by eventq when a descriptor has become free: stable, so that it can be withdrawn. */
+  /** The eventq calls it when a descriptor has become free. Always the same function, so that `forget` finds it. */
   readonly resume = (): void => this.wantDrain();
 
-  /** `drain`: takes everything from the node that is ready, in the session's turn. */
+  /** `id`: not 0. `drain` dequeues everything that the node has ready; it runs as a task of the session. */
   constructor(
     readonly id: number,
     readonly context: SessionContext,
@@ -65,12 +67,12 @@ export class Session {
     this.handles = support?.mode === 'handles' ? new RequestHandles(caller, support.media) : null;
   }
 
-  /** The node is unplugged: every command answers ENODEV, queued buffers go back with the ERROR flag. */
+  /** The node is unplugged or the session closes: commands get ENODEV, queued buffers go back with the ERROR flag. */
   get gone(): boolean {
     return this.#isGone;
   }
 
-  /** A command was answered before its ioctl ended. Until the ioctl ends, commands are answered ETIMEDOUT at once. */
+  /** A command was answered ETIMEDOUT before its ioctl ended. Until it ends, all commands get ETIMEDOUT at once. */
   get isDegraded(): boolean {
     return this.#isDegraded;
   }
@@ -79,7 +81,7 @@ export class Session {
     this.#isDegraded = isDegraded;
   }
 
-  /** The guest was told that the session is lost. */
+  /** The ERROR event of the lost session was sent. */
   get isLossReported(): boolean {
     return this.#isLossReported;
   }
@@ -97,17 +99,17 @@ export class Session {
     this.#queues.set(queue.type, queue);
   }
 
-  /** Bytes of all buffers that the session will have when an allocation under way has ended; 0: none is under way. */
+  /** Bytes of all buffers that the session will have after the current allocation. 0: no allocation is under way. */
   claim(bytes: number): void {
     this.#claimed = bytes;
   }
 
-  /** Opens the file of the session. Resolves to an errno. */
+  /** Opens the file of the session. Resolves to 0 or an errno. */
   open(): Promise<number> {
     return this.#file.open();
   }
 
-  /** Runs a call on the session's file; notices when the node is gone. */
+  /** Runs a call on the lane of the session's file. Resolves to 0 or an errno. After ENODEV the session is lost. */
   async call(call: NodeCall): Promise<number> {
     const errno = await this.#file.call(call);
     if (errno === Errno.ENODEV) this.lost();
@@ -115,37 +117,41 @@ export class Session {
     return errno;
   }
 
-  /** Requests are busy by themselves, and so is a node where the daemon has buffers: another program has to do with neither. */
+  /** Logs who else has buffers, unless EBUSY has another reason: a media request, or buffers of this daemon. */
   #report({ kind }: NodeCall): void {
     const { node, account } = this.context;
     if ((kind === 'ioctl' || kind === 'controls') && !account.hasBuffers) node.reportBusy();
   }
 
-  /** A pointer-free ioctl on the lane; the payload comes back in place. */
+  /** Runs a pointer-free ioctl on the lane. The kernel's answer replaces `payload`. Resolves to 0 or an errno. */
   ioctl(nr: number, payload: Uint8Array): Promise<number> {
     return this.call({ kind: 'ioctl', nr, payload });
   }
 
-  /** A command was answered before its result was there. */
+  /** Keeps the result of a command that was answered before. `request`: the command as the guest sent it. */
   async keep(request: Buffer, answer: Answer): Promise<void> {
     await this.late.keep(request, answer);
     if (this.closing) await this.late.drop();
   }
 
-  /** What was sent is with the driver, and of what `isStale` nothing comes any more: the answer may be given. */
+  /**
+   * Resolves when the driver has processed all events that were sent, or after `limit` milliseconds (EVENT_BARRIER_MS
+   * at most). Drops the events of this session that wait for a descriptor and that `isStale` selects. So no stale
+   * event follows the answer.
+   */
   async quiet(limit: number, isStale: (event: Buffer) => boolean): Promise<void> {
     const { events } = this.context;
     await events.barrier(limit);
     events.discard(this.id, isStale);
   }
 
-  /** Asks for a drain when the session is next idle. */
+  /** Drains as soon as the session is idle. */
   wantDrain(): void {
     this.#drainWanted = true;
     this.sequence.next();
   }
 
-  /** The node was unplugged. */
+  /** The node was unplugged. Calling it twice is harmless. */
   lost(): void {
     if (this.#isGone) return;
     this.#isGone = true;
@@ -155,8 +161,8 @@ export class Session {
   }
 
   /**
-   * Arms the watcher for exactly the queues that have buffers and stream. `except` is treated as stopped:
-   * its buffers are about to go (an armed queue without buffers makes vb2 start read() emulation).
+   * Arms the watcher for exactly the queues that stream and have buffers. `except` counts as stopped, because its
+   * buffers will be freed next: if the watcher polls a queue without buffers, vb2 starts read() emulation.
    */
   async arm(except?: BufferQueue): Promise<void> {
     const armed = [...this.queues.values()].filter((queue) => queue.isArmed && queue !== except);
@@ -169,14 +175,14 @@ export class Session {
     await this.call({ kind: 'watch', events });
   }
 
-  /** Arms again and looks at everything once: the edge may have passed. */
+  /** Arms the watcher again and drains once, because the edge may have passed already. */
   async rearm(): Promise<void> {
     this.#armed = 0;
     await this.arm();
     this.wantDrain();
   }
 
-  /** Forgets buffers of a queue that the kernel has freed; slots stay while the guest has them mapped. */
+  /** Forgets a queue whose buffers the kernel has freed. A slot of SHM region 0 stays while the guest has it mapped. */
   forget(queue: BufferQueue): void {
     for (const index of [...queue.buffers.keys()]) this.forgetBuffer(queue, index);
     queue.stopped();
@@ -184,7 +190,7 @@ export class Session {
     if (this.#queues.get(queue.type) === queue) this.#queues.delete(queue.type);
   }
 
-  /** Closes the file and lets go of everything; resolves when the kernel has closed it. Twice is harmless. */
+  /** Closes the file and frees everything. Resolves when the kernel has closed the file. Twice is harmless. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -192,7 +198,7 @@ export class Session {
 
   async #close(): Promise<void> {
     this.context.events.forget(this.resume);
-    // What still waits is answered ENODEV, in its turn.
+    // Commands that still wait are answered ENODEV when their turn comes.
     this.#isGone = true;
     for (const queue of this.queues.values())
       if (backings[queue.backing].mapped) this.#releaseQueue(queue).catch(logFault);
@@ -201,7 +207,7 @@ export class Session {
       this.requests?.close();
       this.handles?.closeAll();
     } finally {
-      // Slots only afterwards: until then the hardware may still write to them.
+      // Slots are freed after the close, because the hardware may write to them until then.
       await this.#file.close();
     }
     await this.sequence.over();
@@ -214,7 +220,7 @@ export class Session {
     }
   }
 
-  /** A mapping of the node pins its open file: the queue is given up first, so that closing frees the node. */
+  /** A mapping of the node's memory keeps the file open, so the queue is freed and unmapped before the close. */
   async #releaseQueue({ type, buffers }: BufferQueue): Promise<void> {
     const none = requestBuffers.encode({
       ...requestBuffers.read(Buffer.alloc(20)),
@@ -222,7 +228,7 @@ export class Session {
       memory: Memory.MMAP,
     });
     const done = [
-      // An armed queue without buffers starts read() emulation: the node would stay busy with the mapping.
+      // If the watcher polls a queue without buffers, vb2 starts read() emulation, and the node stays busy.
       this.#file.call({ kind: 'watch', events: NodeEvents.PRI }),
       this.#file.ioctl(Ioctl.STREAMOFF, streamType.encode({ type })),
       this.#file.ioctl(Ioctl.REQBUFS, none),
@@ -231,23 +237,24 @@ export class Session {
     await Promise.all(done);
   }
 
-  /** Bytes of its buffers, those included that are being made. */
+  /** Bytes of its buffers. An allocation that is under way counts. */
   get bufferBytes(): number {
     return Math.max(this.#claimed, bytesOf([...this.queues.values()]));
   }
 
-  /** Bytes of buffers that it may have: what the policy leaves it, beside the other sessions of the device. */
+  /** Bytes of buffers that the session may have in all: its own limit, or less if the node's limit leaves less. */
   get allowance(): number {
     const { policy, account } = this.context;
     const others = account.bufferBytes - this.bufferBytes;
     return Math.min(policy.maxBufferBytes, policy.maxDeviceBytes - others);
   }
 
+  /** close() was called. */
   get closing(): boolean {
     return this.#closing !== null;
   }
 
-  /** Lets go of one buffer's mmap offsets, mappings and slots. */
+  /** Frees one buffer's mmap offsets, mappings, pages, objects and slots. An index without a buffer is ignored. */
   forgetBuffer(queue: BufferQueue, index: number): void {
     const buffer = queue.buffers.get(index);
     if (!buffer) return;
@@ -262,7 +269,7 @@ export class Session {
   }
 
   #ready(events: number): void {
-    // ERR alone says nothing (a queue that does not stream answers it); with HUP the node is unplugged.
+    // ERR alone means nothing, because poll reports it for a queue that does not stream. HUP: the node is unplugged.
     if (events & NodeEvents.HUP) this.lost();
     this.wantDrain();
   }

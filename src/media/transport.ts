@@ -1,32 +1,38 @@
-/** What the virtio-media device needs from whatever carries it. The vhost-user back-end supplies it. */
+/** What the virtio-media device needs from its transport. The vhost-user back-end implements it. */
 
-/** SHM region 0 as the VMM maps it into the guest. Offsets and lengths in bytes, multiples of the host page size. */
+/**
+ * SHM region 0, which the VMM maps into the guest. Offsets and lengths are bytes, and multiples of the host page
+ * size.
+ */
 export interface SharedMemoryTransport {
-  /** Size of region 0; 0: the VMM offers no shared memory, MMAP buffers cannot be mapped. */
+  /** Bytes of region 0. 0: the VMM offers no shared memory, so the guest cannot map MMAP buffers. */
   readonly size: number;
-  /** Whether what is mapped stays mapped when the guest resets the device (crosvm, libkrun) or vanishes (QEMU). */
+  /** True: mappings stay when the guest resets the device (crosvm, libkrun). False: they are gone then (QEMU). */
   readonly survivesReset: boolean;
-  /** Whether the VMM prefers one mapping for everything (`arena`) to one a buffer (`direct`). */
+  /** `arena`: the VMM works best with one mapping for all buffers. `direct`: with one mapping for each buffer. */
   readonly prefers: 'arena' | 'direct';
   /**
-   * Asks the VMM to map `length` bytes at `fileOffset` of `fd` at `offset` of the region, readable and writable.
-   * The descriptor is borrowed: it is sent before map() returns. `done` is called exactly once, never before map()
-   * has returned: 0, EBUSY when the device is not running and ENOMEM when as much is mapped as the VMM takes (nothing
-   * was sent), EIO when the VMM refused, ECONNRESET when it went away. Nothing ever waits for it.
+   * Asks the VMM to map `length` bytes at `fileOffset` of `fd` at `offset` of the region, readable and writable. The
+   * caller keeps the descriptor and may close it when map() has returned, because it is sent before. The loop never
+   * waits for the VMM. `done` is called exactly once, after map() has returned, with 0 or an errno:
+   * - EBUSY: the device does not run. Nothing was sent.
+   * - ENOMEM: the VMM takes no more mappings. Nothing was sent.
+   * - EIO: the VMM refused.
+   * - ECONNRESET: the VMM has left.
    */
   map(fd: number, fileOffset: number, offset: number, length: number, done: (errno: number) => void): void;
-  /** Takes back exactly one earlier mapping; same rules. */
+  /** Asks the VMM to remove exactly one earlier mapping. `done`: as in map(). */
   unmap(offset: number, length: number, done: (errno: number) => void): void;
 }
 
 /**
- * Shared objects: memory that other devices of the VM may ask for by its UUID (16 bytes). Nothing is waited for, and
- * nothing fails: the VMM is told when the device runs and the VMM is one that shares objects. It keeps what it was
- * told over a stop and a reset, until the connection ends.
+ * Shared objects: memory that other devices of the VM may ask for by its UUID (16 bytes). The methods neither wait
+ * nor fail. The VMM is told while the device runs, if it can share objects. It remembers the objects across a stop
+ * and a reset, until the connection ends.
  */
 export interface ObjectTransport {
-  /** Tells the VMM of an object that others may ask for. Twice is harmless. */
+  /** Tells the VMM about an object that other devices may ask for. Calling it twice is harmless. */
   addObject(uuid: Uint8Array): void;
-  /** The object is gone. One that was never added is ignored. */
+  /** Tells the VMM that the object is gone. An object that was never added is ignored. */
   removeObject(uuid: Uint8Array): void;
 }

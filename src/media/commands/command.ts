@@ -1,4 +1,4 @@
-/** One chain of the commandq, from its arrival to its one and only answer. */
+/** One command: a descriptor chain of the commandq, from its arrival to its single answer. */
 import { Errno } from '../../errno.js';
 import { errorLimited } from '../../log.js';
 import type { Chain } from '../../virtio/chain.js';
@@ -7,38 +7,39 @@ import { ANSWER_DEADLINE_MS, GUEST_TIMEOUT_MS, LAST_WRITE_MS } from '../policy.j
 import { responseHeader } from '../protocol.js';
 import type { Sequence, Task } from './sequence.js';
 
-/** What a command is answered with: a positive errno (0: success) and what follows the response header. */
+/** The answer to a command. `status`: a positive errno, 0: success. `payload`: what follows the response header. */
 export interface Answer {
   readonly status: number;
   readonly payload?: readonly Uint8Array[];
-  /** Writes what belongs into the guest's own pages, before the command is answered. Another answer where they are gone. */
+  /** Writes results into the guest's pages before the answer. null: done; otherwise this answer is used instead. */
   readonly pages?: (command: Command) => Promise<Answer | null>;
-  /** Bytes that the answer holds beside its payload. */
+  /** Bytes that are kept with the answer in addition to its payload. */
   readonly holds?: number;
-  /** The guest has the answer, in time or by its next request: what must not come before goes on. */
+  /** Called when the guest has the answer, in time or with its next request. Does the work that must follow it. */
   readonly told?: () => Promise<void>;
 
-  // The rest is about an answer that came late (late-result.ts).
+  // The rest is for an answer that came late (late-result.ts).
 
-  /** The record is what the driver did, and the guest does not know it. */
+  /** Called when the answer came late: the session records what the driver did, but the guest does not know it yet. */
   readonly untold?: () => void;
-  /** Nobody will ask for it any more. */
+  /** Called when the late answer is dropped, because the guest will not ask for it any more. */
   readonly dropped?: () => Promise<void> | void;
-  /** Whether what the request points to, of which this command is another one, is as it was; absent: it points to nothing. */
+  /** `command` repeats the request. Whether the data behind its pointers is unchanged. Absent: nothing to compare. */
   readonly isSame?: (command: Command) => Promise<boolean>;
-  /** Not kept: the request is better done again. */
+  /** True: a late answer is not kept, because it is better to run the request again. */
   readonly once?: boolean;
 }
 
+/** Parked or running until `answer` is called the first time. */
 export class Command {
-  /** Everything the driver wrote, copied out when the chain was popped. */
+  /** The readable part of the chain, copied when the chain was popped. */
   readonly request: Buffer;
   #answered = false;
   readonly #arrival = performance.now();
-  /** What to answer when the deadline comes, and who wants to know (set by whoever parks the command). */
+  /** The answer at the deadline, and a function to call then. The handler that parks the command sets both. */
   #lateAnswer: Answer = { status: Errno.ETIMEDOUT };
   #onLate: (() => void) | null = null;
-  /** Where it waits for its turn, and with what. */
+  /** The sequence in which it waits, and its task there. */
   #sequence: Sequence | null = null;
   #task: Task | null = null;
 
@@ -54,36 +55,40 @@ export class Command {
     return this.#answered;
   }
 
-  /** Milliseconds since its arrival. */
+  /** Milliseconds since the arrival. */
   get age(): number {
     return performance.now() - this.#arrival;
   }
 
-  /** Whether memory of the guest that it names is still its own. */
+  /** Whether guest memory that the command names may still be written. Later the driver may have freed it. */
   get isWritable(): boolean {
     return !this.#answered && this.age < LAST_WRITE_MS;
   }
 
-  /** Milliseconds that are left before the deadline, at least 0. */
+  /** Milliseconds until the deadline. 0: it has passed. */
   get remaining(): number {
     return Math.max(0, ANSWER_DEADLINE_MS - this.age);
   }
 
-  /** `task`, which waits for its turn, is not needed once the command is answered. */
+  /** `task` waits in `sequence`. It is withdrawn when the command is answered. */
   waits(sequence: Sequence, task: Task): void {
     this.#sequence = sequence;
     this.#task = task;
   }
 
-  /** What an early end answers besides its errno: some drivers need the payload to see the errno. */
+  /**
+   * What to do if the command is interrupted. `payload` follows the errno, because some drivers need it to see the
+   * errno. `notify` is called at the deadline only.
+   */
   onLate(payload: readonly Uint8Array[], notify: () => void): void {
     this.#lateAnswer = { status: Errno.ETIMEDOUT, payload };
     this.#onLate = notify;
   }
 
   /**
-   * Ends the command now, whatever the work behind it does: its result is kept for the next try. Only ETIMEDOUT
-   * says something about that work: after a pause (EINTR) the guest tries again, and waits behind it.
+   * Answers the command now with `errno`, although its work goes on. The result is kept for the next try. ETIMEDOUT
+   * means that the work hangs, so `notify` is called. EINTR comes from a pause: the guest tries again, and the new
+   * command waits behind the work.
    */
   interrupt(errno: number): void {
     if (this.#answered) return;
@@ -91,7 +96,7 @@ export class Command {
     this.answer({ ...this.#lateAnswer, status: errno });
   }
 
-  /** Answers once; later answers are dropped, so that a chain is never written to after it was given back. */
+  /** Answers the command. Only the first answer counts, so a chain is never written after the driver has it back. */
   answer(answer: Answer): void {
     if (this.#answered) return;
     this.#answered = true;
@@ -103,7 +108,7 @@ export class Command {
     this.onAnswered(this);
   }
 
-  /** Its age decides first: the process may have been stopped (SIGSTOP, a suspended host), and no timer has run. */
+  /** Looks at the age first: if the process was stopped (SIGSTOP, a suspended host), no timer has run. */
   #finish(answer: Answer): void {
     const { age } = this;
     if (age >= GUEST_TIMEOUT_MS) return this.queue.abandon(this.chain);
@@ -114,7 +119,10 @@ export class Command {
   }
 }
 
-/** Runs a handler, to its end: a bug in it must not leave the guest without an answer, nor the commands behind it. */
+/**
+ * Runs a handler of a command. If it throws or rejects, the error is logged and the command is answered EIO: a bug
+ * must not leave this command, or the commands behind it, without an answer.
+ */
 export function attempt(command: Command, run: () => void | Promise<void>): void {
   const failed = (error: unknown): void => {
     errorLimited('command.fault', 'a command failed', error);
@@ -127,7 +135,7 @@ export function attempt(command: Command, run: () => void | Promise<void>): void
   }
 }
 
-/** The same for what runs in a session's turn, which logs what is thrown. */
+/** A task for a session's sequence: runs `run`, then answers EIO if it gave no answer. The sequence logs errors. */
 export function guard(command: Command, run: () => Promise<void>): () => Promise<void> {
   return async () => {
     try {

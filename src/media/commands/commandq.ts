@@ -1,4 +1,7 @@
-/** The commandq: takes descriptor chains from the ring and gives each command to its handler (VIRTIO 1.4, Media Device, "Virtqueues"). */
+/**
+ * The commandq: takes chains from the ring and calls the handler of each command (VIRTIO 1.4, Media Device,
+ * "Virtqueues").
+ */
 import { Errno } from '../../errno.js';
 import { warnLimited } from '../../log.js';
 import type { Queue } from '../../virtio/queue.js';
@@ -15,13 +18,13 @@ import { attempt, Command } from './command.js';
 import { type OptionalIoctls, usefulBytes } from './ioctl.js';
 import { UnansweredCommands } from './unanswered.js';
 
-/** One function a command. Each answers its command, sooner or later. */
+/** One function for each command. It must answer the command, now or later. */
 export type CommandHandlers = Readonly<
   Record<'open' | 'close' | 'ioctl' | 'mmap' | 'munmap', (command: Command) => void | Promise<void>>
 >;
 
 interface CommandRow {
-  /** Bytes of the command's structure. */
+  /** Bytes of the command's structure. A shorter command is answered EINVAL. */
   readonly size: number;
   readonly handler: keyof CommandHandlers;
 }
@@ -34,13 +37,14 @@ const commands: Readonly<Record<number, CommandRow>> = {
   [CommandCode.MUNMAP]: { size: munmapCommand.size, handler: 'munmap' },
 };
 
+/** At most MAX_COMMANDS are in work. The others stay in the ring. */
 export class Commandq {
   readonly #unanswered = new UnansweredCommands();
   #queue: Queue | null = null;
   readonly #resume = (): void => this.take();
   readonly #useful = (head: Buffer): number => usefulBytes(head, this.optionalIoctls);
 
-  /** `isReady`: whether commands may be taken at all, which is looked at each time. */
+  /** `isReady`: whether commands may be taken now. Each take() calls it. */
   constructor(
     private readonly turn: Turn,
     private readonly optionalIoctls: OptionalIoctls,
@@ -48,22 +52,23 @@ export class Commandq {
     private readonly isReady: () => boolean,
   ) {}
 
+  /** The queue runs. take() has to be called next. */
   start(queue: Queue): void {
     this.#queue = queue;
   }
 
-  /** Answers all commands, and does not touch the ring afterwards. EINTR: a program tries again. */
+  /** Answers all commands EINTR, so that programs try again. The ring is not touched afterwards. */
   stop(): void {
     this.#unanswered.interrupt(Errno.EINTR);
     this.#queue = null;
   }
 
-  /** No command is answered any more. Twice is harmless. */
+  /** Stops the timer: no command is answered at its deadline any more. Calling it twice is harmless. */
   close(): void {
     this.#unanswered.close();
   }
 
-  /** Takes what the driver has made available, as long as the turn lasts. */
+  /** Takes the chains that the driver has made available. When the turn is used up, a later turn takes the rest. */
   take(): void {
     const { turn } = this;
     const queue = this.#queue;
@@ -78,7 +83,7 @@ export class Commandq {
       }
     } while (queue.enableKicks() && !this.#unanswered.isFull && !turn.over);
     queue.notify();
-    // A guest that never stops must not keep the loop from others.
+    // A guest that always sends more commands must not block the loop for others.
     if (turn.over) turn.goOn(this.#resume);
     this.#unanswered.watch();
   }

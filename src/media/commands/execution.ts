@@ -1,18 +1,22 @@
-/** A command in its session's turn: the one way of every ioctl and of MMAP, whether they end in time or late. */
+/** Runs one command as a task of its session. Every ioctl and MMAP goes through here, in time or late. */
 import { Errno } from '../../errno.js';
 import { drainEvents } from '../events/drain.js';
 import type { Session } from '../session.js';
 import type { Answer, Command } from './command.js';
 
-/** How a kind of request is carried out. */
+/** How requests of one kind are run. */
 export interface Execution<R> {
-  /** The answer to an errno, with the payload that the guest's driver wants with it. */
+  /** The answer for an errno, with the payload that the guest's driver expects. */
   readonly refuse: (request: R, errno: number) => Answer;
-  /** Puts its effect into the record of the session, also where the command was answered meanwhile. */
+  /** Runs the request and records its effect in the session, even if the command was answered meanwhile. */
   readonly run: (session: Session, request: R) => Promise<Answer>;
 }
 
-/** Runs it and answers, in time whatever it does; what comes late is kept for the same request. */
+/**
+ * Runs a request and answers its command. If the deadline passes first, the command is answered ETIMEDOUT, the
+ * session is degraded until the request ends, and the result is kept for the same request. ENODEV: the session is
+ * gone. Throws what `run` throws.
+ */
 export async function execute<R>(
   session: Session,
   command: Command,
@@ -31,7 +35,7 @@ export async function execute<R>(
     if (answer.status !== 0 && !answer.payload) answer = refuse(request, answer.status);
     if (answer.pages && command.isWritable) answer = (await answer.pages(command)) ?? answer;
   } finally {
-    // Also where it throws: a fault of ours is not the device's.
+    // Also after an exception: a bug of the bridge does not mean that the device hangs.
     session.degrade(false);
   }
   if (command.answered) return session.keep(command.request, answer);
@@ -39,7 +43,7 @@ export async function execute<R>(
   if (answer.told) await answer.told();
 }
 
-/** The result of the same request before. What had to come before its answer comes before it now. */
+/** The late result, if this is the same request again. Events that must come before the answer are sent first. */
 async function retried(session: Session, command: Command): Promise<Answer | null> {
   const kept = await session.late.take(command);
   if (!kept) return null;

@@ -1,4 +1,4 @@
-/** CMD_IOCTL: finds the row of the ioctl and takes its payload across. */
+/** CMD_IOCTL: finds the row of the ioctl, copies its payload out and runs it. */
 import { Errno } from '../../errno.js';
 import { type IoctlRow, ioctls, type Payload } from '../../v4l2/ioctls.js';
 import { EDID_BLOCK, MAX_EDID_BLOCKS } from '../../v4l2/layout.js';
@@ -10,7 +10,7 @@ import type { Session } from '../session.js';
 import type { Command } from './command.js';
 import { execute } from './execution.js';
 
-/** Rows that are not V4L2's: media requests by handles. */
+/** Rows of ioctls that V4L2 does not have: media requests by request handles. */
 const requestRows: ReadonlyMap<number, IoctlRow> = new Map(
   (
     [
@@ -22,7 +22,7 @@ const requestRows: ReadonlyMap<number, IoctlRow> = new Map(
   ).map(([nr, name, direction]) => [nr, { nr, name, direction, size: 4, payload: 'request' }]),
 );
 
-/** What a device has only where the operator says so. */
+/** Ioctls that a device has only if the operator turned them on. */
 export interface OptionalIoctls {
   readonly expbuf: boolean;
   readonly requestHandles: boolean;
@@ -36,7 +36,7 @@ function rowOf(
   return row?.payload === 'export' && !objects ? undefined : row;
 }
 
-/** Bytes that may follow the payload: lists of any length. */
+/** Most bytes that may follow the payload. SG lists have any length that the chain allows. */
 const following: Readonly<Partial<Record<Payload, number>>> = {
   buffer: MAX_READABLE,
   controls: MAX_READABLE,
@@ -44,8 +44,10 @@ const following: Readonly<Partial<Record<Payload, number>>> = {
 };
 
 /**
- * Reads the request of an ioctl, or the errno that refuses it. Both forms of an `r` ioctl are taken: the Linux
- * driver sends a payload with G_INPUT and G_OUTPUT.
+ * Reads the request of an ioctl. `code`: the number of the _IO* macro. `body`: what follows the command's structure.
+ * Returns the request or an errno: ENOTTY for an ioctl that the device does not have, EINVAL for a payload that is
+ * too short. An `r` ioctl may come with or without a payload, because the Linux driver sends one with G_INPUT and
+ * G_OUTPUT.
  */
 export function readIoctl(
   command: Command,
@@ -60,7 +62,10 @@ export function readIoctl(
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
 }
 
-/** How many bytes of a command mean something, by its first ones. MMAP's older form is the longest of the others. */
+/**
+ * How many bytes of a command are worth copying. `head`: its first 16 bytes. For commands other than
+ * IOCTL it is the size of the longest of them: MMAP in the form of the 2024 draft.
+ */
 export function usefulBytes(head: Buffer, offers: OptionalIoctls): number {
   const { command, code } = ioctlCommand.read(head);
   if (command !== CommandCode.IOCTL) return mmapCommand.size + 4;
@@ -68,7 +73,7 @@ export function usefulBytes(head: Buffer, offers: OptionalIoctls): number {
   return ioctlCommand.size + (row ? row.size + (following[row.payload] ?? 0) : 0);
 }
 
-/** Runs the ioctl in the session's turn. */
+/** Runs the ioctl and answers its command. Call it in a task of the session. */
 export function runIoctl(session: Session, request: IoctlRequest): Promise<void> {
   return execute(session, request.command, request, executions[request.row.payload]);
 }

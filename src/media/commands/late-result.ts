@@ -1,6 +1,7 @@
 /**
- * The result of a command that was answered before it ended (EINTR at a pause, ETIMEDOUT at the deadline). The guest's
- * program makes the same request again, and that one is answered by it: nothing is done twice. docs/protocol.md has the rules.
+ * The late result: the result of a command that was answered before it ended (EINTR at a pause, ETIMEDOUT at the
+ * deadline). When the guest's program makes the same request again, the late result answers it, so nothing is done
+ * twice. docs/protocol.md has the rules.
  */
 import { createHash } from 'node:crypto';
 import { Errno } from '../../errno.js';
@@ -9,37 +10,41 @@ import type { Answer, Command } from './command.js';
 import type { Task } from './sequence.js';
 
 interface Kept {
-  /** SHA-256 of the request, which may be a megabyte. */
+  /** SHA-256 of the request. The request itself may be a megabyte. */
   readonly request: Buffer;
   readonly answer: Answer;
+  /** The result is too old after this time: milliseconds of performance.now(). */
   readonly until: number;
   readonly timer: NodeJS.Timeout;
 }
 
-/** The one result that a session keeps. */
+/** A session keeps at most one late result, of at most MAX_LATE_BYTES, for MAX_LATE_MS. */
 export class LateResult {
   #kept: Kept | null = null;
-  /** What was taken last, by a command that may be interrupted in its turn. */
+  /** The answer that was taken last. If its new command is interrupted too, the same answer is kept again. */
   #taken: Answer | null = null;
 
-  /** `later`: does something in the session's turn. */
+  /** `later` adds a task to the session's sequence. */
   constructor(private readonly later: (task: Task) => void) {}
 
   get isEmpty(): boolean {
     return this.#kept === null;
   }
 
-  /** Keeps the result of `request`, the command as the guest sent it. Where that is not to be, nobody hears of it. */
+  /**
+   * Keeps the result of `request`, the command as the guest sent it. It replaces the result before. A result that is
+   * too large, or better made again, is dropped.
+   */
   async keep(request: Buffer, answer: Answer): Promise<void> {
     await this.drop();
     if (answer !== this.#taken) answer.untold?.();
-    // EINTR: nothing was done yet.
+    // EINTR: the ioctl has done nothing, so there is no result.
     const isVain = answer.once || answer.status === Errno.EINTR;
     if (isVain || bytesOf(answer) > MAX_LATE_BYTES) await answer.dropped?.();
     else this.#kept = this.#keptFor(digest(request), answer);
   }
 
-  /** A guest that does nothing more must not be left with it either. */
+  /** The timer drops the result if the guest makes no other request. */
   #keptFor(request: Buffer, answer: Answer): Kept {
     const timer = setTimeout(() => {
       if (this.#kept === kept) this.later(async () => (this.#kept === kept ? this.drop() : undefined));
@@ -48,7 +53,7 @@ export class LateResult {
     return kept;
   }
 
-  /** Takes the result where this is the same request once more. Any other one drops it: the guest does without. */
+  /** Takes the result if `command` is the same request again. Any other request drops the result. null: no result. */
   async take(command: Command): Promise<Answer | null> {
     const kept = this.#kept;
     if (!kept) return null;
@@ -62,7 +67,7 @@ export class LateResult {
     return kept.answer;
   }
 
-  /** The guest will not ask for it: something else came, its time is over, or its session ends. Twice is harmless. */
+  /** Drops the result: another request came, the result is too old, or the session ends. Twice is harmless. */
   async drop(): Promise<void> {
     await this.#forget()?.answer.dropped?.();
   }

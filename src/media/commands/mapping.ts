@@ -11,12 +11,12 @@ import type { Session } from '../session.js';
 import type { Answer, Command } from './command.js';
 import type { Execution } from './execution.js';
 
-/** Maps a plane into the guest; in the session's turn. The flags are not looked at: every mapping is writable. */
+/** Maps a plane into the guest, as a task of the session. The flags are ignored: every mapping is writable. */
 async function mmap(session: Session, command: Command): Promise<Answer> {
   const { offset } = mmapCommand.read(command.request);
   const found = session.mmapOffsets.find(offset);
   const { shared } = session.context;
-  // Without region 0 the Linux driver would map the guest's physical page 0 on success.
+  // If there is no SHM region 0, MMAP must fail: the Linux driver would map the guest's physical page 0.
   if (!found || !shared.usable || !isMappable(found.queue) || hasUpperHalf(command.request)) {
     return { status: Errno.EINVAL };
   }
@@ -27,9 +27,14 @@ async function mmap(session: Session, command: Command): Promise<Answer> {
   return { status: 0, payload: [mapped(slot)], dropped: () => void shared.unmap(slot.offset) };
 }
 
+/**
+ * CMD_MMAP: struct virtio_media_cmd_mmap in, offset and length in SHM region 0 out (bytes). EINVAL: an offset that
+ * QUERYBUF did not give, no SHM region 0, or a queue that is not MMAP. EIO and other errnos come from EXPBUF or from
+ * the VMM.
+ */
 export const mapping: Execution<Command> = { refuse: (_, status) => ({ status }), run: mmap };
 
-/** MUNMAP names no session: mappings outlive it. */
+/** CMD_MUNMAP. It names no session, because a mapping outlives its session. EINVAL: nothing is mapped there. */
 export function munmap(shared: SharedMemory, command: Command): Answer {
   return { status: shared.unmap(munmapCommand.read(command.request).driverAddress) };
 }
@@ -65,12 +70,12 @@ function mapped({ offset, length }: SharedMemorySlot): Uint8Array {
     .subarray(responseHeader.size);
 }
 
-/** The draft's 24-byte form carries a 64-bit offset. */
+/** The draft's form has 24 bytes and a 64-bit offset. */
 function hasUpperHalf(request: Buffer): boolean {
   return request.length >= mmapCommand.size + 4 && request.readUInt32LE(mmapCommand.size) !== 0;
 }
 
-/** Buffers that the host provides, where the VMM has a window to show them in. */
+/** Only MMAP buffers can be mapped, and only if the VMM has SHM region 0. */
 function isMappable({ backing, memory }: BufferQueue): boolean {
   return memory === Memory.MMAP && backing !== 'unmapped';
 }

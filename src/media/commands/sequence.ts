@@ -1,37 +1,39 @@
-/** One thing at a time, in order: what a session does. */
+/** Runs the tasks of one session, one at a time, in their order. */
 import { log } from '../../log.js';
 
+/** What it throws is logged. */
 export type Task = () => Promise<void>;
 
+/** Tasks of all sessions run side by side; those of one session never do. */
 export class Sequence {
   readonly #tasks: Task[] = [];
   #busy = false;
   #onIdle: (() => void)[] = [];
 
-  /** `idle`: what there is to do where nothing waits; null: nothing. `owner`: of whom, for the log. */
+  /** `idle` gives a task when no task waits. null: nothing to do. `owner`: the session's id, for the log. */
   constructor(
     private readonly idle: () => Task | null,
     private readonly owner: number,
   ) {}
 
-  /** Tasks that wait. */
+  /** How many tasks wait. */
   get waiting(): number {
     return this.#tasks.length;
   }
 
-  /** Queues a task behind what is being done. The first part of it runs now where nothing is. */
+  /** Adds a task behind the others. If no task runs or waits, it starts now, before add() returns. */
   add(task: Task): void {
     this.#tasks.push(task);
     this.next();
   }
 
-  /** A task that has not begun, and need not. */
+  /** Removes a task that has not started. Any other task is ignored. */
   withdraw(task: Task): void {
     const at = this.#tasks.indexOf(task);
     if (at >= 0) this.#tasks.splice(at, 1);
   }
 
-  /** Resolves when nothing is done and nothing waits. */
+  /** Resolves when no task runs and no task waits. */
   over(): Promise<void> {
     if (!this.#busy && this.#tasks.length === 0) return Promise.resolve();
     return new Promise((resolve) => {
@@ -39,7 +41,7 @@ export class Sequence {
     });
   }
 
-  /** Begins what is next, where nothing is done. */
+  /** Starts the next task if none runs. */
   next(): void {
     if (this.#busy) return;
     const task = this.#tasks.shift() ?? this.idle();

@@ -1,9 +1,10 @@
-/** Commands without an answer, oldest first, and the one timer for all: every command has the same time. */
+/** Commands without an answer, oldest first. One timer is enough, because all have the same time to be answered. */
 import { Errno } from '../../errno.js';
 import { warnLimited } from '../../log.js';
 import { ANSWER_DEADLINE_MS, MAX_COMMANDS } from '../policy.js';
 import type { Command } from './command.js';
 
+/** Full at MAX_COMMANDS, but add() does not check it. */
 export class UnansweredCommands {
   readonly #commands = new Set<Command>();
   #timer: NodeJS.Timeout | null = null;
@@ -20,18 +21,18 @@ export class UnansweredCommands {
     this.#commands.delete(command);
   }
 
-  /** Answers all of them. */
+  /** Answers all commands with `errno`. */
   interrupt(errno: number): void {
     for (const command of [...this.#commands]) command.interrupt(errno);
   }
 
-  /** Sees to it that each is answered by its deadline. */
+  /** Starts the timer for the oldest command, if it does not run. */
   watch(): void {
     const [oldest] = this.#commands;
     if (oldest && !this.#timer) this.#timer = setTimeout(() => this.#expire(), oldest.remaining);
   }
 
-  /** Nobody is answered any more. Twice is harmless. */
+  /** Stops the timer. Calling it twice is harmless. */
   close(): void {
     if (this.#timer) clearTimeout(this.#timer);
   }

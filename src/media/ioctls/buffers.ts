@@ -1,4 +1,4 @@
-/** QUERYBUF, QBUF and PREPARE_BUF: the record, its planes, what its memory type adds, and back. */
+/** QUERYBUF, QBUF and PREPARE_BUF. The request has the v4l2_buffer, its planes, and then what the memory type adds. */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
 import { isMultiplanar } from '../../v4l2/buffer-type.js';
@@ -13,6 +13,21 @@ import { type IoctlRequest, refuse } from './ioctl-request.js';
 
 type BufferIoctl = NodeCall & { kind: 'buffer' };
 
+/**
+ * VIDIOC_QUERYBUF, VIDIOC_QBUF and VIDIOC_PREPARE_BUF.
+ *
+ * Payload: struct v4l2_buffer (88 bytes). For multiplanar types, `length` records of struct v4l2_plane (64 bytes
+ * each) follow. QBUF and PREPARE_BUF continue with one SG list for each plane (SHARED_PAGES) or one UUID of 16 bytes
+ * for each plane (objects). The answer has the buffer, the planes and the UUIDs, also with an errno, because the Linux
+ * driver loses the errno without them.
+ *
+ * EINVAL of its own: no such queue or index, fewer plane records than planes or more than VIDEO_MAX_PLANES, another
+ * memory type than the queue's, a request handle that does not exist or comes with PREPARE_BUF, QBUF of an abandoned
+ * buffer that the driver keeps. EBUSY: no implicit request is free. The memory type adds errnos, for example EFAULT
+ * for pages outside guest memory. All others come from the driver.
+ *
+ * Source: vb2_querybuf, vb2_qbuf and vb2_prepare_buf of the kernel; VIRTIO 1.4, Media Device, "V4L2 ioctls".
+ */
 export async function bufferIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, command } = request;
   const call = readCall(session, request);
@@ -38,7 +53,7 @@ const late: Readonly<Record<number, typeof lateQueued>> = {
   [Ioctl.PREPARE_BUF]: latePrepared,
 };
 
-/** Runs the ioctl; an OUTPUT buffer in a request, where the node wants one. */
+/** Runs the ioctl. QBUF uses the guest's request, or an implicit request if the node needs one for OUTPUT buffers. */
 function issue({ session, queue, vb, request: handle }: BufferCall, ioctl: BufferIoctl): Promise<number> {
   const { requests, handles } = session;
   if (ioctl.nr !== Ioctl.QBUF) return session.call(ioctl);
@@ -47,15 +62,15 @@ function issue({ session, queue, vb, request: handle }: BufferCall, ioctl: Buffe
   return !requests || queue.isCapture ? session.call(ioctl) : requests.queue(vb.index, ioctl);
 }
 
-/** The driver has the buffer. */
+/** QBUF has succeeded: the driver has the buffer. */
 function queued({ session, queue, vb, request }: BufferCall, ioctl: BufferIoctl): void {
-  // An object's descriptor is the table's, which may have another one by then; a request is used up.
+  // The ioctl is kept only if it can be repeated. The table may replace an object's descriptor; a request works once.
   const isRepeatable = !ioctl.descriptors && request === 0 && (queue.isCapture || !session.requests);
   vb.queued(request, ioctl.nr === Ioctl.QBUF ? (isRepeatable ? ioctl : null) : vb.ioctl);
   queue.enqueue(vb.index);
 }
 
-/** Null: not a request that the kernel would take. */
+/** Checks the request against its queue. null: the kernel would refuse it, so the answer is EINVAL. */
 function readCall(session: Session, { row, payload, rest }: IoctlRequest): BufferCall | null {
   const { type, index, memory, length, flags, requestFd } = buffer.read(payload);
   const planes = isMultiplanar(type) ? length : 0;
@@ -63,9 +78,9 @@ function readCall(session: Session, { row, payload, rest }: IoctlRequest): Buffe
   const queue = session.queues.get(type);
   const vb = queue?.buffers.get(index);
   if (!queue || !vb) return null;
-  // vb2 takes more plane records than it has planes, never fewer.
+  // vb2 accepts more plane records than the buffer has planes, but not fewer.
   if (queue.isMultiplanar && length < vb.planes.length) return null;
-  // QUERYBUF looks at neither memory type nor flags; the others do.
+  // QBUF and PREPARE_BUF check the memory type and the flags. QUERYBUF does not.
   if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return null;
   const isForRequest = row.nr !== Ioctl.QUERYBUF && (flags & BufferFlag.REQUEST_FD) !== 0;
   if (isForRequest && (row.nr !== Ioctl.QBUF || session.handles?.find(requestFd) === undefined)) return null;

@@ -1,6 +1,7 @@
 /**
- * G/S/TRY_EXT_CTRLS: the array follows the payload, then one SG list for each control with size > 0. Payloads are
- * copied through: read from guest pages before the ioctl, written back after it, within the command.
+ * G/S/TRY_EXT_CTRLS, G_CTRL and S_CTRL. For the first three, the array of controls follows the payload, then one SG
+ * list for each control with size > 0. The values behind the SG lists are copied: from the guest's pages before the
+ * ioctl, and back to them after it, before the command is answered.
  */
 import { Errno } from '../../errno.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
@@ -25,12 +26,27 @@ import type { Session } from '../session.js';
 import { byId, isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
 import { type IoctlRequest, refuse, reply } from './ioctl-request.js';
 
-/** A control whose union points to guest memory: where that is, and the host's copy. */
+/** A control whose union is a pointer: its SG list of guest memory, and the bridge's copy of the value. */
 interface Pointed {
   readonly list: SgList;
   readonly bytes: Uint8Array;
 }
 
+/**
+ * VIDIOC_G_EXT_CTRLS, VIDIOC_S_EXT_CTRLS and VIDIOC_TRY_EXT_CTRLS.
+ *
+ * Payload: struct v4l2_ext_controls (32 bytes), then `count` records of struct v4l2_ext_control (20 bytes), then the
+ * SG lists. The answer has the structure and the records, also with an errno, because the Linux driver wants them
+ * then.
+ *
+ * Errnos of its own: EINVAL for more than MAX_CONTROLS, records or SG lists that do not add up, a request handle that
+ * does not exist, or a class whose controls are all hidden; ENOMEM for values of more than MAX_CONTROL_PAYLOAD bytes
+ * in all; EFAULT for pages that are not in guest memory; EINTR if the command was answered meanwhile. All others come
+ * from the driver.
+ *
+ * Source: v4l2_g_ext_ctrls, v4l2_s_ext_ctrls and v4l2_try_ext_ctrls of the kernel; VIRTIO 1.4, Media Device, "V4L2
+ * ioctls".
+ */
 export async function extendedControls(session: Session, request: IoctlRequest): Promise<Answer> {
   const { payload, rest, command } = request;
   const { which, count, requestFd } = extControls.read(payload);
@@ -56,7 +72,7 @@ export async function extendedControls(session: Session, request: IoctlRequest):
   return transfer(session, request, { array, forNode, pointed }, own);
 }
 
-/** What the guest's pages hold, for each control whose union is a pointer. An errno where that cannot be read. */
+/** The values in the guest's pages, for each control whose union is a pointer; null for the others. Or an errno. */
 async function readPointed(
   session: Session,
   command: Command,
@@ -69,7 +85,7 @@ async function readPointed(
   for (let index = 0; index < lists.length; index++) {
     const list = lists[index]!;
     const isPointer = list && hasPayload(session, forNode.readUInt32LE(index * extControl.size));
-    // Most are known: nothing waits then.
+    // Most answers are cached, so there is nothing to wait for.
     const known = typeof isPointer === 'object' ? await isPointer : isPointer;
     if (typeof known === 'number') return known;
     found.push(list && known ? { list, bytes: new Uint8Array(copies, at, list.size) } : null);
@@ -79,7 +95,7 @@ async function readPointed(
   return errno !== 0 ? errno : found;
 }
 
-/** The array as the guest gave it and as the node gets it, and what its pointers stand for. */
+/** The controls of one command: the guest's array, the array that the node gets, and the values behind the pointers. */
 interface Values {
   readonly array: Buffer;
   readonly forNode: Buffer;
@@ -95,7 +111,7 @@ async function transfer(
   const { payload, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const bytes = pointed.reduce((sum, each) => sum + (each?.bytes.length ?? 0), 0);
-  // To the lane's own copy and back.
+  // The lane works on a copy: the values are copied to it and back.
   session.context.turn.spend(2 * bytes);
   const status = await session.call({
     kind: 'controls',
@@ -114,14 +130,14 @@ async function transfer(
     holds: bytes + request.rest.length,
     pages: async (command) => {
       const errno = await write(session, command, pointed, array);
-      // Answered meanwhile: the next try has all of it.
+      // EINTR: the command was answered meanwhile. The next try gets all values.
       return errno === 0 || errno === Errno.EINTR ? null : refuse(request, errno);
     },
     isSame: async (command) => row.nr === Ioctl.G_EXT_CTRLS || (await isUnchanged(session, command, pointed)),
   };
 }
 
-/** Whether the guest's pages say what the driver was given and has kept. */
+/** Whether the guest's pages still have the values that the driver was given. */
 async function isUnchanged(
   session: Session,
   command: Command,
@@ -134,7 +150,7 @@ async function isUnchanged(
 
 const equals = (one: Uint8Array, other: Uint8Array): boolean => Buffer.compare(one, other) === 0;
 
-/** What was set, each value with a copy of its payload. */
+/** The controls that were set, each with a copy of its value if the union is a pointer. */
 function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetControl[] {
   return pointed.map((each, index) => ({
     record: Buffer.from(array.subarray(index * extControl.size, (index + 1) * extControl.size)),
@@ -142,7 +158,10 @@ function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetContr
   }));
 }
 
-/** G_CTRL and S_CTRL: one value, in the old form. */
+/**
+ * VIDIOC_G_CTRL, VIDIOC_S_CTRL. Payload: struct v4l2_control (8 bytes), and back on success. EINVAL: a hidden
+ * control.
+ */
 export async function oneControl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
   const status = await byId(session, request);
@@ -155,15 +174,17 @@ export async function oneControl(session: Session, request: IoctlRequest): Promi
   return reply(request, status);
 }
 
-/** The kernel's answer with the guest's own pointer and descriptor fields: only what the kernel decides changes. */
+/**
+ * The guest's struct v4l2_ext_controls with the kernel's results. Pointer and request_fd stay as the guest set them.
+ */
 function guestControls(guest: Buffer, host: Buffer): Buffer {
   const { errorIdx, which, count } = extControls.read(host);
   return extControls.encode({ ...extControls.read(guest), which, count, errorIdx });
 }
 
 /**
- * The SG list of each control with size > 0, whatever its type: the driver sends one for each. An errno when they do not add
- * up: then none was looked at.
+ * The SG list of each control with size > 0, for any type, because the guest's driver sends one for each; null for
+ * the others. Or an errno if the lists do not add up; no guest page was read then.
  */
 async function readLists(session: Session, array: Buffer, rest: Buffer): Promise<(SgList | null)[] | number> {
   const { turn } = session.context;
@@ -188,9 +209,9 @@ async function readLists(session: Session, array: Buffer, rest: Buffer): Promise
 }
 
 /**
- * Whether the kernel takes the union of this control as a pointer: only then may the host put one there. G/S/TRY_EXT_CTRLS
- * mask the flags of an id, QUERY_EXT_CTRL would tell of another control. An errno where that cannot be known now: without
- * the pointer a driver would be told that there is no room.
+ * Whether the kernel takes the union of this control as a pointer. Only then may the bridge put a pointer there. The
+ * flags of the id are masked, as G/S/TRY_EXT_CTRLS do; with flags, QUERY_EXT_CTRL would describe another control. Or
+ * an errno if this cannot be known now: without the pointer, the driver would believe that there is no room.
  */
 function hasPayload(session: Session, givenId: number): boolean | Promise<boolean | number> {
   const id = givenId & CONTROL_ID_MASK;
@@ -209,7 +230,7 @@ async function queryPayload(session: Session, id: number): Promise<boolean | num
 
 const payloadTrait = (id: number): string => `payload:${id}`;
 
-/** Fills the host's copies. An errno: EFAULT where pages are not in guest memory, EINTR where the command was answered meanwhile. */
+/** Copies the values from the guest's pages. Errnos: EFAULT outside guest memory, EINTR if the command was answered. */
 async function read(
   session: Session,
   command: Command,
@@ -228,7 +249,7 @@ async function read(
   return 0;
 }
 
-/** Writes back what the kernel put there: at most what the guest offered, and nothing after the answer. An errno as above. */
+/** Copies the kernel's values to the guest's pages: at most as many bytes as it offered. Errnos: as for read(). */
 async function write(
   session: Session,
   command: Command,
@@ -249,7 +270,7 @@ async function write(
   return 0;
 }
 
-/** To the end of a copy; nothing waits where the turn has room for all of it. */
+/** Runs a copy to its end. If it fits into this turn, the errno is returned at once, without a promise. */
 function advance(session: Session, command: Command, copy: PacedCopy): number | Promise<number> {
   const { turn } = session.context;
   try {

@@ -1,4 +1,4 @@
-/** EXPBUF: a plane as an object. Its UUID follows the structure, whose descriptor field stays the guest's. */
+/** EXPBUF: exports a plane as an object. Its UUID follows the structure, in which `fd` stays as the guest set it. */
 import { Errno } from '../../errno.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { exportBuffer, Memory } from '../../v4l2/layout.js';
@@ -9,6 +9,12 @@ import type { IoctlRequest } from './ioctl-request.js';
 const O_ACCMODE = 3;
 const O_RDWR_CLOEXEC = 0o2000002;
 
+/**
+ * VIDIOC_EXPBUF. Payload: struct v4l2_exportbuffer (64 bytes). The answer has it unchanged, then the UUID (16 bytes).
+ *
+ * Errnos of its own: ENOTTY if the device offers no objects, EINVAL for a plane that does not exist or is not MMAP.
+ * All others come from the driver (vb2_core_expbuf).
+ */
 export async function exportIoctl(session: Session, { payload }: IoctlRequest): Promise<Answer> {
   const { objects } = session.context;
   if (!objects) return { status: Errno.ENOTTY };
@@ -16,7 +22,7 @@ export async function exportIoctl(session: Session, { payload }: IoctlRequest): 
   const queue = session.queues.get(type);
   const plane = queue?.memory === Memory.MMAP ? queue.buffers.get(index)?.planes[number] : undefined;
   if (!plane) return { status: Errno.EINVAL };
-  // Each time: the kernel's answer is the permission check.
+  // Exported every time, because the kernel checks the permission then.
   const fd = await exportPlane(session, type, index, number, flags);
   if (fd < 0) return { status: -fd };
   const exported = objects.export(fd, flags & O_ACCMODE, plane.exported);
@@ -25,7 +31,11 @@ export async function exportIoctl(session: Session, { payload }: IoctlRequest): 
   return { status: 0, payload: [payload, exported.uuid] };
 }
 
-/** A DMABUF of one plane, or -errno. Never cached: the kernel's answer is the permission check. */
+/**
+ * Exports one plane as a DMABUF. `number`: index of the plane; `flags`: O_* of open(). Resolves to a descriptor that
+ * the caller must close, or to -errno of VIDIOC_EXPBUF. It is not cached, because the kernel checks the permission
+ * with every call.
+ */
 export async function exportPlane(
   session: Session,
   type: number,

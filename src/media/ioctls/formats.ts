@@ -1,4 +1,4 @@
-/** Formats, as far as the operator lets the guest have them (`--allow-formats`, `--deny-formats`): a driver seems to lack the others. */
+/** Formats. For the guest, the driver lacks those that the operator denies (`--allow-formats`, `--deny-formats`). */
 import { Errno } from '../../errno.js';
 import { isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
@@ -9,10 +9,10 @@ import { allows, isOpen } from '../policy.js';
 import type { Session } from '../session.js';
 import { type IoctlRequest, reply } from './ioctl-request.js';
 
-/** Of one buffer type; V4L2 names no bound. */
+/** Most formats of one buffer type that are enumerated. V4L2 has no limit. */
 const MAX_FORMATS = 1024;
 
-/** Where struct v4l2_format has the fourcc. VBI types are not chosen by one. */
+/** Byte offset of the fourcc in struct v4l2_format, by buffer type. VBI types have no fourcc that selects a format. */
 const fourccAt: Readonly<Record<number, number>> = {
   [BufferType.VIDEO_CAPTURE]: 16,
   [BufferType.VIDEO_OUTPUT]: 16,
@@ -24,28 +24,33 @@ const fourccAt: Readonly<Record<number, number>> = {
   [BufferType.META_OUTPUT]: 8,
 };
 
-/** Whether the guest may have buffers of a struct v4l2_format. */
+/** Whether the policy permits the fourcc of `wanted`, a struct v4l2_format (208 bytes). True: a type without fourcc. */
 export function isFormatAllowed({ context: { policy } }: Session, wanted: Buffer): boolean {
   const at = fourccAt[format.read(wanted).type];
   return at === undefined || allows(policy.formats, wanted.readUInt32LE(at));
 }
 
-/** What the node is set to: zeros beyond the type where it does not say. */
+/** The current format (G_FMT): a struct v4l2_format (208 bytes). If the ioctl fails, all is 0 but the type. */
 export async function currentFormat(session: Session, type: number): Promise<Buffer> {
   const current = format.encode({ type, pad4: 0, fmt: new Uint8Array(0) });
   await session.ioctl(Ioctl.G_FMT, current);
   return current;
 }
 
-/** Whether the guest may have frames of what the node is set to, by whomever. */
+/** Whether the policy permits the current format of the node. Another program may have set it. */
 export async function isCurrentAllowed(session: Session, type: number): Promise<boolean> {
   if (isOpen(session.context.policy.formats) || fourccAt[type] === undefined) return true;
   const current = format.encode({ type, pad4: 0, fmt: new Uint8Array(0) });
-  // Without a format there are no frames: the node says so itself.
+  // If the node has no current format, it refuses frames itself.
   return (await session.ioctl(Ioctl.G_FMT, current)) !== 0 || isFormatAllowed(session, current);
 }
 
-/** G/S/TRY_FMT: overlay types embed pointers. G_FMT tells the truth, also where the node was left at what is denied. */
+/**
+ * VIDIOC_G_FMT, VIDIOC_S_FMT and VIDIOC_TRY_FMT. Payload: struct v4l2_format (208 bytes), and back on success.
+ *
+ * EINVAL of its own: overlay types, because they embed pointers, and S/TRY_FMT if no permitted format results.
+ * All others come from the driver. G_FMT answers the current format even if the policy denies it.
+ */
 export async function formatIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
   const { type } = format.read(payload);
@@ -56,7 +61,7 @@ export async function formatIoctl(session: Session, request: IoctlRequest): Prom
   return adjust(session, request, at);
 }
 
-/** S/TRY_FMT: what is asked for, or the first format of the guest's list, as a driver answers what it does not have. */
+/** S/TRY_FMT: the first permitted format replaces a denied one, as a driver does with a format that it lacks. */
 async function adjust(session: Session, request: IoctlRequest, at: number): Promise<Answer> {
   const { row, payload } = request;
   const asked = Buffer.from(payload);
@@ -72,7 +77,10 @@ async function adjust(session: Session, request: IoctlRequest, at: number): Prom
   return reply(request, status === 0 && !isFormatAllowed(session, payload) ? Errno.EINVAL : status);
 }
 
-/** ENUM_FMT: the list is dense without what is denied. */
+/**
+ * VIDIOC_ENUM_FMT. Payload: struct v4l2_fmtdesc (64 bytes), and back on success. Denied formats are left out, and the
+ * indices of the others have no gaps. EINVAL: past the end of the list.
+ */
 export async function enumerateFormats(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
   if (isOpen(session.context.policy.formats)) return reply(request, await session.ioctl(row.nr, payload));
@@ -82,7 +90,7 @@ export async function enumerateFormats(session: Session, request: IoctlRequest):
   return reply(request, 0);
 }
 
-/** The format with this index in the guest's list, or an errno. */
+/** The struct v4l2_fmtdesc at `index` of the guest's list, or an errno: EINVAL past the end. */
 async function listed(
   session: Session,
   { type, index, mbusCode = 0 }: { type: number; index: number; mbusCode?: number },
@@ -95,7 +103,7 @@ async function listed(
     if (status !== 0) return status;
     const { pixelformat, index: answered } = fmtdesc.read(payload);
     if (!allows(session.context.policy.formats, pixelformat) || before-- > 0) continue;
-    // A kernel that knows the flag clears it.
+    // A kernel that knows the flag FMTDESC_ENUM_ALL clears it in its answer.
     payload.writeUInt32LE(((index & ~FMTDESC_ENUM_ALL) | (answered & FMTDESC_ENUM_ALL)) >>> 0, 0);
     return payload;
   }
@@ -104,7 +112,11 @@ async function listed(
 
 const blank = fmtdesc.read(Buffer.alloc(fmtdesc.size));
 
-/** ENUM_FRAMESIZES and ENUM_FRAMEINTERVALS: both have the fourcc in the same place. */
+/**
+ * VIDIOC_ENUM_FRAMESIZES and VIDIOC_ENUM_FRAMEINTERVALS. Payload: struct v4l2_frmsizeenum (44 bytes) or
+ * v4l2_frmivalenum (52 bytes), and back on success. Both have the fourcc at the same offset. EINVAL of its own: a
+ * denied format.
+ */
 export async function enumerateFrames(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
   const fourcc = payload.readUInt32LE(frmsizeenum.offset.pixelFormat);

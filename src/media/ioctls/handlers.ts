@@ -1,4 +1,4 @@
-/** The handler of each kind of payload (src/v4l2/ioctls.ts: `Payload`). */
+/** The table of handlers: one for each kind of payload (`Payload` in src/v4l2/ioctls.ts). */
 import type { Payload } from '../../v4l2/ioctls.js';
 import type { Answer } from '../commands/command.js';
 import type { Execution } from '../commands/execution.js';
@@ -41,7 +41,7 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   request: requestIoctl,
 };
 
-/** How `execute` carries out an ioctl with this kind of payload. */
+/** For `execute`: how an ioctl with this kind of payload is run. */
 export const executions = Object.fromEntries(
   Object.entries(handlers).map(([payload, run]) => [payload, { refuse, run }]),
 ) as Readonly<Record<Payload, Execution<IoctlRequest>>>;

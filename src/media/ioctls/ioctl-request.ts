@@ -1,4 +1,4 @@
-/** One ioctl of a guest on its way: what was asked, and the two forms of its answer. */
+/** The request of one ioctl, and its two forms of answer. */
 import { isMultiplanar } from '../../v4l2/buffer-type.js';
 import type { IoctlRow, Payload } from '../../v4l2/ioctls.js';
 import {
@@ -18,16 +18,16 @@ import { UUID_BYTES } from '../protocol.js';
 /** One ioctl of a guest, copied out of its memory. */
 export interface IoctlRequest {
   readonly row: IoctlRow;
-  /** Exactly `row.size` bytes: what the guest wrote, or zeros where the direction is `r`. */
+  /** Exactly `row.size` bytes, as the guest wrote them. Zeros if the direction is `r`. */
   readonly payload: Buffer;
-  /** What follows the payload: planes, controls, SG lists. */
+  /** The bytes after the payload: planes, controls, SG lists. */
   readonly rest: Buffer;
   readonly command: Command;
 }
 
 /**
- * Payloads that reach the guest's program on errors too: the driver copies them out, or hides the errno without them. How
- * many bytes of what follows the structure come back with it at most: SG lists never do.
+ * Kinds of payload that are answered on errors too: the Linux driver copies them to the program, or loses the errno
+ * without them. The function gives how many bytes after the structure are answered at most. SG lists never are.
  */
 const echoes: Readonly<Partial<Record<Payload, (request: IoctlRequest) => number>>> = {
   buffer: ({ payload }) => {
@@ -39,14 +39,17 @@ const echoes: Readonly<Partial<Record<Payload, (request: IoctlRequest) => number
   edid: () => MAX_EDID_BLOCKS * EDID_BLOCK,
 };
 
-/** An error answer, with the payload as it came where the guest's driver wants one. */
+/** The answer for an errno. It has the payload as the guest sent it, if the guest's driver wants one on errors. */
 export function refuse(request: IoctlRequest, status: number): Answer {
   const { row, payload, rest } = request;
   const echo = echoes[row.payload];
   return echo ? { status, payload: [payload, rest.subarray(0, echo(request))] } : { status };
 }
 
-/** Header and payload on success; header alone on errors (Linux copies nothing out then). */
+/**
+ * The usual answer. On success, the payload follows the header, unless the direction is `w`. On errors, the header
+ * comes alone, because the Linux driver copies nothing to the program then.
+ */
 export function reply({ row, payload }: IoctlRequest, status: number): Answer {
   return status === 0 && row.direction !== 'w' ? { status, payload: [payload] } : { status };
 }

@@ -1,4 +1,4 @@
-/** Ioctls whose payload crosses as it is, but for a field or what follows it. */
+/** Ioctls whose payload passes unchanged, except for a field or for data that follows it. */
 import { Errno } from '../../errno.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import {
@@ -13,12 +13,12 @@ import type { Answer } from '../commands/command.js';
 import type { Session } from '../session.js';
 import { type IoctlRequest, refuse, reply } from './ioctl-request.js';
 
-/** No pointer, and nothing that follows. */
+/** An ioctl without pointers and without data after its payload. Errnos are the driver's. */
 export async function plain(session: Session, request: IoctlRequest): Promise<Answer> {
   return reply(request, await session.ioctl(request.row.nr, request.payload));
 }
 
-/** G/S_PARM: read() is not offered, so there are no read buffers. */
+/** VIDIOC_G_PARM and VIDIOC_S_PARM. `readbuffers` is always 0, because the device does not offer read(). */
 export async function parm(session: Session, request: IoctlRequest): Promise<Answer> {
   const { payload } = request;
   const at = streamparm.offset.readbuffers;
@@ -28,14 +28,17 @@ export async function parm(session: Session, request: IoctlRequest): Promise<Ans
   return answer;
 }
 
-/** Where `capability` is in struct v4l2_tuner, v4l2_modulator and v4l2_frequency_band. */
+/** Byte offset of `capability` in struct v4l2_tuner, v4l2_modulator and v4l2_frequency_band. */
 const capabilityAt: Readonly<Record<number, number>> = {
   [Ioctl.G_TUNER]: 40,
   [Ioctl.G_MODULATOR]: 36,
   [Ioctl.ENUM_FREQ_BANDS]: 12,
 };
 
-/** G_TUNER, G_MODULATOR, ENUM_FREQ_BANDS: RDS is there only by controls, as its blocks go by read() and write(). */
+/**
+ * VIDIOC_G_TUNER, VIDIOC_G_MODULATOR and VIDIOC_ENUM_FREQ_BANDS. The guest sees RDS only if the driver has it as
+ * controls, because RDS blocks need read() and write().
+ */
 export async function tuner(session: Session, request: IoctlRequest): Promise<Answer> {
   const { payload, row } = request;
   const answer = await plain(session, request);
@@ -46,13 +49,16 @@ export async function tuner(session: Session, request: IoctlRequest): Promise<An
   return answer;
 }
 
-/** QUERY_DV_TIMINGS: what was measured comes back on errors too (ENOLINK, ENOLCK, ERANGE). */
+/** VIDIOC_QUERY_DV_TIMINGS. Errors but ENOTTY are answered with the measured timings (ENOLINK, ENOLCK, ERANGE). */
 export async function timings(session: Session, { row, payload }: IoctlRequest): Promise<Answer> {
   const status = await session.ioctl(row.nr, payload);
   return { status, payload: status === Errno.ENOTTY ? [] : [payload] };
 }
 
-/** ENCODER_CMD and DECODER_CMD. START after a drain lets the CAPTURE queue go on: the kernel's LAST state is cleared (vb2_clear_last_buffer_dequeued). */
+/**
+ * VIDIOC_ENCODER_CMD and VIDIOC_DECODER_CMD. After a drain, START lets the CAPTURE queue go on, because the kernel
+ * clears its LAST state (vb2_clear_last_buffer_dequeued).
+ */
 export async function codecIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const status = await session.ioctl(request.row.nr, request.payload);
   if (status === 0 && request.payload.readUInt32LE(0) === CODEC_CMD_START) {
@@ -62,7 +68,11 @@ export async function codecIoctl(session: Session, request: IoctlRequest): Promi
   return reply(request, status);
 }
 
-/** G_EDID and S_EDID: the blocks follow the structure in both parts; both come back on errors, as the kernel does it. */
+/**
+ * VIDIOC_G_EDID and VIDIOC_S_EDID. Payload: struct v4l2_edid (40 bytes), then its blocks of 128 bytes each, in the
+ * request and in the answer. On errors both are answered too, as the kernel does, but not on ENOTTY. EINVAL of its
+ * own: more than MAX_EDID_BLOCKS.
+ */
 export async function edidIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload, rest } = request;
   const { blocks: count } = edid.read(payload);

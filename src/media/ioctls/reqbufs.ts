@@ -1,4 +1,4 @@
-/** REQBUFS, CREATE_BUFS and REMOVE_BUFS: the host's queue behind the guest's, and what the guest may know of it. */
+/** REQBUFS, CREATE_BUFS and REMOVE_BUFS: they make and free the host's queue that backs the guest's queue. */
 import { Errno } from '../../errno.js';
 import { isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
@@ -20,7 +20,7 @@ import type { SessionContext } from '../session-context.js';
 import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import { type IoctlRequest, reply } from './ioctl-request.js';
 
-/** What the kernel granted: `count` buffers from index `first` on. */
+/** The kernel's answer: an errno, and the `count` buffers from index `first` on that it made. */
 interface Grant {
   readonly status: number;
   readonly first: number;
@@ -28,8 +28,8 @@ interface Grant {
 }
 
 /**
- * How many of `count` buffers of this format a session may have beside `kept`: known, and claimed for it, before the kernel allocates.
- * Until `guarded` ends no other session is given the same bytes.
+ * How many of `count` buffers of the format `wanted` a session may get if the queues `kept` stay. Claims their bytes
+ * before the kernel allocates, so no other session gets the same bytes until `guarded` ends.
  */
 function grantable(
   session: Session,
@@ -47,9 +47,20 @@ function grantable(
   return granted;
 }
 
-/** One of the two ioctls, on a payload of its own for each attempt. */
+/** Runs REQBUFS or CREATE_BUFS for one backing. `payload` is written anew for each attempt. */
 type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
 
+/**
+ * VIDIOC_REQBUFS. Payload: struct v4l2_requestbuffers (20 bytes), and back on success, with the guest's memory type
+ * and with the capabilities that the guest has.
+ *
+ * Errnos of its own: EINVAL for overlay types, a memory type that is not offered, a current format that the policy
+ * denies, or if no backing works with this driver; ENOMEM if the limits of the policy leave no buffer, or if SHM
+ * region 0 is full. All others come from the driver (vb2_reqbufs): EBUSY, for example, while the buffers are another
+ * program's.
+ *
+ * A count of 0 frees the buffers. No frame of the old buffers follows the answer.
+ */
 export async function requestBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { type, memory, count, flags } = requestRecord.read(request.payload);
   if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
@@ -79,6 +90,16 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
   });
 }
 
+/**
+ * VIDIOC_CREATE_BUFS. Payload: struct v4l2_create_buffers (256 bytes), and back on success, with the guest's memory
+ * type and with the capabilities that the guest has.
+ *
+ * Errnos of its own: EINVAL for overlay types, a memory type that is not offered or is not the queue's, or a format
+ * that the policy denies; ENOBUFS if the queue has policy.maxBuffers; ENOMEM if the limits leave no bytes, or if SHM
+ * region 0 is full. All others come from the driver (vb2_create_bufs).
+ *
+ * A count of 0 makes no buffer: the kernel only checks the rest.
+ */
 export async function createBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { count, memory, format: wanted, flags } = createRecord.read(request.payload);
   const { type } = format.read(wanted);
@@ -96,7 +117,7 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
     });
     const isFull = (session.queues.get(type)?.count ?? 0) >= session.context.policy.maxBuffers;
     const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
-    // With a count of 0 the kernel makes nothing and judges the rest all the same.
+    // With a count of 0, the kernel makes no buffers and still checks the rest of the request.
     const refusal = isFull ? Errno.ENOBUFS : Errno.ENOMEM;
     const status = judged === 0 && count > 0 && granted === 0 ? refusal : judged;
     const made = createRecord.read(payload);
@@ -113,8 +134,8 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
 }
 
 /**
- * Runs the allocation with the queue disarmed and the eventq quiet: the Linux driver replaces its array of buffers
- * after the answer, and an event of the old ones must not meet the new array.
+ * Runs the allocation while the watcher ignores the queue, and answers when the driver has processed all events. The
+ * Linux driver replaces its array of buffers after the answer, so an event of an old buffer must not come after it.
  */
 async function guarded(
   session: Session,
@@ -136,7 +157,7 @@ async function guarded(
   return { status, payload: [request.payload] };
 }
 
-/** A queue from nothing: the first backing that the driver takes and that passes its probe. */
+/** Makes a new queue, with the first backing that the driver accepts and that passes its trial. 0, or an errno. */
 async function allocate(
   session: Session,
   request: IoctlRequest,
@@ -149,7 +170,7 @@ async function allocate(
     const { status, count, first } = await issue(backing, request.payload);
     if (status === Errno.EINVAL && backing !== usable.at(-1)) continue;
     if (status === Errno.EBUSY || status === Errno.EINVAL) return status;
-    // Where the refusal was ours the driver still has the old buffers, which the guest has given up.
+    // If the bridge refused, the driver still has the old buffers, but the guest has freed them.
     if (status !== 0) return failed(session, type, status);
     const old = session.queues.get(type);
     if (old) session.forget(old);
@@ -167,7 +188,7 @@ async function allocate(
   return Errno.EINVAL;
 }
 
-/** CREATE_BUFS on a queue that has buffers. */
+/** CREATE_BUFS on a queue that has buffers. Resolves to 0 or an errno. */
 async function extend(
   session: Session,
   request: IoctlRequest,
@@ -180,7 +201,7 @@ async function extend(
   const each = Math.max(largest, bufferBytes(createRecord.read(request.payload).format));
   const errno = await adoptBuffers(session, queue, first, count);
   if (errno === 0) return 0;
-  // An index without a holder is refused.
+  // The kernel keeps these buffers. The guest's requests for their indices are refused, but their bytes count.
   for (let index = first; index < first + count; index++) session.forgetBuffer(queue, index);
   queue.refuse(count, count * each);
   return errno;
@@ -191,7 +212,10 @@ async function failed(session: Session, type: number, errno: number): Promise<nu
   return errno;
 }
 
-/** REQBUFS(0): the guest was told, or will be, that it has no buffers. Where that fails they are still there. */
+/**
+ * REQBUFS(0), because the guest will be told that it has no buffers. If it fails, buffers and queue stay. 0, or an
+ * errno.
+ */
 async function undo(session: Session, type: number): Promise<number> {
   const queue = session.queues.get(type);
   if (!queue) return 0;
@@ -209,7 +233,10 @@ async function undo(session: Session, type: number): Promise<number> {
   return status;
 }
 
-/** REMOVE_BUFS: buffers that were created one by one go one by one (Linux 6.10). */
+/**
+ * VIDIOC_REMOVE_BUFS (Linux 6.10). Payload: struct v4l2_remove_buffers (64 bytes), and back on success. Frees `count`
+ * buffers from `index` on. Errnos are the driver's.
+ */
 export async function removeBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, payload } = request;
   const { index: first, count, type } = removeRecord.read(payload);
@@ -227,12 +254,13 @@ export async function removeBuffers(session: Session, request: IoctlRequest): Pr
   return reply(request, status);
 }
 
-/** The Linux driver would show the bit and has no call. */
+/** Hidden, because the Linux driver would show the bit to programs but has no such ioctl. */
 const HIDDEN = BufferCapability.REMOVE_BUFS;
 
 /**
- * The capabilities that are true for the guest: its own pages work with every driver, objects where the driver imports. 0:
- * the driver is one that says nothing of them (v4l2loopback), and neither does the bridge.
+ * The buffer capabilities that the guest has, from those of the host's driver. USERPTR: with SHARED_PAGES, for every
+ * driver. DMABUF: with objects, if the driver can import. REQUESTS: with request handles. 0: the driver reports no
+ * capabilities (v4l2loopback), so the bridge reports none.
  */
 function capabilitiesOf({ sharedPages, objects, requests }: SessionContext, host: number): number {
   const { USERPTR, DMABUF, REQUESTS } = BufferCapability;
@@ -241,7 +269,7 @@ function capabilitiesOf({ sharedPages, objects, requests }: SessionContext, host
   return host === 0 ? 0 : (own | (sharedPages ? USERPTR : 0)) >>> 0;
 }
 
-/** Puts the guest's memory type back into an answer, and only the capabilities that it has. */
+/** Writes the guest's view into the answer: its memory type, its capabilities, and at most policy.maxBuffers. */
 function restoreGuestView({ context }: Session, { row, payload }: IoctlRequest, memory: number): void {
   const record = row.nr === Ioctl.REQBUFS ? requestRecord : createRecord;
   payload.writeUInt32LE(memory, record.offset.memory);

@@ -1,4 +1,4 @@
-/** The ioctls of media requests that a guest makes itself (`--requests handles`, docs/stateless.md). */
+/** The ioctls for media requests that the guest makes itself (`--requests handles`, docs/stateless.md). */
 import { Errno } from '../../errno.js';
 import type { Answer } from '../commands/command.js';
 import { RequestCode } from '../protocol.js';
@@ -14,7 +14,11 @@ const operations: Readonly<Record<number, Operation>> = {
   [RequestCode.CLOSE]: (handles, handle) => handles.close(handle),
 };
 
-/** The ioctls of RequestCode. */
+/**
+ * The ioctls of RequestCode. Payload: the request handle, 4 bytes. Only ALLOC answers it. Errnos of its own: ENOTTY
+ * if the device offers no request handles, EINVAL for a handle that does not exist, EMFILE for more than
+ * MAX_REQUEST_HANDLES. Others come from the driver.
+ */
 export async function requestIoctl(session: Session, { row, payload }: IoctlRequest): Promise<Answer> {
   const { handles } = session;
   if (!handles) return { status: Errno.ENOTTY };
@@ -23,6 +27,6 @@ export async function requestIoctl(session: Session, { row, payload }: IoctlRequ
   const handle = await handles.allocate();
   if (handle < 0) return { status: -handle };
   payload.writeUInt32LE(handle, 0);
-  // Nobody knows the number of one that came late, and another is made in no time.
+  // The guest never learns the handle of a late answer, and a new request costs little.
   return { status: 0, payload: [payload], once: true, dropped: () => void handles.close(handle) };
 }

@@ -10,6 +10,17 @@ import type { Session } from '../session.js';
 import { isCurrentAllowed } from './formats.js';
 import type { IoctlRequest } from './ioctl-request.js';
 
+/**
+ * VIDIOC_STREAMON and VIDIOC_STREAMOFF.
+ *
+ * Payload: the buffer type, 4 bytes (enum v4l2_buf_type). The answer has none.
+ *
+ * EINVAL of its own: overlay types, and STREAMON if the policy denies the current format. All others come from the
+ * driver (vb2_streamon, vb2_streamoff).
+ *
+ * STREAMON: frames follow the answer, never precede it. STREAMOFF: the kernel gives back every queued buffer without
+ * an event, and no frame of the old stream follows the answer.
+ */
 export async function streamingIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const type = request.payload.readUInt32LE(0);
   if (isOverlay(type)) return { status: Errno.EINVAL };
@@ -34,7 +45,7 @@ async function streamOn(
   };
   const isNew = !queue.streaming;
   queue.started();
-  // The answer goes first: frames can only follow it, as this session drains after this turn.
+  // Frames follow the answer, because the session drains only after this task.
   return {
     status,
     told: goOn,
@@ -63,7 +74,7 @@ async function streamOff(
   return {
     status,
     told: async () => queue.forgetOwed(),
-    // A guest that believes in the stream waits for its buffers.
+    // The guest believes that the queue still streams and waits for its buffers, so it gets an event for each.
     untold: () => {
       queue.owe(queued);
       session.wantDrain();
