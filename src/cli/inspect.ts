@@ -19,8 +19,8 @@ export const inspect: CommandModule<object, { device: string; json: boolean | un
   handler: async ({ device, json }) => {
     const node = await findNode(device);
     if (node === undefined) throw notFound(device);
-    const { probeFile: questioned } = await import('../v4l2/probe-file.js');
-    const survey = await surveyNode(node, 'full', questioned(node.path));
+    const { probeFile } = await import('../v4l2/probe-file.js');
+    const survey = await surveyNode(node, 'full', probeFile(node.path));
     console.log(json ? JSON.stringify(survey, null, 2) : inspectText(survey));
   },
 };

@@ -27,8 +27,8 @@ export const list: CommandModule<object, { json: boolean | undefined }> = {
 };
 
 async function surveyAll(nodes: Awaited<ReturnType<typeof hostNodes>>): Promise<Survey[]> {
-  const { probeFile: questioned } = await import('../v4l2/probe-file.js');
-  return Promise.all(nodes.map((node) => surveyNode(node, 'summary', questioned(node.path))));
+  const { probeFile } = await import('../v4l2/probe-file.js');
+  return Promise.all(nodes.map((node) => surveyNode(node, 'summary', probeFile(node.path))));
 }
 
 /** A table, then a sentence for each reason why a node cannot be served and for each caution. */
