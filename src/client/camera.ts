@@ -44,7 +44,7 @@ export class Camera {
     this.#options = options;
   }
 
-  /** Opens a session and sets the format. `deviceCaps`: from the configuration space. Throws CameraError, DriverError. */
+  /** Opens a session, sets the format. `deviceCaps`: from the configuration space. Throws CameraError, DriverError. */
   static async open(
     driver: GuestDriver,
     deviceCaps: number,
@@ -124,7 +124,7 @@ export class Camera {
       );
   }
 
-  /** The first one that exists: `format`, an offered preference, the current format if decodable, any decodable, any. */
+  /** The first of: `format`, an offered preference, the current format if decodable, any decodable one, any offered. */
   async #choose(current: string): Promise<string> {
     const { format, prefer } = this.#options;
     if (format !== undefined) return format;

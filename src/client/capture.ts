@@ -36,7 +36,10 @@ export function isCamera(deviceCaps: number): boolean {
   }
 }
 
-/** Captures `options.frames` frames and closes the recording, also on an error. Throws CameraError, DriverError, PictureError. */
+/**
+ * Captures `options.frames` frames. It closes the recording, also after an error. Throws CameraError, DriverError,
+ * PictureError.
+ */
 export async function capture(
   driver: GuestDriver,
   deviceCaps: number,

@@ -25,8 +25,8 @@ export function hasCommands(role: CodecRole): boolean {
 }
 
 /**
- * DECODER_CMD or ENCODER_CMD with `command` (CODEC_CMD_*). EBUSY for STOP is no error: the device drains already. Throws
- * DriverError for any other errno.
+ * DECODER_CMD or ENCODER_CMD with `command` (CODEC_CMD_*). EBUSY for STOP is no error: the device drains already.
+ * Throws DriverError for any other errno.
  */
 export async function codecCommand(
   driver: GuestDriver,

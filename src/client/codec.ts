@@ -274,7 +274,7 @@ export class Codec {
     for (let index = 0; index < this.#output.count; index++) this.#idle.add(index);
   }
 
-  /** Drops waiting DQBUF events: STREAMOFF returned their buffers, and Linux drops them too. V4L2 events are processed. */
+  /** Drops waiting DQBUF events, as Linux does: STREAMOFF has returned their buffers. V4L2 events are processed. */
   async #forgetEvents(): Promise<void> {
     while (this.#driver.waitingEvents(this.sessionId) > 0) {
       const event = await this.#driver.nextEvent(this.sessionId);

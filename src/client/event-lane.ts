@@ -23,7 +23,7 @@ export interface EventReceiver {
   complain(sentence: string): void;
 }
 
-/** Size in bytes and reader of each event, by number (VIRTIO 1.4, Media Device, "Device Operation: Event Virtqueue"). */
+/** Bytes and reader of each event, by number (VIRTIO 1.4, Media Device, "Device Operation: Event Virtqueue"). */
 const readers: ReadonlyMap<number, { name: string; size: number; read: (bytes: Buffer) => MediaEvent }> =
   new Map([
     [Event.ERROR, { name: 'ERROR', size: errorEvent.size, read: readError }],

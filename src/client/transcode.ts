@@ -10,8 +10,9 @@ import type { OutputFile } from './output-file.js';
 export interface TranscodeOptions extends Pick<CodecOptions, 'memory' | 'timeout'> {
   readonly input: FrameFile;
   readonly output: OutputFile;
-  /** FOURCC and `size` of the input; undefined: from the stream, else the device's current setting. */
+  /** FOURCC of the input; undefined: the device's current one. */
   readonly format: string | undefined;
+  /** Size of the input in pixels; undefined: from the stream if it contains it, else the device's current one. */
   readonly size: { readonly width: number; readonly height: number } | undefined;
   readonly progress: TranscodeProgress;
 }
