@@ -1,4 +1,4 @@
-/** JPEG frames of cameras. They often have no Huffman tables (MJPEG as in AVI). Frames written here always have them. */
+/** JPEG frames of cameras. They often have no Huffman tables (MJPEG as in AVI). The results here always have them. */
 import jpeg from 'jpeg-js';
 import { huffmanSegment } from './huffman.js';
 import { type Picture, PictureError } from './picture.js';

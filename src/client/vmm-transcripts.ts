@@ -1,6 +1,6 @@
 /**
  * VMM transcripts: the features that each of the four VMMs acknowledges, the order of its requests, and how it treats
- * SHMEM_MAP. Measured with QEMU 11.1.3; read in the source of crosvm, libkrun and cloud-hypervisor of August 2026.
+ * SHMEM_MAP. Observed in QEMU 11.1.3; read in the source of crosvm, libkrun and cloud-hypervisor of August 2026.
  */
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { FrontEndRequest } from './request-numbers.js';
