@@ -56,7 +56,7 @@ export class ControlChannel {
     });
   }
 
-  /** Sends the bytes without a header: for tests of the back-end. */
+  /** Sends the bytes unchanged, for tests of the back-end. It adds no header. */
   sendRaw(bytes: Uint8Array, descriptors: readonly number[] = []): void {
     this.#stream.sendRaw(bytes, descriptors);
   }

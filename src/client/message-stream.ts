@@ -46,7 +46,7 @@ export class MessageStream {
     this.sendRaw(Buffer.concat([head, body]), descriptors);
   }
 
-  /** Sends the bytes without a header. */
+  /** Sends the bytes unchanged; it adds no header. */
   sendRaw(bytes: Uint8Array, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
     const sent = native.send(this.#fd, bytes, descriptors);
