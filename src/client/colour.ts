@@ -49,7 +49,7 @@ const defaultEncodings: ReadonlyMap<number, number> = new Map([
   [Colorspace.SMPTE240M, YcbcrEncoding.SMPTE240M],
 ]);
 
-/** Tables from a component (0…255) to its share in red, green or blue. The sum of the shares is rounded and clamped to 0…255. */
+/** Tables from a component (0…255) to its share in red, green or blue. The sum is rounded and clamped to 0…255. */
 export interface ColourTables {
   readonly luma: Float64Array;
   readonly redOfCr: Float64Array;

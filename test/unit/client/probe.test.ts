@@ -48,7 +48,7 @@ describe('probe', () => {
     rmSync(directory, { recursive: true });
   });
 
-  /** What the command printed on stdout. */
+  /** Output of the command on stdout. */
   async function run(more: Record<string, unknown>): Promise<string> {
     const lines: string[] = [];
     const { log } = console;
