@@ -1,29 +1,30 @@
-/** The back-end's requests to the VMM, served one after the other as the VMM would. */
+/** The VMM's end of the back-end channel. It serves the requests of the back-end one after the other. */
 import { closeSync } from 'node:fs';
 import { UUID_BYTES } from '../media/protocol.js';
 import { BackendRequest, features, HeaderFlags, sharedMemoryMap } from '../vhost-user/protocol.js';
 import { type Message, MessageStream } from './message-stream.js';
 import type { MapRequest, SharedMemoryRegion } from './shm-window.js';
 
-/** What a test may do to a request before it is carried out; a promise holds it back. */
+/** Decision about one request of the back-end, made before it is carried out. A promise delays the request. */
 export type Verdict = 'serve' | 'refuse';
 export type Judge = (request: number, map: MapRequest | undefined) => Verdict | Promise<Verdict>;
 
 export interface BackendRequestOwner {
   readonly window: SharedMemoryRegion;
+  /** Whether the VMM acknowledges requests that carry NEED_REPLY. */
   readonly acknowledges: boolean;
   readonly judge: Judge;
-  /** What the back-end has announced: UUIDs in hexadecimal. */
+  /** Objects that the back-end has announced: UUIDs in hexadecimal. */
   readonly objects: Set<string>;
-  /** Resolves when the VMM has time for the back-end. */
+  /** Resolves when the VMM can serve the back-end: it waits for no answer and holds no lock. */
   turn(): Promise<void>;
-  /** A request has been carried out, and acknowledged if that was due; `refusal`: why it was not. */
+  /** Runs after a request was served, and acknowledged if that was due. `refusal`: why it was not carried out. */
   served(request: number, refusal: string | undefined): Promise<void>;
-  /** The back-end does not speak the protocol, or hung up. */
+  /** The back-end broke the protocol or hung up. */
   ended(reason: Error): void;
 }
 
-/** What QEMU answers to anything that it refuses. */
+/** QEMU's acknowledgement of every request that it refuses. */
 const REFUSED = 1n;
 
 export class BackendRequests {
@@ -33,7 +34,7 @@ export class BackendRequests {
   #serving = false;
   #open = true;
 
-  /** Takes the descriptor. */
+  /** Takes ownership of the descriptor. */
   constructor(fd: number, owner: BackendRequestOwner) {
     this.#owner = owner;
     this.#stream = new MessageStream(fd, {
@@ -96,7 +97,7 @@ export class BackendRequests {
   }
 }
 
-/** Requests without memory. Why it is refused; undefined: it is not. */
+/** Carries out a request without memory. Returns why it is refused; undefined: it is carried out. */
 function announced(objects: Set<string>, request: number, body: Buffer): string | undefined {
   const { CONFIG_CHANGE, SHARED_OBJECT_ADD, SHARED_OBJECT_REMOVE } = BackendRequest;
   if (request === CONFIG_CHANGE) return undefined;

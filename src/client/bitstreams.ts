@@ -1,28 +1,30 @@
-/** Compressed streams: where the frames of a file begin and end. */
+/** Compressed streams: finds where the frames of a file begin and end. */
 
+/** A frame in a file: offset and length in bytes. */
 export interface Span {
   readonly offset: number;
   readonly length: number;
 }
 
-/** A file, or what stands for one. */
+/** A file, or a substitute in a test. */
 export interface Bytes {
   readonly size: number;
-  /** Fewer bytes than `length` only at the end. */
+  /** Returns fewer bytes than `length` only at the end of the file. */
   read(offset: number, length: number): Buffer;
 }
 
-/** The file is not what it should be: `message` is the end of a sentence that begins with the file's name. */
+/** The file does not have the expected contents. `message` continues a sentence that begins with the file's name. */
 export class BitstreamError extends Error {}
 
 export interface Bitstream {
   readonly name: string;
+  /** The frames of the file, in order. Throws BitstreamError. */
   spans(file: Bytes): Generator<Span, void, undefined>;
-  /** The size of the frames, where the stream's first bytes say it. */
+  /** Size of the frames in pixels. Present if the first bytes of the stream contain it. */
   size?(file: Bytes): { width: number; height: number };
 }
 
-/** struct fwht_cframe_hdr of Linux' vicodec, after two magic words; big-endian. */
+/** struct fwht_cframe_hdr of Linux's vicodec: it begins with two magic words, and its fields are big-endian. */
 const FWHT_HEADER = 44;
 const FWHT_MAGIC = Buffer.from('4f4f4f4fffffffff', 'hex');
 const FWHT_WIDTH = 12;
@@ -49,14 +51,17 @@ function fwhtSize(file: Bytes): { width: number; height: number } {
   return { width: header.readUInt32BE(FWHT_WIDTH), height: header.readUInt32BE(FWHT_HEIGHT) };
 }
 
-/** ITU-T H.264, table 7-1: slices of a picture; what begins the next access unit where it follows one (7.4.1.2.3). */
+/**
+ * NAL unit types, ITU-T H.264, table 7-1. SLICES: slices of a picture. OPENERS: if one of these follows a picture, it
+ * begins the next access unit (7.4.1.2.3).
+ */
 const SLICES: ReadonlySet<number> = new Set([1, 2, 5]);
 const OPENERS: ReadonlySet<number> = new Set([6, 7, 8, 9, 14, 15, 16, 17, 18]);
 const NAL_TYPE = 0x1f;
-/** The first bit of a slice is 1 where its first_mb_in_slice, ue(v), is 0. */
+/** First bit of a slice. It is 1 if first_mb_in_slice, coded as ue(v), is 0: the first slice of a picture. */
 const FIRST_SLICE = 0x80;
 
-/** Access units: parameter sets and the like belong to the picture that they precede. */
+/** Access units. Parameter sets and other NAL units without a slice belong to the picture after them. */
 function* h264Spans(file: Bytes): Generator<Span, void, undefined> {
   let start = 0;
   let hasPicture = false;
@@ -74,19 +79,19 @@ function* h264Spans(file: Bytes): Generator<Span, void, undefined> {
 }
 
 interface NalUnit {
-  /** Of the start code: its leading zero counts. */
+  /** Offset of the start code in the file. A zero byte before the start code belongs to it. */
   readonly offset: number;
   readonly type: number;
-  /** The first byte behind the header. */
+  /** The first byte after the header. */
   readonly payload: number;
 }
 
 const START_CODE = Buffer.from([0, 0, 1]);
 const CHUNK = 1 << 20;
-/** A start code, the header and a byte of payload may lie across two chunks. */
+/** Bytes that are read beyond a chunk: a start code, the header and a byte of payload may cross into the next chunk. */
 const OVERLAP = START_CODE.length + 1;
 
-/** Annex B. */
+/** The NAL units of a byte stream (H.264, Annex B). */
 function* nalUnits(file: Bytes): Generator<NalUnit, void, undefined> {
   for (let base = 0; base < file.size; base += CHUNK) {
     const bytes = file.read(base, CHUNK + OVERLAP);

@@ -1,4 +1,4 @@
-/** QUERYBUF, QBUF and PREPARE_BUF: a record, its planes, and where the memory of USERPTR planes lies. */
+/** QUERYBUF, QBUF and PREPARE_BUF: a buffer record, its plane records, and the SG lists of USERPTR planes. */
 import { ioctlCommand, responseHeader } from '../media/protocol.js';
 import { BufferType, buffer as bufferRecord, plane as planeRecord } from '../v4l2/layout.js';
 import type { BufferRecord, PlaneRecord } from './event-lane.js';
@@ -10,9 +10,9 @@ import { type Answer, checked } from './transaction.js';
 
 export interface BufferRequest {
   readonly buffer: Partial<BufferRecord>;
-  /** Multi-planar types; `length` of the record follows from it. */
+  /** Plane records of a multi-planar type. `length` of the buffer record is set to their number if it is not given. */
   readonly planes?: readonly Partial<PlaneRecord>[];
-  /** USERPTR: the guest memory of each plane; one list for single-planar types. */
+  /** USERPTR: the guest memory of each plane. A single-planar type has one list. */
   readonly memory?: readonly (readonly Piece[])[];
 }
 
@@ -25,7 +25,11 @@ export function isMultiplanar(type: number): boolean {
   return type === BufferType.VIDEO_CAPTURE_MPLANE || type === BufferType.VIDEO_OUTPUT_MPLANE;
 }
 
-/** Sends `nr` with the descriptors of the Linux driver: the record and its planes are the same memory both ways. */
+/**
+ * Sends ioctl `nr` with the descriptors of the Linux driver: the buffer record and the plane records are the same
+ * memory in the readable and in the writable part. Throws DriverError with the status, ProtocolError if a successful
+ * answer is too short.
+ */
 export async function bufferIoctl(
   driver: GuestDriver,
   sessionId: number,
@@ -62,7 +66,7 @@ export async function bufferIoctl(
   return readBuffer(checked(operation, answer, responseHeader.size + bufferRecord.size).payload);
 }
 
-/** A record and the planes behind it. */
+/** Reads a buffer record and the plane records after it. */
 export function readBuffer(payload: Uint8Array): BufferAnswer {
   const planes: PlaneRecord[] = [];
   for (let at = bufferRecord.size; at + planeRecord.size <= payload.length; at += planeRecord.size)

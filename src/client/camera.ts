@@ -1,4 +1,4 @@
-/** A camera as an application uses it: a format, buffers, a stream of frames. */
+/** A camera, used as an application would: set a format, allocate buffers, stream frames. */
 import { BufferType, Capability } from '../v4l2/layout.js';
 import type { BufferAnswer } from './buffer-ioctls.js';
 import { knownFormats } from './decoders.js';
@@ -10,9 +10,9 @@ import type { ImageFormat } from './image-format.js';
 import { type MemoryKind, VideoQueue } from './video-queue.js';
 
 export interface CameraOptions {
-  /** FOURCC; by default what the device is set to, if it can be made into a picture. */
+  /** FOURCC; by default one of `prefer`, else the current format if it can be decoded into a picture. */
   readonly format?: string;
-  /** FOURCCs to take, first to last, where `format` is not given. */
+  /** FOURCCs to try, best first, if `format` is not given. */
   readonly prefer: readonly string[];
   readonly size?: { readonly width: number; readonly height: number };
   readonly buffers: number;
@@ -23,12 +23,12 @@ export interface CameraOptions {
 
 const defaults: CameraOptions = { prefer: [], buffers: 4, memory: 'mmap', timeout: 5000 };
 
-/** What the device cannot do for us: `message` is a sentence. */
+/** The device cannot do what is asked for; `message` is a sentence. */
 export class CameraError extends Error {}
-/** The device streams, but nothing comes. */
+/** The stream has started, but no frame came in time. */
 export class NoFrames extends CameraError {}
 
-/** The buffer type of frames that a device delivers by itself. */
+/** The buffer type of a camera's frames. Throws CameraError if the device is not a camera. */
 export function captureType(deviceCaps: number): number {
   if (deviceCaps & Capability.VIDEO_CAPTURE_MPLANE) return BufferType.VIDEO_CAPTURE_MPLANE;
   if (deviceCaps & Capability.VIDEO_CAPTURE) return BufferType.VIDEO_CAPTURE;
@@ -44,7 +44,7 @@ export class Camera {
     this.#options = options;
   }
 
-  /** Opens a session and sets the format. `deviceCaps`: as the configuration space has them. */
+  /** Opens a session, sets the format. `deviceCaps`: from the configuration space. Throws CameraError, DriverError. */
   static async open(
     driver: GuestDriver,
     deviceCaps: number,
@@ -70,7 +70,7 @@ export class Camera {
     return this.#queue.type;
   }
 
-  /** What the device has agreed to. */
+  /** The format that the device has set. */
   get format(): ImageFormat {
     return this.#queue.format;
   }
@@ -92,7 +92,7 @@ export class Camera {
     await this.#queue.on();
   }
 
-  /** `count` frames; each buffer is queued again when the next frame is asked for. Throws NoFrames. */
+  /** `count` frames. A frame's buffer is queued again when the caller asks for the next frame. Throws NoFrames. */
   async *frames(count: number): AsyncGenerator<Frame, void, undefined> {
     for (let n = 0; n < count; n++) {
       const frame = this.#queue.frame(await this.#nextBuffer());
@@ -102,7 +102,7 @@ export class Camera {
     }
   }
 
-  /** Stops the stream; the device gives all buffers back. */
+  /** Stops the stream. The device returns all buffers. */
   stop(): Promise<void> {
     return this.#queue.off();
   }
@@ -124,7 +124,7 @@ export class Camera {
       );
   }
 
-  /** What was asked for; what is preferred; what is set; what can be decoded: the first that the device has. */
+  /** The first of: `format`, an offered preference, the current format if decodable, any decodable one, any offered. */
   async #choose(current: string): Promise<string> {
     const { format, prefer } = this.#options;
     if (format !== undefined) return format;

@@ -1,4 +1,4 @@
-/** One run of a camera from format to release, with what became of the frames. */
+/** One run of a camera: set the format, capture frames, release. The result counts the frames. */
 import { Camera, type CameraOptions, captureType } from './camera.js';
 import { FrameCount, type FrameSummary } from './frame-count.js';
 import type { GuestDriver } from './guest-driver.js';
@@ -16,7 +16,7 @@ export interface CaptureOptions extends Pick<CameraOptions, 'memory' | 'timeout'
 export interface Progress {
   /** The stream has started. */
   start(format: ImageFormat): void;
-  /** A frame has come. */
+  /** A frame has arrived. */
   show(summary: FrameSummary): void;
 }
 
@@ -27,7 +27,7 @@ export interface Capture extends FrameSummary {
   readonly buffers: number;
 }
 
-/** Whether the device delivers frames by itself. */
+/** Whether the device is a camera: it delivers frames without input. */
 export function isCamera(deviceCaps: number): boolean {
   try {
     return captureType(deviceCaps) > 0;
@@ -36,7 +36,10 @@ export function isCamera(deviceCaps: number): boolean {
   }
 }
 
-/** Throws CameraError, DriverError, PictureError. */
+/**
+ * Captures `options.frames` frames. It closes the recording, also after an error. Throws CameraError, DriverError,
+ * PictureError.
+ */
 export async function capture(
   driver: GuestDriver,
   deviceCaps: number,

@@ -1,9 +1,9 @@
-/** What the two queues of a mem-to-mem device are set to, and what the device is by that. */
+/** The formats of the two queues of a mem-to-mem device, and the role that follows from them. */
 import { BufferType, Capability } from '../v4l2/layout.js';
 import type { ImageFormat } from './image-format.js';
 import type { FormatRequest, VideoQueue } from './video-queue.js';
 
-/** By which side is compressed; a converter compresses neither, or both. */
+/** A decoder's OUTPUT side is compressed, an encoder's CAPTURE side. For a converter it is neither side or both. */
 export type CodecRole = 'decoder' | 'encoder' | 'converter';
 
 export interface CodecFormats {
@@ -11,19 +11,19 @@ export interface CodecFormats {
   readonly capture: ImageFormat;
 }
 
-/** What is not given stays as the device has it. */
+/** Formats to set. A field that is not given keeps the value that the device has. */
 export interface CodecFormatRequest {
   readonly output?: Partial<FormatRequest>;
-  /** What more is wanted where the OUTPUT side is compressed: what the stream says of itself. */
+  /** More fields for a compressed OUTPUT format, from the stream itself. `output` takes precedence. */
   readonly stream?: (fourcc: string) => Partial<FormatRequest>;
-  /** The frames that come out. */
+  /** Format of the frames that come out. */
   readonly capture?: { readonly fourcc?: string };
 }
 
-/** The device takes another format: `message` is a sentence. */
+/** The device has set another format than the requested one; `message` is a sentence. */
 export class FormatRefused extends Error {}
 
-/** The buffer types of its two queues; undefined: the device is not a mem-to-mem device. */
+/** The buffer types of the two queues; undefined: the device is not a mem-to-mem device. */
 export function queueTypes(deviceCaps: number): { output: number; capture: number } | undefined {
   if (deviceCaps & Capability.VIDEO_M2M_MPLANE)
     return { output: BufferType.VIDEO_OUTPUT_MPLANE, capture: BufferType.VIDEO_CAPTURE_MPLANE };
@@ -32,7 +32,7 @@ export function queueTypes(deviceCaps: number): { output: number; capture: numbe
   return undefined;
 }
 
-/** Sets both formats in the order that the role wants, and says the role. Throws FormatRefused. */
+/** Sets both formats, in the order that the role needs. Returns the role. Throws FormatRefused. */
 export async function negotiate(
   output: VideoQueue,
   capture: VideoQueue,
@@ -46,7 +46,7 @@ export async function negotiate(
   const stream = fromCompressed ? wish.stream?.(outputFourcc) : undefined;
   const wanted = { ...size, ...stream, ...wish.output, fourcc: outputFourcc };
   const role = roleOf(fromCompressed, await isCompressed(capture, captureFourcc));
-  // The coded side comes first: it decides what the raw one can be.
+  // Set the coded side first: the formats of the raw side depend on it.
   if (role === 'encoder') await set(capture, { ...wanted, fourcc: captureFourcc, sizeimage: 0 });
   await set(output, wanted);
   const { width, height } = output.format;
@@ -55,7 +55,7 @@ export async function negotiate(
   return role;
 }
 
-/** Whether the queue's frames are compressed, as it is set now. */
+/** Whether `fourcc` is a compressed format of the queue. False if the queue does not offer it. */
 async function isCompressed(queue: VideoQueue, fourcc: string): Promise<boolean> {
   for await (const format of queue.formats()) if (format.fourcc === fourcc) return format.compressed;
   return false;

@@ -1,4 +1,4 @@
-/** What a stateful codec is asked beside its queues: its end of stream, its events, how many buffers it needs. */
+/** Ioctls of a stateful codec that belong to no queue: start and stop, event subscription, minimum of buffers. */
 import { Errno } from '../errno.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { CODEC_CMD_STOP, eventSubscription } from '../v4l2/layout.js';
@@ -9,7 +9,7 @@ import type { GuestDriver } from './guest-driver.js';
 import { encoded } from './record.js';
 import { sessionIoctl } from './session-ioctl.js';
 
-/** What ends a stream, by role; a converter has nothing. */
+/** The ioctl that drains and restarts, and bytes of its record, by role. A converter has none. */
 const commands: Readonly<Record<CodecRole, { nr: number; size: number } | undefined>> = {
   decoder: { nr: Ioctl.DECODER_CMD, size: 72 },
   encoder: { nr: Ioctl.ENCODER_CMD, size: 40 },
@@ -19,11 +19,15 @@ const commands: Readonly<Record<CodecRole, { nr: number; size: number } | undefi
 const minimumControls = { capture: 0x0098_0927, output: 0x0098_0928 } as const;
 export type Side = keyof typeof minimumControls;
 
+/** Whether a device of this role takes codecCommand(). */
 export function hasCommands(role: CodecRole): boolean {
   return commands[role] !== undefined;
 }
 
-/** DECODER_CMD or ENCODER_CMD with `command` (CODEC_CMD_*). STOP while it drains already is no error. */
+/**
+ * DECODER_CMD or ENCODER_CMD with `command` (CODEC_CMD_*). EBUSY for STOP is no error: the device drains already.
+ * Throws DriverError for any other errno.
+ */
 export async function codecCommand(
   driver: GuestDriver,
   sessionId: number,
@@ -38,12 +42,12 @@ export async function codecCommand(
   if (errno !== 0 && !isDraining) throw new DriverError(driver.operation(nr), errno);
 }
 
-/** SUBSCRIBE_EVENT; a device that lacks the event needs none. */
+/** SUBSCRIBE_EVENT. An errno is ignored: a device without the event never needs to send it. */
 export async function subscribe(driver: GuestDriver, sessionId: number, type: number): Promise<void> {
   await sessionIoctl(driver, sessionId)(Ioctl.SUBSCRIBE_EVENT, encoded(eventSubscription, { type }));
 }
 
-/** As the device says it; 0 where it says nothing. */
+/** The minimum of buffers that the device reports for a queue; 0: the device does not have the control. */
 export async function minimumBuffers(driver: GuestDriver, sessionId: number, side: Side): Promise<number> {
   const asked = [{ id: minimumControls[side] }];
   const { errno, controls } = await controlIoctl(driver, sessionId, Ioctl.G_EXT_CTRLS, asked);

@@ -1,6 +1,6 @@
 /**
- * A mem-to-mem device as an application uses it: frames into its OUTPUT queue, frames out of its CAPTURE queue (Linux,
- * Documentation: "Memory-to-Memory Stateful Video Decoder Interface", the same for encoders).
+ * A mem-to-mem device, used as an application would: frames go into its OUTPUT queue and come out of its CAPTURE queue
+ * (Linux Documentation: "Memory-to-Memory Stateful Video Decoder Interface", and the same for encoders).
  */
 import { CODEC_CMD_START, CODEC_CMD_STOP, EventType, SOURCE_CHANGE_RESOLUTION } from '../v4l2/layout.js';
 import {
@@ -19,48 +19,48 @@ import type { ImageFormat } from './image-format.js';
 import { type MemoryKind, VideoQueue } from './video-queue.js';
 
 export interface CodecOptions extends CodecFormatRequest {
-  /** Of each queue; more where the device says that it needs more. */
+  /** Buffers of each queue. It is more if the device reports a higher minimum. */
   readonly buffers: number;
   readonly memory: MemoryKind;
-  /** Milliseconds to wait for the device's next word. */
+  /** Milliseconds to wait for the next event of the device. */
   readonly timeout: number;
 }
 
 const defaults: CodecOptions = { buffers: 4, memory: 'mmap', timeout: 5000 };
 
-/** What the device cannot do for us: `message` is a sentence. */
+/** The device cannot do what is asked for; `message` is a sentence. */
 export class CodecError extends Error {}
-/** The device has frames to work on, but nothing comes. */
+/** The device has frames to process, but sent no event in time. */
 export class CodecStalled extends CodecError {}
 
-/** The frames of a stream, plane by plane; each is copied before the next is asked for. */
+/** The frames of a stream, plane by plane. Codec copies a frame before it asks for the next one. */
 export type FrameSource = Iterator<readonly Uint8Array[], unknown, undefined>;
 
 export class Codec {
-  /** Frames since the session was opened. */
+  /** Frames queued to the device since the session was opened; `framesOut`: frames that came out. */
   framesIn = 0;
   framesOut = 0;
   /** OUTPUT buffers that came back with V4L2_BUF_FLAG_ERROR. */
   refused = 0;
   /** EOS events. */
   ends = 0;
-  /** The CAPTURE formats so far, and how many frames had come out before each. */
+  /** The CAPTURE formats so far. `at`: how many frames had come out before the format was set. */
   readonly resolutions: { format: ImageFormat; at: number }[] = [];
   readonly role: CodecRole;
   readonly #driver: GuestDriver;
   readonly #output: VideoQueue;
   readonly #capture: VideoQueue;
   readonly #options: CodecOptions;
-  /** OUTPUT buffers that are ours. */
+  /** Indices of OUTPUT buffers that are not queued. */
   readonly #idle = new Set<number>();
-  /** The source has no more frames, for now. */
+  /** The source of this run() has no more frames. */
   #sourceEnded = false;
-  /** STOP was given: LAST will come. */
+  /** STOP was sent: a LAST buffer will come. */
   #draining = false;
-  /** A SOURCE_CHANGE event whose LAST buffer has not come. */
+  /** A SOURCE_CHANGE event has come, its LAST buffer has not. */
   #changed = false;
   #drained = false;
-  /** The CAPTURE buffer that said LAST. */
+  /** Index of the CAPTURE buffer that ended the drain with the LAST flag. */
   #last = 0;
 
   private constructor(output: VideoQueue, capture: VideoQueue, role: CodecRole, options: CodecOptions) {
@@ -71,7 +71,10 @@ export class Codec {
     this.#options = options;
   }
 
-  /** Opens a session and sets the formats. `deviceCaps`: as the configuration space has them. */
+  /**
+   * Opens a session and sets the formats. `deviceCaps`: from the configuration space. Throws CodecError, FormatRefused,
+   * DriverError.
+   */
   static async open(
     driver: GuestDriver,
     deviceCaps: number,
@@ -99,12 +102,12 @@ export class Codec {
     return { output: this.#output.format, capture: this.#capture.format };
   }
 
-  /** Buffers of each queue. */
+  /** How many buffers each queue has. */
   get buffers(): { output: number; capture: number } {
     return { output: this.#output.count, capture: this.#capture.count };
   }
 
-  /** Allocates and starts. A decoder's CAPTURE queue follows when the device knows what is in the stream. */
+  /** Allocates buffers and starts the queues. A decoder's CAPTURE queue starts after its first SOURCE_CHANGE event. */
   async start(): Promise<void> {
     for (const type of [EventType.EOS, EventType.SOURCE_CHANGE])
       await subscribe(this.#driver, this.sessionId, type);
@@ -115,8 +118,8 @@ export class Codec {
   }
 
   /**
-   * Everything that the device makes of `source`, until it is drained. A buffer goes back to the device when the next
-   * frame is asked for. Throws CodecStalled.
+   * The frames that the device makes from `source`, until it is drained. A frame's buffer is queued again when the
+   * caller asks for the next frame. Throws CodecStalled.
    */
   async *run(source: FrameSource): AsyncGenerator<Frame, void, undefined> {
     this.#sourceEnded = false;
@@ -131,7 +134,7 @@ export class Codec {
         continue;
       }
       const frame = this.#capture.frame(event);
-      // An empty frame of a codec says LAST, or that nothing could be made of its source.
+      // A codec returns an empty frame with the LAST flag, or if it could not process the source frame.
       if (frame.bytesused > 0 || this.role === 'converter') {
         this.framesOut++;
         yield frame;
@@ -141,8 +144,9 @@ export class Codec {
   }
 
   /**
-   * After a drain: the next run() goes on in the same stream, by STREAMOFF and STREAMON or by START. START does not end
-   * EPIPE for an encoder in the guest's driver, and for no codec in vicodec: it is sent to decoders only, where asked for.
+   * After a drain: the next run() continues the same stream, after STREAMOFF and STREAMON, or after START. START does
+   * not end EPIPE for encoders in the guest's driver, nor for any codec in vicodec. So only a decoder gets START, and
+   * only if `how` is 'command'.
    */
   async restart(how: 'command' | 'stream' = 'stream'): Promise<void> {
     if (how === 'command' && this.role === 'decoder') {
@@ -156,7 +160,7 @@ export class Codec {
     this.#draining = false;
   }
 
-  /** Gives up what the device has: the next run() starts at a new place of the stream, or in another one. */
+  /** Drops all frames in the device. The next run() starts at another place of the stream, or in another stream. */
   async seek(): Promise<void> {
     await this.#output.off();
     await this.#capture.off();
@@ -174,7 +178,7 @@ export class Codec {
     await this.close();
   }
 
-  /** CLOSE and nothing before it, as for a program that was killed; its mappings stay. */
+  /** Sends only CLOSE, as for a program that was killed. Its mappings stay. */
   close(): Promise<void> {
     return this.#driver.close(this.sessionId);
   }
@@ -184,7 +188,7 @@ export class Codec {
     return this.#sourceEnded && this.framesOut >= this.framesIn;
   }
 
-  /** Fills every OUTPUT buffer that is ours; asks for the end when there is nothing more. */
+  /** Fills and queues the free OUTPUT buffers. Starts the drain (STOP) when the source has no more frames. */
   async #feed(source: FrameSource): Promise<void> {
     for (const index of this.#idle) {
       const next = this.#sourceEnded ? undefined : source.next();
@@ -196,7 +200,7 @@ export class Codec {
       this.#idle.delete(index);
       this.framesIn++;
     }
-    // STOP is lost on a device whose CAPTURE queue does not stream.
+    // A device ignores STOP while its CAPTURE queue does not stream.
     if (!this.#sourceEnded || this.#draining || !this.#capture.streaming || !hasCommands(this.role)) return;
     this.#draining = true;
     await this.#command(CODEC_CMD_STOP);
@@ -229,7 +233,7 @@ export class Codec {
     this.#drained = this.#draining;
   }
 
-  /** The frames of the old resolution are all here; those of the new one need other buffers. */
+  /** All frames of the old resolution have come out. The new resolution needs new CAPTURE buffers. */
   async #changeResolution(): Promise<void> {
     this.#changed = false;
     // STREAMOFF of CAPTURE ends a drain in the kernel (v4l2_m2m_update_stop_streaming_state).
@@ -242,7 +246,7 @@ export class Codec {
     await this.#startCapture();
   }
 
-  /** After a STREAMOFF: what was on its way may have been a change of the resolution. */
+  /** Restarts CAPTURE after a STREAMOFF. One of the waiting events may have been a change of the resolution. */
   async #resumeCapture(): Promise<void> {
     if (this.#changed) return this.#changeResolution();
     if (this.#capture.count === 0) return;
@@ -265,12 +269,12 @@ export class Codec {
     return codecCommand(this.#driver, this.sessionId, this.role, command);
   }
 
-  /** Every OUTPUT buffer is ours. */
+  /** Marks every OUTPUT buffer as free. */
   #release(): void {
     for (let index = 0; index < this.#output.count; index++) this.#idle.add(index);
   }
 
-  /** What has come of buffers that were given back meanwhile, as Linux forgets it; V4L2 events count. */
+  /** Drops waiting DQBUF events, as Linux does: STREAMOFF has returned their buffers. V4L2 events are processed. */
   async #forgetEvents(): Promise<void> {
     while (this.#driver.waitingEvents(this.sessionId) > 0) {
       const event = await this.#driver.nextEvent(this.sessionId);

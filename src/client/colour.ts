@@ -1,6 +1,9 @@
-/** From Y'CbCr to R'G'B', as the format says (videodev2.h: V4L2_MAP_YCBCR_ENC_DEFAULT, V4L2_MAP_QUANTIZATION_DEFAULT). */
+/**
+ * Conversion from Y'CbCr to R'G'B', with the colour fields of the format (videodev2.h: V4L2_MAP_YCBCR_ENC_DEFAULT,
+ * V4L2_MAP_QUANTIZATION_DEFAULT).
+ */
 
-/** enum v4l2_colorspace, where a default depends on it. */
+/** enum v4l2_colorspace: only the values that a default depends on. */
 export const Colorspace = { SMPTE240M: 2, REC709: 3, JPEG: 7, SRGB: 8, BT2020: 10, DCI_P3: 12 } as const;
 /** enum v4l2_ycbcr_encoding. */
 export const YcbcrEncoding = {
@@ -17,14 +20,14 @@ export const YcbcrEncoding = {
 /** enum v4l2_quantization. */
 export const Quantization = { DEFAULT: 0, FULL_RANGE: 1, LIM_RANGE: 2 } as const;
 
-/** The colour fields of a v4l2_pix_format; 0 everywhere: as the colourspace has it. */
+/** The colour fields of a v4l2_pix_format. 0 in `ycbcrEnc` or `quantization`: the default of the colourspace. */
 export interface Colour {
   readonly colorspace: number;
   readonly ycbcrEnc: number;
   readonly quantization: number;
 }
 
-/** Weights of red and blue in luma. */
+/** Weights of red and blue in luma; the weight of green is the rest to 1. */
 type Weights = readonly [red: number, blue: number];
 const BT601: Weights = [0.299, 0.114];
 const BT709: Weights = [0.2126, 0.0722];
@@ -46,7 +49,7 @@ const defaultEncodings: ReadonlyMap<number, number> = new Map([
   [Colorspace.SMPTE240M, YcbcrEncoding.SMPTE240M],
 ]);
 
-/** Contributions of every value of a component, to be added and rounded. */
+/** Tables from a component (0…255) to its share in red, green or blue. The sum is rounded and clamped to 0…255. */
 export interface ColourTables {
   readonly luma: Float64Array;
   readonly redOfCr: Float64Array;
@@ -69,12 +72,12 @@ export function colourTables(colour: Colour): ColourTables {
   };
 }
 
-/** Every value of a component stretched to 0…255. */
+/** Every value of a component, scaled to 0…255. `full`: full range, so the values stay; else 16…235 is the range. */
 export function lumaTable(full: boolean): Float64Array {
   return table((value) => (full ? value : ((value - 16) * 255) / 219));
 }
 
-/** `otherwise`: the range of a format whose quantization says nothing and whose colourspace is not JPEG. */
+/** `otherwise`: the Quantization to use if the format gives none and its colourspace is not JPEG. */
 export function isFullRange({ colorspace, quantization }: Colour, otherwise: number): boolean {
   if (quantization !== Quantization.DEFAULT) return quantization === Quantization.FULL_RANGE;
   return colorspace === Colorspace.JPEG || otherwise === Quantization.FULL_RANGE;

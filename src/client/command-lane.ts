@@ -1,4 +1,4 @@
-/** The driver's commandq: one command at a time unless told otherwise, and 5 s for each answer. */
+/** The driver's commandq. By default it sends one command at a time and waits 5 s for each answer. */
 import { Errno } from '../errno.js';
 import { CommandTimeout, DriverError } from './driver-error.js';
 import type { DriverQueue } from './driver-queue.js';
@@ -6,11 +6,11 @@ import type { Block } from './heap.js';
 import { cut, type Piece } from './pieces.js';
 
 export interface LaneOptions {
-  /** Milliseconds from queueing to the answer: 5000 in the Linux driver. */
+  /** Milliseconds from the moment the chain is available to its answer: 5000 in the Linux driver. */
   readonly timeout: number;
-  /** Commands do not wait for each other. The Linux driver never does that. */
+  /** true: a command does not wait for the answer of the one before. The Linux driver always waits. */
   readonly concurrent: boolean;
-  /** Lengths of the descriptors that every chain is cut into (see `cut`); undefined: one a struct. */
+  /** Bytes of the descriptors that every chain is cut into (see `cut`); undefined: one descriptor for each struct. */
   readonly cutting: readonly number[] | undefined;
 }
 
@@ -18,9 +18,9 @@ export interface Submission {
   readonly operation: string;
   readonly readable: readonly Piece[];
   readonly writable: readonly Piece[];
-  /** The memory of the command: released when the chain has come back, however late. */
+  /** The memory of the command. It is released when the device returns the chain, even if that is late. */
   readonly block: Block;
-  /** Runs at the moment the answer is seen, before any event that was published after it. */
+  /** Runs when the driver sees the answer, before any event that the device published after it. */
   readonly answered?: (written: number) => void;
 }
 
@@ -32,7 +32,7 @@ interface Pending extends Submission {
 }
 
 export class CommandLane {
-  /** Chains that came back after their time: each one would have corrupted a Linux guest's stack. */
+  /** Chains that came back after the timeout. Each of them would have corrupted the stack of a Linux guest. */
   lateAnswers = 0;
   readonly #queue: DriverQueue;
   readonly #options: LaneOptions;
@@ -45,7 +45,11 @@ export class CommandLane {
     this.#options = options;
   }
 
-  /** Bytes that the device has written. The block's contents are read in `answered`. */
+  /**
+   * Sends a command and resolves with the number of bytes that the device wrote. Read the contents of the block in
+   * `answered`: the block is released afterwards. Rejects with CommandTimeout, with DriverError (ENOSPC) if the ring
+   * has no room, or with the reason given to fail().
+   */
   submit(submission: Submission): Promise<number> {
     if (this.#options.concurrent) return this.#queueUp(submission);
     const mine = this.#turn.then(() => this.#queueUp(submission));
@@ -53,7 +57,7 @@ export class CommandLane {
     return mine;
   }
 
-  /** Takes whatever the device has returned. True if there was anything. */
+  /** Collects the chains that the device has returned. True if there was one. */
   collect(): boolean {
     const chains = this.#queue.poll();
     for (const { token, written } of chains) {
@@ -68,7 +72,7 @@ export class CommandLane {
     return chains.length > 0;
   }
 
-  /** Nothing will be answered any more: rejects what waits and what comes, and takes the memory back. */
+  /** The device answers no more: rejects waiting and later commands with `error`, and releases their memory. */
   fail(error: Error): void {
     this.#failure ??= error;
     for (const pending of this.#pending.values()) {

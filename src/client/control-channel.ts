@@ -1,4 +1,4 @@
-/** The front-end's own requests: each answered in its turn, or given up after a while. */
+/** The front-end's own requests. The back-end answers them in order; a missing answer ends the channel. */
 import { closeSync } from 'node:fs';
 import { HeaderFlags, VERSION } from '../vhost-user/protocol.js';
 import { ProtocolError } from './driver-error.js';
@@ -20,7 +20,10 @@ export class ControlChannel {
   #idle: (() => void)[] = [];
   #failure: Error | undefined;
 
-  /** Takes the descriptor. `ended` is called once, and not by close(). */
+  /**
+   * Takes ownership of the descriptor. `timeout`: milliseconds for each answer. `ended` is called once if the channel
+   * fails; close() does not call it.
+   */
   constructor(fd: number, timeout: number, ended: (reason: Error) => void) {
     this.#timeout = timeout;
     this.#ended = ended;
@@ -30,13 +33,16 @@ export class ControlChannel {
     });
   }
 
-  /** Sends a request that has no answer. */
+  /** Sends a request that has no answer. Throws the reason if the channel has ended. */
   tell(request: number, body: Uint8Array, descriptors: readonly number[] = []): void {
     this.#check();
     this.#stream.send(request, 0, body, descriptors);
   }
 
-  /** Sends a request and gives the body of its answer. Descriptors are borrowed until then. */
+  /**
+   * Sends a request and resolves with the body of its answer. The caller keeps the descriptors open until then. Rejects
+   * with ProtocolError if no answer or a wrong answer comes, with Disconnected if the back-end hangs up.
+   */
   ask(request: number, body: Uint8Array, descriptors: readonly number[] = [], flags = 0): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       this.#check();
@@ -50,18 +56,18 @@ export class ControlChannel {
     });
   }
 
-  /** Bytes as they are: for tests of the other side. */
+  /** Sends the bytes unchanged, for tests of the back-end. It adds no header. */
   sendRaw(bytes: Uint8Array, descriptors: readonly number[] = []): void {
     this.#stream.sendRaw(bytes, descriptors);
   }
 
-  /** Resolves as soon as no answer is outstanding. */
+  /** Resolves when no answer is outstanding, or when the channel ends. */
   idle(): Promise<void> {
     if (this.#expected.length === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.push(resolve));
   }
 
-  /** Whatever waits is rejected with `reason`, and whatever comes. Twice is harmless. */
+  /** Rejects waiting and later requests with `reason`. A second call is harmless. */
   close(reason: Error): void {
     this.#drop(reason);
   }

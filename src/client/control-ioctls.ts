@@ -1,4 +1,4 @@
-/** G_EXT_CTRLS, S_EXT_CTRLS and TRY_EXT_CTRLS: an array of controls, and payloads in guest memory of their own. */
+/** G_EXT_CTRLS, S_EXT_CTRLS and TRY_EXT_CTRLS: an array of controls, and payloads in separate guest memory. */
 import { ioctlCommand, responseHeader } from '../media/protocol.js';
 import { extControl, extControls, Which } from '../v4l2/layout.js';
 import { ProtocolError } from './driver-error.js';
@@ -10,23 +10,26 @@ import type { Answer } from './transaction.js';
 
 export interface ControlRequest {
   readonly id: number;
-  /** Contents of the union: an integer of up to 64 bits, or the pointer that the device must give back. */
+  /** The union: an integer of up to 64 bits, or a pointer. The device must return a pointer unchanged. */
   readonly value?: bigint;
-  /** Guest memory of the payload; `size` is its length. */
+  /** Guest memory of the payload. The control's `size` is set to its length in bytes. */
   readonly memory?: readonly Piece[];
-  /** What the memory holds before the call. */
+  /** Bytes that are written to `memory` before the call. */
   readonly payload?: Uint8Array;
 }
 
 export interface ControlsAnswer {
   readonly errno: number;
-  /** False: only the header came back, which makes the Linux driver report EINVAL whatever the errno was. */
+  /** False: the array did not come back. Then the Linux driver reports EINVAL, whatever errno the device sent. */
   readonly echoed: boolean;
   readonly errorIdx: number;
   readonly controls: { id: number; size: number; value: bigint; payload: Buffer | undefined }[];
 }
 
-/** An errno is part of the answer: the device must write the array back even then. */
+/**
+ * Sends control ioctl `nr`. A failure does not throw: the answer has the errno, because the device must write the array
+ * back then too. ProtocolError if a success does not bring the array back.
+ */
 export async function controlIoctl(
   driver: GuestDriver,
   sessionId: number,

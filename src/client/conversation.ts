@@ -1,4 +1,4 @@
-/** What a front-end says to its back-end, step by step; the dialect decides which steps, and in which order. */
+/** The steps of a front-end's requests to its back-end. The VMM transcript decides which steps run, in which order. */
 import { struct, u32, u64 } from '../struct.js';
 import {
   configHeader,
@@ -18,9 +18,9 @@ import { FrontEndRequest, requestName } from './request-numbers.js';
 import type { RingLink } from './ring-link.js';
 import type { RealizeStep, RingStep, StartStep, StopStep, VmmTranscript } from './vmm-transcripts.js';
 
-/** Body of the requests that carry one number, and of acknowledgements. */
+/** Body of an acknowledgement, and of a request that carries one number. */
 const number64 = struct({ value: u64 });
-/** A queue with a descriptor: the index in a 64-bit word. */
+/** Body of a request with a descriptor for a queue: the queue index as a 64-bit word. */
 const queueFd = struct({ index: u32, zero: u32 });
 const EMPTY = Buffer.alloc(0);
 
@@ -28,24 +28,24 @@ export interface ConversationOptions {
   readonly virtioFeatures: bigint;
   readonly protocolFeatures: bigint;
   readonly rings: readonly RingLink[];
-  /** Everything that the guest can reach: RAM, and what is mapped where the VMM shows that. */
+  /** The memory to announce: RAM, and the mappings in SHM region 0 if the VMM announces them too. */
   regions(): readonly AnnouncedRegion[];
-  /** Opens the back-end channel anew and gives the back-end's end of it. */
+  /** Opens a new back-end channel and returns the descriptor of the back-end's end. */
   openChannel(): number;
-  /** The channel's other end has been given away. */
+  /** The back-end's end of the channel was sent, or the request failed: close `fd`. */
   channelSent(fd: number): void;
   dropChannel(): void;
 }
 
 export class Conversation {
-  /** Virtio features: what the back-end offers, and what was agreed on. */
+  /** Virtio features that the back-end offers; `features`: the negotiated ones. */
   offered = 0n;
   features = 0n;
   /** Protocol features that both sides have. */
   protocol = 0n;
   offeredProtocol = 0n;
   queues = 0;
-  /** Size of SHM region 0 as the back-end says it; undefined: nobody asked. */
+  /** Bytes of SHM region 0 as the back-end reports them; undefined: the VMM has not asked. */
   shmSize: number | undefined;
   readonly #control: ControlChannel;
   readonly #transcript: VmmTranscript;
@@ -115,7 +115,7 @@ export class Conversation {
     },
     enable: async () => {
       await this.#eachRing(this.ring.enable);
-      // Without acknowledgements QEMU makes sure of it by asking anything at all.
+      // Without acknowledgements QEMU sends a request that has an answer: then the requests before it are processed.
       if (!this.has(Protocol.REPLY_ACK)) await this.ask(FrontEndRequest.GET_FEATURES, EMPTY, featureSet.size);
     },
     'call again': () => this.#eachRing(this.ring.call),
@@ -157,17 +157,19 @@ export class Conversation {
     'drop back-end channel': async () => this.#options.dropChannel(),
   };
 
+  /** Whether the protocol feature is negotiated. */
   has(feature: bigint): boolean {
     return (this.protocol & feature) !== 0n;
   }
 
-  /** Tells the back-end what memory there is now. */
+  /** Announces the current memory regions to the back-end. */
   announceMemory(): Promise<void> {
     const slotwise = this.#transcript.slotwise && this.has(Protocol.CONFIGURE_MEM_SLOTS);
     this.#memory ??= new MemoryTable(slotwise, (...message) => this.tell(...message));
     return this.#memory.announce(this.#options.regions());
   }
 
+  /** GET_CONFIG: `size` bytes of the configuration space at `offset`. ProtocolError if another range comes back. */
   async getConfig(offset: number, size: number): Promise<Buffer> {
     const body = Buffer.concat([configHeader.encode({ offset, size, flags: 0 }), Buffer.alloc(size)]);
     const answer = await this.ask(FrontEndRequest.GET_CONFIG, body, body.length);
@@ -177,7 +179,7 @@ export class Conversation {
     return answer.subarray(configHeader.size);
   }
 
-  /** A request with an answer of its own, of exactly `size` bytes. */
+  /** Sends a request that has its own answer. ProtocolError if the answer is not exactly `size` bytes. */
   async ask(request: number, body: Uint8Array, size: number): Promise<Buffer> {
     const answer = await this.#control.ask(request, body);
     if (answer.length !== size)
@@ -185,7 +187,10 @@ export class Conversation {
     return answer;
   }
 
-  /** A request without; acknowledged where the dialect wants that and the back-end can. */
+  /**
+   * Sends a request that has no answer of its own. It waits for an acknowledgement if the VMM transcript asks for one
+   * and REPLY_ACK is negotiated. ProtocolError if the back-end refuses the request.
+   */
   async tell(request: number, body: Uint8Array, descriptors: readonly number[] = []): Promise<void> {
     const { needReply } = this.#transcript;
     const wanted = needReply === 'all' || needReply.has(request);

@@ -1,4 +1,4 @@
-/** Frames into pictures, by FOURCC. */
+/** Decoders from frames to pictures, by FOURCC. */
 import type { ImageFormat } from './image-format.js';
 import { decodeJpeg } from './jpeg.js';
 import { type Picture, PictureError } from './picture.js';
@@ -17,14 +17,14 @@ const decoders: ReadonlyMap<string, Decoder> = new Map<string, Decoder>([
   ),
 ]);
 
-/** The formats that can be decoded. */
+/** FOURCCs of the formats that can be decoded. */
 export const knownFormats: readonly string[] = [...decoders.keys()];
 
 export function isJpeg(fourcc: string): boolean {
   return JPEG_FORMATS.includes(fourcc);
 }
 
-/** `planes`: the bytes used of each memory plane. Throws PictureError. */
+/** Decodes one frame. `planes`: the used bytes of each memory plane. Throws PictureError. */
 export function decode(format: ImageFormat, planes: readonly Uint8Array[]): Picture {
   const decoder = decoders.get(format.fourcc);
   if (!decoder)

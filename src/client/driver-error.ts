@@ -1,13 +1,14 @@
-/** How a command of the guest driver can fail. */
+/** Errors of the guest driver's commands. */
 import { Errno, errnoName } from '../errno.js';
 
-/** The device answered a status other than 0. */
+/** The device answered with a status other than 0. */
 export class DriverError extends Error {
   constructor(
     /** The ioctl's name without VIDIOC_, or OPEN, MMAP, MUNMAP. */
     readonly operation: string,
+    /** Positive, as in the response. */
     readonly errno: number,
-    /** What the device wrote after the response header. */
+    /** The bytes that the device wrote after the response header. */
     readonly payload: Uint8Array = new Uint8Array(0),
     explanation = '',
   ) {
@@ -15,15 +16,18 @@ export class DriverError extends Error {
   }
 }
 
-/** Nothing came back in time. The device still holds the chain: a later answer is counted in GuestDriver.lateAnswers. */
+/**
+ * The answer (ETIMEDOUT) or the event did not come in time. After a command the device still has the descriptor chain:
+ * GuestDriver.lateAnswers counts an answer that comes later.
+ */
 export class CommandTimeout extends DriverError {
   constructor(operation: string, milliseconds: number) {
     super(operation, Errno.ETIMEDOUT, undefined, `no answer within ${milliseconds / 1000} s`);
   }
 }
 
-/** The device answered something that the protocol does not allow. */
+/** The device or the back-end sent something that the protocol does not allow. */
 export class ProtocolError extends Error {}
 
-/** The other end of a socket hung up, or cannot be spoken to. */
+/** The other end of a socket hung up, or the socket takes no more data. */
 export class Disconnected extends Error {}

@@ -1,4 +1,4 @@
-/** The driver's side of a split virtqueue (VIRTIO 1.4, 2.7): it makes chains available and collects used ones. */
+/** The driver's side of a split virtqueue (VIRTIO 1.4, 2.7): makes descriptor chains available, collects used ones. */
 import {
   Alignment,
   Available,
@@ -17,7 +17,7 @@ import { lengthOf, type Piece } from './pieces.js';
 const USED_ELEMENTS = 2 * Used.RING;
 const USED_ELEMENT_SIZE = 2 * Used.WORDS_PER_ELEMENT;
 
-/** The device broke the ring: nothing that it says afterwards can be trusted. */
+/** The device broke the ring. The driver must not trust the used ring after that. */
 export class RingError extends Error {}
 
 /** Guest-physical addresses of the three parts of a ring. */
@@ -28,16 +28,17 @@ export interface RingPlaces {
 }
 
 export interface DriverQueueOptions {
+  /** Descriptors of the ring: a power of two. */
   readonly size: number;
-  /** VIRTIO_F_INDIRECT_DESC: chains of two and more descriptors use a table, as the Linux driver does. */
+  /** VIRTIO_F_INDIRECT_DESC: a chain of two or more descriptors uses an indirect table, as in the Linux driver. */
   readonly indirect: boolean;
   /** VIRTIO_F_EVENT_IDX. */
   readonly eventIdx: boolean;
-  /** Tells the device that there is something new; called only when it asked for that. */
+  /** Notifies the device of new chains. Called only if the device has asked for a notification. */
   readonly kick: () => void;
 }
 
-/** A chain that the device has returned; `written` bytes of its writable part are valid. */
+/** A chain that the device has returned. The first `written` bytes of its writable part are valid. */
 export interface UsedChain {
   readonly token: number;
   readonly written: number;
@@ -89,17 +90,17 @@ export class DriverQueue {
     this.#free = Array.from({ length: size }, (_, i) => size - 1 - i);
   }
 
-  /** Chains that the device holds. */
+  /** Chains that are available to the device and not returned. */
   get inFlight(): number {
     return this.#chains.size;
   }
 
-  /** Index of the next available entry: what SET_VRING_BASE says where a VMM skips what is there already. */
+  /** Index of the next available entry. A VMM that skips the existing entries sends it in SET_VRING_BASE. */
   get availableIndex(): number {
     return this.#availableIndex;
   }
 
-  /** Makes one chain available, without a kick. RangeError when the ring has no room for it. */
+  /** Makes one chain available, without a kick. Returns its token. RangeError if the ring has no room for it. */
   add(readable: readonly Piece[], writable: readonly Piece[]): number {
     const count = readable.length + writable.length;
     const indirect = this.#options.indirect && count > 1;
@@ -116,7 +117,7 @@ export class DriverQueue {
     return token;
   }
 
-  /** Notifies the device of everything added since the last call, if it wants to know (2.7.7, 2.7.10). */
+  /** Notifies the device of the chains added since the last call, if it has asked for that (2.7.7, 2.7.10). */
   kick(): void {
     const before = this.#kickedIndex;
     this.#kickedIndex = this.#availableIndex;
@@ -127,7 +128,10 @@ export class DriverQueue {
     this.#options.kick();
   }
 
-  /** Every chain that the device has returned, in its order; asks to be interrupted for the next one. */
+  /**
+   * Takes every chain that the device has returned, in the device's order, and asks for an interrupt for the next one.
+   * Throws RingError if the used ring makes no sense.
+   */
   poll(): UsedChain[] {
     const returned: UsedChain[] = [];
     for (;;) {
@@ -140,7 +144,7 @@ export class DriverQueue {
     }
   }
 
-  /** Gives the ring's memory back; the device must not know it any more. */
+  /** Frees the ring's memory. The device must not use it any more. */
   release(): void {
     for (const { table } of this.#chains.values()) if (table !== undefined) this.#heap.release(table);
     this.#chains.clear();
@@ -193,7 +197,7 @@ export class DriverQueue {
   }
 }
 
-/** 2.7.10: whether the notification that `event` asks for lies among the entries from `before` up to `now`. */
+/** 2.7.10: whether the entry with index `event` is one of the entries from `before` up to, but not with, `now`. */
 function crosses(event: number, now: number, before: number): boolean {
   return ((now - event - 1) & 0xffff) < ((now - before) & 0xffff);
 }

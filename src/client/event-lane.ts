@@ -1,10 +1,10 @@
-/** The driver's eventq: sixteen buffers that go round, and the events that come in them. */
+/** The driver's eventq: 16 buffers, which the driver posts again after each event. */
 import { dqbufEvent, Event, errorEvent, eventHeader, sessionEvent } from '../media/protocol.js';
 import { buffer as bufferRecord, event as eventRecord, plane as planeRecord } from '../v4l2/layout.js';
 import type { DriverQueue } from './driver-queue.js';
 import type { Block, Heap } from './heap.js';
 
-/** As many as the Linux driver posts (VIRTIO_MEDIA_NUM_EVENT_BUFS). */
+/** The Linux driver posts the same number (VIRTIO_MEDIA_NUM_EVENT_BUFS). */
 const EVENT_BUFFERS = 16;
 
 export type BufferRecord = ReturnType<typeof bufferRecord.read>;
@@ -12,18 +12,18 @@ export type PlaneRecord = ReturnType<typeof planeRecord.read>;
 export type EventRecord = ReturnType<typeof eventRecord.read>;
 
 export type MediaEvent =
-  /** `planes` holds all eight records that came along; the buffer's `length` says how many count. */
+  /** `planes`: all eight records of the event. For a multi-planar type the buffer's `length` is the number in use. */
   | { kind: 'dqbuf'; sessionId: number; buffer: BufferRecord; planes: PlaneRecord[] }
   | { kind: 'event'; sessionId: number; event: EventRecord }
   | { kind: 'error'; sessionId: number; errno: number };
 
 export interface EventReceiver {
   deliver(event: MediaEvent): void;
-  /** The device sent what the Linux driver drops: the event is lost. */
+  /** The device sent an event that the Linux driver drops. `sentence` describes it. */
   complain(sentence: string): void;
 }
 
-/** Wire sizes (VIRTIO 1.4, Media Device, "Device Operation: Event Virtqueue") and readers, by event number. */
+/** Bytes and reader of each event, by number (VIRTIO 1.4, Media Device, "Device Operation: Event Virtqueue"). */
 const readers: ReadonlyMap<number, { name: string; size: number; read: (bytes: Buffer) => MediaEvent }> =
   new Map([
     [Event.ERROR, { name: 'ERROR', size: errorEvent.size, read: readError }],
@@ -31,7 +31,7 @@ const readers: ReadonlyMap<number, { name: string; size: number; read: (bytes: B
     [Event.EVENT, { name: 'EVENT', size: sessionEvent.size, read: readEvent }],
   ]);
 
-/** An event buffer that came back: `bytes` is a copy of what the device wrote. */
+/** An event buffer that the device returned. `bytes`: a copy of what the device wrote. */
 export interface ReturnedEvent {
   readonly block: Block;
   readonly bytes: Buffer;
@@ -48,12 +48,12 @@ export class EventLane {
     for (let i = 0; i < EVENT_BUFFERS; i++) this.#post(heap.block(dqbufEvent.size));
   }
 
-  /** Event buffers that wait at the device. */
+  /** Event buffers that the device can use now. */
   get posted(): number {
     return this.#blocks.size;
   }
 
-  /** The events that are there, still unprocessed. */
+  /** Takes the returned event buffers from the ring. The caller processes each with process(). */
   take(): ReturnedEvent[] {
     return this.#queue.poll().map(({ token, written }) => {
       const block = this.#blocks.get(token)!;
@@ -62,12 +62,13 @@ export class EventLane {
     });
   }
 
-  /** Delivers an event and gives its buffer back at once, with a kick, as the Linux driver does. */
+  /** Delivers an event, then posts its buffer again with a kick, as the Linux driver does. */
   process({ block, bytes }: ReturnedEvent): void {
     this.#dispatch(bytes);
     this.#post(block);
   }
 
+  /** Frees the posted buffers. The device must not use the ring any more. */
   release(): void {
     for (const block of this.#blocks.values()) block.release();
     this.#blocks.clear();

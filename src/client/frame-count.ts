@@ -1,13 +1,15 @@
-/** What a stream was like: how many frames, how fast, what was lost. */
+/** Statistics of a stream: number of frames, frame rate, lost and damaged frames. */
 import type { Frame } from './frame.js';
 
 export interface FrameSummary {
   readonly frames: number;
-  /** By the device's timestamps, and by when the frames were here; null for fewer than two frames. */
+  /** Frames a second by the device's timestamps; null: fewer than two frames, or no time between them. */
   readonly fps: number | null;
+  /** Frames a second by the arrival times; null as for `fps`. */
   readonly arrivalFps: number | null;
-  /** Gaps in the sequence numbers. */
+  /** Frames that are missing between the sequence numbers. */
   readonly dropped: number;
+  /** Frames with V4L2_BUF_FLAG_ERROR. */
   readonly damaged: number;
   readonly bytes: number;
 }
@@ -20,7 +22,7 @@ export class FrameCount {
   #first: { timestamp: number; arrival: number } | undefined;
   #last = { timestamp: 0, arrival: 0, sequence: 0 };
 
-  /** `arrival`: seconds of any clock. */
+  /** `arrival`: seconds of any one clock. */
   add({ timestamp, sequence, bytesused, damaged }: Frame, arrival: number): void {
     if (this.#first) this.#dropped += Math.max(0, ((sequence - this.#last.sequence) >>> 0) - 1);
     this.#first ??= { timestamp, arrival };

@@ -1,14 +1,14 @@
-/** A file of frames: raw ones one after the other, or a compressed stream. */
+/** An input file with frames: raw frames one after the other, or a compressed stream. */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { BitstreamError, type Bytes, bitstreams, type Span } from './bitstreams.js';
 import type { ImageFormat } from './image-format.js';
 
-/** How a stream is cut, and what its device must be told of it. */
+/** The frames of a file, and the values that S_FMT needs. */
 export interface Cut {
   readonly spans: readonly Span[];
   /** Bytes of the largest frame. */
   readonly largest: number;
-  /** Of the frames, where the stream says it. */
+  /** Size of the frames in pixels; undefined: the stream does not contain it. */
   readonly size: { readonly width: number; readonly height: number } | undefined;
 }
 
@@ -16,7 +16,7 @@ export class FrameFile implements Bytes {
   readonly #fd: number;
   readonly size: number;
 
-  /** A system error where it cannot be read; BitstreamError where it is empty, or no file at all. */
+  /** Throws a system error if the file cannot be opened, BitstreamError if it is empty or not a regular file. */
   constructor(readonly path: string) {
     this.#fd = openSync(path, 'r');
     const status = fstatSync(this.#fd);
@@ -34,7 +34,7 @@ export class FrameFile implements Bytes {
     return bytes.subarray(0, filled);
   }
 
-  /** Frames of a compressed format. Throws BitstreamError. */
+  /** Finds the frames of a compressed format. Throws BitstreamError. */
   cutStream(fourcc: string): Cut {
     const stream = bitstreams.get(fourcc);
     if (!stream) {
@@ -46,7 +46,7 @@ export class FrameFile implements Bytes {
     return { spans, largest, size: stream.size?.(this) };
   }
 
-  /** Frames of a raw format, as the device has set it. Throws BitstreamError. */
+  /** Finds the frames of a raw format. Throws BitstreamError if the file is not a whole number of frames. */
   cutRaw({ fourcc, width, height, planes }: ImageFormat): Cut {
     const length = planes.reduce((sum, { sizeimage }) => sum + sizeimage, 0);
     if (this.size % length !== 0)
@@ -57,7 +57,7 @@ export class FrameFile implements Bytes {
     return { spans, largest: length, size: undefined };
   }
 
-  /** The frames, plane by plane; a compressed one is one plane. */
+  /** The frames at `spans`, cut into planes of `sizes` bytes. A compressed frame has one plane. */
   *frames(
     spans: readonly Span[],
     sizes: readonly number[],

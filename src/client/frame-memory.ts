@@ -1,5 +1,4 @@
-/** Where frames lie: in the SHM window (MMAP), or in the guest's own RAM (USERPTR, "SHARED_PAGES"). */
-
+/** Memory of a queue's frames: in SHM region 0 (MMAP), or in the guest's own RAM (USERPTR, "SHARED_PAGES"). */
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers } from '../v4l2/layout.js';
 import { type BufferRequest, bufferIoctl, isMultiplanar } from './buffer-ioctls.js';
@@ -9,16 +8,17 @@ import type { ImageFormat } from './image-format.js';
 import type { Piece } from './pieces.js';
 
 export interface FrameMemory {
+  /** Buffers of the queue. */
   readonly count: number;
-  /** What QBUF says of buffer `index`. */
+  /** The records of QBUF for buffer `index`. */
   request(index: number): BufferRequest;
-  /** Live bytes of a plane. */
+  /** Live bytes of a plane. `offset` and `length` in bytes. */
   bytes(index: number, plane: number, offset: number, length: number): Uint8Array;
-  /** Frees the buffers of the queue, which must not be streaming. */
+  /** Frees the buffers. The queue must not stream. */
   release(): Promise<void>;
 }
 
-/** The queue that the memory is for. */
+/** The queue that the memory belongs to. */
 export interface Queue {
   readonly driver: GuestDriver;
   readonly sessionId: number;
@@ -35,7 +35,10 @@ interface Mapped {
   readonly length: number;
 }
 
-/** Every plane of every buffer, mapped into the guest through the SHM window. */
+/**
+ * Allocates MMAP buffers and maps every plane of them into SHM region 0. The device may allocate more or fewer than
+ * `wanted`. Throws DriverError, ProtocolError.
+ */
 export async function mmapMemory(queue: Queue, format: ImageFormat, wanted: number): Promise<FrameMemory> {
   const { driver, sessionId, type } = queue;
   const count = await request(queue, Memory.MMAP, wanted);
@@ -67,7 +70,10 @@ export async function mmapMemory(queue: Queue, format: ImageFormat, wanted: numb
   };
 }
 
-/** Every plane of every buffer in guest RAM, whose places the device is told. */
+/**
+ * Allocates USERPTR buffers, with every plane in guest RAM. QBUF gives the device their SG lists. Throws DriverError,
+ * and RangeError if the guest RAM is used up.
+ */
 export async function userMemory(queue: Queue, format: ImageFormat, wanted: number): Promise<FrameMemory> {
   const { driver, type } = queue;
   const count = await request(queue, Memory.USERPTR, wanted);
@@ -100,12 +106,12 @@ export async function userMemory(queue: Queue, format: ImageFormat, wanted: numb
 
 const PAGE_SIZE = 4096;
 
-/** m.offset of a buffer, m.mem_offset of a plane. */
+/** The mmap offset: m.offset of a buffer, m.mem_offset of a plane. */
 function offsetOf(m: Uint8Array): number {
   return Buffer.from(m).readUInt32LE();
 }
 
-/** m.userptr: an address in the application, which the device must give back as it is. */
+/** m.userptr: an address in the application. The device must return it unchanged. */
 function pointer(address: number): Buffer {
   const m = Buffer.alloc(8);
   m.writeBigUInt64LE(BigInt(address) + 0x7f00_0000_0000n);

@@ -1,15 +1,16 @@
 /** A frame that a device has filled. */
 export interface Frame {
+  /** Index of the buffer. */
   readonly index: number;
   readonly sequence: number;
-  /** Seconds of the device's clock; of a mem-to-mem device: what its source frame had. */
+  /** Seconds of the device's clock. A mem-to-mem device copies the timestamp of the source frame. */
   readonly timestamp: number;
-  /** Sum over the planes. */
+  /** Sum of all planes. */
   readonly bytesused: number;
   /** V4L2_BUF_FLAG_ERROR: the contents may be damaged. */
   readonly damaged: boolean;
-  /** V4L2_BUF_FLAG_LAST: nothing follows until the stream is restarted. */
+  /** V4L2_BUF_FLAG_LAST: no frame follows until the stream is restarted. */
   readonly last: boolean;
-  /** Live bytes, valid until the next frame is asked for. */
+  /** Live bytes. They are valid until the next frame is requested. */
   readonly planes: readonly Uint8Array[];
 }

@@ -1,6 +1,6 @@
 /**
- * A virtio-media driver as Linux has it: the same descriptors, the same bytes, the same habits (VIRTIO 1.4, Media
- * Device). What the Linux driver would choke on is kept in `complaints`.
+ * A virtio-media driver that behaves like the Linux driver: same descriptors, same bytes, same order (VIRTIO 1.4, Media
+ * Device). `complaints` records what the Linux driver could not handle.
  */
 import {
   COMMANDQ,
@@ -29,19 +29,19 @@ import { QueuedBuffers } from './queued-buffers.js';
 import { encoded } from './record.js';
 import { type Answer, checked, readAnswer, type Transaction } from './transaction.js';
 
-/** CLOSE's reserved word holds what the driver's last command left there. */
+/** Reserved word of CLOSE. The Linux driver does not clear it: the bytes of its last command are still there. */
 const STALE = 0x5a5a_0067;
-/** G_INPUT, G_OUTPUT: the Linux driver sends them as read-write, against their _IOR. */
+/** G_INPUT and G_OUTPUT are _IOR, but the Linux driver sends them as read-write. */
 const SENT_AS_READ_WRITE: ReadonlySet<number> = new Set([38, 46]);
 
 export interface Mapping {
-  /** Offset in the SHM window. */
+  /** Offset in SHM region 0, in bytes. */
   readonly driverAddress: number;
   readonly length: number;
 }
 
 export class GuestDriver {
-  /** What the device did that the Linux driver has no remedy for: lost events, buffers that were not queued. */
+  /** Sentences about what the Linux driver could not handle: lost events, returned buffers that were not queued. */
   readonly complaints: string[] = [];
   readonly queued = new QueuedBuffers();
   readonly #machine: Machine;
@@ -64,7 +64,7 @@ export class GuestDriver {
     machine.attach(this);
   }
 
-  /** Sets the queues up, posts the event buffers, and only then says DRIVER_OK, as the Linux driver does. */
+  /** Sets up the queues and posts the event buffers, and only then sets DRIVER_OK, as the Linux driver does. */
   static async probe(machine: Machine, options: Partial<LaneOptions> = {}): Promise<GuestDriver> {
     const driver = new GuestDriver(machine, {
       timeout: 5000,
@@ -76,28 +76,28 @@ export class GuestDriver {
     return driver;
   }
 
-  /** The guest's memory. Throws what ended the driver. */
+  /** The guest's memory. Throws the error that ended the driver, if it has ended. */
   get heap(): Heap {
     if (this.#removed) throw this.#removed;
     return this.#machine.heap;
   }
 
-  /** Answers that came after their time. */
+  /** Answers that came after the timeout. */
   get lateAnswers(): number {
     return this.#commands.lateAnswers;
   }
 
-  /** Event buffers that are at the device: 16 whenever nothing is being processed. */
+  /** Event buffers that the device can use: 16 when the driver processes no event. */
   get postedEvents(): number {
     return this.#events.posted;
   }
 
-  /** Collects everything that the device has returned. The machine's interrupt; a test without interrupts calls it. */
+  /** Collects everything that the device has returned. The machine calls it on an interrupt; a test may call it too. */
   poll(): void {
     if (this.#removed) return;
     try {
       for (let busy = true; busy; ) {
-        // Events first, answers second: an event whose cause was answered before it is then never seen without its cause.
+        // Take events first, process them after the answers: then an answer published before an event is handled first.
         const events = this.#events.take();
         const answered = this.#commands.collect();
         for (const event of events) this.#events.process(event);
@@ -110,6 +110,7 @@ export class GuestDriver {
     }
   }
 
+  /** OPEN: returns the session id. Throws DriverError with the status. */
   async open(): Promise<number> {
     const block = this.heap.block(commandHeader.size, openResponse.size);
     commandHeader.write(block.bytes(0), { command: Command.OPEN, reserved: 0 });
@@ -120,7 +121,7 @@ export class GuestDriver {
     return sessionId;
   }
 
-  /** CLOSE has no response; it is done when the chain has come back. */
+  /** CLOSE has no response: it is done when the device returns the chain. */
   async close(sessionId: number): Promise<void> {
     const block = this.heap.block(closeCommand.size);
     closeCommand.write(block.bytes(0), { command: Command.CLOSE, reserved: 0, sessionId, reserved2: STALE });
@@ -135,8 +136,8 @@ export class GuestDriver {
   }
 
   /**
-   * Any ioctl without embedded pointers: returns the payload that came back (empty for a write-only one). `payload` is
-   * zero-filled to `size`, and both default to what the ioctl's row says. Throws DriverError with the status.
+   * Any ioctl without embedded pointers. Returns the payload of the answer; a write-only ioctl has none. `payload` is
+   * zero-filled to `size` bytes. `size` and `direction` default to the ioctl's row. Throws DriverError with the status.
    */
   async ioctl(
     sessionId: number,
@@ -153,7 +154,7 @@ export class GuestDriver {
     this.writeIoctl(block.bytes(0), sessionId, nr);
     block.bytes(1).set(payload.subarray(0, size));
     const sent = Buffer.from(block.bytes(1));
-    // The payload of a read-write ioctl is the same memory in both parts.
+    // The payload of a read-write ioctl is the same memory in the readable and in the writable part.
     const transaction = {
       operation,
       block,
@@ -167,7 +168,7 @@ export class GuestDriver {
     return (await this.#execute(transaction, needed)).payload;
   }
 
-  /** The same with a record of v4l2/layout.ts in and out; fields that are not given are 0. */
+  /** Like ioctl(), with a record of v4l2/layout.ts as payload and as result. Fields that are not given are 0. */
   // biome-ignore lint/suspicious/noExplicitAny: struct() takes the same open set of fields
   async call<F extends Record<string, Field<any>>>(
     sessionId: number,
@@ -180,6 +181,7 @@ export class GuestDriver {
     return record.read(row?.direction === 'w' ? encoded(record, fields) : answer);
   }
 
+  /** MMAP. `offset`: mmap offset of a plane, from QUERYBUF. */
   async mmap(sessionId: number, offset: number, writable = true): Promise<Mapping> {
     const block = this.heap.block(mmapCommand.size, mmapResponse.size);
     const flags = writable ? MMAP_FLAG_RW : 0;
@@ -200,7 +202,7 @@ export class GuestDriver {
     return this.#machine.window(driverAddress, length);
   }
 
-  /** Any bytes at all as one command; what the device wrote comes back, header and all. */
+  /** Sends arbitrary bytes as one command. Returns everything that the device wrote, header included. */
   async command(readable: Uint8Array, writableLength: number): Promise<Buffer> {
     const block = this.heap.block(readable.length, writableLength);
     block.bytes(0).set(readable);
@@ -219,7 +221,7 @@ export class GuestDriver {
     return written;
   }
 
-  /** Sends a laid-out command and reads its answer, whatever its status. */
+  /** Sends a command that is in guest memory already, and reads its answer. A status other than 0 does not throw. */
   async transact({ operation, block, readable, writable, answered }: Transaction): Promise<Answer> {
     let answer: Answer | undefined;
     const seen = (written: number) => {
@@ -230,7 +232,7 @@ export class GuestDriver {
     return answer!;
   }
 
-  /** The name that errors carry. */
+  /** Name of an ioctl in errors. */
   operation(nr: number): string {
     return ioctls.get(nr)?.name ?? `ioctl ${nr}`;
   }
@@ -239,29 +241,29 @@ export class GuestDriver {
     ioctlCommand.write(bytes, { command: Command.IOCTL, reserved: 0, sessionId, code });
   }
 
-  /** From now on the session's events go to `handler`, those that wait first; undefined: they wait for nextEvent. */
+  /** Gives waiting and later events of the session to `handler`, in order; undefined: events wait for nextEvent(). */
   onEvent(sessionId: number, handler: ((event: MediaEvent) => void) | undefined): void {
     this.#inbox(sessionId).handle(handler);
   }
 
-  /** The session's next event; CommandTimeout (ETIMEDOUT) when none comes within `timeout` milliseconds. */
+  /** The session's next event. Rejects with CommandTimeout (ETIMEDOUT) if none comes within `timeout` milliseconds. */
   nextEvent(sessionId: number, timeout = 5000): Promise<MediaEvent> {
     return this.#inbox(sessionId).next(timeout);
   }
 
-  /** Events of the session that nobody has read. */
+  /** How many events of the session are not read yet. */
   waitingEvents(sessionId: number): number {
     return this.#inbox(sessionId).waiting;
   }
 
-  /** The device is gone: everything that waits is rejected with `error`, and everything that comes. */
+  /** The device is gone: rejects waiting and later commands, and waiting nextEvent() calls, with `error`. */
   fail(error: Error): void {
     this.#removed ??= error;
     this.#commands.fail(error);
     for (const inbox of this.#inboxes.values()) inbox.close(error);
   }
 
-  /** Takes the driver off the machine, which must have stopped or reset the device; its memory is free again. */
+  /** Removes the driver and frees its memory. The machine must have stopped or reset the device before. */
   remove(): void {
     this.#machine.attach(undefined);
     this.fail(new Error('the guest driver was removed'));

@@ -1,4 +1,4 @@
-/** Allocation of guest memory, as the guest's kernel would do it. */
+/** Allocator of guest memory, in the role of the guest's kernel. */
 import type { GuestRam, Piece } from './pieces.js';
 
 interface Gap {
@@ -6,10 +6,10 @@ interface Gap {
   end: number;
 }
 
-/** Several structs of one command in one allocation; released together. */
+/** One allocation for all structs of a command. */
 export interface Block<P extends readonly Piece[] = readonly Piece[]> {
   readonly pieces: P;
-  /** Live bytes of the n-th struct. */
+  /** Live bytes of struct number `index`. */
   bytes(index: number): Uint8Array;
   release(): void;
 }
@@ -19,7 +19,7 @@ export class Heap {
   readonly #taken = new Map<number, { range: number; end: number }>();
   #turn = 0;
 
-  /** `ranges`: memory that nothing else uses. Allocations take turns between them, so that all of them see traffic. */
+  /** `ranges`: memory that nothing else uses. Allocations alternate between the ranges, so every range is used. */
   constructor(
     readonly ram: GuestRam,
     ranges: readonly Piece[],
@@ -27,12 +27,12 @@ export class Heap {
     this.#gaps = ranges.map(({ address, length }) => [{ start: address, end: address + length }]);
   }
 
-  /** Bytes that are not allocated. */
+  /** Free bytes. */
   get available(): number {
     return this.#gaps.flat().reduce((sum, gap) => sum + gap.end - gap.start, 0);
   }
 
-  /** The address of `length` zeroed bytes, contiguous, in one region. */
+  /** Address of `length` zeroed, contiguous bytes in one range. RangeError if no range has room. */
   allocate(length: number, alignment = 64): number {
     const ranges = this.#gaps.length;
     const first = this.#turn++ % ranges;
@@ -47,6 +47,7 @@ export class Heap {
     );
   }
 
+  /** Frees an allocation by its address. RangeError if there is none. */
   release(address: number): void {
     const taken = this.#taken.get(address);
     if (!taken) throw new RangeError(`0x${address.toString(16)} is not allocated`);
@@ -61,7 +62,7 @@ export class Heap {
     }
   }
 
-  /** One allocation that holds a struct of each length, each aligned to 64 bytes. Lengths of 0 give empty pieces. */
+  /** One allocation with a struct of each length (bytes), aligned to 64 bytes. A length of 0 gives an empty piece. */
   block<L extends readonly number[]>(...lengths: L): Block<{ [K in keyof L]: Piece }> {
     let total = 0;
     const offsets = lengths.map((length) => {

@@ -1,6 +1,6 @@
-/** The typical Huffman tables of JPEG (ITU-T T.81, Annex K.3), as the one DHT segment that MJPEG frames leave out. */
+/** The typical Huffman tables of JPEG (ITU-T T.81, Annex K.3) as one DHT segment. MJPEG frames often do not have it. */
 
-/** Class and destination, how many codes of each length from 1 to 16, the values in order of their codes. */
+/** Class and destination; how many codes have each length from 1 to 16 bits; the values in the order of their codes. */
 type HuffmanTable = readonly [destination: number, counts: string, values: string];
 
 const tables: readonly HuffmanTable[] = [
@@ -38,7 +38,7 @@ const body = Buffer.concat(
   ),
 );
 
-/** Marker, length, and the four tables. */
+/** The DHT segment: marker, length, four tables. */
 export const huffmanSegment: Buffer = Buffer.concat([
   Buffer.from([0xff, 0xc4, (body.length + 2) >> 8, (body.length + 2) & 0xff]),
   body,

@@ -1,4 +1,4 @@
-/** What a v4l2_format says about a frame, single- or multi-planar. */
+/** The format of a frame, read from a single- or multi-planar v4l2_format. */
 import {
   format as formatRecord,
   pixFormat,
@@ -9,20 +9,22 @@ import {
 import { fourcc } from '../v4l2/names.js';
 import type { Colour } from './colour.js';
 
+/** Bytes of a line with padding, and bytes of the plane. */
 export interface ImagePlane {
   readonly bytesperline: number;
   readonly sizeimage: number;
 }
 
 export interface ImageFormat extends Colour {
-  /** The four characters; big-endian formats carry the suffix -BE. */
+  /** The four characters. Big-endian formats have the suffix -BE. */
   readonly fourcc: string;
   readonly width: number;
   readonly height: number;
-  /** Memory planes: one, whatever the format, for single-planar types. */
+  /** Memory planes. A single-planar buffer type always has one. */
   readonly planes: readonly ImagePlane[];
 }
 
+/** `bytes`: a struct v4l2_format. */
 export function readImageFormat(bytes: Uint8Array, multiplanar: boolean): ImageFormat {
   const { fmt } = formatRecord.read(bytes);
   const record = multiplanar ? pixFormatMplane.read(fmt) : pixFormat.read(fmt);

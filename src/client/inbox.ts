@@ -1,4 +1,4 @@
-/** The events of one session, until somebody reads them. */
+/** The events of one session, until they are read. */
 import { CommandTimeout } from './driver-error.js';
 import type { MediaEvent } from './event-lane.js';
 
@@ -12,24 +12,25 @@ export class Inbox {
   #waiters: Waiter[] = [];
   #handler: ((event: MediaEvent) => void) | undefined;
 
-  /** Events that nobody has read. */
+  /** How many events are not read yet. */
   get waiting(): number {
     return this.#events.length;
   }
 
-  /** From now on every event goes to `handler`, those that wait first; undefined: events wait again. */
+  /** Gives waiting and later events to `handler`, in order; undefined: events wait for next() again. */
   handle(handler: ((event: MediaEvent) => void) | undefined): void {
     this.#handler = handler;
     while (this.#handler && this.#events.length > 0) this.#handler(this.#events.shift()!);
   }
 
+  /** Gives the event to the handler, else to the oldest waiting next(), else it waits. */
   deliver(event: MediaEvent): void {
     const take = this.#handler ?? this.#waiters.shift()?.take;
     if (take) take(event);
     else this.#events.push(event);
   }
 
-  /** The next event; CommandTimeout when none comes within `timeout` milliseconds. */
+  /** The next event. Rejects with CommandTimeout if none comes within `timeout` milliseconds. */
   next(timeout: number): Promise<MediaEvent> {
     const first = this.#events.shift();
     if (first) return Promise.resolve(first);
@@ -52,7 +53,7 @@ export class Inbox {
     });
   }
 
-  /** Rejects whoever waits. */
+  /** Rejects every waiting next() with `error`. */
   close(error: Error): void {
     for (const waiter of this.#waiters.splice(0)) waiter.fail(error);
   }

@@ -1,4 +1,4 @@
-/** JPEG frames of cameras: often without Huffman tables (MJPEG as AVI has it), always with them on the way out. */
+/** JPEG frames of cameras. They often have no Huffman tables (MJPEG as in AVI). The results here always have them. */
 import jpeg from 'jpeg-js';
 import { huffmanSegment } from './huffman.js';
 import { type Picture, PictureError } from './picture.js';
@@ -10,7 +10,7 @@ const SOS = 0xda;
 const MAX_MEGAPIXELS = 64;
 const MAX_MEGABYTES = 1024;
 
-/** The frame as any decoder takes it: with the typical tables where it has none. Throws PictureError. */
+/** A copy of the frame that any decoder takes: the typical tables are added if it has none. Throws PictureError. */
 export function completeJpeg(frame: Uint8Array): Buffer {
   const bytes = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
   if (bytes.length < 4 || bytes[0] !== 0xff || bytes[1] !== SOI)
@@ -19,12 +19,13 @@ export function completeJpeg(frame: Uint8Array): Buffer {
     const marker = bytes[at + 1]!;
     if (marker === DHT) return Buffer.from(bytes);
     if (marker === SOS) return Buffer.concat([bytes.subarray(0, at), huffmanSegment, bytes.subarray(at)]);
-    // A marker may be preceded by any number of fill bytes.
+    // Any number of fill bytes (0xff) may precede a marker.
     at += marker === 0xff ? 1 : 2 + bytes.readUInt16BE(at + 2);
   }
   throw new PictureError('the frame is no JPEG: it has no scan');
 }
 
+/** Throws PictureError. */
 export function decodeJpeg(frame: Uint8Array): Picture {
   const complete = completeJpeg(frame);
   try {

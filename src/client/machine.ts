@@ -1,11 +1,14 @@
-/** What a guest driver needs of the machine around it: FrontEnd is one; a test can make another over a real VMM. */
+/**
+ * The machine that a guest driver runs on: memory, queues, interrupts and SHM region 0. Vmm implements it. A test can
+ * implement it over a real VMM.
+ */
 import type { DriverQueue } from './driver-queue.js';
 import type { Heap } from './heap.js';
 
 export interface InterruptHandler {
-  /** The device has interrupted the driver, for whichever queue. */
+  /** The device has interrupted the driver. The interrupt does not name a queue. */
   poll(): void;
-  /** The device is gone for good. */
+  /** The device is gone and does not come back. */
   fail(reason: Error): void;
 }
 
@@ -13,10 +16,10 @@ export interface Machine {
   readonly heap: Heap;
   /** Builds the driver's side of queue `index`. */
   createQueue(index: number): DriverQueue;
-  /** Who is to be told of interrupts and of the machine's end; undefined: nobody. */
+  /** Sets the receiver of interrupts and of the end of the machine; undefined: no receiver. */
   attach(driver: InterruptHandler | undefined): void;
-  /** DRIVER_OK: everything that the driver has set up becomes visible to the device. */
+  /** DRIVER_OK: the device sees everything that the driver has set up. */
   ready(): Promise<void>;
-  /** Live bytes of the SHM window. RangeError where nothing whole is mapped. */
+  /** Live bytes of SHM region 0; offset and length in bytes. RangeError if the range is not inside one mapping. */
   window(offset: number, length: number): Uint8Array;
 }

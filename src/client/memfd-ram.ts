@@ -1,10 +1,10 @@
-/** The guest's RAM: one memfd, shown to the back-end as one or more regions. */
+/** The guest's RAM: one memfd, announced to the back-end as one or more regions. */
 import { closeSync } from 'node:fs';
 import { native, type Region } from '../native.js';
 import type { GuestRam, Piece } from './pieces.js';
 import { regionView } from './region-view.js';
 
-/** A region as SET_MEM_TABLE and ADD_MEM_REG name it; the descriptor stays its owner's. */
+/** A region for SET_MEM_TABLE and ADD_MEM_REG, in bytes. The descriptor still belongs to its owner. */
 export interface AnnouncedRegion {
   readonly guestAddress: number;
   readonly size: number;
@@ -13,7 +13,7 @@ export interface AnnouncedRegion {
   readonly fd: number;
 }
 
-/** The front-end's own addresses lie this far above the guest's: nobody can take one for the other. */
+/** Distance from a guest-physical address to the front-end's own address: the two are never equal by accident. */
 export const USER_ADDRESS_OFFSET = 0x7e00_0000_0000;
 
 export class MemfdRam implements GuestRam {
@@ -21,7 +21,7 @@ export class MemfdRam implements GuestRam {
   readonly #fd: number;
   readonly #mapped: Region;
 
-  /** `ranges`: guest-physical, multiples of the page size. */
+  /** `ranges`: guest-physical addresses and lengths, multiples of the page size. Throws a system error. */
   constructor(ranges: readonly Piece[]) {
     const total = ranges.reduce((sum, range) => sum + range.length, 0);
     this.#fd = native.memoryFile('guest-ram', total);

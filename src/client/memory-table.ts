@@ -1,9 +1,9 @@
-/** Tells the back-end which memory there is: the whole table, or slot by slot where that was negotiated. */
+/** Announces guest memory to the back-end: as a whole table, or slot by slot if CONFIGURE_MEM_SLOTS is negotiated. */
 import { memoryRegion, memoryTableHeader, singleMemoryRegion } from '../vhost-user/protocol.js';
 import type { AnnouncedRegion } from './memfd-ram.js';
 import { FrontEndRequest } from './request-numbers.js';
 
-/** Regions of one SET_MEM_TABLE of QEMU (VHOST_MEMORY_BASELINE_NREGIONS). */
+/** Most regions that QEMU sends in one SET_MEM_TABLE (VHOST_MEMORY_BASELINE_NREGIONS). */
 export const MAX_TABLE_REGIONS = 8;
 
 type Send = (request: number, body: Uint8Array, descriptors?: readonly number[]) => Promise<void>;
@@ -18,7 +18,10 @@ export class MemoryTable {
     this.#send = send;
   }
 
-  /** Brings the back-end up to date; a table is sent whole, slots only where they changed. */
+  /**
+   * Announces the regions that exist now. A table is sent as a whole; of the slots only those that changed are sent.
+   * RangeError if a table would have more than MAX_TABLE_REGIONS regions.
+   */
   async announce(regions: readonly AnnouncedRegion[]): Promise<void> {
     if (this.#slots) return this.#announceSlots(regions);
     if (regions.length > MAX_TABLE_REGIONS)

@@ -1,4 +1,4 @@
-/** vhost-user messages over one connected socket: bytes and descriptors in, bytes and descriptors out. */
+/** vhost-user messages over one connected socket, with their descriptors, in both directions. */
 import { closeSync } from 'node:fs';
 import { errnoName } from '../errno.js';
 import { type FdPoller, native, PollEvents, type Received } from '../native.js';
@@ -9,13 +9,13 @@ export interface Message {
   readonly request: number;
   readonly flags: number;
   readonly body: Buffer;
-  /** The receiver's to close. */
+  /** The receiver closes them. */
   readonly descriptors: number[];
 }
 
 export interface MessageReceiver {
   message(message: Message): void;
-  /** The stream has ended, by the peer or because of what it sent; called once, and not by close(). */
+  /** The stream has ended: the peer hung up, or broke the protocol. Called once; close() does not call it. */
   ended(reason: Error): void;
 }
 
@@ -31,7 +31,7 @@ export class MessageStream {
   #descriptors: number[] = [];
   #open = true;
 
-  /** Takes the descriptor. */
+  /** Takes ownership of the descriptor. */
   constructor(fd: number, receiver: MessageReceiver) {
     this.#fd = fd;
     this.#receiver = receiver;
@@ -39,14 +39,14 @@ export class MessageStream {
     this.#poller.watch(PollEvents.READABLE);
   }
 
-  /** One message. The descriptors are borrowed. A peer that lets its socket fill up ends the stream. */
+  /** Sends one message. The caller keeps the descriptors. If the socket is full, the stream ends. */
   send(request: number, flags: number, body: Uint8Array, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
     const head = header.encode({ request, flags: VERSION | flags, size: body.length });
     this.sendRaw(Buffer.concat([head, body]), descriptors);
   }
 
-  /** Bytes as they are. */
+  /** Sends the bytes unchanged; it adds no header. */
   sendRaw(bytes: Uint8Array, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
     const sent = native.send(this.#fd, bytes, descriptors);
@@ -70,7 +70,7 @@ export class MessageStream {
     this.#receiver.ended(new Disconnected(reason));
   }
 
-  /** Reads a header, then its body, never beyond: so the descriptors that come are this message's. */
+  /** Reads a header, then its body, and no byte more. So received descriptors always belong to this message. */
   #read(): void {
     while (this.#open) {
       const target = this.#body ?? this.#header;

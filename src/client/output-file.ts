@@ -1,4 +1,4 @@
-/** A file that is made when there is something to write. */
+/** A file that is created at the first write. */
 import { accessSync, closeSync, constants, existsSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 
@@ -7,7 +7,7 @@ export class OutputFile {
   bytes = 0;
   #fd: number | undefined;
 
-  /** A system error where it cannot be written. */
+  /** Throws a system error if the file, or the folder of a new file, is not writable. */
   constructor(readonly path: string) {
     accessSync(existsSync(path) ? path : dirname(path), constants.W_OK);
   }
@@ -21,7 +21,7 @@ export class OutputFile {
     }
   }
 
-  /** Leaves the file as it is. Twice is harmless. */
+  /** Closes the file. A second call is harmless. */
   close(): void {
     if (this.#fd !== undefined) closeSync(this.#fd);
     this.#fd = undefined;

@@ -1,15 +1,15 @@
-/** A decoded picture, and the files that it can become. */
+/** A decoded picture, and its encoding as PNG or JPEG. */
 import jpeg from 'jpeg-js';
 import { PNG } from 'pngjs';
 
-/** `data`: three bytes a pixel, R, G, B, rows from the top without gaps. */
+/** `data`: three bytes for each pixel (R, G, B), rows from the top, without padding. */
 export interface Picture {
   readonly width: number;
   readonly height: number;
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
-/** A frame that cannot be made into a picture: `message` is a sentence. */
+/** A frame cannot be decoded into a picture; `message` is a sentence. */
 export class PictureError extends Error {}
 
 const PNG_RGB = 2;

@@ -1,22 +1,24 @@
-/** Guest memory as a driver hands it to a device: lists of ranges of guest-physical addresses. */
+/** Guest memory as lists of guest-physical ranges, as a driver gives it to a device. */
 
 export interface GuestRam {
-  /** A live window of guest memory. RangeError unless the whole range lies in one region. */
+  /** Live bytes of guest memory. RangeError if the range is not in one region. */
   view(address: number, length: number): Uint8Array;
 }
 
+/** A range of guest memory: guest-physical address, and length in bytes. */
 export interface Piece {
   readonly address: number;
   readonly length: number;
 }
 
+/** Bytes of all pieces together. */
 export function lengthOf(pieces: readonly Piece[]): number {
   return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }
 
 /**
- * The same bytes as smaller pieces: the n-th piece that comes out has `lengths[n]` bytes (the last length repeats),
- * or fewer where an input piece ends.
+ * Cuts the pieces into smaller ones with the same bytes. The n-th new piece has `lengths[n]` bytes (the last length
+ * repeats). It has fewer bytes if the input piece ends before.
  */
 export function cut(pieces: readonly Piece[], lengths: readonly number[]): Piece[] {
   const out: Piece[] = [];
@@ -31,7 +33,7 @@ export function cut(pieces: readonly Piece[], lengths: readonly number[]): Piece
   return out;
 }
 
-/** The first `limit` bytes behind the pieces, copied. */
+/** A copy of the first `limit` bytes of the pieces. */
 export function gather(ram: GuestRam, pieces: readonly Piece[], limit = Number.POSITIVE_INFINITY): Buffer {
   const copies: Uint8Array[] = [];
   let left = limit;
@@ -43,7 +45,7 @@ export function gather(ram: GuestRam, pieces: readonly Piece[], limit = Number.P
   return Buffer.concat(copies);
 }
 
-/** Writes `bytes` over the pieces, in order. RangeError when they are too small. */
+/** Writes `bytes` into the pieces, in order. RangeError if the pieces are too small. */
 export function scatter(ram: GuestRam, pieces: readonly Piece[], bytes: Uint8Array): void {
   let at = 0;
   for (const { address, length } of pieces) {

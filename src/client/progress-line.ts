@@ -1,4 +1,4 @@
-/** How far a capture or a transcode is: a line that is written over on a terminal, one plain line elsewhere. */
+/** Progress of a capture or a transcode. On a terminal one line is updated; elsewhere one plain line is written. */
 import type { FrameSummary } from './frame-count.js';
 import type { ImageFormat } from './image-format.js';
 
@@ -9,7 +9,7 @@ export class ProgressLine {
 
   constructor(
     private readonly stream: NodeJS.WriteStream,
-    /** What is being done, such as `capturing 30 frames`. */
+    /** The current work, for example `capturing 30 frames`. */
     private readonly task: string,
   ) {}
 
@@ -24,7 +24,7 @@ export class ProgressLine {
     this.stream.write(`${CLEAR_LINE}${this.#what}: ${frames}${rate}`);
   }
 
-  /** The terminal's line is empty again. */
+  /** Clears the line of the terminal. */
   end(): void {
     if (this.stream.isTTY) this.stream.write(CLEAR_LINE);
   }

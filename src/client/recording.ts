@@ -1,4 +1,4 @@
-/** Frames into a file: one picture, or all frames as they come. */
+/** Writes frames to a file: one picture, or every frame. */
 import { extname } from 'node:path';
 import { decode, isJpeg } from './decoders.js';
 import type { Frame } from './frame.js';
@@ -8,16 +8,16 @@ import { OutputFile } from './output-file.js';
 import { encodeJpeg, encodePng } from './picture.js';
 
 interface Kind {
-  /** Formats that it is made of without loss, where the device has them. */
+  /** FOURCCs that the file can take without a new compression. */
   readonly prefer: readonly string[];
-  /** Every frame is written; otherwise the last one that is not damaged. */
+  /** true: every frame is written. false: only the last frame that is not damaged. */
   readonly every: boolean;
   encode(format: ImageFormat, planes: readonly Uint8Array[]): Uint8Array;
 }
 
 const JPEG = ['MJPG', 'JPEG'];
 
-/** What a file holds, by its name's end. */
+/** The kind of a file, by the suffix of its name. */
 const kinds: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ['.png', { prefer: [], every: false, encode: (format, planes) => encodePng(decode(format, planes)) }],
   ['.jpg', { prefer: JPEG, every: false, encode: jpegOf }],
@@ -29,18 +29,19 @@ const kinds: ReadonlyMap<string, Kind> = new Map<string, Kind>([
 
 export const recordingSuffixes: readonly string[] = [...kinds.keys()];
 
-/** The frame as the camera compressed it, or compressed here. */
+/** The JPEG frame of the camera, or another frame compressed here. */
 function jpegOf(format: ImageFormat, planes: readonly Uint8Array[]): Uint8Array {
   return isJpeg(format.fourcc) ? completeJpeg(planes[0]!) : encodeJpeg(decode(format, planes));
 }
 
 export class Recording {
+  /** FOURCCs that the file can take without a new compression. */
   readonly prefer: readonly string[];
   readonly #kind: Kind;
   readonly #file: OutputFile;
   #picture: readonly Uint8Array[] | undefined;
 
-  /** RangeError where the name says nothing of what it is to hold, a system error where it cannot be written. */
+  /** Throws RangeError if the suffix of the name is unknown, a system error if the file is not writable. */
   constructor(path: string) {
     const kind = kinds.get(extname(path).toLowerCase());
     if (!kind) throw new RangeError(`the name must end in one of ${recordingSuffixes.join(', ')}`);
@@ -54,19 +55,19 @@ export class Recording {
     return this.#file.bytes;
   }
 
-  /** Copies what it needs. Throws PictureError. */
+  /** Writes the frame or keeps a copy of it. Throws PictureError. */
   add(format: ImageFormat, { planes, damaged }: Frame): void {
     if (this.#kind.every) this.#file.write(this.#kind.encode(format, planes));
     else if (!damaged || !this.#picture) this.#picture = planes.map((plane) => Uint8Array.from(plane));
   }
 
-  /** Writes what is left, and closes the file. Throws PictureError. */
+  /** Writes the picture, if the file has one, and closes the file. Throws PictureError. */
   finish(format: ImageFormat): void {
     if (this.#picture) this.#file.write(this.#kind.encode(format, this.#picture));
     this.close();
   }
 
-  /** Leaves the file as it is. Twice is harmless. */
+  /** Closes the file without the picture. A second call is harmless. */
   close(): void {
     this.#file.close();
   }

@@ -1,7 +1,7 @@
-/** A range of a mapped region, as JavaScript sees it. */
+/** A range of bytes in a mapped region. */
 import { native, type Region } from '../native.js';
 
-/** Live bytes. RangeError where they do not lie in the region, or not in one window of it. */
+/** Live bytes at `offset`. RangeError if they are not in the region, or not in one window (ArrayBuffer) of it. */
 export function regionView(region: Region, offset: number, length: number): Uint8Array {
   const index = Math.min(Math.floor(offset / native.WINDOW_STRIDE), region.windows.length - 1);
   const window = region.windows[index];

@@ -1,4 +1,4 @@
-/** Requests of a vhost-user front-end, by number. */
+/** Request numbers of a vhost-user front-end. */
 export const FrontEndRequest = {
   GET_FEATURES: 1,
   SET_FEATURES: 2,
@@ -29,6 +29,7 @@ const names = new Map<number, string>(
   Object.entries(FrontEndRequest).map(([name, number]) => [number, name]),
 );
 
+/** Name for messages; `request N` if the number is not in the table. */
 export function requestName(request: number): string {
   return names.get(request) ?? `request ${request}`;
 }

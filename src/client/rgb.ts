@@ -3,9 +3,10 @@ import { isFullRange, lumaTable, Quantization } from './colour.js';
 import type { ImageFormat } from './image-format.js';
 import { type Picture, PictureError } from './picture.js';
 
-/** Bytes of a pixel, and which of them are red, green and blue. */
+/** Bytes of a pixel, and the offsets of red, green and blue in it. */
 type RgbLayout = readonly [step: number, red: number, green: number, blue: number];
 
+/** By FOURCC. */
 export const rgbFormats: ReadonlyMap<string, RgbLayout> = new Map<string, RgbLayout>([
   ['RGB3', [3, 0, 1, 2]],
   ['BGR3', [3, 2, 1, 0]],
@@ -17,6 +18,7 @@ export const rgbFormats: ReadonlyMap<string, RgbLayout> = new Map<string, RgbLay
   ['AB24', [4, 0, 1, 2]],
 ]);
 
+/** `format` must be one of rgbFormats. Throws PictureError if the frame is too short. */
 export function decodeRgb(format: ImageFormat, planes: readonly Uint8Array[]): Picture {
   const { fourcc, width, height } = format;
   const [step, ...places] = rgbFormats.get(fourcc)!;

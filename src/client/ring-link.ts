@@ -1,4 +1,4 @@
-/** One queue as the VMM holds it: its three eventfds, and where it goes on after a stop. */
+/** The VMM's side of one queue: three eventfds, and the index where the queue continues after a stop. */
 import { closeSync } from 'node:fs';
 import { type FdPoller, native, PollEvents } from '../native.js';
 import type { DriverQueue } from './driver-queue.js';
@@ -8,13 +8,14 @@ export class RingLink {
   readonly kickFd: number;
   readonly callFd: number;
   readonly errorFd: number;
-  /** What the back-end returned at the last stop; 0 after a reset. */
+  /** Index that the back-end returned to GET_VRING_BASE at the last stop; 0 after a reset. */
   base = 0;
   driver: DriverQueue | undefined;
-  /** Times that the back-end has called the ring broken. */
+  /** How often the back-end has signalled the err descriptor: the ring is broken. */
   errors = 0;
   readonly #pollers: FdPoller[];
 
+  /** `onCall` runs when the back-end interrupts the guest for this queue. */
   constructor(index: number, onCall: () => void) {
     this.index = index;
     this.kickFd = native.eventFd();

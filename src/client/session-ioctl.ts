@@ -1,8 +1,11 @@
-/** A session as somebody who only asks questions sees it: a number of an ioctl and a payload in, an errno out. */
+/** Ioctls of a session with the errno as result instead of an exception. */
 import { CommandTimeout, DriverError } from './driver-error.js';
 import type { GuestDriver } from './guest-driver.js';
 
-/** The payload comes back in place. Rejects only where the device does not answer, or not by the protocol. */
+/**
+ * Returns a function that runs ioctl `nr` and resolves with the errno. 0: success, and the answer is in `payload`. It
+ * rejects only if the device does not answer (CommandTimeout) or breaks the protocol (ProtocolError).
+ */
 export function sessionIoctl(driver: GuestDriver, sessionId: number) {
   return async (nr: number, payload: Uint8Array): Promise<number> => {
     try {

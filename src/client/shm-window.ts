@@ -1,15 +1,16 @@
-/** SHM region 0 of the guest: what the back-end has had mapped into it, by the VMM's rules. */
+/** SHM region 0 of the guest, with the files that the back-end asked the VMM to map into it. */
 import { closeSync } from 'node:fs';
 import { native, type Region } from '../native.js';
 import type { AnnouncedRegion } from './memfd-ram.js';
 import { regionView } from './region-view.js';
 
-/** mmap(2) takes file offsets in pages. */
+/** mmap(2) takes only file offsets that are multiples of the page size, in bytes. */
 const PAGE_SIZE = 4096;
-/** Where the window's bus address lies: far above RAM, as a 64-bit BAR. */
+/** Guest-physical address of SHM region 0: far above RAM, like a 64-bit BAR. */
 const WINDOW_GUEST_ADDRESS = 0x80_0000_0000;
 const WINDOW_USER_ADDRESS = 0x7d00_0000_0000;
 
+/** SHMEM_MAP or SHMEM_UNMAP: region number, then offsets and length in bytes. `offset` is the place in the region. */
 export interface MapRequest {
   readonly id: number;
   readonly fileOffset: number;
@@ -29,7 +30,7 @@ export class SharedMemoryRegion {
   unmapped = 0;
   readonly size: number;
   readonly #overlap: 'refuse' | 'replace';
-  /** Later ones lie over earlier ones. */
+  /** In order of arrival. A later mapping covers an earlier one. */
   #mappings: WindowMapping[] = [];
 
   constructor(size: number, overlap: 'refuse' | 'replace') {
@@ -41,14 +42,14 @@ export class SharedMemoryRegion {
     return this.#mappings;
   }
 
-  /** Takes the descriptor. A sentence: why it was refused. */
+  /** Takes ownership of the descriptor. Returns why the request is refused; undefined: it is mapped. */
   map(request: MapRequest, fd: number): string | undefined {
     const refusal = this.#judge(request) ?? this.#mapFile(request, fd);
     if (refusal) closeSync(fd);
     return refusal;
   }
 
-  /** Only exactly what one MAP made; a sentence: why it was refused. */
+  /** The range must be exactly that of one SHMEM_MAP. Returns why it is refused; undefined: it is unmapped. */
   unmap({ id, offset, length }: MapRequest): string | undefined {
     const found = this.#mappings.findLast(
       (mapping) => mapping.offset === offset && mapping.length === length,
@@ -59,7 +60,7 @@ export class SharedMemoryRegion {
     return undefined;
   }
 
-  /** Live bytes that the guest sees. RangeError where they are not whole in one mapping. */
+  /** Live bytes that the guest sees. RangeError if they are not all in one mapping. */
   view(offset: number, length: number): Uint8Array {
     const found = this.#mappings.findLast(
       (mapping) => offset >= mapping.offset && offset + length <= mapping.offset + mapping.length,
@@ -68,7 +69,7 @@ export class SharedMemoryRegion {
     return regionView(found.region, offset - found.offset, length);
   }
 
-  /** The mappings as QEMU's memory listener shows them to every vhost device of the VM. */
+  /** The mappings as memory regions. QEMU's memory listener shows them to every vhost device of the VM. */
   get regions(): AnnouncedRegion[] {
     return this.#mappings.map(({ offset, length, fileOffset, fd }) => ({
       guestAddress: WINDOW_GUEST_ADDRESS + offset,
@@ -79,7 +80,7 @@ export class SharedMemoryRegion {
     }));
   }
 
-  /** Drops every mapping, as QEMU does when the guest resets the device. */
+  /** Removes every mapping, as QEMU does when the guest resets the device. */
   clear(): void {
     for (const mapping of [...this.#mappings]) this.#remove(mapping);
   }

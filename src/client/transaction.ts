@@ -1,32 +1,36 @@
-/** One command with a response: how it lies in guest memory, and what came back. */
+/** One command with a response: its layout in guest memory, and its answer. */
 import { responseHeader } from '../media/protocol.js';
 import { DriverError, ProtocolError } from './driver-error.js';
 import type { Block } from './heap.js';
 import type { Piece } from './pieces.js';
 
-/** Highest errno that the Linux kernel takes for one (MAX_ERRNO). */
+/** Highest value that the Linux kernel accepts as an errno (MAX_ERRNO). */
 const MAX_ERRNO = 4095;
 
 export interface Transaction {
-  /** The name that errors carry. */
+  /** Name of the operation in errors. */
   readonly operation: string;
-  /** The memory of all pieces; released when the chain has come back. */
+  /** The memory of all pieces. It is released when the device returns the chain. */
   readonly block: Block;
   readonly readable: readonly Piece[];
   readonly writable: readonly Piece[];
-  /** Runs before any event that follows the answer. */
+  /** Runs before any event that the device published after the answer. */
   readonly answered?: (answer: Answer) => void;
 }
 
 export interface Answer {
+  /** Status of the response; 0: success. */
   readonly errno: number;
   /** Everything that the device wrote. */
   readonly whole: Buffer;
-  /** The same without the response header. */
+  /** The bytes after the response header. */
   readonly payload: Buffer;
 }
 
-/** Throws ProtocolError where the Linux driver would take a failure for a success or lose the errno. */
+/**
+ * Reads what the device wrote. Throws ProtocolError if the response header is cut short or the status is no errno: the
+ * Linux driver would then see a success or lose the errno.
+ */
 export function readAnswer(operation: string, whole: Buffer): Answer {
   if (whole.length < responseHeader.size)
     throw new ProtocolError(
@@ -38,7 +42,10 @@ export function readAnswer(operation: string, whole: Buffer): Answer {
   return { errno: status, whole, payload: whole.subarray(responseHeader.size) };
 }
 
-/** Throws DriverError for a status, ProtocolError for a success of fewer than `needed` bytes, header included. */
+/**
+ * Returns a successful answer. Throws DriverError if the status is not 0, ProtocolError if a success has fewer than
+ * `needed` bytes; the response header counts.
+ */
 export function checked(operation: string, answer: Answer, needed: number): Answer {
   if (answer.errno !== 0) throw new DriverError(operation, answer.errno, answer.payload);
   if (answer.whole.length < needed)

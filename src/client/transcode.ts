@@ -1,4 +1,4 @@
-/** One run of a mem-to-mem device over a file, with what became of the frames. */
+/** One run of a mem-to-mem device over a file. The result counts the frames. */
 import { Codec, type CodecOptions } from './codec.js';
 import type { CodecRole } from './codec-formats.js';
 import type { FrameSummary } from './frame-count.js';
@@ -10,14 +10,15 @@ import type { OutputFile } from './output-file.js';
 export interface TranscodeOptions extends Pick<CodecOptions, 'memory' | 'timeout'> {
   readonly input: FrameFile;
   readonly output: OutputFile;
-  /** FOURCC and size of what goes in; undefined: as the device is set, or as the stream says. */
+  /** FOURCC of the input; undefined: the device's current one. */
   readonly format: string | undefined;
+  /** Size of the input in pixels; undefined: from the stream if it contains it, else the device's current one. */
   readonly size: { readonly width: number; readonly height: number } | undefined;
   readonly progress: TranscodeProgress;
 }
 
 export interface TranscodeProgress {
-  /** The device is set up for `frames` frames. */
+  /** The device is set up. `frames`: how many frames the input has. */
   start(format: ImageFormat, frames: number): void;
   /** A frame has come out. */
   show(summary: Pick<FrameSummary, 'frames' | 'arrivalFps'>): void;
@@ -32,20 +33,23 @@ export interface NamedFormat {
 export interface Transcode {
   readonly role: CodecRole;
   readonly from: NamedFormat;
-  /** What came first out of the device. */
+  /** The first format that came out of the device. */
   readonly to: NamedFormat;
   readonly buffers: { readonly output: number; readonly capture: number };
   readonly framesIn: number;
   readonly framesOut: number;
-  /** Frames that came out with V4L2_BUF_FLAG_ERROR, and those that the device could make nothing of. */
+  /** Frames that came out with V4L2_BUF_FLAG_ERROR; `refused`: input frames that the device could not process. */
   readonly damaged: number;
   readonly refused: number;
   readonly seconds: number;
-  /** From which frame on the result has another format. */
+  /** Changes of the output format. `frame`: how many frames had come out before the change. */
   readonly changes: readonly (NamedFormat & { readonly frame: number })[];
 }
 
-/** Throws BitstreamError, CodecError, DriverError, FormatRefused. */
+/**
+ * Processes the whole input file and writes the frames that come out. Throws BitstreamError, CodecError, DriverError,
+ * FormatRefused, or a system error of a file.
+ */
 export async function transcode(
   driver: GuestDriver,
   deviceCaps: number,

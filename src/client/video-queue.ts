@@ -1,4 +1,4 @@
-/** One queue of a session as an application uses it: its format, its buffers, its stream. */
+/** One queue of a session, used as an application would: format, buffers, streaming. */
 import { Ioctl } from '../v4l2/ioctls.js';
 import {
   BufferFlag,
@@ -19,11 +19,11 @@ import type { GuestDriver } from './guest-driver.js';
 import { type ImageFormat, readImageFormat } from './image-format.js';
 import { encoded } from './record.js';
 
-/** MMAP needs a SHM window; USERPTR needs a device that takes guest pages. */
+/** MMAP needs SHM region 0. USERPTR needs a device that takes guest pages. */
 export type MemoryKind = 'mmap' | 'userptr';
 const allocators = { mmap: mmapMemory, userptr: userMemory } as const;
 
-/** A device that never ends its list must not keep us. */
+/** Most formats that are read: a device that never ends its list must not keep the client busy forever. */
 const MAX_FORMATS = 256;
 /** V4L2_FMT_FLAG_COMPRESSED. */
 const COMPRESSED = 0x0001;
@@ -37,19 +37,19 @@ export interface FormatRequest {
   readonly fourcc: string;
   readonly width: number;
   readonly height: number;
-  /** Of compressed formats: bytes of the largest frame; 0: as the device has it. */
+  /** Bytes of the largest frame of a compressed format; 0: the device chooses. */
   readonly sizeimage?: number;
 }
 
-/** What an application puts into a buffer of an OUTPUT queue. */
+/** Contents of a buffer of an OUTPUT queue. */
 export interface Load {
   readonly planes: readonly Uint8Array[];
-  /** Microseconds: a mem-to-mem device gives it to the frame that it makes of this one. */
+  /** Microseconds. A mem-to-mem device copies it to the frame that it makes from this one. */
   readonly timestamp: number;
 }
 
 export class VideoQueue {
-  /** As the device has it since the last call of one of the format methods. */
+  /** The device's answer to the last readFormat() or setFormat(). */
   format!: ImageFormat;
   streaming = false;
   #memory: FrameMemory | undefined;
@@ -60,7 +60,7 @@ export class VideoQueue {
     readonly type: number,
   ) {}
 
-  /** Buffers that are allocated. */
+  /** How many buffers are allocated. */
   get count(): number {
     return this.#memory?.count ?? 0;
   }
@@ -69,7 +69,7 @@ export class VideoQueue {
     return isMultiplanar(this.type);
   }
 
-  /** The formats that the device offers for this queue, as it is set now. */
+  /** The formats that the device offers for this queue (ENUM_FMT). They may depend on the current formats. */
   async *formats(): AsyncGenerator<OfferedFormat, void, undefined> {
     for (let index = 0; index < MAX_FORMATS; index++) {
       const wanted = { index, type: this.type };
@@ -83,7 +83,7 @@ export class VideoQueue {
     }
   }
 
-  /** Their FOURCCs. */
+  /** The FOURCCs of formats(). */
   async fourccs(): Promise<string[]> {
     const found: string[] = [];
     for await (const { fourcc } of this.formats()) found.push(fourcc);
@@ -96,19 +96,19 @@ export class VideoQueue {
     return this.#took(await this.driver.ioctl(this.sessionId, Ioctl.G_FMT, blank));
   }
 
-  /** TRY_FMT, then S_FMT; the device may choose something else. */
+  /** TRY_FMT, then S_FMT with its answer. The device may choose another format than the requested one. */
   async setFormat(wish: FormatRequest): Promise<ImageFormat> {
     const wanted = encoded(formatRecord, { type: this.type, fmt: this.#request(wish) });
     const tried = await this.driver.ioctl(this.sessionId, Ioctl.TRY_FMT, wanted);
     return this.#took(await this.driver.ioctl(this.sessionId, Ioctl.S_FMT, tried));
   }
 
-  /** Buffers for the format; the device may give more or fewer. */
+  /** Allocates buffers for the current format. The device may allocate more or fewer than `wanted`. */
   async allocate(memory: MemoryKind, wanted: number): Promise<void> {
     this.#memory = await allocators[memory](this, this.format, wanted);
   }
 
-  /** QBUF, of an OUTPUT queue with what is to be processed. RangeError where that does not fit the buffer. */
+  /** QBUF. `load`: contents for a buffer of an OUTPUT queue. RangeError if they do not fit into the buffer. */
   async queue(index: number, load?: Load): Promise<void> {
     const request = this.#memory!.request(index);
     const wanted = load ? this.#loaded(index, request, load) : request;
@@ -120,26 +120,27 @@ export class VideoQueue {
     for (let index = 0; index < this.count; index++) await this.queue(index);
   }
 
+  /** STREAMON. */
   async on(): Promise<void> {
     await this.#stream(Ioctl.STREAMON);
     this.streaming = true;
   }
 
-  /** Every buffer is the application's again. */
+  /** STREAMOFF, if the queue streams. The device returns every buffer. */
   async off(): Promise<void> {
     if (!this.streaming) return;
     this.streaming = false;
     await this.#stream(Ioctl.STREAMOFF);
   }
 
-  /** Stops, unmaps and frees. */
+  /** Stops streaming, unmaps the buffers and frees them. */
   async release(): Promise<void> {
     await this.off();
     await this.#memory?.release();
     this.#memory = undefined;
   }
 
-  /** The frame that a DQBUF event of this queue brought. */
+  /** The frame in the buffer of a DQBUF event of this queue. */
   frame({ buffer, planes: records }: BufferAnswer): Frame {
     const used = this.isMultiplanar
       ? records.slice(0, this.format.planes.length)
@@ -164,7 +165,7 @@ export class VideoQueue {
     return this.format;
   }
 
-  /** Everything else is the device's to compute. */
+  /** The union of struct v4l2_format. The device computes the fields that are 0. */
   #request({ fourcc, width, height, sizeimage = 0 }: FormatRequest): Buffer {
     const common = { width, height, pixelformat: fourccCode(fourcc) };
     if (!this.isMultiplanar) return encoded(pixFormat, { ...common, sizeimage });

@@ -1,11 +1,11 @@
 /**
- * How the four VMMs speak vhost-user, as lists: what they acknowledge, in which order they ask, what they do with
- * SHMEM_MAP. Seen in QEMU 11.1.3; read in crosvm, libkrun and cloud-hypervisor of August 2026.
+ * VMM transcripts: the features that each of the four VMMs acknowledges, the order of its requests, and how it treats
+ * SHMEM_MAP. Observed in QEMU 11.1.3; read in the source of crosvm, libkrun and cloud-hypervisor of August 2026.
  */
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { FrontEndRequest } from './request-numbers.js';
 
-/** Steps of the first conversation. A step that needs a feature which was not negotiated is left out. */
+/** Steps after the connect, before the guest runs. A step is skipped if the feature that it needs is not negotiated. */
 export type RealizeStep =
   | 'features'
   | 'protocol features'
@@ -15,7 +15,7 @@ export type RealizeStep =
   | 'owner'
   | 'call and error'
   | 'shared memory';
-/** Steps of a start. `rings`: the ring steps for each queue in turn. */
+/** Steps when the device starts. `rings`: all ring steps for the first queue, then for the next one. */
 export type StartStep =
   | 'owner'
   | 'back-end channel'
@@ -36,35 +36,36 @@ export interface VmmTranscript {
   readonly ring: readonly RingStep[];
   readonly stop: readonly StopStep[];
   readonly pause: readonly StopStep[];
-  /** Requests that carry NEED_REPLY where REPLY_ACK was negotiated; `all`: each one without a reply of its own. */
+  /** Requests that carry NEED_REPLY if REPLY_ACK is negotiated; `all`: every request that has no reply of its own. */
   readonly needReply: 'all' | ReadonlySet<number>;
-  /** What SET_VRING_BASE says: what the back-end returned, always 0, or the driver's available index. */
+  /** Index in SET_VRING_BASE: the one that the back-end returned, always 0, or the driver's available index. */
   readonly base: 'returned' | 'zero' | 'available';
-  /** Kicks that are in the eventfd before the back-end gets it. */
+  /** Kicks that the VMM writes to the eventfd before it sends the eventfd to the back-end. */
   readonly initialKicks: number;
-  /** With CONFIGURE_MEM_SLOTS the memory of a start goes slot by slot, and only what has changed. */
+  /** With CONFIGURE_MEM_SLOTS the VMM adds and removes single slots at a start, and only those that have changed. */
   readonly slotwise: boolean;
-  /** SET_FEATURES is repeated at a start where nothing has changed. */
+  /** The VMM repeats SET_FEATURES at a start even if the features have not changed. */
   readonly repeatsFeatures: boolean;
+  /** SHM region 0 and the requests of the back-end. */
   readonly window: {
-    /** SHMEM_MAP and UNMAP are acknowledged when asked for. */
+    /** The VMM acknowledges a request of the back-end if it carries NEED_REPLY. */
     readonly acknowledges: boolean;
-    /** A mapping over another one: refused, or laid over it. */
+    /** A mapping that overlaps another one: the VMM refuses it, or lets it cover the old one. */
     readonly overlap: 'refuse' | 'replace';
-    /** What a reset of the device does to mappings. */
+    /** Mappings stay when the guest resets the device. */
     readonly survivesReset: boolean;
-    /** After the acknowledgement the mapping comes back as a memory region. */
+    /** After the acknowledgement the VMM announces the mapping to the back-end as a memory region. */
     readonly echo: boolean;
-    /** Requests of the back-end wait while an answer of the back-end is outstanding (QEMU's big lock). */
+    /** The VMM does not serve the back-end while it waits for an answer of the back-end (QEMU's big lock). */
     readonly bigLock: boolean;
-    /** What ends the VM: nothing, a message while the device is not started, a request that is refused. */
+    /** The request of the back-end that ends the VM: none, any one while the device is stopped, or a refused one. */
     readonly fatal: 'nothing' | 'message while stopped' | 'refused request';
   };
 }
 
 export type VmmName = 'qemu' | 'crosvm' | 'libkrun' | 'cloud-hypervisor';
 
-/** It acknowledges CONFIGURE_MEM_SLOTS too where that is offered: FrontEndOptions.protocolFeatures can add it. */
+/** QEMU also acknowledges CONFIGURE_MEM_SLOTS if the back-end offers it. VmmOptions.protocolFeatures can add it. */
 const qemu: VmmTranscript = {
   virtioFeatures: Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX,
   protocolFeatures:

@@ -1,6 +1,6 @@
 /**
- * A vhost-user front-end with memory of its own: it speaks to a back-end as one of the four VMMs would, and is the
- * machine that a GuestDriver runs on.
+ * A vhost-user front-end with its own guest memory. It speaks to a back-end like one of the four VMMs. A GuestDriver
+ * runs on it.
  */
 import { closeSync } from 'node:fs';
 import { config as configSpace } from '../media/protocol.js';
@@ -23,18 +23,19 @@ const QUEUES = 2;
 
 export interface VmmOptions {
   readonly vmm: VmmName | VmmTranscript;
-  /** Protocol features to acknowledge where they are offered; by default the dialect's. */
+  /** Protocol features to acknowledge if the back-end offers them; by default those of the VMM transcript. */
   readonly protocolFeatures?: bigint;
-  /** Virtio features that the guest driver accepts where they are offered; by default the dialect's. */
+  /** Virtio features that the guest driver accepts if they are offered; by default those of the VMM transcript. */
   readonly virtioFeatures?: bigint;
+  /** Descriptors of each queue: a power of two. */
   readonly queueSize: number;
-  /** Guest-physical ranges of RAM, multiples of the page size. */
+  /** Guest-physical ranges of RAM in bytes, multiples of the page size. */
   readonly ram: readonly Piece[];
-  /** Milliseconds for every answer of the back-end. */
+  /** Milliseconds to wait for each answer of the back-end. */
   readonly timeout: number;
-  /** Size of the SHM window for dialects that do not ask for it. */
+  /** Bytes of SHM region 0 if the VMM transcript does not ask the back-end for its size. */
   readonly shmSize: number;
-  /** Decides over requests of the back-end before they are carried out; may hold them back. */
+  /** Runs before a request of the back-end is carried out, and decides about it. It may delay the request. */
   readonly judge: Judge;
 }
 
@@ -51,17 +52,17 @@ export class Vmm implements Machine {
   readonly heap: Heap;
   readonly transcript: VmmTranscript;
   readonly conversation: Conversation;
-  /** Every request may be sent by hand, for tests of the other side. */
+  /** Tests of the back-end send any request here. */
   readonly control: ControlChannel;
   readonly rings: readonly RingLink[];
   sharedMemory = new SharedMemoryRegion(0, 'refuse');
-  /** The objects that the back-end has announced: UUIDs in hexadecimal. */
+  /** Shared objects that the back-end has announced: UUIDs in hexadecimal. */
   readonly objects = new Set<string>();
-  /** How often the back-end has said that the configuration has changed. */
+  /** CONFIG_CHANGE requests of the back-end so far. */
   configChanges = 0;
-  /** Why a real VMM would be dead by now; undefined: it lives. */
+  /** Why a real VMM would have ended by now; undefined: it would still run. */
   crash: string | undefined;
-  /** What a real VMM would have written on its stderr. */
+  /** Messages that a real VMM would have written to its stderr. */
   readonly warnings: string[] = [];
   readonly #options: VmmOptions;
   readonly #ram: MemfdRam;
@@ -69,7 +70,7 @@ export class Vmm implements Machine {
   #driver: InterruptHandler | undefined;
   #running = false;
   #closed: Error | undefined;
-  /** The section that the VMM is in: nothing of the back-end is served meanwhile. */
+  /** A start, stop or reset that runs now. With a big lock the VMM serves no request of the back-end meanwhile. */
   #section: Promise<void> = Promise.resolve();
 
   private constructor(fd: number, options: VmmOptions) {
@@ -90,7 +91,10 @@ export class Vmm implements Machine {
     });
   }
 
-  /** Connects to a socket, or takes a connected descriptor, and speaks as far as a VMM does before its guest runs. */
+  /**
+   * Connects to a socket path, or takes ownership of a connected descriptor. Then it sends the requests that a VMM
+   * sends before its guest runs. Throws a system error, ProtocolError or Disconnected.
+   */
   static async connect(target: string | number, options: Partial<VmmOptions> = {}): Promise<Vmm> {
     const fd = typeof target === 'number' ? target : native.connect(target);
     const frontEnd = Vmm.#over(fd, { ...defaults, ...options });
@@ -103,7 +107,7 @@ export class Vmm implements Machine {
     return frontEnd;
   }
 
-  /** The descriptor is closed even if this throws. */
+  /** Closes the descriptor if the constructor throws. */
   static #over(fd: number, options: VmmOptions): Vmm {
     try {
       return new Vmm(fd, options);
@@ -118,12 +122,12 @@ export class Vmm implements Machine {
     return this.#running;
   }
 
-  /** Why the connection has ended; undefined: it has not. */
+  /** Why the connection has ended; undefined: it is still open. */
   get ended(): Error | undefined {
     return this.#closed;
   }
 
-  /** The configuration space, read whole. */
+  /** Reads the whole configuration space. */
   async readConfig() {
     return configSpace.read(await this.conversation.getConfig(0, configSpace.size));
   }
@@ -152,7 +156,7 @@ export class Vmm implements Machine {
     return this.sharedMemory.view(offset, length);
   }
 
-  /** DRIVER_OK, or the end of a pause. */
+  /** Starts the device: at DRIVER_OK, or after a pause. */
   start(): Promise<void> {
     return this.#exclusively(async () => {
       for (const step of this.transcript.start) await this.conversation.start[step]();
@@ -160,12 +164,15 @@ export class Vmm implements Machine {
     });
   }
 
-  /** Pauses the VM: the driver and its rings stay, start() goes on. */
+  /** Pauses the VM. The driver and its rings stay; start() continues. */
   stop(): Promise<void> {
     return this.#exclusively(() => this.#stop(this.transcript.pause));
   }
 
-  /** The guest resets the device: its driver (GuestDriver.remove) and its rings are gone, mappings by the VMM's habit. */
+  /**
+   * The guest resets the device. Its rings are gone, so the caller removes the driver (GuestDriver.remove). The VMM
+   * transcript decides whether mappings in SHM region 0 stay.
+   */
   reset(): Promise<void> {
     return this.#exclusively(async () => {
       await this.#stop(this.transcript.stop);
@@ -177,7 +184,7 @@ export class Vmm implements Machine {
     });
   }
 
-  /** Hangs up and releases everything. Twice is harmless. */
+  /** Closes the connection and releases everything. A second call is harmless. */
   close(): void {
     this.#end(new Error('the front-end was closed'));
   }
@@ -226,7 +233,7 @@ export class Vmm implements Machine {
     return theirs;
   }
 
-  /** QEMU's big lock: held through every section and every question. */
+  /** Waits for QEMU's big lock: it is locked during a start, stop or reset, and while an answer is outstanding. */
   async #turn(): Promise<void> {
     for (let section: Promise<void> | undefined; section !== this.#section; ) {
       section = this.#section;
@@ -251,7 +258,7 @@ export class Vmm implements Machine {
     else if (this.transcript.window.echo && this.#running) await this.#echo();
   }
 
-  /** QEMU shows every mapping to every vhost device of the VM, the one that asked for it included. */
+  /** QEMU announces every mapping to every vhost device of the VM, also to the device that asked for it. */
   async #echo(): Promise<void> {
     const slots = this.transcript.slotwise && this.conversation.has(Protocol.CONFIGURE_MEM_SLOTS);
     const count = this.#regions().length;

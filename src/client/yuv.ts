@@ -1,9 +1,9 @@
-/** Uncompressed Y'CbCr formats: where each component of a pixel lies. */
+/** Uncompressed Y'CbCr formats: the position of each component of a pixel, and the decoder. */
 import { colourTables, isFullRange, lumaTable, Quantization } from './colour.js';
 import type { ImageFormat } from './image-format.js';
 import { type Picture, PictureError } from './picture.js';
 
-/** One component: byte `offset + (y >> vertical) * stride + (x >> horizontal) * step` of a memory plane. */
+/** Position of one component: byte `offset + (y >> vertical) * stride + (x >> horizontal) * step` of a memory plane. */
 interface Component {
   readonly plane: number;
   readonly offset: number;
@@ -21,7 +21,7 @@ interface Components {
 
 type Layout = (format: ImageFormat) => Components;
 
-/** Two pixels in four bytes: the places of the first luma, Cb and Cr; the second luma is two further. */
+/** Two pixels in four bytes. Arguments: offsets of the first luma, Cb and Cr. The second luma is two bytes later. */
 function packed422(luma: number, cb: number, cr: number): Layout {
   return ({ planes }) => {
     const stride = planes[0]!.bytesperline;
@@ -37,13 +37,13 @@ function packed422(luma: number, cb: number, cr: number): Layout {
   };
 }
 
-/** A plane of luma, then one of interleaved chroma: in the same memory plane, or the next one. */
+/** A plane of luma and a plane of interleaved chroma, in one memory plane or in two. */
 function semiplanar(horizontal: number, vertical: number, crFirst: boolean, memoryPlanes: 1 | 2): Layout {
   return ({ planes, height }) => {
     const lumaStride = planes[0]!.bytesperline;
     const plane = memoryPlanes - 1;
     const start = plane === 0 ? lumaStride * height : 0;
-    // Chroma of 4:4:4 has two bytes a pixel, and so two luma lines a line.
+    // In 4:4:4 each pixel has two bytes of chroma, so a line of chroma is as long as two lines of luma.
     const stride = plane === 0 ? (lumaStride * 2) >> horizontal : planes[1]!.bytesperline;
     const chroma = (second: boolean) => ({
       plane,
@@ -57,7 +57,7 @@ function semiplanar(horizontal: number, vertical: number, crFirst: boolean, memo
   };
 }
 
-/** Three planes, in the same memory plane or one each. */
+/** Three planes, in one memory plane or in three. */
 function planar(horizontal: number, vertical: number, crFirst: boolean, memoryPlanes: 1 | 3): Layout {
   return ({ planes, height }) => {
     const lumaStride = planes[0]!.bytesperline;
@@ -77,6 +77,7 @@ function lumaOf(stride: number): Component {
   return { plane: 0, offset: 0, stride, step: 1, horizontal: 0, vertical: 0 };
 }
 
+/** By FOURCC. */
 export const yuvFormats: ReadonlyMap<string, Layout> = new Map<string, Layout>([
   ['YUYV', packed422(0, 1, 3)],
   ['YVYU', packed422(0, 3, 1)],
@@ -100,6 +101,7 @@ export const yuvFormats: ReadonlyMap<string, Layout> = new Map<string, Layout>([
   ['GREY', ({ planes }) => ({ luma: lumaOf(planes[0]!.bytesperline) })],
 ]);
 
+/** `format` must be one of yuvFormats. Throws PictureError if a plane is too short. */
 export function decodeYuv(format: ImageFormat, planes: readonly Uint8Array[]): Picture {
   const components = yuvFormats.get(format.fourcc)!(format);
   for (const component of Object.values(components)) demand(format, component, planes);
@@ -132,7 +134,7 @@ function decodeColour(
   return { width, height, data };
 }
 
-/** Luma alone is full range unless the format says otherwise, as sensors deliver it. */
+/** A format with luma only is full range by default, because sensors deliver full range. */
 function decodeGrey(format: ImageFormat, planes: readonly Uint8Array[], luma: Component): Picture {
   const { width, height } = format;
   const table = lumaTable(isFullRange(format, Quantization.FULL_RANGE));

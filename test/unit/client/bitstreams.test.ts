@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { BitstreamError, type Bytes, bitstreams } from '../../../src/client/bitstreams.js';
 
-/** Bytes as a file; `reads` counts them. */
+/** A file in memory with the given parts. */
 function fileOf(...parts: readonly Uint8Array[]): Bytes {
   const whole = Buffer.concat(parts);
   return { size: whole.length, read: (offset, length) => whole.subarray(offset, offset + length) };
@@ -10,7 +10,7 @@ function fileOf(...parts: readonly Uint8Array[]): Bytes {
 const lengths = (fourcc: string, file: Bytes) =>
   [...bitstreams.get(fourcc)!.spans(file)].map(({ length }) => length);
 
-/** Frames lie one behind the other, without gaps. */
+/** Asserts that the frames follow each other without gaps and fill the file. */
 function assertWhole(fourcc: string, file: Bytes): void {
   let at = 0;
   for (const { offset, length } of bitstreams.get(fourcc)!.spans(file)) {
@@ -37,7 +37,7 @@ const SPS = nal(LONG, 7, 66, 0, 30);
 const PPS = nal(LONG, 8, 0xce);
 const AUD = nal(LONG, 9, 0x10);
 const IDR = nal(SHORT, 5, 0x88, 1, 2, 3);
-/** A later slice of the same picture: first_mb_in_slice is not 0. */
+/** Another slice of the same picture: its first_mb_in_slice is not 0. */
 const MORE = nal(SHORT, 5, 0x40, 4, 5);
 const P = nal(LONG, 1, 0x9a, 6);
 

@@ -9,7 +9,7 @@ import { CODEC_CAPS, FakeCodec } from './fake-codec.js';
 
 const DECODER_CMD = 96;
 
-/** Nothing more comes by itself. */
+/** Resolves when no new event has come for 20 ms. */
 async function settled(driver: GuestDriver, { sessionId }: Codec): Promise<boolean> {
   for (let seen = -1; seen !== driver.waitingEvents(sessionId); await sleep(20))
     seen = driver.waitingEvents(sessionId);
@@ -39,7 +39,7 @@ describe('Codec', () => {
     device.close();
   });
 
-  /** What came out of frames of a width and a value each: the same, as it was. */
+  /** Runs frames through the decoder and returns width and value of each frame that comes out. */
   async function through(codec: Codec, ...frames: [width: number, value: number][]) {
     const got: [number, number][] = [];
     const source = frames.map((frame) => [Buffer.from(frame)]).values();
@@ -110,7 +110,7 @@ describe('Codec', () => {
   it('seeks in the middle of a change of the resolution', async () => {
     const codec = await start();
     const source = [...frames(8, 1, 2), ...frames(16, 9, 4)].map((frame) => [Buffer.from(frame)]);
-    // The change has been told and LAST is there by the time that the first frame is taken.
+    // settled() waits at the first frame, until SOURCE_CHANGE and the LAST buffer have arrived.
     for await (const _ of codec.run(source.values())) if (await settled(driver, codec)) break;
     await codec.seek();
     assert.deepEqual(await through(codec, ...frames(16, 20, 3)), frames(16, 20, 3));

@@ -6,7 +6,7 @@ import { FlatRam } from './flat-ram.js';
 const BASE = 0x10_0000;
 const SIZE = 4;
 
-/** A queue in flat memory, and the device's side of it by hand. */
+/** A queue in flat memory. The test plays the device and writes its side of the ring. */
 function setUp(options: { indirect?: boolean; eventIdx?: boolean; size?: number } = {}) {
   const ram = new FlatRam(BASE, 0x1_0000);
   const heap = new Heap(ram, [{ address: BASE, length: 0x1_0000 }]);

@@ -1,4 +1,4 @@
-/** A vhost-user back-end of the smallest kind, written with Buffer methods: it shares no code with the client. */
+/** A minimal vhost-user back-end. It uses only Buffer methods, so it shares no code with the client. */
 import { closeSync } from 'node:fs';
 import { type FdPoller, native, type Region } from '../../../src/native.js';
 
@@ -11,11 +11,11 @@ export interface FakeOptions {
   protocolFeatures?: bigint;
   shmSize?: number;
   config?: Buffer;
-  /** Requests that are never answered. */
+  /** Request numbers that are never answered. */
   silent?: readonly number[];
-  /** Requests that are refused. */
+  /** Request numbers that are refused. */
   refuse?: readonly number[];
-  /** The commandq's device: readable bytes in, writable bytes out; undefined: the chain is kept. */
+  /** Answers one command of the commandq: readable bytes to writable bytes; undefined: the chain is not returned. */
   device?: (readable: Buffer, backend: FakeBackend) => Promise<Buffer | undefined> | Buffer | undefined;
 }
 
@@ -49,7 +49,7 @@ interface Slot {
 const REPLY = 5;
 
 export class FakeBackend {
-  /** Every request in order: its number, NEED_REPLY, and how many descriptors came along. */
+  /** Every request in order: number, NEED_REPLY, number of file descriptors, body. */
   readonly log: { request: number; needReply: boolean; descriptors: number; body: Buffer }[] = [];
   readonly rings: Ring[] = [0, 1].map(() => ({
     num: 0,
@@ -97,12 +97,12 @@ export class FakeBackend {
     this.#channel = undefined;
   }
 
-  /** Request names of the log, for comparisons. */
+  /** Request numbers of the log, for comparisons. */
   get sequence(): number[] {
     return this.log.map(({ request }) => request);
   }
 
-  /** A request on the back-end channel; its acknowledgement. */
+  /** Sends a request with NEED_REPLY on the back-end channel. Resolves with the acknowledgement. */
   ask(request: number, body: Buffer, descriptors: number[] = []): Promise<bigint> {
     return new Promise((resolve) => {
       this.#channel!.acks.push(resolve);
@@ -126,7 +126,7 @@ export class FakeBackend {
     return this.ask(10, mapBody(0, offset, length));
   }
 
-  /** Puts `bytes` into the next event buffer; false: there is none. */
+  /** Returns the next event buffer with `bytes`. False: the driver has posted none. */
   sendEvent(bytes: Buffer): boolean {
     const chain = this.takeChain(1);
     if (!chain) return false;
@@ -134,7 +134,7 @@ export class FakeBackend {
     return true;
   }
 
-  /** Chains of a ring that wait for us. */
+  /** How many chains of a ring are available and not taken. */
   waiting(index: number): number {
     const ring = this.rings[index]!;
     return (this.#user(ring.available, 4).readUInt16LE(2) - ring.next) & 0xffff;
@@ -151,7 +151,7 @@ export class FakeBackend {
     return chain;
   }
 
-  /** Writes `bytes` over the chain's writable part and returns it. */
+  /** Writes `bytes` to the chain's writable part and returns the chain to the driver. */
   finish(index: number, chain: Chain, bytes: Buffer): void {
     let at = 0;
     for (const piece of chain.writable) at += bytes.copy(piece, 0, at, at + piece.length);
@@ -161,7 +161,7 @@ export class FakeBackend {
     used.writeUInt32LE(chain.head, 4 + 8 * (n % ring.num));
     used.writeUInt32LE(at, 8 + 8 * (n % ring.num));
     used.writeUInt16LE((n + 1) & 0xffff, 2);
-    // Every chain is asked to be kicked: avail_event follows the available index.
+    // Asks for a kick for every chain: avail_event follows the available index.
     used.writeUInt16LE(ring.next, 4 + 8 * ring.num);
     if (ring.call !== undefined) native.signal(ring.call);
   }
@@ -199,7 +199,7 @@ export class FakeBackend {
     if (ring.enabled && index === 0) void this.#serve();
   }
 
-  /** Live guest memory. */
+  /** Live bytes at a guest-physical address. */
   guest(address: number, length: number): Buffer {
     const slot = this.slots.find((one) => address >= one.guest && address + length <= one.guest + one.size);
     if (!slot) throw new Error(`no guest memory at ${address}`);
@@ -364,7 +364,7 @@ function slotOf(fd: number, body: Buffer, at: number): Slot {
   return { guest: guest!, size: size!, user: user!, region, offset: offset! };
 }
 
-/** A connected pair: a fake back-end, and the descriptor for a front-end. */
+/** A fake back-end, and the descriptor of the other end of its socket, for a front-end. */
 export function fakeBackend(options: FakeOptions = {}): { backend: FakeBackend; fd: number } {
   const [ours, theirs] = native.socketPair();
   return { backend: new FakeBackend(ours, options), fd: theirs };

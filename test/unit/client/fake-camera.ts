@@ -1,6 +1,6 @@
 /**
- * A virtio-media camera of 4 x 2 pixels behind a fake back-end: single-planar with frames in the SHM window or in guest
- * pages, or NM12 in two planes. The bytes are written by hand.
+ * A virtio-media camera of 4 x 2 pixels for a fake back-end. It is single-planar, with frames in SHM region 0 or in
+ * guest pages, or it is NM12 with two planes. It writes its bytes with Buffer methods.
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
@@ -16,7 +16,7 @@ const PLANE = 0x8000;
 export const WIDTH = 4;
 export const HEIGHT = 2;
 export const FRAME_BYTES = WIDTH * HEIGHT * 2;
-/** Luma, and chroma of half the lines. */
+/** Bytes of the luma plane, and of the chroma plane with half the lines. */
 const PLANES = [WIDTH * HEIGHT, (WIDTH * HEIGHT) / 2];
 
 export const cameraConfig = Buffer.alloc(40);
@@ -25,16 +25,16 @@ cameraConfig.write('Fake camera', 8);
 
 interface Queued {
   index: number;
-  /** Where the frame goes in guest memory; undefined: into the window. */
+  /** Guest-physical address of the frame; undefined: the frame is in SHM region 0. */
   address: number | undefined;
 }
 
 export class FakeCamera {
-  /** Frames are withheld. */
+  /** true: the camera delivers no frames. */
   stalled = false;
-  /** Flags of every buffer that comes back. */
+  /** Flags of every returned buffer. */
   flags = 0;
-  /** Every ioctl number in order. */
+  /** Numbers of all ioctls, in order. */
   readonly ioctls: number[] = [];
   #session = 6;
   #streaming = false;
@@ -50,7 +50,7 @@ export class FakeCamera {
     this.multiplanar = fourcc === 'NM12';
   }
 
-  /** Gives the file back. */
+  /** Closes the file with the frames. */
   close(): void {
     if (this.#file !== undefined) closeSync(this.#file);
     this.#file = undefined;
@@ -111,7 +111,7 @@ export class FakeCamera {
     return out;
   }
 
-  /** QUERYBUF: the offset of each plane, which MMAP takes. */
+  /** QUERYBUF: length and mmap offset of each plane. */
   #places(out: Buffer): Buffer {
     const slot = out.readUInt32LE(0) * SLOT;
     if (!this.multiplanar) {
@@ -126,7 +126,7 @@ export class FakeCamera {
     return out;
   }
 
-  /** Answers only when the driver has processed every event that was sent. */
+  /** STREAMOFF. It answers after the driver has processed every event, so all 16 event buffers are posted again. */
   async #stop(backend: FakeBackend): Promise<Buffer> {
     this.#streaming = false;
     this.#queued = [];
@@ -167,7 +167,7 @@ export class FakeCamera {
     }
   }
 
-  /** A grey frame whose brightness is the sequence number. */
+  /** Writes a grey frame. Its luma is 16 plus the sequence number. */
   #paint({ index, address }: Queued, backend: FakeBackend): void {
     const luma = 16 + this.#sequence;
     if (address !== undefined) {
@@ -188,7 +188,7 @@ function paintPacked(frame: Buffer, luma: number): void {
   for (let at = 0; at < frame.length; at += 2) frame.writeUInt16LE(0x8000 | luma, at);
 }
 
-/** USERPTR: the start of the one piece that the list behind the record names. */
+/** USERPTR: the address in the SG list after the record, which has one entry. undefined: another memory type. */
 function userAddress(payload: Buffer): number | undefined {
   return payload.readUInt32LE(60) === 2 ? Number(payload.readBigUInt64LE(88)) : undefined;
 }

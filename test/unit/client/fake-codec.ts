@@ -1,6 +1,6 @@
 /**
- * A fake: a stateful decoder of one session behind a fake back-end. A frame of its stream is two bytes, a width and a
- * value; what comes out is `width` x 2 bytes of that value. It ends drains and changes resolutions as vicodec does.
+ * A fake stateful decoder with one session, for a fake back-end. A frame of its stream is two bytes: a width and a
+ * value. The decoded frame is `width` x 2 bytes of that value. Drains and resolution changes work as in vicodec.
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
@@ -24,11 +24,11 @@ const EOS = 2;
 const SOURCE_CHANGE = 5;
 
 export class FakeCodec {
-  /** Every ioctl number in order. */
+  /** Numbers of all ioctls, in order. */
   readonly ioctls: number[] = [];
-  /** Values of frames that it can make nothing of. */
+  /** Values of frames that it cannot decode. */
   readonly broken = new Set<number>();
-  /** Frames are withheld. */
+  /** true: the decoder processes nothing. */
   stalled = false;
   readonly compressed: boolean;
   #width = 0;
@@ -40,7 +40,7 @@ export class FakeCodec {
   readonly #file = native.memoryFile('fake-codec', SLOTS * SLOT);
   #mapped = false;
 
-  /** A converter where the stream is not compressed. */
+  /** `compressed`: false makes the device a converter. */
   constructor({ compressed = true } = {}) {
     this.compressed = compressed;
   }
@@ -121,7 +121,7 @@ export class FakeCodec {
 
   #command(command: number, out: Buffer, backend: FakeBackend): Buffer {
     if (this.#draining && !this.#stopped) return status(EBUSY);
-    // Lost where a queue does not stream, as in vicodec.
+    // The command is ignored if one of the queues does not stream, as in vicodec.
     if (this.#on.size < 2) return ok(out);
     this.#draining = command === 1;
     if (command === 0) this.#stopped = false;
@@ -144,7 +144,7 @@ export class FakeCodec {
     }, assert.fail);
   }
 
-  /** One frame, or one step of its life; whether there is more to do. */
+  /** Processes one frame, resolution change or drain. Returns whether there may be more to do. */
   #work(backend: FakeBackend): boolean {
     const [frame] = this.#queued[OUTPUT]!;
     if (!this.#on.has(OUTPUT)) return false;
@@ -201,7 +201,7 @@ export class FakeCodec {
     return [...this.#bytes(OUTPUT, index, 2)];
   }
 
-  /** A view of the slot; the mapping goes when the view does. */
+  /** Live bytes of a slot. The mapping ends when the view is garbage-collected. */
   #bytes(type: number, index: number, length: number): Buffer {
     const region = new native.Region(this.#file, 0, SLOTS * SLOT);
     return Buffer.from(region.windows[0]!, slot(type, index), length);

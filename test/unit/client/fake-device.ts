@@ -1,16 +1,16 @@
-/** What fake devices have in common: the commands of the commandq by number, and how they are answered. */
+/** The common part of the fake devices: dispatch of the commandq's commands by number, and their responses. */
 import type { FakeBackend } from './fake-backend.js';
 
 const ENOTTY = 25;
 
 export interface FakeCommands {
-  /** OPEN: the new session. */
+  /** OPEN: returns the id of the new session. */
   open(): number;
   ioctl(nr: number, payload: Buffer, backend: FakeBackend): Promise<Buffer>;
   mmap(offset: number, backend: FakeBackend): Promise<Buffer> | Buffer;
 }
 
-/** The device of a FakeBackend. CLOSE and MUNMAP are done at once. */
+/** The `device` option of a FakeBackend. It answers CLOSE and MUNMAP at once, without a call to the fake. */
 export function fakeDevice({ open, ioctl, mmap }: FakeCommands) {
   return async (readable: Buffer, backend: FakeBackend): Promise<Buffer> => {
     switch (readable.readUInt32LE(0)) {

@@ -1,4 +1,4 @@
-/** Guest memory in one ordinary buffer: no addon, no device. */
+/** Guest memory in one ordinary buffer. It needs no addon and no device. */
 import type { GuestRam } from '../../../src/client/pieces.js';
 
 export class FlatRam implements GuestRam {
@@ -7,7 +7,7 @@ export class FlatRam implements GuestRam {
 
   constructor(base: number, size: number) {
     this.base = base;
-    // Not from Node's pool: rings need their alignment.
+    // A new ArrayBuffer, not Node's pool, because the rings need their alignment.
     this.bytes = Buffer.from(new ArrayBuffer(size));
   }
 

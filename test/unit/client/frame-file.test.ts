@@ -6,7 +6,7 @@ import { FrameFile } from '../../../src/client/frame-file.js';
 import type { ImageFormat } from '../../../src/client/image-format.js';
 import { OutputFile } from '../../../src/client/output-file.js';
 
-/** 4 x 2 in two memory planes. */
+/** A format of 4 x 2 pixels with two memory planes. */
 const format: ImageFormat = {
   fourcc: 'NM12',
   width: 4,

@@ -13,7 +13,7 @@ import { cameraConfig, FakeCamera } from './fake-camera.js';
 
 type Device = NonNullable<FakeOptions['device']>;
 
-/** Header and payload of a response. */
+/** A response: header with the status, then the payload (bytes, or a number of zero bytes). */
 const answer = (status: number, payload: Buffer | number = 0) => {
   const header = Buffer.alloc(8);
   header.writeUInt32LE(status);
@@ -35,7 +35,7 @@ describe('GuestDriver', () => {
   let backend: FakeBackend;
   let frontEnd: Vmm;
   let driver: GuestDriver;
-  /** Readable parts of the commands, in order. */
+  /** The readable part of each command, in order. */
   let seen: Buffer[];
 
   async function start(
@@ -55,7 +55,7 @@ describe('GuestDriver', () => {
     driver = await GuestDriver.probe(frontEnd, lane);
   }
 
-  /** Opens session `id`; `device` gets everything after that. */
+  /** Opens session `id`. `device` gets every command except OPEN. */
   async function open(id: number, device: Device, lane: Partial<LaneOptions> = {}): Promise<void> {
     await start(
       (readable, itself) => (readable.readUInt32LE() === 1 ? words(0, 0, id, 0) : device(readable, itself)),

@@ -4,14 +4,14 @@ import { huffmanSegment } from '../../../src/client/huffman.js';
 import { completeJpeg, decodeJpeg } from '../../../src/client/jpeg.js';
 import { encodeJpeg, PictureError } from '../../../src/client/picture.js';
 
-/** A JPEG of another encoder, which uses the typical tables. */
+/** A JPEG from an encoder that is not ours and uses the typical tables. */
 function photograph(): Buffer {
   const data = Buffer.alloc(16 * 16 * 4);
   for (let i = 0; i < data.length; i++) data[i] = (i * 7919) % 251;
   return jpeg.encode({ width: 16, height: 16, data }, 80).data;
 }
 
-/** The same without its DHT segments, as UVC cameras send it. */
+/** The JPEG without its DHT segments, as UVC cameras send it. */
 function withoutTables(complete: Buffer): Buffer {
   const parts = [complete.subarray(0, 2)];
   let at = 2;

@@ -4,7 +4,7 @@ import { decode, isJpeg, knownFormats } from '../../../src/client/decoders.js';
 import type { ImageFormat } from '../../../src/client/image-format.js';
 import { encodePng, PictureError } from '../../../src/client/picture.js';
 
-/** A format whose colour fields are 0 unless given. */
+/** A format. Colour fields that are not given are 0. */
 function format(fourcc: string, width: number, height: number, strides: number[], colour = {}): ImageFormat {
   const planes = strides.map((bytesperline) => ({ bytesperline, sizeimage: 0 }));
   return { fourcc, width, height, planes, colorspace: 0, ycbcrEnc: 0, quantization: 0, ...colour };
@@ -17,10 +17,10 @@ const pixels = (image: ImageFormat, ...planes: number[][]) => [
   ).data,
 ];
 
-/** Luma 81 and 145 with the chroma of BT.601's red (Cb 90, Cr 240), limited range. */
+/** Luma 81 and 145, with the chroma of red in BT.601 (Cb 90, Cr 240), limited range. */
 const RED = [254, 0, 0];
 const PALE = [255, 74, 74];
-const _ = 0xee; // Padding that must not be read.
+const _ = 0xee; // Padding. The decoder must not read it.
 
 describe('frames as pictures', () => {
   it('decodes packed 4:2:2 in its four orders, with padded lines', () => {

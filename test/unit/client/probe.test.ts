@@ -48,7 +48,7 @@ describe('probe', () => {
     rmSync(directory, { recursive: true });
   });
 
-  /** What the command printed on stdout. */
+  /** Output of the command on stdout. */
   async function run(more: Record<string, unknown>): Promise<string> {
     const lines: string[] = [];
     const { log } = console;
@@ -89,7 +89,7 @@ describe('probe', () => {
     await run({ frames: '4', output });
     const png = PNG.sync.read(readFileSync(output));
     assert.deepEqual([png.width, png.height], [4, 2]);
-    // Luma 16 + 3 of BT.601 limited range: 3 * 255 / 219 = 3.49.
+    // Luma 16 + 3 in BT.601 limited range gives 3 * 255 / 219 = 3.49.
     assert.deepEqual([...png.data.subarray(0, 4)], [3, 3, 3, 255]);
   });
 

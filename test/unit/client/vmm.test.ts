@@ -30,13 +30,13 @@ describe('FrontEnd', () => {
     return driver;
   }
 
-  /** Makes sure that the back-end has seen everything, whatever it acknowledges. */
+  /** Waits until the back-end has received every request, also those without an acknowledgement. */
   async function settled(): Promise<void> {
     await frontEnd.readConfig();
     assert.equal(backend.log.pop()?.request, 24);
   }
 
-  /** The queue bases that the back-end was given last. */
+  /** The bases in the last two SET_VRING_BASE requests. */
   const bases = () =>
     backend.log
       .filter(({ request }) => request === 10)
