@@ -91,8 +91,7 @@ export class SgLists {
 
   /**
    * The next list, which covers `size` bytes, as a view of the guest's bytes. Addresses are not looked up. EINVAL: the
-   * entries end too early, or an entry is empty or too large. Null: the turn is used up; repeat the call in a later
-   * one.
+   * entries end too early, or an entry is empty or too large. Null: the turn is used up; repeat the call later.
    */
   next(size: number): SgList | number | null {
     const { turn } = this;
