@@ -100,7 +100,7 @@ export class SharedMemory {
     return { region: this.#arena.region, offset: slot.offset - this.#arenaBase, length: slot.length };
   }
 
-  /** Adds a guest mapping of an arena slot. Resolves to an errno; 0: the guest can use it; EINTR: it has reset. */
+  /** Adds a guest mapping of an arena slot. Resolves to an errno; 0: it can use the slot; EINTR: it has reset. */
   async mapSlot(slot: SharedMemorySlot): Promise<number> {
     this.memory(slot);
     const resets = this.#resets;

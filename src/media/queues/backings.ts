@@ -39,6 +39,7 @@ interface BackingRow {
 
 const { MMAP, USERPTR, DMABUF } = Memory;
 
+/** Guest and host memory type of each backing, and what its planes need. */
 // biome-ignore format: a table
 export const backings: Readonly<Record<Backing, BackingRow>> = {
   userptr:         { guest: MMAP,    host: USERPTR, slot: true,  mapped: false },
