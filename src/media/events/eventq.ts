@@ -51,7 +51,7 @@ export class EventQueue {
     return this.#queue !== null;
   }
 
-  /** The guest or the VMM has started the queue. Unsent events are sent now. */
+  /** The queue starts: unsent events are sent now. */
   start(queue: Queue): void {
     this.#queue = queue;
     this.#pool = 0;

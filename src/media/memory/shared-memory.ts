@@ -100,7 +100,7 @@ export class SharedMemory {
     return { region: this.#arena.region, offset: slot.offset - this.#arenaBase, length: slot.length };
   }
 
-  /** Adds a guest mapping of an arena slot. Resolves to an errno; 0: it can use the slot; EINTR: it has reset. */
+  /** Adds a guest mapping of an arena slot. Resolves to an errno; 0: the guest can use it; EINTR: a reset came. */
   async mapSlot(slot: SharedMemorySlot): Promise<number> {
     this.memory(slot);
     const resets = this.#resets;
@@ -219,7 +219,7 @@ export class SharedMemory {
     else this.#freeArena(slot);
   }
 
-  /** The VMM has dropped the mapping of a direct slot by itself. */
+  /** A direct slot whose mapping the VMM has dropped by itself, at a reset. */
   #forget(slot: SharedMemorySlot): void {
     this.#slots.delete(slot.offset);
     this.#direct.release(slot.offset, slot.length);

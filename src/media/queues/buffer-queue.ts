@@ -3,7 +3,7 @@ import { isCapture, isMultiplanar } from '../../v4l2/buffer-type.js';
 import { type Backing, backings } from './backings.js';
 import type { HostBuffer, VideoBuffer } from './video-buffer.js';
 
-/** Bytes of all buffers of the queues. */
+/** Bytes of all buffers of the queues, including refused ones. */
 export function bytesOf(queues: readonly BufferQueue[]): number {
   return queues.reduce((sum, { bytes }) => sum + bytes, 0);
 }
@@ -52,7 +52,7 @@ export class BufferQueue {
     return isMultiplanar(this.type);
   }
 
-  /** By index. */
+  /** By buffer index. */
   get buffers(): ReadonlyMap<number, VideoBuffer> {
     return this.#buffers;
   }

@@ -29,7 +29,7 @@ const [REQBUFS, EXPBUF] = [8, 16];
 const UUID = 16;
 const EPERM = 1;
 const ENOTTY = 25;
-/** Buffers, controls, EDID, QUERY_DV_TIMINGS: the kernel copies them out on errors too, or the Linux driver wants them. */
+/** Buffers, controls, EDID, QUERY_DV_TIMINGS: the kernel writes them on errors too, or the Linux driver wants them. */
 const writtenOnErrors: ReadonlySet<number> = new Set([9, 15, 93, 71, 72, 73, 40, 41, 99]);
 
 /** A payload with which the ioctl succeeds, or at least reaches the node. */
