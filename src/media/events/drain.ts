@@ -1,7 +1,7 @@
 /**
- * What a session does when its node is ready: V4L2 events to ENOENT, capture buffers to EAGAIN (or EPIPE), output
- * buffers to EAGAIN. Before each dequeue it takes a descriptor of the eventq: without one the kernel keeps the frame
- * and the next eventq kick goes on.
+ * The drain: what a session does when its node is ready. It dequeues V4L2 events until ENOENT, then CAPTURE buffers
+ * until EAGAIN (or EPIPE), then OUTPUT buffers until EAGAIN. It takes an event reservation before each dequeue. If no
+ * descriptor is free, the kernel keeps the frame, and the drain continues at the next kick of the eventq.
  */
 import { Errno } from '../../errno.js';
 import { log } from '../../log.js';
@@ -14,9 +14,10 @@ import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 import { EventReservation } from './eventq.js';
 
-/** `starved`: there may be more, but the guest has no descriptor for it. */
+/** `empty`: nothing more is ready. `starved`: there may be more, but no descriptor of the eventq is free. */
 type Outcome = 'empty' | 'starved';
 
+/** One drain. It runs in the session's turn. */
 export async function drain(session: Session): Promise<void> {
   const reservation = new EventReservation(session.context.events, session.resume);
   await drainAll(session, reservation).finally(() => reservation.giveBack());
@@ -32,21 +33,21 @@ async function drainAll(session: Session, reservation: EventReservation): Promis
   if (session.gone && session.context.errorEvents) reportLoss(session, reservation);
 }
 
-/** VIRTIO 1.4, Media Device, "Device-side error": after the last buffer, once; the session stays until CLOSE. */
+/** VIRTIO 1.4, Media Device, "Device-side error": sent once, after the last buffer. The session exists until CLOSE. */
 function reportLoss(session: Session, reservation: EventReservation): void {
   if (session.closing || session.isLossReported || !reservation.take()) return;
   session.lossReported();
   reservation.use().sendError(session.id, Errno.ENODEV);
 }
 
-/** Everything that DQEVENT has, to the guest: before the answer of SUBSCRIBE_EVENT with SEND_INITIAL. */
+/** Sends all V4L2 events that are ready, for example before SUBSCRIBE_EVENT with SEND_INITIAL is answered. */
 export async function drainEvents(session: Session): Promise<void> {
   const reservation = new EventReservation(session.context.events, session.resume);
   await readEvents(session, reservation).finally(() => reservation.giveBack());
   await session.context.events.flushed(() => session.closing);
 }
 
-/** `present`: those that are there now and no more, however fast new ones come. */
+/** `present`: only the events that are ready now, so that a fast source of events cannot keep the loop in here. */
 async function readEvents(
   session: Session,
   reservation: EventReservation,
@@ -65,7 +66,7 @@ async function readEvents(
   return 'empty';
 }
 
-/** Damaged frames in place of buffers that the driver has given up silently. */
+/** Sends a damaged frame for each buffer that the driver returned without DQBUF. */
 function sendOwed(session: Session, queue: BufferQueue, reservation: EventReservation): Outcome {
   for (const index of [...queue.owed]) {
     if (!reservation.take()) return 'starved';
@@ -90,7 +91,7 @@ async function drainQueue(
     !session.closing &&
     (queue.isDrained || session.gone)
   ) {
-    // Buffers of a session that is gone come without a call, as many as there are.
+    // If the node is gone, buffers come back without a call on the lane, so this loop has to end its turns itself.
     const { turn } = session.context;
     if (turn.over) await turn.next();
     if (!reservation.take()) return 'starved';
@@ -98,7 +99,7 @@ async function drainQueue(
     if (!host || session.closing) break;
     const { index, flags } = buffer.read(host.buffer);
     if (!queue.isCapture) session.requests?.returned(index);
-    // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
+    // v4l2loopback returns buffers that are not queued. The Linux driver of the guest would count them.
     if (queue.takeAbandoned(index) || !queue.queued.has(index)) {
       unqueued++;
       continue;
@@ -119,13 +120,13 @@ async function drainQueue(
   return 'empty';
 }
 
-/** What the guest has to hear before a buffer that is out of the kernel already. */
+/** Sends what the guest must get before a buffer that DQBUF has already returned. */
 async function sendAhead(session: Session, queue: BufferQueue, flags: number): Promise<void> {
   const reservation = new EventReservation(session.context.events, null);
   try {
-    // SOURCE_CHANGE and EOS come before the buffer that says LAST.
+    // SOURCE_CHANGE and EOS go before the buffer with the LAST flag.
     if (flags & BufferFlag.LAST) await readEvents(session, reservation, true);
-    // An OUTPUT buffer tells the guest that its request is complete: the picture is there, as it is for a native program.
+    // An OUTPUT buffer tells the guest that its request is complete: as on a host, the CAPTURE buffer goes first.
     if (!session.handles || queue.isCapture) return;
     const captures = [...session.queues.values()].filter(({ isCapture }) => isCapture);
     for (const capture of captures) await drainQueue(session, capture, reservation);
@@ -134,11 +135,12 @@ async function sendAhead(session: Session, queue: BufferQueue, flags: number): P
   }
 }
 
+/** Whether the driver has buffers of the queue. */
 function isExpecting({ queued, abandoned: unwanted }: BufferQueue): boolean {
   return queued.size > 0 || unwanted.size > 0;
 }
 
-/** What each errno of DQBUF says about the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: nothing is done yet. */
+/** What each errno of DQBUF means for the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: no buffer is ready. */
 const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) => Promise<void>>> = {
   [Errno.EPIPE]: async (session, queue) => {
     queue.end();
@@ -158,6 +160,7 @@ const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) =
   },
 };
 
+/** The next buffer that has come back; null: there is none. */
 async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer | null> {
   const early = queue.takeEarly();
   if (early) return early;
@@ -170,13 +173,14 @@ async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer
   return session.gone || queue.failed ? returned(queue) : null;
 }
 
-/** A queued buffer of a queue that will never give it back: to the guest it is one more frame, a damaged one. */
+/** If the driver will never return the queued buffers: the next one of them, as a damaged frame. Null: none is left. */
 function returned(queue: BufferQueue): HostBuffer | null {
   const [index] = queue.wanted;
   const vb = index === undefined ? undefined : queue.buffers.get(index);
   return vb ? damaged(queue, vb) : null;
 }
 
+/** A frame without data and with the ERROR flag, numbered after the last frame of the queue. */
 function damaged(queue: BufferQueue, vb: VideoBuffer): HostBuffer {
   const host = emptyRecord(queue);
   const { timestamp, sequence, field, flags } = buffer.read(queue.lastFrame ?? host.buffer);
@@ -196,6 +200,7 @@ function damaged(queue: BufferQueue, vb: VideoBuffer): HostBuffer {
   return host;
 }
 
+/** The record for DQBUF. */
 function emptyRecord(queue: BufferQueue): HostBuffer {
   const record = Buffer.alloc(buffer.size);
   record.writeUInt32LE(queue.type, buffer.offset.type);
@@ -205,6 +210,6 @@ function emptyRecord(queue: BufferQueue): HostBuffer {
   return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
 }
 
-/** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: what kind of timestamp the driver gives. */
+/** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: the kind of timestamp that the driver gives. */
 const TIMESTAMP_FLAGS = 0x0007_e000;
 const NONE = new Uint8Array(0);

@@ -1,6 +1,6 @@
 /**
- * The eventq: take the slot first, then dequeue. Nothing is ever dropped, because nothing is taken
- * from the kernel that has no descriptor to go to.
+ * The eventq. A session reserves a descriptor first and dequeues from the kernel afterwards. So no event is ever
+ * dropped: each one that leaves the kernel has a descriptor.
  */
 import { buffer, EventType, event } from '../../v4l2/layout.js';
 import type { Queue } from '../../virtio/queue.js';
@@ -8,11 +8,13 @@ import { Turn } from '../../virtio/turn.js';
 import { EVENT_BARRIER_MS } from '../policy.js';
 import { dqbufEvent, Event, errorEvent, eventHeader, sessionEvent } from '../protocol.js';
 
-/** Which events of a session wait in vain: those of a queue, of a subscription, or all. */
+/** Tests whether an unsent event (`waiting`) is stale: those of a queue, those of a subscription, or all. */
 export const stale = {
+  /** DQBUF events of a queue. `type`: V4L2_BUF_TYPE_*. */
   framesOf: (type: number) => (waiting: Buffer) =>
     waiting.readUInt32LE(0) === Event.DQBUF &&
     waiting.readUInt32LE(dqbufEvent.offset.buffer + buffer.offset.type) === type,
+  /** V4L2 events of a subscription. `type`: V4L2_EVENT_*; V4L2_EVENT_ALL: all subscriptions. */
   eventsOf: (type: number, id: number) => (waiting: Buffer) => {
     if (waiting.readUInt32LE(0) !== Event.EVENT) return false;
     const own = event.read(waiting, sessionEvent.offset.v4l2Event);
@@ -22,48 +24,53 @@ export const stale = {
 } as const;
 
 interface Barrier {
-  /** Events that were sent before the barrier, those that wait for a descriptor included; passed when the driver has given as many back. */
+  /** Number of events before the barrier, including unsent ones. It ends when the driver has given back as many. */
   pushed: number;
   readonly pass: () => void;
 }
 
+/** The eventq of a device. */
 export class EventQueue {
   #queue: Queue | null = null;
-  /** Descriptors promised to dequeues that are under way. */
+  /** Number of event reservations. */
   #reserved = 0;
-  /** Events whose promised descriptor was overdrawn, broken, or is gone (device paused): each had a reservation. */
+  /** Events with a reservation but no usable descriptor (overdrawn, malformed, or the device is paused). */
   #unsent: Buffer[] = [];
-  /** How many descriptors circulate: the most that were ever out of our hands' reach at once. */
+  /** Number of descriptors that circulate: the most that the device ever had at the same time, not yet pushed. */
   #pool = 0;
   #barriers: Barrier[] = [];
+  /** Called when a descriptor may be free. */
   #starved = new Set<() => void>();
 
   readonly #resume = (): void => this.kicked();
 
   constructor(private readonly turn = new Turn()) {}
 
+  /** Whether the queue is started. */
   get running(): boolean {
     return this.#queue !== null;
   }
 
+  /** The queue starts: unsent events are sent now. */
   start(queue: Queue): void {
     this.#queue = queue;
     this.#pool = 0;
     this.kicked();
   }
 
+  /** The queue stops: events stay unsent, and every barrier ends. */
   stop(): void {
     this.#queue = null;
     for (const barrier of [...this.#barriers]) barrier.pass();
   }
 
-  /** The guest reset the device: what was not sent concerns sessions that are gone. */
+  /** The guest has reset the device: unsent events belong to sessions that no longer exist. */
   reset(): void {
     this.#unsent = [];
     this.#starved.clear();
   }
 
-  /** The driver made descriptors available. */
+  /** The driver has made descriptors available. */
   kicked(): void {
     const queue = this.#queue;
     if (!queue) return;
@@ -76,7 +83,7 @@ export class EventQueue {
     queue.notify();
   }
 
-  /** Promises a descriptor to the caller. False: none is free; `resume` is called when that may have changed. */
+  /** Reserves a descriptor. False: none is free; `resume` is called when one may be free. */
   reserve(resume: () => void): boolean {
     if (this.#free() > 0) {
       this.#reserved++;
@@ -86,13 +93,13 @@ export class EventQueue {
     return false;
   }
 
-  /** A promise whether a descriptor is free or not: its event waits here for one, and goes before all later ones. */
+  /** Reserves even if no descriptor is free. The event then waits here for a descriptor, before all later events. */
   overdraw(): true {
     this.#reserved++;
     return true;
   }
 
-  /** Gives back a promise that was not used. */
+  /** Gives back a reservation that was not used. */
   release(): void {
     this.#reserved--;
     if (this.#starved.size > 0) this.#feed();
@@ -103,24 +110,25 @@ export class EventQueue {
     this.#starved.delete(resume);
   }
 
-  /** DQBUF of a reserved slot: always all 608 bytes. */
+  /** Sends EVT_DQBUF on a reserved descriptor: always 608 bytes. `buffer`: 88 bytes; `planes`: 512 bytes. */
   sendBuffer(sessionId: number, buffer: Uint8Array, planes: Uint8Array): void {
     this.#send(dqbufEvent.encode({ event: Event.DQBUF, sessionId, buffer, planes }));
   }
 
-  /** EVENT of a reserved slot. */
+  /** Sends EVT_EVENT on a reserved descriptor. `v4l2Event`: struct v4l2_event, 136 bytes. */
   sendEvent(sessionId: number, v4l2Event: Uint8Array): void {
     this.#send(sessionEvent.encode({ event: Event.EVENT, sessionId, v4l2Event }));
   }
 
-  /** ERROR of a reserved slot. */
+  /** Sends EVT_ERROR on a reserved descriptor. */
   sendError(sessionId: number, errno: number): void {
     this.#send(errorEvent.encode({ event: Event.ERROR, sessionId, errno, reserved: 0 }));
   }
 
   /**
-   * Resolves when every event sent so far has been processed by the driver (it gives each descriptor
-   * back right after), or after `EVENT_BARRIER_MS`: no stale event can then follow an answer.
+   * Resolves when the driver has processed every event that was sent so far, or after `limit` ms, at most
+   * EVENT_BARRIER_MS. The driver gives each descriptor back right after it has processed the event. So no stale event
+   * can reach the driver after an answer.
    */
   barrier(limit: number): Promise<void> {
     const queue = this.#queue;
@@ -146,7 +154,7 @@ export class EventQueue {
     while (this.#unsent.length > 0 && (this.#queue?.waiting ?? 0) > 0 && !isOff()) await this.turn.next();
   }
 
-  /** Forgets events of a session that still wait for a descriptor, those for which `isStale`: their time is over. */
+  /** Drops unsent events of a session for which `isStale` returns true. */
   discard(sessionId: number, isStale: (waiting: Buffer) => boolean): void {
     const { sessionId: id } = eventHeader.offset;
     this.#unsent = this.#unsent.filter((each) => each.readUInt32LE(id) !== sessionId || !isStale(each));
@@ -154,6 +162,7 @@ export class EventQueue {
     for (const barrier of this.#barriers) barrier.pushed = Math.min(barrier.pushed, most);
   }
 
+  /** Number of descriptors that can be reserved. */
   #free(): number {
     const queue = this.#queue;
     if (!queue) return 0;
@@ -161,12 +170,13 @@ export class EventQueue {
     return queue.waiting - this.#reserved - this.#unsent.length;
   }
 
+  /** Sends an event on a reserved descriptor, after all unsent ones. */
   #send(event: Buffer): void {
     this.#reserved--;
     if (this.#unsent.length > 0 || !this.#push(event)) this.#unsent.push(event);
   }
 
-  /** False: no descriptor holds the event. Those that are too small go back empty: a part of an event is a lost one. */
+  /** False: no descriptor was large enough. Smaller ones go back empty, because a part of an event would be useless. */
   #push(event: Buffer): boolean {
     const queue = this.#queue;
     if (!queue) return false;
@@ -178,7 +188,7 @@ export class EventQueue {
       queue.push(chain, sent ? event.length : 0);
     }
     queue.notify();
-    // A driver that makes nothing but bad descriptors available must not keep the loop from others.
+    // A driver that makes only bad descriptors available must not block the loop.
     if (!sent && this.turn.over) this.turn.goOn(this.#resume);
     return sent;
   }
@@ -187,11 +197,12 @@ export class EventQueue {
     while (this.#unsent.length > 0 && queue.waiting > 0 && this.#push(this.#unsent[0]!)) this.#unsent.shift();
   }
 
+  /** Updates the number of descriptors that circulate. */
   #observe(queue: Queue): void {
     this.#pool = Math.max(this.#pool, queue.madeAvailable - queue.pushed);
   }
 
-  /** How many sent events the driver has given back. */
+  /** Number of descriptors that the driver has given back after their events. */
   #returned(queue: Queue): number {
     return queue.madeAvailable - this.#pool;
   }
@@ -201,6 +212,7 @@ export class EventQueue {
     for (const barrier of this.#barriers.filter(({ pushed }) => returned >= pushed)) barrier.pass();
   }
 
+  /** Resumes callers that wait for a descriptor. */
   #feed(): void {
     if (this.#starved.size === 0 || this.#free() <= 0) return;
     const waiting = [...this.#starved];
@@ -210,9 +222,9 @@ export class EventQueue {
 }
 
 /**
- * A descriptor of the eventq in the hand of one session. What one dequeue did not use serves the next: a slot that
- * goes back after each empty dequeue goes to another session that waits, and where more sessions than descriptors
- * take it from each other between DQEVENT and DQBUF, none gets to its frame.
+ * An event reservation of one session: one descriptor of the eventq. If a dequeue returns nothing, the next dequeue of
+ * the session uses the same reservation. Otherwise another waiting session would get the descriptor between DQEVENT and
+ * DQBUF. With more sessions than descriptors, they would take it from each other, and none would get to its frame.
  */
 export class EventReservation {
   readonly #events: EventQueue;
@@ -220,27 +232,27 @@ export class EventReservation {
   #isTaken = false;
 
   /**
-   * `resume` is called when a descriptor that `take` did not get may be free. null: `take` never fails, for what has to
-   * go before an event that is in hand; where the guest has no descriptor, both wait in the eventq, in order.
+   * `resume`: called after `take` failed, when a descriptor may be free. Null: `take` never fails. This is for events
+   * that must go before an event that is already dequeued. If no descriptor is free, both wait in the eventq, in order.
    */
   constructor(events: EventQueue, resume: (() => void) | null) {
     this.#events = events;
     this.#resume = resume;
   }
 
-  /** True: there is a slot in hand, the one from before or a new one. */
+  /** Makes sure that there is a reservation, the earlier one or a new one. False: no descriptor is free. */
   take(): boolean {
     this.#isTaken ||= this.#resume ? this.#events.reserve(this.#resume) : this.#events.overdraw();
     return this.#isTaken;
   }
 
-  /** The eventq, to send the one event that the slot is for. */
+  /** Uses the reservation up. Returns the eventq; the caller must send exactly one event at once. */
   use(): EventQueue {
     this.#isTaken = false;
     return this.#events;
   }
 
-  /** At the end: a slot that nothing has used is another's. */
+  /** The drain ends: a reservation that was not used is free for other sessions. */
   giveBack(): void {
     if (!this.#isTaken) return;
     this.#isTaken = false;

@@ -1,7 +1,4 @@
-/**
- * Pages of the guest that a plane was given: their list, counted in a budget, and one linear mapping of them in this process
- * if they can be joined.
- */
+/** The guest pages of a plane: their SG list, counted in a budget, and their linear mapping if they can be joined. */
 import { Errno } from '../../errno.js';
 import type { LinearMapping, NodeCall, RegionPiece } from '../../native.js';
 import { type GuestMemory, GuestMemoryError } from '../../virtio/guest-memory.js';
@@ -11,33 +8,34 @@ import { MAX_LINEAR_PIECES } from '../policy.js';
 import type { SgBudget } from './sg-budget.js';
 import type { SgList } from './sg-list.js';
 
-/** What pages need of the session whose buffer they are. */
+/** The part of a session that guest pages need. */
 export interface PageOwner {
   readonly context: {
     readonly memory: GuestMemory;
     readonly turn: Turn;
     readonly linearMappings: LinearMappings;
   };
-  /** SG lists that are kept with its buffers. */
+  /** Budget for the SG lists that are kept with the buffers of the session. */
   readonly lists: SgBudget;
-  /** Runs a call on its file; resolves to an errno. */
+  /** Runs a call on the session's file. Resolves to an errno. */
   call(call: NodeCall): Promise<number>;
 }
 
+/** Guest pages that a plane uses. */
 export interface GuestPages {
-  /** In memory of its own, neighbours joined. */
+  /** A copy of the guest's SG list, with neighbours joined. */
   readonly list: SgList;
-  /** `GuestMemory.generation` as it was when the pages were found there. */
+  /** `GuestMemory.generation` at the time of the check that all pages are in guest memory. */
   readonly generation: number;
-  /** Contiguous here; null: a frame is copied. */
+  /** The linear mapping of the pages; null: frames are copied. */
   readonly mapping: PageMapping | null;
-  /** Twice is harmless. */
+  /** Gives the list's bytes back to the budget and closes the mapping. Calling twice is harmless. */
   release(): void;
 }
 
 /**
- * Takes the pages of a list. An errno: EFAULT where one is not in guest memory, ENOMEM where there is no room for the list.
- * `isZeroCopy`: the driver takes USERPTR, so it can write to the pages themselves.
+ * Takes the pages of an SG list. `isZeroCopy`: the driver takes USERPTR, so the pages are joined if that is possible.
+ * An errno: EFAULT if a page is not in guest memory, ENOMEM if the budget has no room for the list.
  */
 export async function takePages(
   owner: PageOwner,
@@ -45,7 +43,7 @@ export async function takePages(
   isZeroCopy: boolean,
 ): Promise<GuestPages | number> {
   const { memory, linearMappings, turn } = owner.context;
-  // Before there is any of it, as if no two were neighbours.
+  // Taken before the copy is made, so the size is that of a list in which nothing can be joined.
   if (!owner.lists.take(given.bytes)) return Errno.ENOMEM;
   const list = await given.joined(turn);
   owner.lists.giveBack(given.bytes - list.bytes);
@@ -69,7 +67,7 @@ export async function takePages(
   return Errno.EFAULT;
 }
 
-/** Throws GuestMemoryError. */
+/** Throws GuestMemoryError if a piece of the list is not in guest memory. */
 async function checkPages({ context: { memory, turn } }: PageOwner, list: SgList): Promise<void> {
   for (let index = 0; index < list.count; index++) {
     if (turn.over) await turn.next();
@@ -78,40 +76,41 @@ async function checkPages({ context: { memory, turn } }: PageOwner, list: SgList
   }
 }
 
-/** Whether a plane that has pages is given the same ones again. */
+/** Whether `given` names the pages that the plane already has, and guest memory has not changed since. */
 export async function isSamePages(
   { context: { memory, turn } }: PageOwner,
   kept: GuestPages,
   given: SgList,
 ): Promise<boolean> {
-  // Once more afterwards: memory may have changed in between.
+  // Checked again afterwards, because guest memory may change during the comparison.
   const isStill = (): boolean => kept.generation === memory.generation;
   return isStill() && (await given.isSame(kept.list, turn)) && isStill();
 }
 
+/** A linear mapping that counts in the limit of its node. */
 export interface PageMapping {
   readonly linear: LinearMapping;
-  /** Twice is harmless. */
+  /** Unmaps. Calling twice is harmless. */
   close(): void;
 }
 
-/** Pieces that are joined on the loop: sooner done there than on the session's lane. */
+/** Up to this number of pieces, the loop joins them itself: that is faster than a call on the session's lane. */
 const JOINED_HERE = 64;
 
-/** The linear mappings of all buffers of one node. */
+/** The linear mappings of all buffers of one node, at most MAX_LINEAR_PIECES pieces together. */
 export class LinearMappings {
   #pieces = 0;
 
   /**
-   * Joins pages that are in guest memory. Null: they do not join (a piece ends inside a page), or there are too many: then a
-   * frame is copied.
+   * Joins the pages of an SG list. Resolves to null if they cannot be joined (a piece ends inside a page) or if the
+   * node would have too many pieces. Then frames are copied. Throws GuestMemoryError.
    */
   async join(owner: PageOwner, list: SgList): Promise<PageMapping | null> {
     if (this.#pieces + list.count > MAX_LINEAR_PIECES) return null;
     const places = await locate(owner, list);
     const { length } = places;
     if (this.#pieces + length > MAX_LINEAR_PIECES) return null;
-    // Before the lane has made it: another session may ask meanwhile.
+    // Counted before the lane has made the mapping, because another session may join pages meanwhile.
     this.#pieces += length;
     const mapping = await joined(owner, places);
     if (mapping) return this.#keep(mapping, length);
@@ -131,6 +130,7 @@ export class LinearMappings {
   }
 }
 
+/** The pieces of mapped regions that the list covers. Throws GuestMemoryError. */
 async function locate({ context: { memory, turn } }: PageOwner, list: SgList): Promise<RegionPiece[]> {
   const places: RegionPiece[] = [];
   for (let index = 0; index < list.count; index++) {
@@ -141,6 +141,7 @@ async function locate({ context: { memory, turn } }: PageOwner, list: SgList): P
   return places;
 }
 
+/** Null: the pieces cannot be joined. */
 async function joined(owner: PageOwner, places: readonly RegionPiece[]): Promise<LinearMapping | null> {
   owner.context.turn.spend(Math.min(places.length, JOINED_HERE) * Price.PIECE);
   if (places.length <= JOINED_HERE) {

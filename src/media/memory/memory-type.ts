@@ -1,35 +1,36 @@
-/** What a memory type does with a buffer: the same verbs for each, one file a type in memory/. */
+/** The interface of a memory type. Each type has a file in memory/. */
 
 import type { BufferQueue } from '../queues/buffer-queue.js';
 import type { GuestBuffer } from '../queues/buffer-record.js';
 import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 
-/** One QUERYBUF, QBUF or PREPARE_BUF of a guest. */
+/** One QUERYBUF, QBUF or PREPARE_BUF of a guest, after the checks that all memory types have in common. */
 export interface BufferCall {
   readonly session: Session;
   readonly queue: BufferQueue;
   readonly vb: VideoBuffer;
   readonly guest: GuestBuffer;
+  /** Ioctl number: Ioctl.QUERYBUF, QBUF or PREPARE_BUF. */
   readonly nr: number;
-  /** The guest's handle of the request that the buffer is queued to; 0: none. */
+  /** Request handle of the request that the buffer is queued to; 0: none. */
   readonly request: number;
 }
 
-/** What the kernel gets, and what becomes of it when the kernel has answered. */
+/** The records for the kernel, and what to do when the kernel has answered. */
 export interface Attached {
   readonly host: HostBuffer;
-  /** After the ioctl, with its errno: keeps or lets go of what was attached. */
+  /** Called after the ioctl with its errno: keeps what was attached (0), or releases it. */
   readonly settle?: (errno: number) => void;
 }
 
 export interface MemoryType {
-  /** Reads what follows the record, if anything, and gives the buffer its host form. An errno where that cannot be. */
+  /** Reads what follows the records (SG lists, UUIDs) and makes the records for the kernel. An errno if that fails. */
   attach(call: BufferCall): Attached | number | Promise<Attached | number>;
-  /** The guest's view of the answer: what follows the response header. */
+  /** The guest's view of the kernel's records: the parts of the response payload in their order. */
   restore(call: BufferCall, host: HostBuffer): Uint8Array[];
-  /** A buffer came back from the driver: its contents go where the guest looks for them. */
+  /** A buffer came back from the driver: copies its frame to the guest. Undefined: no copy is needed. */
   release(session: Session, queue: BufferQueue, vb: VideoBuffer, host: HostBuffer): Promise<void> | undefined;
-  /** Whether the guest still has in the buffer what was copied for the driver; absent: nothing ever is. */
+  /** Whether the guest's buffer still equals the copy that the driver got. Absent: the type never copies. */
   isSame?(call: BufferCall, host: HostBuffer): Promise<boolean>;
 }

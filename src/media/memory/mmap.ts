@@ -1,6 +1,6 @@
 /**
- * V4L2_MEMORY_MMAP: buffers that the host provides and the guest maps. On the host's side the queue is MMAP or,
- * where the arena allows zero copy, USERPTR. Nothing follows the record.
+ * V4L2_MEMORY_MMAP: the host provides the buffers, and the guest maps them. The host's queue is MMAP, or USERPTR if the
+ * driver can use slots of the arena (zero copy). Nothing follows the records.
  */
 
 import type { Region } from '../../native.js';
@@ -43,7 +43,7 @@ export const mmap: MemoryType = {
   },
 };
 
-/** Moves a frame between the host's buffer and the guest's slot, where the host's queue is not on the slots itself. */
+/** Backing `copy`: copies a frame from the host's buffer to the slot (CAPTURE) or back (OUTPUT). */
 function copyFrame(
   session: Session,
   { isCapture }: BufferQueue,
@@ -56,9 +56,10 @@ function copyFrame(
   });
 }
 
-/** A part of a frame: in the host's buffer, and in the guest's slot. */
+/** A part of a frame: `bytes` bytes at `at` of the host's buffer, and at `from` of `place`, which contains the slot. */
 type Visit = (region: Region, at: number, place: Region, from: number, bytes: number) => void;
 
+/** Visits the used bytes of each plane, over several turns. Stops when the session closes. */
 async function walkFrame(session: Session, vb: VideoBuffer, host: HostBuffer, visit: Visit): Promise<void> {
   const { shared, turn } = session.context;
   for (const [number, { host: region, slot, length }] of vb.planes.entries()) {
@@ -72,6 +73,7 @@ async function walkFrame(session: Session, vb: VideoBuffer, host: HostBuffer, vi
   }
 }
 
+/** The union `m` with the mmap offset, 8 bytes. */
 function offsetBytes({ mmapOffset }: VideoPlane): Uint8Array {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt32LE(mmapOffset);

@@ -1,7 +1,8 @@
 /**
- * V4L2_MEMORY_DMABUF, which VIRTIO calls VIRTIO_OBJECT: buffers are objects that somebody exported, named by UUIDs. One UUID
- * a plane follows the last plane, in both parts (VIRTIO 1.4, Media Device, "Memory types"); the descriptor fields of the
- * records are the guest's own business.
+ * V4L2_MEMORY_DMABUF, which VIRTIO calls VIRTIO_OBJECT: the memory of a buffer is objects that were exported before,
+ * named by UUIDs. One UUID for each plane follows the last plane record, in the device-readable and in the
+ * device-writable part (VIRTIO 1.4, Media Device, "Memory types"). The descriptor fields of the records come back as
+ * the guest sent them.
  */
 import { Errno } from '../../errno.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
@@ -38,7 +39,7 @@ export const object: MemoryType = {
   release: () => undefined,
 };
 
-/** One for each plane of the host's buffer; null: the guest sent fewer. */
+/** The UUID (16 bytes) of each plane of the host's buffer; null: the guest sent fewer. */
 function readUuids({ vb, guest }: BufferCall): Uint8Array[] | null {
   if (guest.rest.length < vb.planes.length * UUID_BYTES) return null;
   return vb.planes.map((_, number) => guest.rest.subarray(number * UUID_BYTES, (number + 1) * UUID_BYTES));

@@ -1,36 +1,36 @@
 /**
- * Buffers as objects: a UUID for each exported DMABUF, in one table for all nodes that one process serves, so that a
- * camera's buffer can be queued to an encoder. A UUID is the permission: nobody can guess one.
+ * Buffers as objects: each exported DMABUF has a UUID. One table serves all nodes of the process, so that the buffer of
+ * a camera can be queued to an encoder. Whoever knows a UUID may use the object, because nobody can guess a UUID.
  */
 import { randomFillSync } from 'node:crypto';
 import { closeSync } from 'node:fs';
 import { UUID_BYTES } from '../protocol.js';
 import type { ObjectTransport } from '../transport.js';
 
-/** The table of the process. Bounded by the buffers that its sessions hold: an object goes with its buffer. */
+/** The table of the process. The number of buffers bounds it, because an object ends with its buffer. */
 export class ObjectTable {
   readonly #descriptors = new Map<string, number>();
 
-  /** Takes the descriptor. */
+  /** Adds a DMABUF and returns its new UUID (16 bytes). The descriptor belongs to the table from now on. */
   add(fd: number): Uint8Array {
     const uuid = randomUuid();
     this.#descriptors.set(keyOf(uuid), fd);
     return uuid;
   }
 
-  /** The DMABUF, which stays the table's; null: there is no such object. */
+  /** The descriptor of the DMABUF, which the table keeps; null: there is no such object. */
   find(uuid: Uint8Array): number | null {
     return this.#descriptors.get(keyOf(uuid)) ?? null;
   }
 
-  /** Another descriptor of the same memory, which is taken. */
+  /** Replaces the descriptor by another one of the same memory, and closes the old one. Takes `fd`. */
   replace(uuid: Uint8Array, fd: number): void {
     const before = this.find(uuid);
     this.#descriptors.set(keyOf(uuid), fd);
     if (before !== null) closeSync(before);
   }
 
-  /** Whoever has the buffer queued keeps it alive. Twice is harmless. */
+  /** Removes an object. The memory stays alive as long as the buffer is queued somewhere. Calling twice is harmless. */
   remove(uuid: Uint8Array): void {
     const fd = this.#descriptors.get(keyOf(uuid));
     if (fd === undefined) return;
@@ -43,15 +43,17 @@ export class ObjectTable {
   }
 }
 
-/** A plane that is an object, and how it may be mapped. */
+/** A plane that was exported as an object. */
 export interface ExportedPlane {
+  /** 16 bytes. */
   readonly uuid: Uint8Array;
+  /** How the DMABUF may be mapped: O_RDONLY, O_WRONLY or O_RDWR. */
   readonly access: number;
 }
 
 const O_RDWR = 2;
 
-/** What one device does with the table: its VMM is told of what it exports. */
+/** The objects of one device. It adds exported planes to the table and tells its VMM about them. */
 export class DeviceObjects {
   constructor(
     private readonly table: ObjectTable,
@@ -59,8 +61,9 @@ export class DeviceObjects {
   ) {}
 
   /**
-   * Takes the descriptor. A plane that was exported before is the same object: it has the wider access of the two.
-   * `access`: O_RDONLY, O_WRONLY or O_RDWR.
+   * Makes a plane an object. Takes `fd`, its DMABUF. `access`: O_RDONLY, O_WRONLY or O_RDWR. `before`: the earlier
+   * export of the plane, or null. A plane keeps its UUID. `fd` replaces the earlier DMABUF if that one was not O_RDWR
+   * and `access` is another one.
    */
   export(fd: number, access: number, before: ExportedPlane | null): ExportedPlane {
     if (!before) {
@@ -76,18 +79,20 @@ export class DeviceObjects {
     return { uuid: before.uuid, access };
   }
 
+  /** Removes an object from the table and tells the VMM. An object that is not in the table is ignored. */
   withdraw({ uuid }: ExportedPlane): void {
     if (this.table.find(uuid) === null) return;
     this.transport.removeObject(uuid);
     this.table.remove(uuid);
   }
 
+  /** As `ObjectTable.find`. */
   find(uuid: Uint8Array): number | null {
     return this.table.find(uuid);
   }
 }
 
-/** RFC 9562, version 4. */
+/** A random UUID (RFC 9562, version 4). */
 function randomUuid(): Uint8Array {
   const uuid = randomFillSync(new Uint8Array(UUID_BYTES));
   uuid[6] = (uuid[6]! & 0x0f) | 0x40;

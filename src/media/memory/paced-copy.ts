@@ -1,18 +1,19 @@
-/** Copies as long as a guest wants them, cut over turns of the loop. */
+/** Copies that are divided over several turns, because the guest chooses their length. */
 import { COPY_STEP, type Turn } from '../../virtio/turn.js';
 import type { SgList } from './sg-list.js';
 
-/** Moves `bytes` bytes from byte `at` of our memory on. */
+/** Moves `bytes` bytes. `at`: byte offset in the bridge's memory. */
 export type Move = (at: number, bytes: number) => void;
-/** The same, from or to a guest address. */
+/** Moves `bytes` bytes between a guest address and the bridge's memory at byte offset `at`. */
 export type ListMove = (address: number, at: number, bytes: number) => void;
 
-/** A copy that goes on from turn to turn. */
+/** A copy that continues from turn to turn. */
 export interface PacedCopy {
-  /** Goes on until all is moved; false: until the turn is used up. What a move throws ends it. */
+  /** Moves bytes. True: the copy is complete. False: the turn is used up. Throws what a move throws. */
   advance(turn: Turn): boolean;
 }
 
+/** A copy of `length` bytes of contiguous memory. */
 export class FlatCopy implements PacedCopy {
   #at = 0;
 
@@ -32,7 +33,7 @@ export class FlatCopy implements PacedCopy {
   }
 }
 
-/** Each piece of a list by itself. */
+/** A copy from or to the pieces of an SG list. One move never covers two pieces. */
 export class ListCopy implements PacedCopy {
   #list: SgList | null = null;
   #length = 0;
@@ -42,7 +43,7 @@ export class ListCopy implements PacedCopy {
 
   constructor(private readonly move: ListMove) {}
 
-  /** The first `length` bytes that a list covers are next. */
+  /** Starts again, with the first `length` bytes of an SG list. */
   begin(list: SgList, length: number): this {
     this.#list = list;
     this.#length = length;
@@ -69,7 +70,7 @@ export class ListCopy implements PacedCopy {
   }
 }
 
-/** To the end of a copy. False: `isOff` was true after a wait, and nothing more was moved. */
+/** Runs a copy to its end. False: `isOff` was true after a wait, so the copy was stopped. Throws what a move throws. */
 export async function runCopy(turn: Turn, copy: PacedCopy, isOff: () => boolean): Promise<boolean> {
   while (!copy.advance(turn)) {
     await turn.next();

@@ -1,10 +1,12 @@
-/** Free ranges of an address space. Next fit: a range that was given back is handed out again as late as possible. */
+/** Free ranges of an address space (next fit): a range that was released is allocated again as late as possible. */
 
+/** Addresses in bytes; `end` is the first address after the range. */
 interface Range {
   start: number;
   end: number;
 }
 
+/** `size` bytes from address `start` on, allocated in multiples of `alignment` bytes. */
 export class Ranges {
   #free: Range[];
   #cursor: number;
@@ -18,12 +20,12 @@ export class Ranges {
     this.#cursor = start;
   }
 
-  /** `length` rounded up to the alignment. */
+  /** `length` (bytes, at least 1) rounded up to the alignment. */
   span(length: number): number {
     return Math.ceil(Math.max(length, 1) / this.alignment) * this.alignment;
   }
 
-  /** The start of a free range of `span(length)` bytes, or null. */
+  /** Takes a free range of `span(length)` bytes and returns its start; null: none is long enough. */
   allocate(length: number): number | null {
     const span = this.span(length);
     const range = this.#fitting(span, this.#cursor) ?? this.#fitting(span, this.start);
@@ -34,7 +36,7 @@ export class Ranges {
     return start;
   }
 
-  /** Gives back what `allocate(length)` returned. */
+  /** Releases a range. `start`: the result of `allocate(length)`. */
   release(start: number, length: number): void {
     const freed = { start, end: start + this.span(length) };
     const others = this.#free.filter((range) => {
@@ -46,10 +48,12 @@ export class Ranges {
     this.#free = [...others, freed].sort((a, b) => a.start - b.start);
   }
 
+  /** Free bytes, in all ranges together. */
   get available(): number {
     return this.#free.reduce((sum, range) => sum + range.end - range.start, 0);
   }
 
+  /** The first range with `span` free bytes at or after `from`. */
   #fitting(span: number, from: number): Range | undefined {
     return this.#free.find((range) => range.end - Math.max(range.start, from) >= span);
   }

@@ -1,6 +1,7 @@
-/** Bytes of SG lists that are kept with buffers: those of a session, which count for its device too. */
+/** Limits the bytes of SG lists that are kept with buffers, for each session and for each device. */
 import { MAX_DEVICE_LIST_BYTES, MAX_SESSION_LIST_BYTES } from '../policy.js';
 
+/** A budget in bytes. Bytes of a session's budget count in the device's budget too. */
 export class SgBudget {
   #used = 0;
 
@@ -17,11 +18,12 @@ export class SgBudget {
     return new SgBudget(MAX_SESSION_LIST_BYTES, device);
   }
 
+  /** Bytes. */
   get used(): number {
     return this.#used;
   }
 
-  /** False: there is no room for so much. */
+  /** Takes bytes from the budget. False: it has not enough left, and nothing was taken. */
   take(bytes: number): boolean {
     if (this.#used + bytes > this.most || this.device?.take(bytes) === false) return false;
     this.#used += bytes;

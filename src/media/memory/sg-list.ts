@@ -1,4 +1,4 @@
-/** Lists of struct virtio_media_sg_entry (VIRTIO 1.4, Media Device, "Handling of pointers to userspace memory"). */
+/** SG lists of struct virtio_media_sg_entry (VIRTIO 1.4, Media Device, "Handling of pointers to userspace memory"). */
 import { Errno } from '../../errno.js';
 import { Price, type Turn } from '../../virtio/turn.js';
 import { sgEntry } from '../protocol.js';
@@ -6,32 +6,34 @@ import { sgEntry } from '../protocol.js';
 const { start: START, length: LENGTH } = sgEntry.offset;
 const HIGH = 0x1_0000_0000;
 
-/** A list that covers exactly `size` bytes. Packed: the entries are as the guest sent them, 16 bytes each. */
+/** An SG list that covers exactly `size` bytes. It is a view of the entries in their wire form, 16 bytes each. */
 export class SgList {
   constructor(
     private readonly view: DataView,
-    /** Where the first entry is. */
+    /** Byte offset of the first entry in the view. */
     private readonly from: number,
+    /** Number of entries. */
     readonly count: number,
+    /** Bytes of guest memory that the list covers. */
     readonly size: number,
   ) {}
 
-  /** Bytes of its entries. */
+  /** Bytes of the entries themselves. */
   get bytes(): number {
     return this.count * sgEntry.size;
   }
 
-  /** Guest address of a piece. */
+  /** Guest address of the piece at `index`. */
   start(index: number): number {
     return startAt(this.view, this.from + index * sgEntry.size);
   }
 
-  /** Bytes of a piece; the last one may say more than the list covers. */
+  /** Bytes of the piece at `index`. The last entry may name more bytes than the list covers. */
   length(index: number): number {
     return lengthAt(this.view, this.from + index * sgEntry.size);
   }
 
-  /** The same in memory of its own, neighbours in guest memory joined; cut over turns of the loop. */
+  /** A copy of the list in which entries that are neighbours in guest memory are joined. Divided over several turns. */
   async joined(turn: Turn): Promise<SgList> {
     const view = new DataView(new ArrayBuffer(this.bytes));
     let left = this.size;
@@ -52,7 +54,7 @@ export class SgList {
     return new SgList(own, 0, used / sgEntry.size, this.size);
   }
 
-  /** Whether these are the same bytes of guest memory in the same order as those of a joined list; cut over turns too. */
+  /** Whether a joined list covers the same bytes of guest memory in the same order. Divided over several turns. */
   async isSame(joined: SgList, turn: Turn): Promise<boolean> {
     if (joined.size !== this.size) return false;
     let left = this.size;
@@ -70,11 +72,13 @@ export class SgList {
   }
 }
 
-/** Reads lists that follow one another. The number of entries is implied: as many as cover the bytes. */
+/** Reads SG lists that follow one another. A list has as many entries as are needed to cover its bytes. */
 export class SgLists {
-  /** Where the list begins that is looked at, where the next entry is, and what the entries between them cover. */
+  /** Byte offset of the current list. */
   #from = 0;
+  /** Byte offset of the next entry. */
   #at = 0;
+  /** Bytes of guest memory that the entries between them cover. */
   #covered = 0;
   readonly #view: DataView;
 
@@ -86,8 +90,8 @@ export class SgLists {
   }
 
   /**
-   * The next list, which covers exactly `size` bytes, as a view of the bytes; EINVAL where it does not. Nothing is built or
-   * looked up. Null: the turn is used up; the same call goes on in a later one.
+   * The next list, which covers `size` bytes, as a view of the guest's bytes. Addresses are not looked up. EINVAL: the
+   * entries end too early, or an entry is empty or too large. Null: the turn is used up; repeat the call later.
    */
   next(size: number): SgList | number | null {
     const { turn } = this;

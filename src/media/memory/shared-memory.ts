@@ -1,10 +1,10 @@
 /**
- * SHM region 0, where the guest sees MMAP buffers. Two ways to back it:
- * arena: one sealed memory file, mapped into the guest once; a plane is a slot in it.
- * direct: each plane's DMABUF is mapped into the guest when it asks.
+ * SHM region 0, in which the guest maps MMAP buffers. There are two ways to back it:
+ * - arena: one sealed memory file, which the VMM maps into the guest once. A plane is a slot in it.
+ * - direct: the VMM maps the DMABUF of a plane into the guest when the guest maps the plane.
  *
- * A slot outlives its buffer while the guest has it mapped (VIRTIO 1.4, "Unmapping a MMAP buffer"),
- * and outlives its last MUNMAP while the buffer exists (a guest that forks sends MUNMAP twice).
+ * A slot exists as long as the guest has it mapped, even if its buffer is gone (VIRTIO 1.4, "Unmapping a MMAP buffer").
+ * It also exists as long as its buffer, even after the last MUNMAP, because a guest that forks sends MUNMAP twice.
  */
 import { fstatSync } from 'node:fs';
 import { Errno } from '../../errno.js';
@@ -15,22 +15,23 @@ import type { SharedMemoryTransport } from '../transport.js';
 import { FlatCopy, runCopy } from './paced-copy.js';
 import { Ranges } from './ranges.js';
 
+/** `--mmap`. auto: what the VMM prefers. */
 export type MmapMode = 'auto' | 'arena' | 'direct';
 
-/** One plane's place in the region. */
+/** The slot of one plane in SHM region 0. */
 export interface SharedMemorySlot {
-  /** Byte offset in SHM region 0: the driver's address. */
+  /** Byte offset in SHM region 0. The guest gets it as the address of the mapping. */
   readonly offset: number;
-  /** Exact length of the plane. */
+  /** Exact length of the plane in bytes. */
   readonly length: number;
   readonly backing: 'arena' | 'direct';
-  /** Bytes that the VMM was asked to map for this slot alone: whole pages (0 in the arena). */
+  /** Bytes that the VMM maps for this slot alone, in whole pages; 0: a slot of the arena. */
   readonly mapped: number;
-  /** Mappings of the guest that are alive. */
+  /** Number of mappings of the slot that the guest has. */
   references: number;
   /** Whether the buffer still exists. */
   owned: boolean;
-  /** Whether the guest was ever told of it. */
+  /** Whether the guest has ever mapped the slot. */
   shown: boolean;
 }
 
@@ -41,14 +42,14 @@ export class SharedMemory {
   readonly #arenaRanges: Ranges;
   #arena: MemoryFile | null = null;
   #arenaMapped: Promise<number> | null = null;
-  /** The VMM has confirmed it. */
+  /** The VMM has confirmed that the arena is mapped. */
   #arenaShown = false;
-  /** What the VMM was asked to unmap, and has not answered. */
+  /** Unmap requests that the VMM has not answered. */
   readonly #unmapping = new Set<Promise<void>>();
-  /** Slots that are being zeroed, over turns of the loop. */
+  /** Slots that are being zeroed, over several turns. */
   readonly #clearing = new Set<Promise<void>>();
   #resets = 0;
-  /** Mappings that a reset left behind in a VMM that keeps them: taken back before the next one is made. */
+  /** Slots whose unmap request could not be sent (EBUSY), so the VMM keeps them. Unmapped before the next mapping. */
   #stale: SharedMemorySlot[] = [];
   #closed = false;
 
@@ -58,13 +59,13 @@ export class SharedMemory {
     private readonly turn = new Turn(),
   ) {
     const { size } = transport;
-    // Where planes are mapped directly, the arena (for nodes without EXPBUF) has the upper half.
+    // If planes are mapped directly, the arena gets the upper half, for nodes without EXPBUF.
     this.#arenaBase = this.prefers === 'arena' ? 0 : size / 2;
     this.#arenaRanges = new Ranges(this.#arenaBase, size - this.#arenaBase, MAP_ALIGNMENT);
     this.#direct = new Ranges(0, this.#arenaBase, MAP_ALIGNMENT);
   }
 
-  /** Whether buffers can be mapped at all. */
+  /** Whether the VMM offers SHM region 0, so that buffers can be mapped at all. */
   get usable(): boolean {
     return this.transport.size > 0;
   }
@@ -73,7 +74,7 @@ export class SharedMemory {
     return this.mode === 'auto' ? this.transport.prefers : this.mode;
   }
 
-  /** A slot of the arena for a plane that is about to exist, zeroed. Null: the region is full, or will have room when all is `cleared`. */
+  /** A zeroed arena slot of `length` bytes. Null: the arena is full; `cleared` may make room. */
   allocate(length: number): SharedMemorySlot | null {
     const offset = this.#arenaRanges.allocate(length);
     if (offset === null) return null;
@@ -88,18 +89,18 @@ export class SharedMemory {
     });
   }
 
-  /** Resolves when every slot that is free has been zeroed, and can be had again. */
+  /** Resolves when every free slot has been zeroed and can be allocated again. */
   async cleared(): Promise<void> {
     await Promise.all(this.#clearing);
   }
 
-  /** Where the slot's bytes are in this process. */
+  /** The bytes of an arena slot in this process; `offset` and `length` in bytes. Throws if the arena cannot be made. */
   memory(slot: SharedMemorySlot): { region: MemoryFile['region']; offset: number; length: number } {
     this.#arena ??= new MemoryFile('virtio-media-arena', this.transport.size - this.#arenaBase);
     return { region: this.#arena.region, offset: slot.offset - this.#arenaBase, length: slot.length };
   }
 
-  /** One more guest mapping of an arena slot. Resolves to an errno when the guest can reach it; EINTR: it has reset meanwhile. */
+  /** Adds a guest mapping of an arena slot. Resolves to an errno; 0: the guest can use it; EINTR: a reset came. */
   async mapSlot(slot: SharedMemorySlot): Promise<number> {
     this.memory(slot);
     const resets = this.#resets;
@@ -118,13 +119,16 @@ export class SharedMemory {
     return 0;
   }
 
-  /** Maps a plane's DMABUF into the guest, with one reference. The descriptor is borrowed until this resolves. EINTR: as above. */
+  /**
+   * Maps a plane of `length` bytes into the guest. `fd`: its DMABUF, borrowed until this resolves. Resolves to a slot
+   * with one reference, or to an errno: ENOMEM if the region is full, EINTR if the guest has reset.
+   */
   async mapDescriptor(fd: number, length: number): Promise<SharedMemorySlot | number> {
     const resets = this.#resets;
     await this.#dropStale();
     const offset = this.#direct.allocate(length);
     if (offset === null) return Errno.ENOMEM;
-    // A DMABUF is whole pages of the host long; VMMs refuse to map past its end, or less than a page.
+    // A DMABUF consists of whole host pages. A VMM refuses to map beyond its end, or less than a page.
     const mapped = fstatSync(fd).size;
     const errno = await this.#ask((done) => this.transport.map(fd, 0, offset, mapped, done));
     if (errno !== 0) {
@@ -148,7 +152,7 @@ export class SharedMemory {
     return Errno.EINTR;
   }
 
-  /** MUNMAP: `address` may lie inside a slot (the tail of a split mapping), may come twice. EINVAL: never mapped. */
+  /** MUNMAP of a byte offset, which may lie inside a slot (a split mapping) and come twice. EINVAL: never mapped. */
   unmap(address: number): number {
     const slot = this.#slotAt(address);
     if (!slot?.shown) return Errno.EINVAL;
@@ -157,16 +161,16 @@ export class SharedMemory {
     return 0;
   }
 
-  /** The buffer is gone: the slot goes with its last mapping. */
+  /** The buffer is gone. The slot is freed when the guest has unmapped it. */
   release(slot: SharedMemorySlot): void {
     slot.owned = false;
     this.#collect(slot);
   }
 
   /**
-   * A session is closed. Resolves when the VMM has unmapped what went with it; `last`: and the arena, if nobody has any of
-   * it mapped. QEMU aborts when a device is unplugged with something mapped, and crashes where it is asked to unmap
-   * something when the guest resets: so the guest hears of the end when nothing is under way.
+   * A session is closed. Resolves when the VMM has answered every unmap request. `last`: no session is left, so the
+   * arena is unmapped too if the guest has no slot of it mapped. QEMU aborts if a device is unplugged while something
+   * is mapped, and it crashes if it gets an unmap request while the guest resets. So CLOSE waits for the answers.
    */
   async settle(last: boolean): Promise<void> {
     if (this.transport.survivesReset || this.#closed) return;
@@ -174,7 +178,7 @@ export class SharedMemory {
     await Promise.all(this.#unmapping);
   }
 
-  /** The guest reset the device: it has no mappings any more. */
+  /** The guest has reset the device: it has no mappings any more. */
   reset(): void {
     const { survivesReset } = this.transport;
     this.#resets++;
@@ -186,7 +190,7 @@ export class SharedMemory {
     }
   }
 
-  /** The VMM is gone, and with it every mapping. */
+  /** The VMM is gone, and so is every mapping. */
   close(): void {
     this.#closed = true;
     this.#slots.clear();
@@ -215,6 +219,7 @@ export class SharedMemory {
     else this.#freeArena(slot);
   }
 
+  /** A direct slot whose mapping the VMM has dropped by itself, at a reset. */
   #forget(slot: SharedMemorySlot): void {
     this.#slots.delete(slot.offset);
     this.#direct.release(slot.offset, slot.length);
@@ -233,7 +238,7 @@ export class SharedMemory {
     this.#clearing.add(cleared);
   }
 
-  /** The range is handed out again only after the VMM has confirmed: crosvm ends the VM on an overlap. */
+  /** The range is allocated again only after the VMM has answered, because crosvm ends the VM on an overlap. */
   #unmapDirect(slot: SharedMemorySlot): void {
     this.#askToUnmap(slot.offset, slot.mapped, (errno) => {
       if (errno === Errno.EBUSY && this.transport.survivesReset && !this.#closed) this.#stale.push(slot);
@@ -267,7 +272,7 @@ export class SharedMemory {
     this.#arenaGone();
     const resets = this.#resets;
     this.#askToUnmap(this.#arenaBase, this.#arena!.size, (errno) => {
-      // Nothing was sent: the VM is paused, and finds the arena where it was.
+      // EBUSY: nothing was sent because the VM is paused, so the arena is still mapped.
       if (errno !== Errno.EBUSY || resets !== this.#resets) return;
       this.#arenaMapped ??= Promise.resolve(0);
       this.#arenaShown = true;

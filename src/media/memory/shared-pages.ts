@@ -1,11 +1,11 @@
 /**
- * V4L2_MEMORY_USERPTR, which VIRTIO calls SHARED_PAGES: buffers are the guest's own pages. One SG list a plane follows the
- * record and its planes. Where the driver takes USERPTR the pages are joined into one linear mapping here, and the hardware
- * writes into them; where it does not, or where pieces end inside a page, a frame is copied once.
+ * V4L2_MEMORY_USERPTR, which VIRTIO calls SHARED_PAGES: buffers are guest pages. One SG list for each plane follows the
+ * records. If the driver takes USERPTR, the bridge joins the pages into one linear mapping, and the hardware writes to
+ * the pages. If the driver does not, or if a piece ends inside a page, each frame is copied once.
  *
- * vb2 keeps its pins of a buffer while address and length stay the same, whatever is mapped there by then. So a mapping
- * stays as long as the list says the same, and the mapping of another list is made while the old one still exists: it
- * cannot have the same address.
+ * vb2 keeps the pinned pages of a buffer as long as address and length are the same, even if other pages are mapped
+ * there now. So the bridge keeps a mapping as long as the guest sends the same list. If the guest sends another list,
+ * the bridge makes the new mapping while the old one still exists, so that the two have different addresses.
  */
 import { Errno } from '../../errno.js';
 import { warnLimited } from '../../log.js';
@@ -64,7 +64,7 @@ export const sharedPages: MemoryType = {
   },
 };
 
-/** The pages of each plane. Every list is judged before anything is made of one. */
+/** The guest pages of each plane, or an errno. All lists are checked before any page is taken. */
 async function readPages(call: BufferCall): Promise<PlanePages[] | number> {
   const { session, queue, vb, guest } = call;
   const planes = guestPlanes(queue, vb, guest);
@@ -85,6 +85,7 @@ async function readPages(call: BufferCall): Promise<PlanePages[] | number> {
   return found;
 }
 
+/** The SG list of each plane. EINVAL: a list does not cover its plane. */
 async function readLists(
   { session, guest }: BufferCall,
   planes: readonly GuestPlane[],
@@ -101,15 +102,16 @@ async function readLists(
   return found;
 }
 
-/** Those that the plane has, where the list says the same. */
+/** The pages that the plane has, if the list names the same ones; otherwise new ones, or an errno. */
 async function pagesOf(session: Session, { backing }: BufferQueue, plane: VideoPlane, list: SgList) {
   const isZeroCopy = backing === 'pages-userptr';
   const kept = plane.pages?.memory;
-  // Where there were too many pieces there may be room now.
+  // If the plane has no mapping because there were too many pieces, there may be room for one now.
   const isAsWanted = kept !== undefined && (kept.mapping !== null || !isZeroCopy);
   return isAsWanted && (await isSamePages(session, kept, list)) ? kept : takePages(session, list, isZeroCopy);
 }
 
+/** The records for the kernel. QBUF on OUTPUT: also copies the frame from the guest pages if it has to be copied. */
 async function attachPages(call: BufferCall, pages: readonly PlanePages[]): Promise<Attached> {
   const { session, queue, vb, guest, nr } = call;
   const memory =
@@ -130,19 +132,19 @@ async function attachPages(call: BufferCall, pages: readonly PlanePages[]): Prom
 
 const pagesNow = ({ planes }: VideoBuffer) => planes.map(({ pages }) => pages);
 
-/** Lets go of pages that the plane does not keep. */
+/** Releases pages, unless they are the ones that the plane keeps. */
 function discard(plane: VideoPlane, pages: PlanePages | null): void {
   if (pages?.memory !== plane.pages?.memory) pages?.memory.release();
 }
 
-/** What the driver writes to: the guest's pages, or memory of ours of the same size that is copied. */
+/** The memory that the driver uses: the linear mapping, or memory of the bridge that is copied. Throws. */
 function place(plane: VideoPlane, { memory: { mapping }, length }: PlanePages): PlaneMemory {
   if (mapping) return { region: mapping.linear, offset: 0, length };
   const region = plane.hostMemory(() => privateRegion('virtio-media-copy', plane.length));
   return { region, offset: 0, length: plane.length };
 }
 
-/** Moves a frame between the host's memory and the guest's pages, where they are not the same. */
+/** Copies a frame from the host's memory to the guest pages (CAPTURE) or back (OUTPUT), if the driver needs a copy. */
 function copyFrame(
   session: Session,
   { isCapture }: BufferQueue,
@@ -157,9 +159,10 @@ function copyFrame(
   });
 }
 
-/** A part of a frame: in our memory, and where it is in the guest's. */
+/** A part of a frame: its bytes in the bridge's memory, and its guest address. */
 type Visit = (ours: Uint8Array, address: number) => void;
 
+/** Visits the used bytes of each plane that is copied, over several turns. Stops when the session closes. */
 async function walkFrame(
   session: Session,
   planes: readonly VideoPlane[],

@@ -4,7 +4,7 @@ import { mmap } from './mmap.js';
 import { object } from './object.js';
 import { sharedPages } from './shared-pages.js';
 
-/** By the guest's V4L2_MEMORY_*. */
+/** The memory types by V4L2_MEMORY_* of the guest's queue. */
 export const memoryTypes: Readonly<Record<number, MemoryType>> = {
   [Memory.MMAP]: mmap,
   [Memory.USERPTR]: sharedPages,

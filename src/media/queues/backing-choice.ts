@@ -1,4 +1,4 @@
-/** Which host memory stands behind a guest's MMAP queue, and whether the driver can really do it. */
+/** Chooses the backing of a guest's queue, and tries on the first buffer whether the driver can really do it. */
 import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../../errno.js';
 import { log } from '../../log.js';
@@ -15,18 +15,24 @@ import { type BufferQueue, bytesOf } from './buffer-queue.js';
 import { hostRecord } from './buffer-record.js';
 import { VideoBuffer, VideoPlane } from './video-buffer.js';
 
-/** The ways to back a guest's queue of this memory type, best first; none: the guest cannot have it. */
+/**
+ * Backings for a guest's queue, best first, without those that the driver is known to refuse. `type`: V4L2_BUF_TYPE_*;
+ * `memory`: V4L2_MEMORY_* of the guest. Empty: the guest cannot have this memory type.
+ */
 export function usableBackings(session: Session, type: number, memory: number): Backing[] {
   const wanted = candidates[memory]?.(session) ?? [];
   return wanted.filter((backing) => session.context.node.traits.get(trait(backing, type)) !== false);
 }
 
-/** Whether the guest is offered this memory type at all, whatever the driver can do. */
+/** Whether the device offers this memory type (V4L2_MEMORY_* of the guest), whatever the driver can do. */
 export function isOffered(session: Session, memory: number): boolean {
   return (candidates[memory]?.(session) ?? []).length > 0;
 }
 
-/** By the guest's V4L2_MEMORY_*. What is exported as an object must be a buffer of the host's driver. */
+/**
+ * Candidates by V4L2_MEMORY_* of the guest, best first. With objects there is no `userptr`: EXPBUF needs a buffer that
+ * the host's driver allocated.
+ */
 const candidates: Readonly<Record<number, (session: Session) => Backing[]>> = {
   [Memory.MMAP]: ({ context: { shared, objects } }) => {
     if (!shared.usable) return ['unmapped'];
@@ -37,22 +43,26 @@ const candidates: Readonly<Record<number, (session: Session) => Backing[]>> = {
   [Memory.DMABUF]: ({ context }) => (context.objects ? ['imported'] : []),
 };
 
-/** What is remembered of a driver: whether it takes scattered memory, and whether it exports. */
+/** Key in `node.traits`: whether the driver takes scattered memory (`userptr`), or whether it has EXPBUF (`direct`). */
 function trait(backing: Backing, type: number): string {
   const way = backings[backing].host === Memory.USERPTR ? 'userptr' : backing;
   return `${way}:${type}`;
 }
 
 /**
- * What came of the first buffer of a new queue. `again`: the driver takes it, and the trial has left a prepared buffer behind:
- * the queue is to be requested once more. `other`: to be backed another way. An errno: in no way at all.
+ * Result of the probe of a new queue.
+ * - sound: the queue can be used as it is.
+ * - again: the driver takes the memory, but the probe left a prepared buffer. The caller makes the queue once more.
+ * - other: the driver cannot do this backing. The caller tries the next one.
+ * - an errno: no backing can help (ENODEV: the node is unplugged).
  */
 export type Trial = 'sound' | 'again' | 'other' | number;
 
 /**
- * Tries the first buffer of a new queue once per node and type. Some drivers take USERPTR queues and refuse scattered
- * memory at the first buffer (EFAULT), some have no EXPBUF (ENOTTY): that is remembered for all sessions. Where there was too
- * little of something for a moment (ENOMEM, EMFILE), this queue alone is backed another way, and the next one tries again.
+ * Probes the first buffer of a new queue, once for each node and buffer type. Some drivers take a USERPTR queue but
+ * refuse scattered memory at the first buffer (EFAULT), and some have no EXPBUF (ENOTTY). The bridge remembers both for
+ * all sessions. If the host was only short of something for a moment (ENOMEM, EMFILE), only this queue gets another
+ * backing, and the next queue is probed again.
  */
 export async function tryOut(session: Session, queue: BufferQueue): Promise<Trial> {
   const { node } = session.context;
@@ -76,6 +86,7 @@ export async function tryOut(session: Session, queue: BufferQueue): Promise<Tria
 
 const RULED_OUT = 'buffers of this node are backed another way';
 
+/** Resolves to an errno; 0: the driver takes the memory. */
 type Probe = (session: Session, queue: BufferQueue, vb: VideoBuffer) => Promise<number>;
 
 const probes: Readonly<Partial<Record<Backing, Probe>>> = {
@@ -106,7 +117,7 @@ const probes: Readonly<Partial<Record<Backing, Probe>>> = {
   },
 };
 
-/** Memory that the host has not says nothing of the driver. */
+/** If the host cannot make the memory for a probe, resolves to ENOMEM, which says nothing about the driver. */
 async function withMemory(
   make: () => PlaneMemory[],
   run: (memory: PlaneMemory[]) => Promise<number>,
@@ -119,7 +130,7 @@ async function withMemory(
   }
 }
 
-/** PREPARE_BUF on scattered pages, with each plane full. */
+/** PREPARE_BUF on `memory`, with every byte of each plane used. Resolves to an errno. */
 function prepare(
   session: Session,
   queue: BufferQueue,
@@ -137,7 +148,10 @@ function prepare(
   return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory });
 }
 
-/** Takes buffers `from` to `from + count - 1`, which the kernel has just made, into the queue. Resolves to an errno. */
+/**
+ * Adds buffers `from` to `from + count - 1`, which the kernel has just made, to the queue. Resolves to an errno;
+ * ENOMEM: the arena is full, or the buffers exceed the session's allowance in bytes or the policy's number of buffers.
+ */
 export async function adoptBuffers(
   session: Session,
   queue: BufferQueue,
@@ -154,7 +168,7 @@ export async function adoptBuffers(
       ...(planes && { planes }),
     });
     if (errno !== 0) return errno;
-    // A driver that gives an index twice has made the buffer anew.
+    // If a driver returns an index twice, it has made that buffer again.
     session.forgetBuffer(queue, index);
     const vb = new VideoBuffer(index);
     queue.add(vb);
@@ -167,10 +181,11 @@ export async function adoptBuffers(
   }
   const bytes = bytesOf([...session.queues.values()]);
   const { maxBuffers } = session.context.policy;
-  // A driver may make more than it was asked for.
+  // A driver may make more buffers than the bridge requested.
   return bytes > session.allowance || queue.buffers.size > maxBuffers ? Errno.ENOMEM : 0;
 }
 
+/** `length` and `offset` (the host's mmap offset): bytes. Resolves to an errno if the slot or the mapping fails. */
 async function makePlane(
   session: Session,
   queue: BufferQueue,
@@ -195,6 +210,7 @@ async function makePlane(
   return errno || Errno.EIO;
 }
 
+/** Bytes and host mmap offset (bytes) of each plane, from what QUERYBUF returned. */
 function hostPlanes(record: Buffer, planes: Buffer | undefined): { length: number; offset: number }[] {
   const { length, m } = buffer.read(record);
   if (!planes) return [{ length, offset: Buffer.from(m).readUInt32LE(0) }];
@@ -204,6 +220,7 @@ function hostPlanes(record: Buffer, planes: Buffer | undefined): { length: numbe
   });
 }
 
+/** The fields of a v4l2_buffer for QUERYBUF or PREPARE_BUF of the host. */
 function blank(queue: BufferQueue, index: number) {
   return {
     ...buffer.read(Buffer.alloc(buffer.size)),

@@ -1,21 +1,21 @@
-/** The ways in which host memory backs a guest's queue: a table. */
+/** The table of backings: how host memory stands behind a guest's queue. */
 import { Memory } from '../../v4l2/layout.js';
 
 /**
- * The host memory behind a guest's queue.
+ * A backing: which memory the host's queue uses for the buffers of a guest's queue.
  *
  * MMAP:
- * - userptr: the host's queue is USERPTR, on slots of the arena. Zero copy.
- * - copy: the host's queue is MMAP and mapped here. Each frame is copied to or from its arena slot.
+ * - userptr: the host's queue is USERPTR, and its memory is the slots of the arena. Zero copy.
+ * - copy: the host's queue is MMAP and mapped into this process. Each frame is copied to or from its arena slot.
  * - direct: the host's queue is MMAP, and the guest maps the DMABUFs. Zero copy.
- * - unmapped: the VMM has no shared memory. Buffers exist, CMD_MMAP is refused.
+ * - unmapped: the VMM has no shared memory. Buffers exist, but CMD_MMAP is refused.
  *
  * SHARED_PAGES:
- * - pages-userptr: the host's queue is USERPTR, on the guest's pages. Zero copy.
- * - pages-copy: the host's queue is MMAP and mapped here. Each frame is copied to or from the guest's pages.
+ * - pages-userptr: the host's queue is USERPTR, and its memory is the guest pages. Zero copy.
+ * - pages-copy: the host's queue is MMAP and mapped into this process. Each frame is copied to or from the guest pages.
  *
  * OBJECT:
- * - imported: the host's queue is DMABUF.
+ * - imported: the host's queue is DMABUF, and its memory is the objects that the guest names. Zero copy.
  */
 export type Backing =
   | 'userptr'
@@ -27,16 +27,19 @@ export type Backing =
   | 'imported';
 
 interface BackingRow {
-  /** V4L2_MEMORY_* of the guest's queue and of the host's. */
+  /** V4L2_MEMORY_* of the guest's queue. */
   readonly guest: number;
+  /** V4L2_MEMORY_* of the host's queue. */
   readonly host: number;
-  /** A plane has a slot of the arena; it is mapped into this process. */
+  /** Whether each plane gets a slot of the arena. */
   readonly slot: boolean;
+  /** Whether the host's buffers are mapped into this process. */
   readonly mapped: boolean;
 }
 
 const { MMAP, USERPTR, DMABUF } = Memory;
 
+/** Guest and host memory type of each backing, and what its planes need. */
 // biome-ignore format: a table
 export const backings: Readonly<Record<Backing, BackingRow>> = {
   userptr:         { guest: MMAP,    host: USERPTR, slot: true,  mapped: false },

@@ -1,14 +1,14 @@
-/** What the guest believes about its buffers and what the host holds for them, per queue (buffer type) and index. */
+/** State of one queue (buffer type) of a session: which buffers the driver has, and what the guest knows about it. */
 import { isCapture, isMultiplanar } from '../../v4l2/buffer-type.js';
 import { type Backing, backings } from './backings.js';
 import type { HostBuffer, VideoBuffer } from './video-buffer.js';
 
-/** Bytes of all buffers of the queues. */
+/** Bytes of all buffers of the queues, including refused ones. */
 export function bytesOf(queues: readonly BufferQueue[]): number {
   return queues.reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** A queue at one moment. */
+/** State of a queue before a STREAMOFF that the guest must not notice. Numbers are buffer indices. */
 export interface StreamState {
   readonly queued: readonly number[];
   readonly unannounced: readonly number[];
@@ -19,7 +19,7 @@ export interface StreamState {
   readonly isWithheld: boolean;
 }
 
-/** One queue of a session: exists from REQBUFS or CREATE_BUFS to REQBUFS(0) or CLOSE. */
+/** One queue of a session. It exists from REQBUFS or CREATE_BUFS until REQBUFS(0) or CLOSE. */
 export class BufferQueue {
   readonly #buffers = new Map<number, VideoBuffer>();
   readonly #queued = new Set<number>();
@@ -39,7 +39,7 @@ export class BufferQueue {
     readonly backing: Backing,
   ) {}
 
-  /** V4L2_MEMORY_* of the guest. */
+  /** V4L2_MEMORY_* of the guest's queue. */
   get memory(): number {
     return backings[this.backing].guest;
   }
@@ -52,27 +52,27 @@ export class BufferQueue {
     return isMultiplanar(this.type);
   }
 
-  /** By index. */
+  /** By buffer index. */
   get buffers(): ReadonlyMap<number, VideoBuffer> {
     return this.#buffers;
   }
 
-  /** Indices of buffers that the host has, in the order in which they were queued. */
+  /** Indices of queued buffers in the order of their QBUFs. Abandoned buffers are not among them. */
   get queued(): ReadonlySet<number> {
     return this.#queued;
   }
 
-  /** Queued buffers whose QBUF was answered before it was done: the guest believes that it failed, and may ask again. */
+  /** Queued buffers whose QBUF got an early answer: the guest believes that it failed, and may repeat it. */
   get unannounced(): ReadonlySet<number> {
     return this.#unannounced;
   }
 
-  /** Buffers that the host has and that the guest does not ask for: no event tells when they come back. */
+  /** Buffers that the driver has although the guest never repeated their QBUF: no event is sent when they come back. */
   get abandoned(): ReadonlySet<number> {
     return this.#abandoned;
   }
 
-  /** Buffers that the host has given up silently while the guest waits for them: the guest gets a damaged frame for each. */
+  /** Buffers that STREAMOFF returned while the guest waits for them: the guest gets a damaged frame for each. */
   get owed(): ReadonlySet<number> {
     return this.#owed;
   }
@@ -81,53 +81,53 @@ export class BufferQueue {
     return this.#isStreaming;
   }
 
-  /** A LAST buffer was dequeued: DQBUF says EPIPE until the stream is restarted. */
+  /** The LAST buffer was dequeued: DQBUF fails with EPIPE until the stream is restarted. */
   get ended(): boolean {
     return this.#hasEnded;
   }
 
-  /** The driver gave up (EIO): what is queued goes back with V4L2_BUF_FLAG_ERROR. */
+  /** DQBUF failed with EIO: queued buffers go back to the guest with V4L2_BUF_FLAG_ERROR. */
   get failed(): boolean {
     return this.#hasFailed;
   }
 
-  /** The v4l2_buffer of the last frame that came back. */
+  /** The v4l2_buffer (88 bytes) of the last frame that came back; null: none since STREAMOFF. */
   get lastFrame(): Buffer | null {
     return this.#lastFrame;
   }
 
-  /** Buffers that the kernel keeps until REQBUFS(0) though the guest was refused them. */
+  /** Number of buffers that the kernel keeps until REQBUFS(0) although the guest got an error for them. */
   get refused(): number {
     return this.#refused.count;
   }
 
-  /** Frames may be dequeued. */
+  /** Whether frames may be dequeued. */
   get isDrained(): boolean {
     return this.#isStreaming && !this.#isWithheld;
   }
 
-  /** Whether the watcher should wait for this queue's buffers. Never without buffers: vb2 would start read() emulation. */
+  /** Whether the watcher waits for this queue. Not if it has no buffers: then vb2 would start read() emulation. */
   get isArmed(): boolean {
     return this.isDrained && this.#buffers.size > 0 && !this.#hasEnded && !this.#hasFailed;
   }
 
-  /** Indices of buffers that the guest waits for, in the order in which they were queued. */
+  /** Indices of buffers that the guest waits for, in the order of their QBUFs. */
   get wanted(): number[] {
     return [...this.#queued].filter((index) => !this.#unannounced.has(index));
   }
 
-  /** Indices of queued buffers that have not come back, in the order in which they were queued. */
+  /** Indices of queued buffers that have not come back, in the order of their QBUFs. */
   get driverHas(): number[] {
     const back = new Set(this.#early.map(indexOf));
     return [...this.#queued].filter((index) => !back.has(index));
   }
 
-  /** Bytes of all buffers, refused ones included. */
+  /** Bytes of all buffers, including refused ones. */
   get bytes(): number {
     return [...this.#buffers.values()].reduce((sum, vb) => sum + vb.bytes, this.#refused.bytes);
   }
 
-  /** Buffers that the kernel has, refused ones included. */
+  /** Number of buffers that the kernel has, including refused ones. */
   get count(): number {
     return this.#buffers.size + this.#refused.count;
   }
@@ -140,36 +140,36 @@ export class BufferQueue {
     this.#buffers.delete(index);
   }
 
-  /** The kernel keeps buffers until REQBUFS(0) that the guest was refused: `bytes` of all of them. */
+  /** The guest got an error, but the kernel keeps `count` buffers of `bytes` bytes together until REQBUFS(0). */
   refuse(count: number, bytes: number): void {
     this.#refused.count += count;
     this.#refused.bytes += bytes;
   }
 
-  /** The driver has the buffer. */
+  /** QBUF has succeeded: the driver has the buffer. */
   enqueue(index: number): void {
     this.#abandoned.delete(index);
     this.#owed.delete(index);
     this.#queued.add(index);
   }
 
-  /** The buffer goes back to the guest. */
+  /** The buffer goes back to the guest. `record`: its v4l2_buffer. */
   dequeue(index: number, record: Buffer): void {
     this.#queued.delete(index);
     this.#lastFrame = record;
   }
 
-  /** Its QBUF was answered before it was done. */
+  /** The QBUF of the buffer got an early answer. */
   conceal(index: number): void {
     this.#unannounced.add(index);
   }
 
-  /** The guest knows by now that it is queued. */
+  /** The guest knows now that the buffer is queued. */
   announce(index: number): void {
     this.#unannounced.delete(index);
   }
 
-  /** The guest does not ask for it again, and the driver has it still. */
+  /** The guest does not repeat the QBUF, and the driver still has the buffer. */
   abandon(index: number): void {
     this.#queued.delete(index);
     this.#abandoned.add(index);
@@ -180,19 +180,19 @@ export class BufferQueue {
     return this.#abandoned.delete(index);
   }
 
-  /** An unannounced buffer has come back: it waits here until the guest knows of it. */
+  /** An unannounced buffer has come back. It waits here until the guest knows that it was queued. */
   keepEarly(host: HostBuffer): void {
     this.#early = [...this.#early, host];
   }
 
-  /** The first buffer that came back early and that the guest knows of by now. */
+  /** Removes and returns the first early buffer whose QBUF the guest knows about now; null: there is none. */
   takeEarly(): HostBuffer | null {
     const told = this.#early.find((host) => !this.#unannounced.has(indexOf(host)));
     if (told) this.#early = this.#early.filter((host) => host !== told);
     return told ?? null;
   }
 
-  /** Forgets a buffer that came back early. False: it has not come back. */
+  /** Forgets a buffer that came back while it was unannounced. False: it has not come back. */
   dropEarly(index: number): boolean {
     const before = this.#early.length;
     this.#early = this.#early.filter((host) => indexOf(host) !== index);
@@ -201,11 +201,12 @@ export class BufferQueue {
     return isDropped;
   }
 
+  /** The guest gets a damaged frame for each of these buffers. */
   owe(indices: Iterable<number>): void {
     for (const index of indices) this.#owed.add(index);
   }
 
-  /** The guest gets an event for the buffer now. */
+  /** The event with the damaged frame is being sent. */
   payOwed(index: number): void {
     this.#owed.delete(index);
   }
@@ -214,37 +215,37 @@ export class BufferQueue {
     this.#owed.clear();
   }
 
-  /** STREAMON. Frames are dequeued at once, unless it is withheld. */
+  /** STREAMON has succeeded. Frames are dequeued at once, unless the queue is withheld. */
   started(): void {
     this.#isStreaming = true;
   }
 
-  /** The guest does not know yet that the queue streams: nothing is dequeued. */
+  /** True: STREAMON got an early answer, so the guest does not know that the queue streams. Nothing is dequeued. */
   withhold(isWithheld: boolean): void {
     this.#isWithheld = isWithheld;
   }
 
-  /** DQBUF said EINVAL: the queue does not stream, whatever was done. */
+  /** DQBUF failed with EINVAL: the driver does not stream, whatever ioctls succeeded before. */
   notStreaming(): void {
     this.#isStreaming = false;
   }
 
-  /** DQBUF said EPIPE. */
+  /** DQBUF failed with EPIPE. */
   end(): void {
     this.#hasEnded = true;
   }
 
-  /** A codec goes on after its LAST buffer. */
+  /** The guest restarts a codec after the LAST buffer. */
   goOn(): void {
     this.#hasEnded = false;
   }
 
-  /** DQBUF said EIO. */
+  /** DQBUF failed with EIO. */
   fail(): void {
     this.#hasFailed = true;
   }
 
-  /** STREAMOFF: every buffer is the guest's again, silently. */
+  /** STREAMOFF has succeeded: the guest has every buffer again, without events. */
   stopped(): void {
     this.#isStreaming = false;
     this.#isWithheld = false;
@@ -256,7 +257,7 @@ export class BufferQueue {
     for (const vb of this.#buffers.values()) vb.prepare(false);
   }
 
-  /** What STREAMOFF and REQBUFS would forget. */
+  /** The state that STREAMOFF and REQBUFS clear. */
   get stream(): StreamState {
     return {
       queued: [...this.#queued],
@@ -269,7 +270,7 @@ export class BufferQueue {
     };
   }
 
-  /** After a STREAMOFF by the bridge: `taken` are the buffers of `before` that are queued again, in their order. */
+  /** After a STREAMOFF by the bridge itself. `taken`: indices of `before` that are queued again, in their order. */
   requeued(before: StreamState, taken: ReadonlySet<number>): void {
     this.#early = before.early;
     this.owe(before.owed);
@@ -277,7 +278,7 @@ export class BufferQueue {
     for (const index of before.unannounced) if (taken.has(index)) this.#unannounced.add(index);
   }
 
-  /** After a STREAMON by the bridge. `hasFailed`: it was refused, so all buffers become damaged frames, as after EIO. */
+  /** After a STREAMON by the bridge itself. `hasFailed`: it failed, so all buffers become damaged frames. */
   restarted(before: StreamState, hasFailed: boolean): void {
     this.#isStreaming = before.isStreaming;
     this.#isWithheld = before.isWithheld;

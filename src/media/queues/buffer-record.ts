@@ -1,10 +1,10 @@
-/** A v4l2_buffer with its planes on its way between guest and host kernel: only what is listed here crosses. */
+/** Translates v4l2_buffer and v4l2_plane between guest and host kernel. Only the fields that are listed here cross. */
 import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { backings } from './backings.js';
 import type { BufferQueue } from './buffer-queue.js';
 import type { HostBuffer, VideoBuffer } from './video-buffer.js';
 
-/** Bits of v4l2_buffer.flags that a guest may set; the rest is the kernel's, or names host descriptors. */
+/** Bits of v4l2_buffer.flags that a guest may set. The kernel sets the others, or they refer to host descriptors. */
 const GUEST_FLAGS =
   BufferFlag.KEYFRAME |
   BufferFlag.PFRAME |
@@ -14,33 +14,41 @@ const GUEST_FLAGS =
   BufferFlag.NO_CACHE_INVALIDATE |
   BufferFlag.NO_CACHE_CLEAN |
   BufferFlag.LAST;
-/** MAPPED is about the guest's own mappings; requests are only those that it made itself. */
+/**
+ * Bits that the host kernel sets and the bridge replaces. MAPPED must describe the guest's mappings, not the host's.
+ * The request flags are shown only for requests that the guest made itself.
+ */
 const HIDDEN_FLAGS = BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST | BufferFlag.MAPPED;
 
-/** What a guest sent with QUERYBUF, QBUF or PREPARE_BUF. */
+/** The payload that a guest sent with QUERYBUF, QBUF or PREPARE_BUF. */
 export interface GuestBuffer {
+  /** struct v4l2_buffer, 88 bytes. */
   readonly record: Buffer;
-  /** The plane records of a multi-planar type, as many as the guest has; empty otherwise. */
+  /** Multi-planar types: the guest's v4l2_plane records, 64 bytes each. Other types: empty. */
   readonly planes: Buffer;
-  /** What follows: SG lists or UUIDs. */
+  /** The bytes that follow the records: SG lists (SHARED_PAGES) or UUIDs (OBJECT). */
   readonly rest: Buffer;
 }
 
-/** What a guest says of one of its planes; of the buffer itself where the type has none. */
+/** The guest's fields of one plane record. For a single-planar type they come from the v4l2_buffer. */
 export interface GuestPlane {
+  /** Bytes. */
   readonly length: number;
-  /** The union as it came: m.offset, m.userptr or m.fd. */
+  /** The union `m` as the guest sent it, 8 bytes: mmap offset, userptr or fd. */
   readonly m: Uint8Array;
 }
 
-/** One entry for each plane that the host's buffer has. */
+/** The guest's plane fields, one entry for each plane of the host's buffer. */
 export function guestPlanes(queue: BufferQueue, vb: VideoBuffer, guest: GuestBuffer): GuestPlane[] {
   const pick = ({ length, m }: GuestPlane): GuestPlane => ({ length, m });
   if (!queue.isMultiplanar) return [pick(buffer.read(guest.record))];
   return vb.planes.map((_, number) => pick(plane.read(guest.planes, number * plane.size)));
 }
 
-/** The record for the kernel, with these plane lengths. Pointers and descriptors go beside it, never in it. */
+/**
+ * The records for the host kernel. `lengths`: bytes of each plane. The unions `m` are empty: pointers and descriptors
+ * go to the addon in fields of their own.
+ */
 export function hostRecord(
   queue: BufferQueue,
   vb: VideoBuffer,
@@ -70,8 +78,10 @@ export function hostRecord(
 }
 
 /**
- * The guest's view of a record that the kernel has answered: its own union and length for each plane, its own pointer
- * to the planes. Plane records beyond the buffer's planes are the guest's own.
+ * The guest's view of the records that the kernel returned. `own`: the union and the length that the guest sees, for
+ * each plane. The guest's pointer to its planes comes back unchanged, and so do plane records beyond the planes of the
+ * buffer. Returns the parts of the response payload in their order: v4l2_buffer, plane records, the guest's further
+ * plane records.
  */
 export function guestRecord(
   queue: BufferQueue,
@@ -97,7 +107,10 @@ export function guestRecord(
   return [answer, planes, guest.planes.subarray(planes.length)];
 }
 
-/** What EVT_DQBUF carries: the record as DQBUF returned it, without anything that is an address or a descriptor. */
+/**
+ * The fields of EVT_DQBUF: the v4l2_buffer as DQBUF returned it, and VIDEO_MAX_PLANES plane records (64 bytes each).
+ * Addresses and descriptors are cleared. `vb` undefined: the queue has no buffer of this index.
+ */
 export function received(
   queue: BufferQueue,
   vb: VideoBuffer | undefined,
@@ -126,23 +139,24 @@ export function received(
   };
 }
 
-/** `bytesused` of each plane in a record. */
+/** `bytesused` (bytes) of plane `number` in the host's record. */
 export function bytesUsed(host: HostBuffer, number: number): number {
   return host.planes
     ? plane.read(host.planes, number * plane.size).bytesused
     : buffer.read(host.buffer).bytesused;
 }
 
-/** A guest's own pages may be longer than the host's buffer. */
+/** SHARED_PAGES: bytes of the plane as the guest gave them, which may be more than the host's buffer has. */
 function guestLength(vb: VideoBuffer | undefined, number: number): number | undefined {
   return vb?.planes[number]?.pages?.length;
 }
 
+/** V4L2_BUF_FLAG_MAPPED if the guest has a plane of the buffer mapped. */
 function mappedFlag(vb: VideoBuffer): number {
   return vb.planes.some(({ slot }) => (slot?.references ?? 0) > 0) ? BufferFlag.MAPPED : 0;
 }
 
-/** REQUEST_FD and IN_REQUEST as the kernel has them, for a request of the guest's own. */
+/** REQUEST_FD and IN_REQUEST as the kernel set them, if the guest queued the buffer to a request of its own. */
 function requestFlags({ request }: VideoBuffer, flags: number): number {
   return request === 0 ? 0 : flags & (BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST);
 }

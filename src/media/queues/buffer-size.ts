@@ -1,4 +1,4 @@
-/** How large a buffer a v4l2_format asks for, as vb2 reads it (Linux, vb2_create_bufs): a guest names the size. */
+/** Buffer size of a v4l2_format, computed as Linux does it (vb2_create_bufs). The guest chooses the size. */
 import {
   BufferType,
   format,
@@ -8,12 +8,13 @@ import {
   VIDEO_MAX_PLANES,
 } from '../../v4l2/layout.js';
 
-/** Offsets in `fmt`: struct v4l2_vbi_format, v4l2_sliced_vbi_format, v4l2_sdr_format and v4l2_meta_format. */
+/** Byte offsets in `fmt`, for struct v4l2_vbi_format, v4l2_sliced_vbi_format, v4l2_sdr_format and v4l2_meta_format. */
 const VBI_SAMPLES_PER_LINE = 8;
 const VBI_COUNT = 24;
 const SLICED_VBI_IO_SIZE = 100;
 const BUFFERSIZE = 4;
 
+/** `fmt`: the union of struct v4l2_format. Returns bytes. */
 type Size = (fmt: Buffer) => number;
 
 const video: Size = (fmt) => pixFormat.read(fmt).sizeimage;
@@ -29,6 +30,7 @@ const planes: Size = (fmt) => {
   return sum;
 };
 
+/** By V4L2_BUF_TYPE_*. */
 const sizes: Readonly<Record<number, Size>> = {
   [BufferType.VIDEO_CAPTURE]: video,
   [BufferType.VIDEO_OUTPUT]: video,
@@ -44,7 +46,7 @@ const sizes: Readonly<Record<number, Size>> = {
   [BufferType.META_OUTPUT]: stream,
 };
 
-/** Bytes of one buffer, all planes together. */
+/** Bytes of one buffer, all planes together. `wanted`: struct v4l2_format. 0: the buffer type has no size. */
 export function bufferBytes(wanted: Uint8Array): number {
   const { type, fmt } = format.read(wanted);
   return sizes[type]?.(Buffer.from(fmt)) ?? 0;

@@ -1,6 +1,7 @@
 /**
- * Media requests that the bridge makes for guests that know none (`--requests auto`): on a node that takes OUTPUT buffers
- * only in requests, each OUTPUT QBUF gets one, with the control values that the guest has set since the last one.
+ * Implicit requests (`--requests auto`): media requests that the bridge makes for guests that do not use requests. If a
+ * node takes OUTPUT buffers only in requests, the bridge makes a request for each OUTPUT QBUF. The request carries the
+ * control values that the guest has set since the last one.
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
@@ -8,22 +9,25 @@ import { Ioctl } from '../../v4l2/ioctls.js';
 import { extControl, extControls, Which } from '../../v4l2/layout.js';
 import { type OpenMedia, type RequestCaller, RequestPool } from '../../v4l2/media-request.js';
 
-/** A value that the guest has set: struct v4l2_ext_control, and what its pointer stands for. */
+/** A control value that the guest has set. */
 export interface SetControl {
+  /** struct v4l2_ext_control, 20 bytes. */
   readonly record: Uint8Array;
+  /** The bytes that the record's pointer refers to; null: the control has no payload. */
   readonly payload: Uint8Array | null;
 }
 
+/** The implicit requests of one session. */
 export class ImplicitRequests {
   readonly #pool: RequestPool;
-  /** By id. */
+  /** Values set since the last request, by control id. */
   readonly #set = new Map<number, SetControl>();
-  /** Of the last request: a driver wants them in each, also where the guest changes nothing. */
+  /** Values of the last request. A driver wants values in each request, even if the guest has changed none. */
   #last: readonly SetControl[] = [];
-  /** The request of each OUTPUT buffer that the driver has. */
+  /** Descriptor of the request of each OUTPUT buffer that the driver has, by buffer index. */
   readonly #queued = new Map<number, number>();
 
-  /** `media`: the node's media device, which stays the caller's and open. */
+  /** `media`: the media device of the node. The caller owns it and keeps it open. */
   constructor(
     private readonly file: RequestCaller,
     media: OpenMedia,
@@ -31,12 +35,15 @@ export class ImplicitRequests {
     this.#pool = new RequestPool(file, media);
   }
 
-  /** S_EXT_CTRLS and S_CTRL have succeeded: the next request carries these. */
+  /** S_EXT_CTRLS or S_CTRL has succeeded: the next request carries these values too. */
   remember(controls: readonly SetControl[]): void {
     for (const each of controls) this.#set.set(extControl.read(each.record).id, each);
   }
 
-  /** QBUF of an OUTPUT buffer in a request of its own. On an error nothing of it is left, and the values wait for the next. */
+  /**
+   * QBUF of the OUTPUT buffer `index` in a new request. Resolves to an errno; EBUSY: as many requests as the pool
+   * allows are in use. After an error no request is left, and the values wait for the next request.
+   */
   async queue(index: number, call: NodeCall & { kind: 'buffer' }): Promise<number> {
     const taken = await this.#pool.take();
     if (typeof taken === 'number') return taken === Errno.EMFILE ? Errno.EBUSY : taken;
@@ -56,7 +63,7 @@ export class ImplicitRequests {
     return 0;
   }
 
-  /** The OUTPUT buffer has come back, and with it its request. */
+  /** The OUTPUT buffer has come back from the driver, so its request can be used again. */
   returned(index: number): void {
     const fd = this.#queued.get(index);
     if (fd === undefined) return;
@@ -64,17 +71,18 @@ export class ImplicitRequests {
     this.#pool.giveBack(fd);
   }
 
-  /** STREAMOFF or REQBUFS of the OUTPUT queue: every buffer has come back. */
+  /** STREAMOFF or REQBUFS of the OUTPUT queue has returned every buffer. */
   stopped(): void {
     this.#queued.clear();
     this.#pool.giveBackAll();
   }
 
-  /** Twice is harmless. */
+  /** Closes every request. Calling twice is harmless. */
   close(): void {
     this.#pool.close();
   }
 
+  /** Sets the values in a request. Resolves to an errno. */
   async #put(fd: number, controls: readonly SetControl[]): Promise<number> {
     if (controls.length === 0) return 0;
     const header = extControls.read(Buffer.alloc(extControls.size));

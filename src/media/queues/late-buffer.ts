@@ -1,6 +1,6 @@
 /**
- * A buffer that the driver has, or has prepared, though the guest believes that it has not: the command was answered before.
- * The guest asks again, or does without.
+ * Buffers whose QBUF or PREPARE_BUF succeeded after the guest had got an early answer (ETIMEDOUT or EINTR). The driver
+ * has the buffer, but the guest believes that the ioctl failed. The guest either repeats the ioctl or never asks again.
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
@@ -14,15 +14,18 @@ import type { Backing } from './backings.js';
 import type { BufferQueue } from './buffer-queue.js';
 import type { HostBuffer } from './video-buffer.js';
 
-/** The hardware is at memory that is not ours: the guest's pages, or what an object is made of. */
+/** Backings whose memory is not the bridge's: the hardware uses guest pages, or the memory of an imported object. */
 const foreign: ReadonlySet<Backing> = new Set<Backing>(['pages-userptr', 'imported']);
 
-/** What is done with an answer to QBUF that came late; `host`: what the driver was given. */
+/**
+ * What happens to the result of a QBUF that succeeded after the guest was answered (commands/late-result.ts).
+ * `host`: the record that the driver got.
+ */
 export function lateQueued(call: BufferCall, type: MemoryType, host: HostBuffer): Partial<Answer> {
   const { session, queue, vb } = call;
   const { index } = vb;
   return {
-    // An OUTPUT picture may have been painted over meanwhile.
+    // The guest may have changed the picture in an OUTPUT buffer since the first QBUF.
     isSame: async () => (await type.isSame?.(call, host)) ?? true,
     untold: () => void queue.conceal(index),
     told: async () => {
@@ -38,7 +41,7 @@ export function lateQueued(call: BufferCall, type: MemoryType, host: HostBuffer)
   };
 }
 
-/** The same for PREPARE_BUF: the next QBUF may name other memory. */
+/** The same for PREPARE_BUF. If the guest does not repeat it, its next QBUF may name other memory. */
 export function latePrepared({ session, queue, vb }: BufferCall): Partial<Answer> {
   return {
     dropped: () => {
@@ -49,8 +52,9 @@ export function latePrepared({ session, queue, vb }: BufferCall): Partial<Answer
 }
 
 /**
- * QBUF of a buffer that the driver has from a QBUF that the guest does without. Resolves to the ioctl that it needs: QUERYBUF
- * where the driver is to fill it anyway; an errno where it must come back by itself first.
+ * QBUF of an abandoned buffer: the driver still has it from an earlier QBUF. Resolves to the ioctl to run instead:
+ * QUERYBUF if the driver is about to fill the same memory anyway, QBUF if the bridge could take the buffer back from
+ * the driver first. Resolves to EINVAL if the driver keeps the buffer; the guest must wait until it comes back.
  */
 export async function queueAgain(call: BufferCall): Promise<{ readonly nr: number } | number> {
   const { session, queue, vb } = call;
@@ -61,8 +65,9 @@ export async function queueAgain(call: BufferCall): Promise<{ readonly nr: numbe
 }
 
 /**
- * Takes one buffer back from the driver, which gives back all or none (STREAMOFF): the others are queued again in their order. One that
- * the driver does not take again, that was in a request or is an object, is a damaged frame to the guest.
+ * Takes one buffer back from the driver. STREAMOFF is the only way, and it returns all buffers, so the bridge queues
+ * the others again in their order. If the driver refuses one of them, or if its QBUF cannot be repeated (it was in a
+ * request, or it is an object), the guest gets a damaged frame for it.
  */
 async function takeBack(session: Session, queue: BufferQueue, index: number): Promise<void> {
   if (session.closing || session.gone) return;
@@ -85,6 +90,7 @@ async function takeBack(session: Session, queue: BufferQueue, index: number): Pr
   await session.rearm();
 }
 
+/** Whether the driver takes the buffer again when its QBUF is repeated. */
 async function isTaken(session: Session, ioctl: NodeCall | null | undefined): Promise<boolean> {
   return ioctl ? (await session.call(ioctl)) === 0 : false;
 }

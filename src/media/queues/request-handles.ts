@@ -1,30 +1,36 @@
 /**
- * Media requests as a guest's own (`--requests handles`, docs/stateless.md): a handle is a number of this session, which
- * stands for a request of the host wherever V4L2 has a request_fd. No descriptor crosses, either way.
+ * Media requests that the guest makes itself (`--requests handles`, docs/stateless.md). The guest gets a request
+ * handle, a number of this session. It puts the handle in every field in which V4L2 has a request_fd. No descriptor
+ * crosses in either direction.
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
 import { closeRequest, type OpenMedia, type RequestCaller } from '../../v4l2/media-request.js';
 import { MAX_REQUEST_HANDLES } from '../policy.js';
 
+/** The request handles of one session. */
 export class RequestHandles {
+  /** Request handle to descriptor of the host's request. */
   readonly #requests = new Map<number, number>();
-  /** Never the same twice; 0 is none. */
+  /** A handle is never given out twice. 0 means no request. */
   #next = 1;
   #isClosed = false;
 
-  /** `media`: the node's media device, which stays the caller's and open. */
+  /** `media`: the media device of the node. The caller owns it and keeps it open. */
   constructor(
     private readonly file: RequestCaller,
     private readonly media: OpenMedia,
   ) {}
 
-  /** The request's descriptor, which stays here; undefined: there is no such handle. */
+  /** The descriptor of the request, which this object keeps; undefined: there is no such handle. */
   find(handle: number): number | undefined {
     return this.#requests.get(handle);
   }
 
-  /** A new request, or a negative errno: -EMFILE where the session has as many as it may. */
+  /**
+   * Makes a request. Resolves to its handle, or to a negative errno: -EMFILE if the session has MAX_REQUEST_HANDLES
+   * requests, -EBADF if the session closed meanwhile, otherwise the errno of MEDIA_IOC_REQUEST_ALLOC.
+   */
   async allocate(): Promise<number> {
     if (this.#requests.size >= MAX_REQUEST_HANDLES) return -Errno.EMFILE;
     const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
@@ -39,15 +45,17 @@ export class RequestHandles {
     return handle;
   }
 
+  /** MEDIA_REQUEST_IOC_QUEUE. Gives an errno; EINVAL: there is no such handle. */
   queue(handle: number): Promise<number> | number {
     return this.#run('queueRequest', handle);
   }
 
+  /** MEDIA_REQUEST_IOC_REINIT. Gives an errno; EINVAL: there is no such handle. */
   reinit(handle: number): Promise<number> | number {
     return this.#run('reinitRequest', handle);
   }
 
-  /** A request that is queued is carried out all the same: the kernel keeps it. */
+  /** Closes a request. If it is queued, the kernel still carries it out. Returns an errno; EINVAL: no such handle. */
   close(handle: number): number {
     const fd = this.find(handle);
     if (fd === undefined) return Errno.EINVAL;
@@ -56,7 +64,7 @@ export class RequestHandles {
     return 0;
   }
 
-  /** The session ends; a request that is still being allocated goes when it is there. Twice is harmless. */
+  /** The session ends. A request that is still being allocated is closed when it exists. Calling twice is harmless. */
   closeAll(): void {
     this.#isClosed = true;
     for (const handle of [...this.#requests.keys()]) this.close(handle);

@@ -1,27 +1,30 @@
-/** One buffer of a queue and its planes: what the guest believes of them, and what the host has for them. */
+/** One buffer of a queue and its planes: their state as the guest sees it, and the host memory behind them. */
 import type { NodeCall, PlaneMemory, Region } from '../../native.js';
 import type { GuestPages } from '../memory/guest-pages.js';
 import type { ExportedPlane } from '../memory/objects.js';
 import type { SharedMemorySlot } from '../memory/shared-memory.js';
 
-/** A v4l2_buffer and its planes in the form that the host kernel gets. */
+/** A v4l2_buffer (88 bytes) and its plane records (64 bytes each) as the host kernel gets them. */
 export interface HostBuffer {
   readonly buffer: Buffer;
+  /** Absent: the buffer type is single-planar. */
   readonly planes?: Buffer;
+  /** USERPTR queue of the host: the memory of each plane. */
   readonly memory?: readonly PlaneMemory[];
+  /** DMABUF queue of the host: the DMABUF of each plane. */
   readonly descriptors?: readonly number[];
 }
 
-/** The guest's own memory behind a plane. */
+/** SHARED_PAGES: the guest pages of one plane. */
 export interface PlanePages {
-  /** v4l2_plane.m.userptr as the guest gave it. */
+  /** v4l2_plane.m.userptr (or v4l2_buffer.m.userptr) as the guest sent it. */
   readonly m: Uint8Array;
-  /** Bytes, as the guest gave them: at least those of the host's plane. */
+  /** Bytes of the plane as the guest sent them. Never fewer than the host's plane has. */
   readonly length: number;
   readonly memory: GuestPages;
 }
 
-/** One plane. A single-planar buffer has one as well. */
+/** One plane of a buffer. A single-planar buffer has exactly one. */
 export class VideoPlane {
   #slot: SharedMemorySlot | null;
   #host: Region | null;
@@ -31,7 +34,8 @@ export class VideoPlane {
 
   /**
    * @param length bytes of the host's plane.
-   * @param mmapOffset the offset that the guest passes to mmap: the bridge's own, never the host's.
+   * @param mmapOffset the offset in bytes that the guest passes to mmap. The bridge chose it; it is not the host's.
+   * @param memory the slot of SHM region 0 and the mapped host buffer, if the backing has them.
    */
   constructor(
     readonly length: number,
@@ -42,37 +46,40 @@ export class VideoPlane {
     this.#host = memory.host ?? null;
   }
 
-  /** The place of the plane in SHM region 0; null: it has none, or (backing `direct`) it is not mapped yet. */
+  /** The plane's slot of SHM region 0; null: it has none, or (backing `direct`) the guest has not mapped it yet. */
   get slot(): SharedMemorySlot | null {
     return this.#slot;
   }
 
-  /** The host's buffer, mapped here (copy, pages-copy), or the memory that replaces pages which cannot be joined. */
+  /**
+   * Backings `copy` and `pages-copy`: the host's buffer, mapped into this process. Backing `pages-userptr`: the memory
+   * that the driver gets if the guest pages cannot be joined. Null: there is none.
+   */
   get host(): Region | null {
     return this.#host;
   }
 
-  /** SHARED_PAGES: the guest's pages of the last QBUF or PREPARE_BUF. */
+  /** SHARED_PAGES: the guest pages of the last QBUF or PREPARE_BUF that succeeded. */
   get pages(): PlanePages | null {
     return this.#pages;
   }
 
-  /** OBJECT: the UUID of the last QBUF or PREPARE_BUF. */
+  /** OBJECT: the UUID (16 bytes) of the last QBUF or PREPARE_BUF that succeeded. */
   get object(): Uint8Array | null {
     return this.#object;
   }
 
-  /** The object that EXPBUF made of the plane. */
+  /** The object that EXPBUF made from the plane; null: the guest has not exported it. */
   get exported(): ExportedPlane | null {
     return this.#exported;
   }
 
-  /** The plane is mapped into the guest for the first time (backing `direct`). */
+  /** Backing `direct`: the guest maps the plane for the first time. */
   place(slot: SharedMemorySlot): void {
     this.#slot = slot;
   }
 
-  /** The host memory of the plane; it is made when it is first needed. */
+  /** The host memory of the plane. `make` runs only if the plane has none yet; what it throws is thrown here. */
   hostMemory(make: () => Region): Region {
     this.#host ??= make();
     return this.#host;
@@ -82,7 +89,7 @@ export class VideoPlane {
     this.#pages = pages;
   }
 
-  /** Keeps a copy of the UUID: a view would keep the whole command. */
+  /** Copies the UUID, because a view would keep the memory of the whole command alive. */
   attachObject(uuid: Uint8Array): void {
     this.#object = Buffer.from(uuid);
   }
@@ -92,6 +99,7 @@ export class VideoPlane {
   }
 }
 
+/** One buffer of a queue, with its planes. */
 export class VideoBuffer {
   #request = 0;
   #isPrepared = false;
@@ -102,33 +110,33 @@ export class VideoBuffer {
     readonly planes: VideoPlane[] = [],
   ) {}
 
-  /** The request that it was queued to, by the guest's handle; 0: none. */
+  /** Request handle of the request that the guest queued the buffer to; 0: none. */
   get request(): number {
     return this.#request;
   }
 
-  /** PREPARE_BUF has fixed its memory: QBUF takes no other. */
+  /** PREPARE_BUF has succeeded: QBUF uses the memory of PREPARE_BUF and ignores what the guest sends. */
   get isPrepared(): boolean {
     return this.#isPrepared;
   }
 
-  /** The QBUF that gave it to the driver, to be done again; null: there was none, or it cannot be repeated. */
+  /** The QBUF call that gave the buffer to the driver, to repeat it; null: there is none, or it cannot be repeated. */
   get ioctl(): NodeCall | null {
     return this.#ioctl;
   }
 
-  /** Bytes of all planes. */
+  /** Bytes of all planes together. */
   get bytes(): number {
     return this.planes.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** QBUF has succeeded. `ioctl`: the call, if it can be repeated. */
+  /** QBUF has succeeded. `request`: request handle, or 0. `ioctl`: the call, or null if it cannot be repeated. */
   queued(request: number, ioctl: NodeCall | null): void {
     this.#request = request;
     this.#ioctl = ioctl;
   }
 
-  /** PREPARE_BUF has succeeded (true), or the memory of the next QBUF is free again (false). */
+  /** True: PREPARE_BUF has succeeded. False: the next QBUF may name other memory. */
   prepare(isPrepared: boolean): void {
     this.#isPrepared = isPrepared;
   }

@@ -1,4 +1,4 @@
-/** What a node's sessions hold, from one VMM to the next, over a fake node whose close(2) hangs. */
+/** The account of a node from one VMM to the next. The node is a fake whose close(2) hangs. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { Account } from '../../../src/media/account.js';
@@ -32,7 +32,7 @@ describe('the account of a node', () => {
       return 0;
     });
     first.start();
-    // As the daemon does for each connection: another device of the same node.
+    // Another device of the same node, which is what the daemon makes for each connection.
     second = new DeviceBench('auto', new FakeTransport(), { policy });
     const description = { driver: '', card: '', busInfo: '', deviceCaps: 1, deviceType: 0 };
     const device = new MediaDevice(first.node.host, description, {
@@ -48,7 +48,7 @@ describe('the account of a node', () => {
     startClock();
   });
 
-  /** The VMM goes, and the hardware does not let go of its files until `end`. */
+  /** The VMM leaves, but its files are not closed until the test calls `end`. */
   async function hang(): Promise<void> {
     first.node.closing = new Promise((resolve) => {
       end = resolve;
@@ -57,7 +57,7 @@ describe('the account of a node', () => {
     await turns();
   }
 
-  /** OPEN waits a second for files of the VMM before. */
+  /** OPEN while files of the earlier VMM are not closed: OPEN waits 1 s for them. Resolves to its status. */
   async function openBesideHung(): Promise<number> {
     const head = second.offer(u32(1, 0), 16);
     await turns();

@@ -1,4 +1,4 @@
-/** REQBUFS and CREATE_BUFS over a fake node: backings, limits, cookies, and what a guest may know. */
+/** REQBUFS and CREATE_BUFS over a fake node: backings, limits, mmap offsets, and what the guest may see. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { defaultPolicy } from '../../../src/media/policy.js';
@@ -72,7 +72,7 @@ describe('allocation', () => {
 
   it('takes USERPTR where the driver does, after a trial, and remembers that for the next session', async () => {
     assert.equal(await statusOf(8, request(4)), 0);
-    // Asked, tried with PREPARE_BUF, given back, asked again.
+    // REQBUFS, a probe with PREPARE_BUF, REQBUFS(0), REQBUFS again.
     assert.deepEqual(asked(), [
       [4, USERPTR],
       [0, USERPTR],
@@ -94,7 +94,7 @@ describe('allocation', () => {
       return call.kind === 'buffer' && call.nr === PREPARE_BUF ? EFAULT : run(call);
     };
     assert.equal(await statusOf(8, request(2)), 0);
-    // Asked, tried, given back, asked in the other way.
+    // REQBUFS, a probe, REQBUFS(0), REQBUFS with the other memory type.
     assert.deepEqual(asked(), [
       [2, USERPTR],
       [0, USERPTR],
@@ -165,7 +165,7 @@ describe('allocation', () => {
       assert.deepEqual(await granted(create(1, sizeimage)), { status: ENOMEM, counts: [0] });
     const many = await granted(create(64, 0x1000_0000));
     assert.equal(many.counts[0], 4, 'as many as fit');
-    // The format that the queue is set to says what REQBUFS would make.
+    // The current format of the queue tells how large the buffers of REQBUFS will be.
     await boot();
     bench.node.ioctls.set(4, (payload) => {
       payload.writeUInt32LE(0x2000_0000, 8 + 20);
@@ -306,7 +306,7 @@ describe('allocation', () => {
     const SIZE = 0x4_0000;
     const most = 4 * SIZE;
     const policy = { ...defaultPolicy, maxBufferBytes: most, maxDeviceBytes: most };
-    // A window for one of them.
+    // SHM region 0 has room for one of the buffers.
     await boot('auto', new FakeTransport(SIZE), { policy });
     bench.node.memories = [USERPTR];
     bench.node.planeLengths = [SIZE];

@@ -1,4 +1,4 @@
-/** What is remembered of a driver by trying, and what is not, over a fake node. */
+/** Which results of a probe the bridge remembers of a driver, and which not. The node is a fake. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
@@ -32,7 +32,7 @@ describe('backing', () => {
     return file;
   }
 
-  /** A session that asks for buffers: what REQBUFS says, and the host's memory types that it took. */
+  /** REQBUFS in a new session: its status, and the memory types tried on the host. `prepare`: errno of PREPARE_BUF. */
   async function allocate(prepare: number, memoryType = MMAP): Promise<[status: number, hosts: number[]]> {
     const session = await bench.open();
     const { file } = bench.node;
@@ -87,7 +87,7 @@ describe('backing', () => {
   it('pages of the guest: memory for the trial that the host has not is an errno as any other', async () => {
     bench = new DeviceBench('auto', new FakeTransport(), { sharedPages: true });
     bench.start();
-    // No memory file has this size.
+    // A memory file cannot have this size.
     bench.node.planeLengths = [0];
     assert.deepEqual((await allocate(0, USERPTR))[1], [USERPTR, MMAP]);
     bench.node.planeLengths = [1000];

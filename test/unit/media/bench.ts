@@ -1,4 +1,4 @@
-/** A media device over a fake node and a fake VMM; its rings and its guest memory are real. */
+/** A media device with a fake node and a fake VMM. The rings and the guest memory are real. */
 import assert from 'node:assert/strict';
 import { MediaDevice, type MediaDeviceOptions } from '../../../src/media/device.js';
 import type { GuestMemory } from '../../../src/virtio/guest-memory.js';
@@ -29,10 +29,10 @@ export function u32(...values: number[]): Buffer {
   return raw;
 }
 
-/** struct v4l2_format of the capture type. */
+/** struct v4l2_format (208 bytes) of type VIDEO_CAPTURE. */
 export const format = u32(1, ...Array(51).fill(0));
 
-/** struct v4l2_buffer of the capture type, MMAP. */
+/** struct v4l2_buffer (88 bytes) of type VIDEO_CAPTURE and memory type MMAP. */
 export function buffer(index: number): Buffer {
   const raw = Buffer.alloc(88);
   raw.set(u32(index, 1));
@@ -40,7 +40,7 @@ export function buffer(index: number): Buffer {
   return raw;
 }
 
-/** Lets promises and immediates run. */
+/** Waits `count` turns of the loop, in which promises and immediates run. */
 export async function turns(count = 5): Promise<void> {
   for (let n = 0; n < count; n++) await new Promise(setImmediate);
 }
@@ -54,7 +54,7 @@ export class DeviceBench {
   commandq!: Queue;
   eventq!: Queue;
   #slot = 0;
-  /** Used index of the commandq when a head was offered last. */
+  /** Used index of the commandq at the time when each head was last offered. */
   readonly #since = new Map<number, number>();
   #event = 0;
   #seen = 0;
@@ -74,7 +74,7 @@ export class DeviceBench {
     return this.commands.memory;
   }
 
-  /** Both rings run, with sixteen event buffers. */
+  /** Starts both rings. `events`: number of event buffers. */
   start(events = 16): void {
     this.#connected = true;
     this.device.connected(this.memory, this.transport);
@@ -95,7 +95,7 @@ export class DeviceBench {
     if (this.#connected) this.device.queueKicked(1);
   }
 
-  /** Events that have come, in order; their descriptors go back when `repost` is set. */
+  /** Events that have arrived, in order. If `repost` is set, their descriptors are made available again. */
   takeEvents(repost = true): Buffer[] {
     const taken: Buffer[] = [];
     for (; this.#seen !== this.events.ring.usedIndex; this.#seen++) {
@@ -106,11 +106,11 @@ export class DeviceBench {
     return taken;
   }
 
-  /** Offers a command; what comes back is read with `answered`. */
+  /** Offers a command. `room`: writable bytes. Returns the head, with which `answered` reads the reply. */
   offer(request: Uint8Array, room: number): number {
     const at = 8192 * (this.#slot % 128);
     const head = 2 * (this.#slot++ % 128);
-    // A request that is too long for its slot has a place of its own.
+    // A request that is too long for its slot gets another place.
     const place = request.length > 4096 ? LONG : at;
     const input = { address: this.commands.put(place, request), length: request.length };
     const output = { address: this.commands.put(at + 4096, Buffer.alloc(4096, 0xa5)), length: room };
@@ -121,7 +121,7 @@ export class DeviceBench {
     return head;
   }
 
-  /** The answer to a command, or null. */
+  /** The reply to a command; null: there is none yet. */
   answered(head: number): Reply | null {
     const { ring } = this.commands;
     for (let index = ring.usedIndex - 1; index >= (this.#since.get(head) ?? 0); index--) {

@@ -1,4 +1,4 @@
-/** Time that passes when a test says so: setTimeout and performance.now; immediates and promises run as ever. */
+/** A clock that tests move: setTimeout and performance.now use it. Immediates and promises run as usual. */
 import { mock } from 'node:test';
 
 const now = performance.now.bind(performance);

@@ -1,4 +1,4 @@
-/** A command from its arrival to its one answer: a real queue over test RAM. */
+/** A command from its arrival to its only answer, with a real queue over test RAM. */
 import assert from 'node:assert/strict';
 import { Command } from '../../../src/media/commands/command.js';
 import { Sequence } from '../../../src/media/commands/sequence.js';
@@ -20,7 +20,7 @@ describe('command', () => {
   });
   afterEach(() => bench.close());
 
-  /** A command of four bytes with `room` writable ones. */
+  /** A command of 4 readable bytes with `room` writable bytes. */
   const arrive = (room = 64): Command => {
     const request = { address: bench.put(0, Buffer.from([1, 2, 3, 4])), length: 4 };
     bench.put(512, Buffer.alloc(256, 0xa5));
@@ -103,7 +103,7 @@ describe('command', () => {
     assert.equal(written(4), '00000000');
   });
 
-  /** No timer has run meanwhile: the process was stopped. */
+  /** Lets time pass without running timers, as if the process had been stopped. */
   const after = <T>(ms: number, run: () => T): T => {
     const { now } = performance;
     const later = now.call(performance) + ms;

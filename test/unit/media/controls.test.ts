@@ -1,4 +1,4 @@
-/** G/S/TRY_EXT_CTRLS over a fake node: what reaches it, what comes back, and which SG lists are refused. */
+/** G/S/TRY_EXT_CTRLS over a fake node: what reaches the node, what comes back, and which SG lists are refused. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { type NodeCall, native } from '../../../src/native.js';
@@ -15,7 +15,7 @@ const ENOTTY = 25;
 const ENOSPC = 28;
 const HAS_PAYLOAD = 0x100;
 
-/** Controls of the fake: an id, and whether it has a payload. */
+/** Ids of the fake's controls, one without a payload and one with one. */
 const INTEGER = 0x0098_0900;
 const ARRAY = 0x0098_0911;
 const POINTER = 0x7fff_1234_5678_9abcn;
@@ -37,7 +37,7 @@ describe('extended controls', () => {
   let bench: DeviceBench;
   let session: number;
   let calls: Call[];
-  /** Guest memory at which payloads lie: behind what commands use. */
+  /** Guest address of the payloads, beyond the memory that commands use. */
   const MEMORY = GUEST + BUFFERS + 0x20_0000;
   const memory = (length: number) => bench.commands.seen(0x20_0000, length);
 
@@ -50,7 +50,7 @@ describe('extended controls', () => {
   beforeEach(async () => {
     bench = new DeviceBench();
     calls = [];
-    // QUERY_EXT_CTRL: flags at byte 72. With a flag in the id the next control would be told of, an array.
+    // QUERY_EXT_CTRL, flags at byte 72. With a flag in the id, the fake answers about the next control, an array.
     bench.node.ioctls.set(103, (payload) => {
       const id = payload.readUInt32LE(0);
       if (id !== INTEGER && id !== ARRAY && id < 0x4000_0000) return EINVAL;

@@ -1,4 +1,4 @@
-/** Every chain is answered within 4 s of its arrival, and never written to later. Over a fake node and a stopped clock. */
+/** Each chain is answered within 4 s of its arrival and never written to later. Node and clock are fakes. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { buffer, DeviceBench, format, turns, u32 } from './bench.js';
@@ -31,7 +31,7 @@ describe('deadline', () => {
     const session = await bench.open();
     const release = bench.node.hold();
     const head = bench.offer(Buffer.concat([u32(3, 0, session, 4), format]), 216);
-    // The same session waits behind it; another one does not.
+    // The next command of the same session waits behind the first. Another session does not wait.
     const behind = bench.offer(Buffer.concat([u32(3, 0, session, 4), format]), 216);
     const other = await bench.open();
     assert.equal((await bench.ioctl(other, 4, format)).status, 0);

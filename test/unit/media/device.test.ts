@@ -1,4 +1,4 @@
-/** The device as a whole over a fake node: configuration, turns, limits, resets. */
+/** The whole device over a fake node: configuration, turns, limits, resets. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { Account } from '../../../src/media/account.js';
@@ -206,7 +206,7 @@ describe('media device', () => {
 
   it('a guest that never stops offering commands does not keep the loop', async () => {
     bench.start();
-    // Every answer is followed by another command before the device looks again.
+    // After each answer, the guest makes another command available before the device looks at the ring again.
     const { ring } = bench.commands;
     ring.chain(
       0,
@@ -247,7 +247,7 @@ describe('media device', () => {
         }
       };
       ring.describe(0, { address: GUEST + TABLE, length: 16 * ENTRIES, flags: 4 });
-      // A loop; and a chain that ends, with nothing in it that is a command.
+      // First a loop, then a chain that ends but contains no command.
       for (const last of [1, 0]) {
         table(last);
         const { popped } = bench.commandq;

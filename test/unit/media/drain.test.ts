@@ -1,4 +1,7 @@
-/** The order in which one drain empties both queues of a codec. A fake: a session whose driver finishes buffers when asked. */
+/**
+ * The order in which one drain empties both queues of a codec. The session is a fake; its driver finishes buffers on
+ * request.
+ */
 import assert from 'node:assert/strict';
 import { drain } from '../../../src/media/events/drain.js';
 import { EventQueue } from '../../../src/media/events/eventq.js';
@@ -56,7 +59,7 @@ describe('drain', () => {
       return [bytes.readUInt32LE(8 + 4), bytes.readUInt32LE(8)];
     });
 
-  /** A driver that finishes a request after CAPTURE was found empty and before OUTPUT is asked. */
+  /** A driver that finishes a request between the DQBUF of CAPTURE, which finds nothing, and the DQBUF of OUTPUT. */
   function decoder(handles: boolean): Session {
     const done = new Map<number, number[]>([
       [VIDEO_CAPTURE, []],

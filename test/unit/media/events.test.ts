@@ -1,4 +1,4 @@
-/** The eventq: a real queue over test RAM, with the driver's side written by hand. */
+/** The eventq with a real queue over test RAM. The test plays the driver. */
 import assert from 'node:assert/strict';
 import { EventQueue, stale } from '../../../src/media/events/eventq.js';
 import type { Queue } from '../../../src/virtio/queue.js';
@@ -25,7 +25,7 @@ describe('events', () => {
     bench.close();
   });
 
-  /** Makes `count` descriptors of `length` bytes available; the device is told. */
+  /** Makes `count` descriptors of `length` bytes available and kicks the device. */
   const post = (count: number, length = DQBUF, flags = WRITE) => {
     for (let n = 0; n < count; n++) {
       const slot = given++ % 16;
@@ -38,7 +38,7 @@ describe('events', () => {
     if (count > 0) post(count);
     events.start(queue);
   };
-  /** What came back so far: length, and the first word of the payload. */
+  /** What has come back so far: used length in bytes, and the bytes of the event. */
   const sent = () =>
     Array.from({ length: bench.ring.usedIndex }, (_, n) => {
       const { id, length } = bench.ring.usedElement(n);
@@ -362,7 +362,7 @@ describe('events', () => {
       start();
       post(1);
       reserveAndSend(1);
-      // More than ever were there at once: the first comes back only now.
+      // The device never had two descriptors at once, so it counts this one as the first one that comes back.
       post(1);
       reserveAndSend(2);
       post(1);

@@ -1,6 +1,6 @@
 /**
- * A fake: the controls of a driver, looked up as the kernel's control framework does it (v4l2-ctrls-core.c): by id without
- * flags, by NEXT flags, and from V4L2_CID_PRIVATE_BASE on by counting plain private controls of the user class.
+ * A fake: the controls of a driver. It looks them up as the control framework of the kernel does (v4l2-ctrls-core.c):
+ * by id, by NEXT flags, and from V4L2_CID_PRIVATE_BASE on by counting the plain private controls of the user class.
  */
 import type { NodeCall } from '../../../src/native.js';
 import type { FakeNode } from './fake-node.js';
@@ -22,12 +22,12 @@ type Controls = NodeCall & { kind: 'controls' };
 
 export class FakeControls {
   readonly values = new Map<number, number>();
-  /** Of every G/S/TRY_EXT_CTRLS. */
+  /** All calls of G/S/TRY_EXT_CTRLS. */
   readonly calls: Controls[] = [];
-  /** Ids of SUBSCRIBE_EVENT that reached the driver. */
+  /** Control ids of each SUBSCRIBE_EVENT that reached the driver. */
   readonly subscribed: number[] = [];
 
-  /** `table`: in the order of the ids. */
+  /** `table`: sorted by id. */
   constructor(
     node: FakeNode,
     private readonly table: readonly FakeControl[],
@@ -76,7 +76,7 @@ export class FakeControls {
     return 0;
   }
 
-  /** 71 G, 72 S, 73 TRY: only TRY says which. */
+  /** 71 G, 72 S, 73 TRY. Only TRY reports in error_idx which control failed. */
   #extended(call: Controls): number {
     this.calls.push({ ...call, array: Buffer.from(call.array) });
     const header = Buffer.from(call.controls.buffer, call.controls.byteOffset, call.controls.length);

@@ -1,4 +1,4 @@
-/** A fake of the lane's `join`: the pieces are unpacked, and really joined, at once. */
+/** A fake of the lane's `join` call. It unpacks the pieces and really joins them, at once. */
 import { type NodeCall, native } from '../../../src/native.js';
 
 export function joinPieces(call: NodeCall & { kind: 'join' }): number {

@@ -1,6 +1,6 @@
 /**
- * A fake: a host node of one capture queue that behaves as vb2 does, without a kernel. Calls complete at once unless a
- * test holds them back; everything that was asked is on record.
+ * A fake: a host node with one CAPTURE queue that behaves as vb2 does, without a kernel. Calls complete at once unless
+ * a test delays them. All calls are recorded.
  */
 import type { NodeCall } from '../../../src/native.js';
 import type { HostNode } from '../../../src/v4l2/node.js';
@@ -18,14 +18,14 @@ interface FakeBuffer {
   flags: number;
 }
 
-/** What `open()` gives: as much of an OpenFile as a Session uses. */
+/** The result of `open()`: the part of an OpenFile that a Session uses. */
 export class FakeFile {
-  /** As they came: what a payload became is not in here. */
+  /** All calls. The payload of a plain ioctl is a copy from before the fake changed it. */
   readonly calls: NodeCall[] = [];
-  /** Masks that the watcher was set to, in order. */
+  /** The masks of all `watch` calls, in order. */
   readonly watched: number[] = [];
   readonly buffers: FakeBuffer[] = [];
-  /** Indices in the order in which the driver has them. */
+  /** Indices of the buffers that the driver has, in order. */
   queued: number[] = [];
   done: number[] = [];
   events: Buffer[] = [];
@@ -71,7 +71,7 @@ export class FakeFile {
     this.onReady(events);
   }
 
-  /** Calls of one kind, or one ioctl. */
+  /** All calls of one kind (a name) or of one ioctl (a number). */
   asked(what: string | number): NodeCall[] {
     return this.calls.filter(
       (call) =>
@@ -149,7 +149,7 @@ export class FakeFile {
   }
 
   #cancel(): void {
-    // One that was removed leaves a gap.
+    // A removed buffer leaves a gap, which forEach skips.
     this.buffers.forEach((buffer) => {
       buffer.state = 'idle';
     });
@@ -184,7 +184,7 @@ export class FakeFile {
     return 0;
   }
 
-  /** Lengths, offsets that are the host's, and pointers that nobody may see. */
+  /** Fills in lengths, offsets of the host, and pointers, which the guest must not see. */
   #fill(record: Buffer, planes: Uint8Array | undefined): void {
     const { planeLengths } = this.node;
     record.writeBigUInt64LE(0xdead_beef_0000n, 64);
@@ -207,22 +207,22 @@ export class FakeNode {
   readonly path = 'a fake node';
   readonly traits = new Map<string, boolean>();
   readonly files: FakeFile[] = [];
-  /** Promises that the next calls wait for, one each; null: that one does not. */
+  /** One entry for each of the next calls: the promise that it waits for; null: it does not wait. */
   readonly held: (Promise<unknown> | null)[] = [];
-  /** Answers of ioctls that the fake does not know, or knows otherwise. */
+  /** Answers of ioctls that the fake does not know, or that a test changes. */
   readonly ioctls = new Map<number, Ioctl>();
   /** Answer of every other ioctl. */
   fallback = 0;
   openErrno = 0;
   dequeueErrno = 0;
   closing: Promise<void> = Promise.resolve();
-  /** V4L2_MEMORY_* that REQBUFS takes. */
+  /** V4L2_MEMORY_* that REQBUFS accepts. */
   memories = [1, 2];
   mostBuffers = 32;
   planeLengths = [1000];
   controls: (call: NodeCall & { kind: 'controls' }) => Answer = () => 0;
 
-  /** How often it was asked who has the node. */
+  /** Number of calls of `reportBusy`. */
   busyReports = 0;
 
   reportBusy(): void {

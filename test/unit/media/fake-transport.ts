@@ -1,9 +1,9 @@
-/** A fake: a VMM's end of SHM region 0 that keeps what it was asked, and answers when the test says so. */
+/** A fake: the VMM's side of SHM region 0. It records all requests and answers them when the test says so. */
 import type { ObjectTransport, SharedMemoryTransport } from '../../../src/media/transport.js';
 
 export interface Asked {
   readonly what: 'map' | 'unmap';
-  /** Of `map`: the descriptor that was borrowed, and the place in its file. */
+  /** Only for `map`: the borrowed descriptor, and the byte offset in its file. */
   readonly fd?: number;
   readonly fileOffset?: number;
   readonly offset: number;
@@ -15,7 +15,7 @@ export class FakeTransport implements SharedMemoryTransport, ObjectTransport {
   /** Objects that the VMM knows, in hexadecimal. */
   readonly objects: string[] = [];
   readonly #waiting: ((errno: number) => void)[] = [];
-  /** The errno of every answer, given in the next turn; null: the test answers. */
+  /** The errno of every answer, which is given in the next turn; null: the test gives the answers. */
   errno: number | null = 0;
 
   constructor(
@@ -41,17 +41,17 @@ export class FakeTransport implements SharedMemoryTransport, ObjectTransport {
     if (at >= 0) this.objects.splice(at, 1);
   }
 
-  /** Requests without an answer. */
+  /** Number of requests without an answer. */
   get waiting(): number {
     return this.#waiting.length;
   }
 
-  /** Answers the oldest request. */
+  /** Answers the oldest request that has no answer. */
   answer(errno = 0): void {
     this.#waiting.shift()!(errno);
   }
 
-  /** Places of all requests of a kind. */
+  /** Byte offset and length of all requests of a kind. */
   places(what: 'map' | 'unmap'): [number, number][] {
     return this.asked.filter((each) => each.what === what).map(({ offset, length }) => [offset, length]);
   }

@@ -1,4 +1,7 @@
-/** Formats that a policy keeps from a guest, over a fake driver that adjusts what it does not have, as drivers do. */
+/**
+ * Formats that a policy denies to the guest. The driver is a fake that adjusts formats it does not have, as real
+ * drivers do.
+ */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { type Access, defaultPolicy, type Entry } from '../../../src/media/policy.js';
@@ -18,7 +21,7 @@ const ENUM_ALL = 0x8000_0000;
 const code = (fourcc: string) => Buffer.from(fourcc, 'latin1').readUInt32LE();
 const text = (value: number) => u32(value).toString('latin1');
 const entry = (fourcc: string): Entry => ({ mask: 0xffff_ffff, value: code(fourcc) });
-/** Where struct v4l2_format of each type has the fourcc. */
+/** Byte offset of the fourcc in struct v4l2_format, by buffer type. */
 const at: Readonly<Record<number, number>> = { [VIDEO]: 16, [PLANES]: 16, [META]: 8 };
 
 const formats: Readonly<Record<number, readonly string[]>> = {
@@ -30,7 +33,7 @@ const formats: Readonly<Record<number, readonly string[]>> = {
 describe('formats', () => {
   let bench: DeviceBench;
   let session: number;
-  /** What the driver is set to, by type. */
+  /** The driver's current format, by buffer type. */
   const current = new Map<number, number>();
 
   before(() => {
@@ -156,7 +159,7 @@ describe('formats', () => {
     assert.deepEqual(bench.node.file.buffers, []);
     await adjusted(S_FMT, VIDEO, 'MJPG');
     assert.equal((await ask(REQBUFS, u32(2, VIDEO, 1, 0, 0))).status, 0);
-    // Another program of the host, or the stream of a decoder, has changed it.
+    // Now another program of the host, or the stream of a decoder, changes the format.
     current.set(VIDEO, code('YUYV'));
     assert.equal((await bench.tell(session, STREAMON, u32(VIDEO))).status, EINVAL);
     assert.equal(bench.node.file.streaming, false);

@@ -1,4 +1,7 @@
-/** Controls that a policy keeps from a guest, over a fake driver: every path to them is closed, and each looks like a control that there is not. */
+/**
+ * Controls that a policy denies to the guest. No ioctl reaches them, and they look like controls that do not exist. The
+ * driver is a fake.
+ */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { type Access, defaultPolicy, type Entry } from '../../../src/media/policy.js';
@@ -178,7 +181,7 @@ describe('hidden controls', () => {
 
   it('the aliases of old private controls count what is there, and reach nothing else', async () => {
     await deny(id(0x98_f900));
-    // The kernel counts f900, f904 and f90c: 64-bit controls and those with a payload have none.
+    // The kernel counts f900, f904 and f90c. 64-bit controls and controls with a payload have no alias.
     for (const [alias, real] of [
       [ALIAS, 0x98_f904],
       [ALIAS + 1, 0x98_f90c],

@@ -1,4 +1,4 @@
-/** CMD_IOCTL by the rules of the table, over a fake node. */
+/** CMD_IOCTL and the rules of the ioctl table. The node is a fake. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { DeviceBench, turns, u32 } from './bench.js';
@@ -7,7 +7,7 @@ const EINVAL = 22;
 const ENOTTY = 25;
 const EBADF = 9;
 
-/** number, bytes, direction as <linux/videodev2.h> has them: what the product offers a camera's guest. */
+/** The ioctls that a guest of a camera gets: number, bytes and direction from <linux/videodev2.h>. */
 const offered: readonly (readonly [number, number, 'r' | 'w' | 'wr'])[] = [
   [2, 64, 'wr'],
   [4, 208, 'wr'],
@@ -28,7 +28,10 @@ const offered: readonly (readonly [number, number, 'r' | 'w' | 'wr'])[] = [
   [95, 64, 'wr'],
   [103, 232, 'wr'],
 ];
-/** QUERYCAP, EXPBUF (no objects are offered), DQBUF, G/S_JPEGCOMP, priorities, LOG_STATUS, DBG, FBUF, OVERLAY, DQEVENT, private. */
+/**
+ * QUERYCAP, EXPBUF (objects are not offered), DQBUF, G/S_JPEGCOMP, priorities, LOG_STATUS, DBG, FBUF, OVERLAY, DQEVENT,
+ * private numbers.
+ */
 const unsupported = [
   0, 1, 3, 6, 7, 10, 11, 14, 16, 17, 61, 62, 67, 68, 70, 79, 80, 81, 89, 102, 105, 192, 255,
 ];

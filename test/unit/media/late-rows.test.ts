@@ -1,6 +1,6 @@
 /**
- * Every ioctl row, answered before its ioctl ends: by a pause (EINTR) and by its deadline (ETIMEDOUT), the ioctl succeeding
- * and failing, the guest asking for the same again or for something else. A new row is covered by being a row.
+ * Each row of the ioctl table gets an early answer: by a pause (EINTR) and by the deadline (ETIMEDOUT). The ioctl then
+ * succeeds or fails, and the guest repeats the request or sends another one. A new row is tested without a change here.
  */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
@@ -20,14 +20,14 @@ const [ALLOC, QUEUE, REINIT] = [192, 193, 194];
 const [MMAP, USERPTR, DMABUF] = [1, 2, 4];
 const PAGES = 0x10_0000;
 
-/** A row in one of its kinds. */
+/** One use of a row. */
 interface Case {
   readonly name: string;
   readonly nr: number;
   readonly memory?: number;
-  /** V4L2_MEMORY_* that the host's driver takes. */
+  /** V4L2_MEMORY_* that the host's driver accepts. */
   readonly host?: readonly number[];
-  /** What goes before, on a session with two buffers of which one is queued. */
+  /** Commands that run before, on a session with two buffers, one of them queued. */
   readonly prepare?: (stage: LateStage) => Promise<unknown>;
   readonly payload?: (stage: LateStage) => Buffer;
   readonly calls?: (call: NodeCall) => boolean;
@@ -66,10 +66,10 @@ const memories = [
 ] as const;
 
 const handle = (stage: LateStage) => stage.bench.command(stage.request(ALLOC, Buffer.alloc(0)), 12);
-/** The driver has the buffer already: the second QBUF is none, or is refused without asking. */
+/** Rows that may be answered without another ioctl: after the first QBUF, the driver already has the buffer. */
 const repeats: ReadonlySet<number> = new Set([QBUF]);
 
-/** What a row needs to do something; the others are a payload of zeros on a node that takes everything. */
+/** Payloads and preparations of rows that need them. All other rows get zeros, and the node accepts everything. */
 const kinds: Readonly<Record<number, readonly Omit<Case, 'nr'>[]>> = {
   [REQBUFS]: [
     { name: 'two', payload: () => u32(2, 1, MMAP, 0, 0) },
@@ -109,7 +109,7 @@ const kinds: Readonly<Record<number, readonly Omit<Case, 'nr'>[]>> = {
   [REINIT]: [{ name: 'a handle', calls: kindIs('reinitRequest'), prepare: handle, payload: () => u32(1) }],
 };
 
-/** Why a combination is not answered by the first ioctl's result: the table in docs/protocol.md says the same. */
+/** Rows that are not answered with the first ioctl's result, and why. The table in docs/protocol.md has them too. */
 const doneAgain: Readonly<Record<number, string>> = {
   [ALLOC]: 'nobody knows the handle of one that came late: it is closed, and another is made in no time',
 };
@@ -152,14 +152,14 @@ async function open({ memory = MMAP, host = [MMAP, USERPTR], nr, prepare }: Case
   return stage;
 }
 
-/** The request of a case, and what makes its ioctl slow. */
+/** The request of a case. Makes its ioctl slow. */
 function requestOf(stage: LateStage, { nr, payload, calls }: Case): { request: Buffer; room: number } {
   const given = payload?.(stage) ?? Buffer.alloc(ioctls.get(nr)?.size ?? 4);
   stage.slow(calls ?? ((call) => 'nr' in call && call.nr === nr));
   return { request: stage.request(nr, given), room: 8 + given.length + 16 };
 }
 
-/** What is answered in time. */
+/** The answer if the ioctl is not interrupted. */
 async function inTime(each: Case, errno: number | null) {
   const stage = await open(each);
   const { request, room } = requestOf(stage, each);
@@ -169,7 +169,7 @@ async function inTime(each: Case, errno: number | null) {
   return answer;
 }
 
-/** An answer as it can be compared: objects have other names each time. */
+/** An answer in a form that can be compared. UUIDs are replaced, because they are random. */
 function shown(stage: LateStage, { status, payload }: Reply) {
   const { planes } = stage.record.queues.get(1)?.buffers.get(0) ?? { planes: [] };
   const names = [objectOf(stage), planes[0]?.exported?.uuid].flatMap((uuid) => (uuid ? [uuid] : []));
@@ -180,7 +180,7 @@ function shown(stage: LateStage, { status, payload }: Reply) {
   };
 }
 
-/** Each frame of the driver is one event, and no other is. */
+/** Checks that each frame of the driver causes one event, and that there is no other event. */
 async function frames(stage: LateStage): Promise<void> {
   const { bench, record } = stage;
   await turns();
@@ -219,7 +219,7 @@ describe('a command that is answered before its ioctl ends', function () {
     stage.errno = errno;
     await stage.interrupted(request, room, by);
     stage.errno = null;
-    // A guest takes its events: answers wait until it has.
+    // The guest gives its events back, because answers wait for that.
     stage.bench.takeEvents();
     return { request, room, executed: stage.executed };
   };

@@ -1,4 +1,4 @@
-/** A device whose next ioctl of one row takes its time, and a VM that is paused or a deadline that passes meanwhile. */
+/** A device in which the next ioctl of one row is slow. Meanwhile the VM is paused, or the deadline passes. */
 import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
 import type { MediaDeviceOptions } from '../../../src/media/device.js';
@@ -19,7 +19,7 @@ const OTHERS: ReadonlySet<NodeCall['kind']> = new Set([
   'closeRequest',
 ]);
 
-/** How a command is answered before its ioctl ends. */
+/** The early answer of a command: EINTR (the VM is paused) or ETIMEDOUT (the deadline). */
 export type Interruption = 'EINTR' | 'ETIMEDOUT';
 
 /** The VMM stops both rings. */
@@ -28,7 +28,7 @@ function pause(bench: DeviceBench): void {
   for (const queue of [bench.commandq, bench.eventq]) queue.stop();
 }
 
-/** The rings go on where they stopped, each a new Queue, as Vring makes them. */
+/** The rings continue at the index at which they stopped. Each gets a new Queue, as in Vring. */
 function resume(bench: DeviceBench): void {
   const bases = [bench.commandq.nextAvailable, bench.eventq.nextAvailable] as const;
   bench.commandq = bench.commands.queue({ base: bases[0] });
@@ -51,10 +51,11 @@ const interruptions: Readonly<Record<Interruption, { errno: number; run: (bench:
 export class LateStage {
   readonly bench: DeviceBench;
   session!: number;
-  /** The record of the session. */
+  /** The Session object. */
   record!: Session;
-  /** Ioctls of the slow row that the node has had, and the errno that each ends with; null: its own. */
+  /** Number of slow calls that reached the node. */
   executed = 0;
+  /** Errno of each slow call; null: the fake's own. */
   errno: number | null = null;
   readonly #mapped: MemoryFile[] = [];
   #isSlow: (call: NodeCall) => boolean = () => false;
@@ -89,13 +90,13 @@ export class LateStage {
     for (const file of this.#mapped) file.close();
   }
 
-  /** The calls that count from now on. */
+  /** Chooses the calls that are slow and counted from now on. */
   slow(isSlow: (call: NodeCall) => boolean): void {
     this.#isSlow = isSlow;
     this.executed = 0;
   }
 
-  /** The request is answered early; its ioctl goes on and ends before this resolves. */
+  /** Sends a request and has it answered early. Resolves after its ioctl has ended. */
   async interrupted(request: Uint8Array, room: number, by: Interruption): Promise<Reply> {
     let open = () => {};
     this.#gate = new Promise((resolve) => {
@@ -115,17 +116,17 @@ export class LateStage {
     return answer;
   }
 
-  /** What is under way, or waits, is answered early. */
+  /** Every command that runs or waits gets an early answer. */
   interrupt(by: Interruption): void {
     interruptions[by].run(this.bench);
   }
 
-  /** An ioctl of the session as a command. */
+  /** The bytes of CMD_IOCTL for the session. */
   request(nr: number, payload: Uint8Array): Buffer {
     return Buffer.concat([u32(3, 0, this.session, nr), payload]);
   }
 
-  /** Fails where the record is not what the driver has. */
+  /** Fails if the Session object differs from the state of the driver. */
   compare(type = 1): void {
     const { file } = this.bench.node;
     const queue = this.record.queues.get(type);
@@ -162,7 +163,7 @@ export class LateStage {
     return this.#answers(asked) ?? call(asked);
   }
 
-  /** What the fake node does not know by itself. */
+  /** Answers calls that the fake node does not know. */
   #answers(asked: NodeCall): number | null {
     if (asked.kind === 'allocateRequest') asked.request = openSync('/dev/null', 'r');
     return OTHERS.has(asked.kind) ? 0 : null;

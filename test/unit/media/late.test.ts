@@ -1,4 +1,7 @@
-/** What a guest finds that was answered before its ioctl ended, and asks again or goes on. Over a fake node; late-rows.test.ts walks through the rows. */
+/**
+ * A guest repeats a request after an early answer, or sends another one. The node is a fake. late-rows.test.ts goes
+ * through all rows.
+ */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { MAX_LATE_BYTES, MAX_REQUEST_HANDLES } from '../../../src/media/policy.js';
@@ -49,7 +52,7 @@ describe('late results', () => {
     stage.slow(isNr(nr));
     return stage.interrupted(stage.request(nr, payload), 8 + payload.length, by);
   };
-  /** Index, and whether it is damaged, of every frame that has come. */
+  /** Index of every frame that has arrived, and whether it is damaged. */
   const frames = () =>
     stage.bench
       .takeEvents()
@@ -280,7 +283,7 @@ describe('late results', () => {
     for (const index of [0, 1]) await ioctl(QBUF, buffer(index));
     await streamOn();
     await late(STREAMOFF, u32(CAPTURE), 'EINTR');
-    // The guest has not given the events back yet: the answer waits for that.
+    // The answer waits, because the guest has not given the events back yet.
     const head = stage.bench.offer(stage.request(STREAMOFF, u32(CAPTURE)), 8);
     await turns();
     assert.equal(stage.bench.answered(head), null);

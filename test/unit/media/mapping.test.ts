@@ -48,7 +48,7 @@ describe('mapping', () => {
     bench.command(u32(4, 0, session, 1, cookie, ...more), 24);
   const munmap = async (address: number) =>
     (await bench.command(u32(5, 0, address % 2 ** 32, Math.floor(address / 2 ** 32)), 8)).status;
-  /** With these flags: RW is bit 0. */
+  /** CMD_MMAP with these flags. RW is bit 0. */
   const flagged = (cookie: number, flags: number) => bench.command(u32(4, 0, session, flags, cookie), 24);
   const mapped = async (cookie: number) => {
     const { status, payload } = await mmap(cookie);

@@ -1,4 +1,4 @@
-/** V4L2_MEMORY_MMAP: what crosses between a guest's record and the host's, field by field, as bytes. */
+/** V4L2_MEMORY_MMAP: which fields cross between the guest's record and the host's, compared as bytes. */
 import assert from 'node:assert/strict';
 import type { BufferCall } from '../../../src/media/memory/memory-type.js';
 import { mmap } from '../../../src/media/memory/mmap.js';
@@ -16,7 +16,7 @@ const CAPTURE = 1;
 const OUTPUT = 2;
 const CAPTURE_MPLANE = 9;
 
-/** struct v4l2_buffer as hex, with a name for every field; unnamed ones are 0. */
+/** struct v4l2_buffer as hex, from named fields. A field that is not given is 0. */
 function record(fields: Record<string, string>): Buffer {
   const layout: [string, number][] = [
     ['index', 4],
@@ -55,7 +55,7 @@ function planeRecord(
 
 const ff = (bytes: number) => 'ff'.repeat(bytes);
 const TIMES = { timestamp: '0102030405060708090a0b0c0d0e0f10', timecode: '1112131415161718191a1b1c1d1e1f20' };
-/** Everything that a guest can say, all bits set. */
+/** A guest's record in which all bits of all fields are set. */
 const GREEDY = record({
   index: '03000000',
   type: '01000000',
@@ -74,7 +74,7 @@ const GREEDY = record({
 });
 const QBUF = 15;
 const NOTHING = Buffer.alloc(0);
-/** Of a session the memory type looks only at the shared memory. */
+/** A session with the only members that the memory type uses. */
 const sessionOf = (shared: SharedMemory) => ({ context: { shared, turn: new Turn() } }) as unknown as Session;
 
 function call(

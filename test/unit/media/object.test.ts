@@ -1,4 +1,7 @@
-/** VIRTIO_OBJECT as bytes of a chain: where UUIDs are, and that the places of descriptors stay the guest's. The node is a fake. */
+/**
+ * VIRTIO_OBJECT as bytes of a chain: UUIDs are in their places, and descriptor fields come back unchanged. The node is
+ * a fake.
+ */
 import assert from 'node:assert/strict';
 import { fstatSync } from 'node:fs';
 import { log } from '../../../src/log.js';
@@ -11,7 +14,7 @@ const [REQBUFS, QUERYBUF, QBUF, EXPBUF, STREAMON, PREPARE_BUF] = [8, 9, 15, 16, 
 const [MMAP, DMABUF] = [1, 4];
 const [CAPTURE, CAPTURE_MPLANE] = [1, 9];
 const EINVAL = 22;
-/** What a guest has where a descriptor would be: of no meaning. */
+/** The guest's value in a descriptor field. It has no meaning for the host. */
 const PLACEHOLDER = '5a5a5a5ac3c3c3c3';
 const POINTER = '785634127f000000';
 const NIL = Buffer.alloc(16);
@@ -40,7 +43,7 @@ describe('memory type OBJECT', () => {
   let table: ObjectTable;
   let camera: number;
   let codec: number;
-  /** Descriptors that the fake has exported. */
+  /** Descriptors that the fake node has exported. */
   let exported: number[];
 
   before(() => {
@@ -76,7 +79,7 @@ describe('memory type OBJECT', () => {
     assert.equal(status, 0);
     return payload;
   };
-  /** Calls on buffers of the codec's session that reached the kernel. */
+  /** QUERYBUF, QBUF and PREPARE_BUF calls of the codec's session that reached the node. */
   const calls = (nr: number) =>
     bench.node.files[1]!.asked(nr).filter((call) => call.kind === 'buffer') as (NodeCall & {
       kind: 'buffer';
@@ -155,7 +158,7 @@ describe('memory type OBJECT', () => {
     await objects(CAPTURE_MPLANE);
     const places = ['1111111100000000', '2222222200000000', '3333333300000000'];
     const planes = places.map(plane);
-    // One record more than the buffer has planes.
+    // The guest sends one plane record more than the buffer has planes.
     const sent = Buffer.concat([record(0, DMABUF, POINTER, CAPTURE_MPLANE, 3), ...planes, first, second]);
     const { status, length, payload } = await bench.ioctl(codec, QBUF, sent);
     assert.deepEqual([status, length], [0, 8 + 88 + 3 * 64 + 2 * 16]);

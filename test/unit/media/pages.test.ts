@@ -1,4 +1,7 @@
-/** SHARED_PAGES as bytes of a chain: SG lists in one part only, pointers given back as they came. The node is a fake. */
+/**
+ * SHARED_PAGES as bytes of a chain: SG lists are in one part only, and pointers come back unchanged. The node is a
+ * fake.
+ */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import type { NodeCall } from '../../../src/native.js';
@@ -12,7 +15,7 @@ const [MMAP, USERPTR] = [1, 2];
 const [CAPTURE, CAPTURE_MPLANE] = [1, 9];
 const EINVAL = 22;
 const PAGE = 4096;
-/** Where pages lie: behind what commands use. */
+/** Byte offset of the guest pages in RAM, beyond the memory that commands use. */
 const PAGES = 0x20_0000;
 const POINTER = '785634127f000000';
 const USER = ['10325476987f0000', '2032547698bf0000', '30325476988f0000'];
@@ -33,7 +36,7 @@ const plane = (m: string, length: number) => {
   raw.write(m, 8, 'hex');
   return raw;
 };
-/** struct virtio_media_sg_entry, for bytes `at` of the pages; the reserved word is never clean. */
+/** struct virtio_media_sg_entry at byte offset `at` of the pages. The reserved word is never 0. */
 const sg = (at: number, length: number) => {
   const raw = Buffer.concat([Buffer.alloc(8), u32(length, 0xdead_beef)]);
   raw.writeBigUInt64LE(BigInt(GUEST + BUFFERS + PAGES + at));
@@ -43,7 +46,7 @@ const sg = (at: number, length: number) => {
 describe('shared pages on the wire', () => {
   let bench: DeviceBench;
   let session: number;
-  /** What the fake's driver has of each plane, in the order in which they were mapped. */
+  /** The host's memory of each plane, in the order in which the planes were mapped. */
   let host: MemoryFile[];
 
   before(() => {
@@ -77,7 +80,7 @@ describe('shared pages on the wire', () => {
     assert.equal(status, 0);
     return payload;
   };
-  /** With more room than the answer needs. */
+  /** Sends an ioctl with more room than the answer needs. */
   const ask = (nr: number, ...parts: Uint8Array[]) =>
     bench.command(Buffer.concat([u32(3, 0, session, nr), ...parts]), 2000);
   const calls = () =>
@@ -125,7 +128,7 @@ describe('shared pages on the wire', () => {
   it('with planes: a list for each plane, in their order, behind the last plane record', async () => {
     await boot([MMAP], [2 * PAGE, PAGE]);
     await request(CAPTURE_MPLANE);
-    // One record more than the buffer has planes, with a list of its own.
+    // The guest sends one plane record more than the buffer has planes, and a list for it.
     const planes = [plane(USER[0]!, 2 * PAGE), plane(USER[1]!, PAGE), plane(USER[2]!, PAGE)];
     const lists = [
       sg(5 * PAGE, PAGE),
@@ -192,7 +195,7 @@ describe('shared pages on the wire', () => {
     ]);
     // The second plane has no list.
     const command = Buffer.concat([u32(3, 0, session, QBUF), sent, sg(0, PAGE)]);
-    // Also where there is room for more: SG lists are never in the device-writable part.
+    // Even if there is more room: SG lists are never in the device-writable part.
     for (const room of [0, 500]) {
       const { status, payload } = await bench.command(command, 8 + sent.length + room);
       assert.deepEqual([status, payload], [EINVAL, sent]);

@@ -1,6 +1,6 @@
 /**
- * VIRTIO 1.4, Media Device, "Ioctls payload": where the payload of every ioctl is, and when it comes back. The list is
- * written by hand from <linux/videodev2.h>; the node is a fake.
+ * VIRTIO 1.4, Media Device, "Ioctls payload": where the payload of each ioctl is, and when it comes back. The list was
+ * written by hand from <linux/videodev2.h>. The node is a fake.
  */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
@@ -11,7 +11,7 @@ import { FakeTransport } from './fake-transport.js';
 
 type Direction = 'r' | 'w' | 'wr';
 
-/** Everything that may pass: number, bytes of the structure, direction of the _IO* macro. */
+/** All ioctls that may pass: number, bytes of the structure, direction of the _IO* macro. */
 // biome-ignore format: a table
 const ioctls: readonly (readonly [nr: number, size: number, direction: Direction])[] = [
   [2, 64, 'wr'], [4, 208, 'wr'], [5, 208, 'wr'], [8, 20, 'wr'], [9, 88, 'wr'], [15, 88, 'wr'], [16, 64, 'wr'], [18, 4, 'w'],
@@ -29,10 +29,10 @@ const [REQBUFS, EXPBUF] = [8, 16];
 const UUID = 16;
 const EPERM = 1;
 const ENOTTY = 25;
-/** The kernel copies these out on errors too, or the Linux driver wants them: buffers, controls, EDID, QUERY_DV_TIMINGS. */
+/** Buffers, controls, EDID, QUERY_DV_TIMINGS: the kernel writes them on errors too, or the Linux driver wants them. */
 const writtenOnErrors: ReadonlySet<number> = new Set([9, 15, 93, 71, 72, 73, 40, 41, 99]);
 
-/** A request that succeeds, or comes as far as the node. */
+/** A payload with which the ioctl succeeds, or at least reaches the node. */
 const requests: Readonly<Record<number, Buffer>> = {
   8: u32(2, 1, 1, 0, 0),
   9: buffer(0),
@@ -74,7 +74,7 @@ describe('payloads', () => {
   });
   afterEach(() => bench.close());
 
-  /** With more room than any answer needs: what comes is what the device wants to write. */
+  /** Sends an ioctl with more room than any answer needs, so the length shows what the device writes. */
   const ask = (nr: number, size: number, direction: Direction): Promise<Reply> => {
     const whole = requests[nr] ?? Buffer.concat([u32(1), Buffer.alloc(size - 4)]);
     const sent = direction === 'r' ? Buffer.alloc(0) : whole;
@@ -93,7 +93,7 @@ describe('payloads', () => {
     bench.node.controls = () => EPERM;
     const run = bench.node.file.call.bind(bench.node.file);
     bench.node.file.call = (call) => (call.kind === 'buffer' ? Promise.resolve(EPERM) : run(call));
-    // REQBUFS last: the kernel has given up the old buffers where it fails.
+    // REQBUFS comes last, because the kernel has freed the old buffers when it fails.
     for (const [nr, size, direction] of [...ioctls].reverse()) {
       bench.node.ioctls.set(nr, () => EPERM);
       const { status, length } = await ask(nr, size, direction);
@@ -133,7 +133,7 @@ describe('payloads', () => {
       payload.fill(9, 8);
       return 0;
     });
-    // The response header lies over the command, the payload over the payload.
+    // The response header overwrites the command header, and the payload overwrites the payload.
     ring.chain(
       250,
       [

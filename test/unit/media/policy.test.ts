@@ -1,4 +1,4 @@
-/** What an operator's policy keeps from a guest, over a fake node: which lists name what, limits, and what no flag gives it. */
+/** What an operator's policy denies to the guest: lists, limits, and what no flag can allow. The node is a fake. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { allows, defaultPolicy, type Entry, isOpen, type Policy } from '../../../src/media/policy.js';
@@ -46,13 +46,13 @@ describe('policy', () => {
     );
     assert.equal(allows({ allow: null, deny: [all] }, 0x98_0900), false);
     assert.equal(allows({ allow: [], deny: [] }, 0x98_0900), false);
-    // A fourcc of big-endian pixels has the sign bit of 32.
+    // In the fourcc of a big-endian pixel format, bit 31 is set.
     assert.equal(allows({ allow: [{ mask: 0xffff_ffff, value: 0xa036_3159 }], deny: [] }, 0xa036_3159), true);
   });
 
   describe('of limits', () => {
     const request = (count: number, type = 1) => u32(count, type, 1, 0, 0);
-    /** What the node is set to, and what it makes. */
+    /** The node's current format has buffers of so many bytes, and REQBUFS makes them. */
     const makeBuffersOf = (bytes: number) => {
       bench.node.ioctls.set(4, (payload) => {
         payload.writeUInt32LE(bytes, 8 + 20);
@@ -106,7 +106,7 @@ describe('policy', () => {
       await boot({ maxDeviceBytes: 5000 });
       makeBuffersOf(1000);
       const other = await bench.open();
-      // Both at the same time, while neither is done.
+      // Both sessions request buffers at the same time.
       const counts = await Promise.all([session, other].map((each) => bench.ioctl(each, 8, request(4))));
       assert.deepEqual(
         counts.map(({ payload }) => payload.readUInt32LE(0)),
@@ -157,7 +157,7 @@ describe('policy', () => {
     const before = bench.node.file.calls.length;
     for (const [name, nr] of Object.entries(privileged))
       assert.equal(await statusOf(nr, Buffer.alloc(256)), ENOTTY, name);
-    // From 192 on numbers are drivers' own; four of them are request handles here (docs/stateless.md).
+    // Numbers from 192 on are private to drivers. Here four of them are for request handles (docs/stateless.md).
     for (let nr = 196; nr < 256; nr++) assert.equal(await statusOf(nr, Buffer.alloc(256)), ENOTTY, `${nr}`);
     assert.equal(bench.node.file.calls.length, before);
   });

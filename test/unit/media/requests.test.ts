@@ -1,4 +1,4 @@
-/** Media requests that the bridge makes, and handles of a guest's own. A fake: the file answers as the kernel's request API does. */
+/** Implicit requests and request handles. The file is a fake that answers as the kernel's request API does. */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync, openSync } from 'node:fs';
 import { Errno } from '../../../src/errno.js';
@@ -14,7 +14,7 @@ type ControlsCall = NodeCall & { kind: 'controls' };
 
 class FakeFile {
   readonly calls: NodeCall[] = [];
-  /** Answers by kind; 0 otherwise. */
+  /** Errno by kind of call; 0 for all others. */
   readonly errnos = new Map<string, number>();
   onCall: () => void = () => undefined;
 
@@ -207,7 +207,7 @@ describe('request handles', () => {
       const handle = await handles.allocate();
       const fd = handles.find(handle)!;
       file.kinds();
-      // What the lane is given it duplicates at once: it must still be open then.
+      // The lane duplicates the descriptor when it gets the call, so the descriptor must still be open then.
       let isOpen = false;
       file.onCall = () => {
         isOpen = fstatSync(fd).isCharacterDevice();

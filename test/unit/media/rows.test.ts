@@ -1,4 +1,4 @@
-/** Ioctls that are more than a payload there and back: EDID, timings, codec commands, REMOVE_BUFS, and a lost session's event. */
+/** Ioctls with more than a payload to forward: EDID, timings, codec commands, REMOVE_BUFS. Also EVT_ERROR. */
 import assert from 'node:assert/strict';
 import { Errno } from '../../../src/errno.js';
 import { log } from '../../../src/log.js';
@@ -38,7 +38,7 @@ describe('rows of their own', () => {
   const edidCalls = () => bench.node.file.calls.filter((call) => call.kind === 'edid');
 
   describe('EDID', () => {
-    /** The node answers each block with its number. */
+    /** The node fills each block with the number of the block. */
     const answering = (errno: number) => {
       const { file } = bench.node;
       const call = file.call.bind(file);

@@ -1,4 +1,4 @@
-/** SHM region 0 over a fake transport; its memory is real. */
+/** SHM region 0 over a fake transport. The memory is real. */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync, ftruncateSync, readdirSync, readFileSync } from 'node:fs';
 import { SharedMemory, type SharedMemorySlot } from '../../../src/media/memory/shared-memory.js';
@@ -354,7 +354,7 @@ describe('shared memory: direct', () => {
   it('what is not mapped any more after a reset is taken back before the next mapping, where the VMM keeps it', async () => {
     const [first, second] = [await map(100), await map(100)];
     for (const slot of [first, second]) shared.release(slot);
-    // The rings have stopped: nothing can be sent.
+    // The rings have stopped, so no request can be sent.
     transport.errno = EBUSY;
     shared.reset();
     await turn();

@@ -1,4 +1,4 @@
-/** SHARED_PAGES: which pages the kernel is given, and how long a mapping of them lives. Guest memory and mappings are real. */
+/** SHARED_PAGES: which pages the kernel gets, and how long their mapping exists. Guest memory and mappings are real. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { Errno } from '../../../src/errno.js';
@@ -34,7 +34,7 @@ const scattered = (...pages: number[]): Entry[] =>
 describe('memory type SHARED_PAGES', () => {
   let bench: Bench;
   let open: PageMapping[];
-  /** How often pages were joined. */
+  /** Number of joins. */
   let made: number;
   let session: Session;
 
@@ -74,7 +74,7 @@ describe('memory type SHARED_PAGES', () => {
     bench.close();
   });
 
-  /** A buffer of one plane, whose host memory is `host` if it is given. */
+  /** A buffer with one plane. `host`: the plane's host memory, if there is any. */
   const held = (length = LENGTH, host: Region | null = null): VideoBuffer =>
     new VideoBuffer(0, [new VideoPlane(length, 1, { host })]);
   const call = (
@@ -267,7 +267,7 @@ describe('memory type SHARED_PAGES', () => {
         0,
         [1, 2].map((mmapOffset) => new VideoPlane(length, mmapOffset)),
       );
-    /** QBUF whose planes are as long as `lengths`, and whose lists have as many pages of one each as `lists`. */
+    /** QBUF. `lengths`: bytes of each plane. `lists`: number of entries, of one page each, in each SG list. */
     const callOf = (
       buffer: VideoBuffer,
       lengths: readonly number[],
@@ -383,7 +383,7 @@ describe('memory type SHARED_PAGES', () => {
     assert.equal(writes, 0);
   });
 
-  /** What the kernel says, with so many bytes used. */
+  /** The kernel's v4l2_buffer with this `bytesused`. */
   const answer = (bytesused: number): HostBuffer => {
     const record = Buffer.alloc(88);
     record.writeUInt32LE(bytesused, 8);

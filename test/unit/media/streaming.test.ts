@@ -1,4 +1,4 @@
-/** Streams over a fake node: what is dequeued when, and in which order it reaches the guest. */
+/** Streams over a fake node: when buffers are dequeued, and in which order events reach the guest. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { Queue } from '../../../src/virtio/queue.js';
@@ -35,7 +35,7 @@ describe('streaming', () => {
     assert.equal((await bench.tell(session, 18, u32(1))).status, 0);
   };
 
-  /** struct v4l2_event of SOURCE_CHANGE, with so many behind it. */
+  /** struct v4l2_event (136 bytes) of SOURCE_CHANGE, with `count` more events pending. */
   const pending = (count: number): Buffer => {
     const event = Buffer.alloc(136);
     event.writeUInt32LE(5, 0);
@@ -43,7 +43,7 @@ describe('streaming', () => {
     return event;
   };
 
-  /** What `look` sees at the moment at which each event is put into the ring. */
+  /** The result of `look` at the time when each event is pushed to the ring. */
   const answersAtEvents = <T>(look: () => T): T[] => {
     const seen: T[] = [];
     const push = Queue.prototype.push.bind(bench.eventq);
@@ -60,7 +60,7 @@ describe('streaming', () => {
     assert.equal((await bench.ioctl(session, 8, u32(1, 1, 1, 0, 0))).status, 0);
     await bench.ioctl(session, 15, buffer(0));
     bench.node.ioctls.set(18, () => {
-      // The frame is there before the ioctl returns.
+      // The driver finishes the frame before the ioctl returns.
       bench.node.file.streaming = true;
       bench.node.file.frame();
       return 0;
@@ -74,7 +74,7 @@ describe('streaming', () => {
     );
     const [event] = bench.takeEvents();
     assert.deepEqual([event!.length, event!.readUInt32LE(0), event!.readUInt32LE(4)], [608, 1, session]);
-    // And a buffer that is done before QBUF returns.
+    // The driver also finishes a buffer before QBUF returns.
     const { file } = bench.node;
     const run = file.call.bind(file);
     file.call = async (call) => {
@@ -138,7 +138,7 @@ describe('streaming', () => {
       assert.deepEqual([came[n]!.readUInt32LE(0), came[n]!.readUInt32LE(4)], [2, session]);
       assert.notEqual(came[n]!.readUInt32LE(4), other);
       const expected = Buffer.from(event);
-      // The two paddings of struct v4l2_event.
+      // The two padding fields of struct v4l2_event.
       for (const at of [4, 132]) expected.writeUInt32LE(0, at);
       assert.deepEqual(came[n]!.subarray(8), expected, `type ${types[n]}`);
     }
@@ -168,7 +168,7 @@ describe('streaming', () => {
     await stream(session, 2);
     await turns();
     assert.equal(isArmed(), true);
-    // Armed while buffers go, vb2 would start read() emulation in poll: not even for a moment.
+    // If the queue were armed for a moment while its buffers are freed, vb2 would start read() emulation in poll.
     const seen: boolean[] = [];
     for (const nr of [8, 19, 92])
       bench.node.ioctls.set(nr, () => {
@@ -279,7 +279,7 @@ describe('streaming', () => {
     await stream(session, 2);
     const { file } = bench.node;
     const run = file.call.bind(file);
-    // SOURCE_CHANGE is queued by the driver together with the last buffer, after DQEVENT was asked.
+    // The driver queues SOURCE_CHANGE together with the last buffer, after DQEVENT found nothing.
     file.call = async (call) => {
       if (call.kind === 'dequeueBuffer' && file.done.length > 0) file.events.push(Buffer.alloc(136, 5));
       return run(call);
@@ -300,7 +300,7 @@ describe('streaming', () => {
     const { file } = bench.node;
     const run = file.call.bind(file);
     let asked = 0;
-    // A new event whenever one is read: two, and those that came later, are not in the way of the buffer for ever.
+    // Each DQEVENT causes a new event. Two events go before the buffer; later ones must not delay it for ever.
     file.call = async (call) => {
       if (call.kind === 'dequeueBuffer' && file.done.length > 0) file.events.push(pending(1), pending(0));
       if (call.kind === 'dequeueEvent' && file.events.length > 0 && asked++ < 1000)
@@ -331,7 +331,7 @@ describe('streaming', () => {
       }
       for (const file of bench.node.files) {
         const run = file.call.bind(file);
-        // As a thread would: the loop turns meanwhile.
+        // The loop makes a turn meanwhile, as with a real lane.
         file.call = async (call) => new Promise(setImmediate).then(() => run(call));
         for (let n = 0; n < 4; n++) file.frame();
       }

@@ -1,4 +1,4 @@
-/** What a guest may make of one turn of the loop: bounds on counted work. The node is a fake; memory and rings are real. */
+/** Bounds on the work that a guest can cause in one turn. The node is a fake. Memory and rings are real. */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
@@ -14,11 +14,11 @@ const [REQBUFS, QBUF, S_EXT_CTRLS] = [8, 15, 72];
 const SUBSCRIBE_EVENT = 90;
 const [EVENT_CTRL, SEND_INITIAL] = [3, 1];
 const CONTROL = 0x0098_0900;
-/** Where a list may point. */
+/** Byte offset of the pages that SG lists name. */
 const PAGES = 0x40_0000;
 const TABLE = 0x50_0000;
 
-/** Counts for itself, whatever the account believes to be a turn. */
+/** Counts the prices by itself, for each turn of the loop, independently of what Turn takes for a turn. */
 class Ledger extends Turn {
   most = 0;
   total = 0;
@@ -48,7 +48,7 @@ class Ledger extends Turn {
 describe('the work of one turn', () => {
   let bench: DeviceBench;
   let turn: Ledger;
-  /** Bytes and pieces of guest memory that were copied. */
+  /** Bytes and pieces of guest memory that were copied, and the most bytes in one turn. */
   let copied: { bytes: number; pieces: number; mostBytes: number };
 
   before(() => {
@@ -84,7 +84,7 @@ describe('the work of one turn', () => {
     }
   };
 
-  /** What no turn exceeds: the account's own turns are two of the loop's at most, and a last step goes beyond. */
+  /** Checks the limit of a turn of the loop: it may contain two turns of the account, plus the last step of a turn. */
   const isBounded = () => {
     assert.ok(turn.total > 4 * TURN_BYTES, `${turn.total}: too little to prove anything`);
     assert.ok(turn.most <= 2.5 * TURN_BYTES, `${(turn.most / TURN_BYTES).toFixed(1)} turns' work in one`);
@@ -99,7 +99,7 @@ describe('the work of one turn', () => {
     while (((ring.usedIndex - before) & 0xffff) < heads.length) await new Promise(setImmediate);
   };
 
-  /** 200 chains that begin so. */
+  /** Offers 200 chains of 1 MiB that begin with these words. */
   const offerMany = async (...begin: number[]) => {
     const head = u32(...begin);
     const address = bench.commands.put(0, Buffer.concat([head, Buffer.alloc(MIB - head.length)]));
@@ -180,7 +180,7 @@ describe('the work of one turn', () => {
     isBounded();
   });
 
-  /** A command with SG entries of a byte behind it, up to a MiB. */
+  /** A command followed by SG entries of 1 byte each, 1 MiB in all. */
   const longList = (head: Buffer, at = (n: number) => GUEST + BUFFERS + PAGES + 2 * (n % 1000)) => {
     const entries = Math.floor((MIB - head.length) / 16);
     const request = Buffer.alloc(head.length + 16 * entries);
@@ -191,7 +191,7 @@ describe('the work of one turn', () => {
     }
     return request;
   };
-  /** So many of them at once; the statuses. */
+  /** Offers so many commands at once. Resolves to their statuses. */
   const together = async (request: Buffer, room: number, commands = 64) => {
     const address = bench.commands.put(0x10_0000, request);
     const answer = (n: number) => 0x20_0000 + 256 * n;
