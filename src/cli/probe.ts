@@ -69,34 +69,34 @@ export const probe: CommandModule<object, ProbeArguments> = {
         'a file through an encoder',
       ) as Argv<ProbeArguments>,
   handler: async (given) => {
-    const wishes = probeOptionsOf(given);
-    const report = await probeSocket(wishes).catch((error: unknown) => {
-      throw operatorError(error, wishes);
+    const options = probeOptionsOf(given);
+    const report = await probeSocket(options).catch((error: unknown) => {
+      throw operatorError(error, options);
     });
     console.log(given.json ? JSON.stringify(report, null, 2) : reportText(report));
   },
 };
 
-async function probeSocket(wishes: ProbeOptions): Promise<ProbeReport> {
-  const { transcode, output = '' } = wishes;
+async function probeSocket(options: ProbeOptions): Promise<ProbeReport> {
+  const { transcode, output = '' } = options;
   const files = transcode === undefined ? undefined : openFiles(transcode, output);
   try {
-    return await probeBridge(wishes, files);
+    return await probeBridge(options, files);
   } finally {
     if (files) closeFiles(files);
   }
 }
 
-async function probeBridge(wishes: ProbeOptions, files: Files | undefined): Promise<ProbeReport> {
-  const { socket, timeout } = wishes;
+async function probeBridge(options: ProbeOptions, files: Files | undefined): Promise<ProbeReport> {
+  const { socket, timeout } = options;
   const frontEnd = await connect(socket, timeout);
   try {
     const driver = await GuestDriver.probe(frontEnd, { timeout });
     const { card, deviceCaps, deviceType } = await frontEnd.readConfig();
     const asked = await survey(driver, deviceCaps);
     const memory = frontEnd.sharedMemory.size > 0 ? 'mmap' : 'userptr';
-    const transcode = files && (await transcodeFile(driver, deviceCaps, files, { ...wishes, memory }));
-    const capture = files ? null : await captureFrames(frontEnd, driver, deviceCaps, { ...wishes, memory });
+    const transcode = files && (await transcodeFile(driver, deviceCaps, files, { ...options, memory }));
+    const capture = files ? null : await captureFrames(frontEnd, driver, deviceCaps, { ...options, memory });
     driver.remove();
     return {
       socket,

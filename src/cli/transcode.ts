@@ -48,7 +48,7 @@ export async function transcodeFile(
   driver: GuestDriver,
   deviceCaps: number,
   { input, output }: Files,
-  wishes: Pick<TranscodeOptions, 'format' | 'size' | 'memory' | 'timeout'>,
+  options: Pick<TranscodeOptions, 'format' | 'size' | 'memory' | 'timeout'>,
 ): Promise<FileTranscode> {
   if ((deviceCaps & (Capability.VIDEO_M2M | Capability.VIDEO_M2M_MPLANE)) === 0)
     throw new OperatorError(
@@ -57,7 +57,7 @@ export async function transcodeFile(
     );
   const progress = new FileProgress();
   try {
-    const done = await transcode(driver, deviceCaps, { ...wishes, input, output, progress });
+    const done = await transcode(driver, deviceCaps, { ...options, input, output, progress });
     return { ...done, input: input.path, output: output.path, outputBytes: output.bytes };
   } catch (error) {
     if (output.bytes > 0 && error instanceof Error)

@@ -36,15 +36,15 @@ export function queueTypes(deviceCaps: number): { output: number; capture: numbe
 export async function negotiate(
   output: VideoQueue,
   capture: VideoQueue,
-  wish: CodecFormatRequest,
+  request: CodecFormatRequest,
 ): Promise<CodecRole> {
   const [outputNow, captureNow] = [await output.readFormat(), await capture.readFormat()];
-  const outputFourcc = wish.output?.fourcc ?? outputNow.fourcc;
-  const captureFourcc = wish.capture?.fourcc ?? captureNow.fourcc;
+  const outputFourcc = request.output?.fourcc ?? outputNow.fourcc;
+  const captureFourcc = request.capture?.fourcc ?? captureNow.fourcc;
   const size = { width: outputNow.width, height: outputNow.height };
   const fromCompressed = await isCompressed(output, outputFourcc);
-  const stream = fromCompressed ? wish.stream?.(outputFourcc) : undefined;
-  const wanted = { ...size, ...stream, ...wish.output, fourcc: outputFourcc };
+  const stream = fromCompressed ? request.stream?.(outputFourcc) : undefined;
+  const wanted = { ...size, ...stream, ...request.output, fourcc: outputFourcc };
   const role = roleOf(fromCompressed, await isCompressed(capture, captureFourcc));
   // Set the coded side first: the formats of the raw side depend on it.
   if (role === 'encoder') await set(capture, { ...wanted, fourcc: captureFourcc, sizeimage: 0 });
@@ -66,14 +66,14 @@ function roleOf(fromCompressed: boolean, toCompressed: boolean): CodecRole {
   return fromCompressed ? 'decoder' : 'encoder';
 }
 
-async function set(queue: VideoQueue, wish: FormatRequest): Promise<void> {
-  const { fourcc, width, height } = await queue.setFormat(wish);
-  if (fourcc !== wish.fourcc) {
+async function set(queue: VideoQueue, request: FormatRequest): Promise<void> {
+  const { fourcc, width, height } = await queue.setFormat(request);
+  if (fourcc !== request.fourcc) {
     const offered = (await queue.fourccs()).join(', ');
-    throw new FormatRefused(`the device does not take ${wish.fourcc}; it offers ${offered}`);
+    throw new FormatRefused(`the device does not take ${request.fourcc}; it offers ${offered}`);
   }
-  if (wish.width > 0 && (width < wish.width || height < wish.height))
+  if (request.width > 0 && (width < request.width || height < request.height))
     throw new FormatRefused(
-      `the device does not take frames of ${wish.width}x${wish.height}: it has set ${width}x${height}`,
+      `the device does not take frames of ${request.width}x${request.height}: it has set ${width}x${height}`,
     );
 }

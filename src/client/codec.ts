@@ -82,12 +82,12 @@ export class Codec {
   ): Promise<Codec> {
     const types = queueTypes(deviceCaps);
     if (!types) throw new CodecError('the device is not a mem-to-mem device: it does not process frames');
-    const wish = { ...defaults, ...options };
+    const request = { ...defaults, ...options };
     const sessionId = await driver.open();
     try {
       const output = new VideoQueue(driver, sessionId, types.output);
       const capture = new VideoQueue(driver, sessionId, types.capture);
-      return new Codec(output, capture, await negotiate(output, capture, wish), wish);
+      return new Codec(output, capture, await negotiate(output, capture, request), request);
     } catch (error) {
       await driver.close(sessionId);
       throw error;

@@ -53,10 +53,10 @@ export class Conversation {
   #memory: MemoryTable | undefined;
   #featuresSent: bigint | undefined;
 
-  constructor(control: ControlChannel, dialect: VmmTranscript, wishes: ConversationOptions) {
+  constructor(control: ControlChannel, transcript: VmmTranscript, options: ConversationOptions) {
     this.#control = control;
-    this.#transcript = dialect;
-    this.#options = wishes;
+    this.#transcript = transcript;
+    this.#options = options;
   }
 
   readonly realize: Readonly<Record<RealizeStep, () => Promise<void>>> = {

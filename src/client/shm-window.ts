@@ -18,7 +18,7 @@ export interface MapRequest {
   readonly length: number;
 }
 
-export interface WindowMapping extends MapRequest {
+export interface SharedMemoryMapping extends MapRequest {
   readonly fd: number;
   readonly region: Region;
 }
@@ -31,14 +31,14 @@ export class SharedMemoryRegion {
   readonly size: number;
   readonly #overlap: 'refuse' | 'replace';
   /** In order of arrival. A later mapping covers an earlier one. */
-  #mappings: WindowMapping[] = [];
+  #mappings: SharedMemoryMapping[] = [];
 
   constructor(size: number, overlap: 'refuse' | 'replace') {
     this.size = size;
     this.#overlap = overlap;
   }
 
-  get mappings(): readonly WindowMapping[] {
+  get mappings(): readonly SharedMemoryMapping[] {
     return this.#mappings;
   }
 
@@ -107,13 +107,14 @@ export class SharedMemoryRegion {
       return `the descriptor cannot be mapped: ${(error as Error).message}`;
     }
     const { offset, length } = request;
-    const hidden = (old: WindowMapping) => old.offset >= offset && old.offset + old.length <= offset + length;
+    const hidden = (old: SharedMemoryMapping) =>
+      old.offset >= offset && old.offset + old.length <= offset + length;
     for (const old of this.#mappings.slice(0, -1).filter(hidden)) this.#remove(old);
     this.mapped++;
     return undefined;
   }
 
-  #remove(mapping: WindowMapping): void {
+  #remove(mapping: SharedMemoryMapping): void {
     this.#mappings = this.#mappings.filter((other) => other !== mapping);
     mapping.region.close();
     closeSync(mapping.fd);

@@ -97,8 +97,8 @@ export class VideoQueue {
   }
 
   /** TRY_FMT, then S_FMT with its answer. The device may choose another format than the requested one. */
-  async setFormat(wish: FormatRequest): Promise<ImageFormat> {
-    const wanted = encoded(formatRecord, { type: this.type, fmt: this.#request(wish) });
+  async setFormat(request: FormatRequest): Promise<ImageFormat> {
+    const wanted = encoded(formatRecord, { type: this.type, fmt: this.#request(request) });
     const tried = await this.driver.ioctl(this.sessionId, Ioctl.TRY_FMT, wanted);
     return this.#took(await this.driver.ioctl(this.sessionId, Ioctl.S_FMT, tried));
   }

@@ -47,7 +47,7 @@ export interface VmmTranscript {
   /** The VMM repeats SET_FEATURES at a start even if the features have not changed. */
   readonly repeatsFeatures: boolean;
   /** SHM region 0 and the requests of the back-end. */
-  readonly window: {
+  readonly backendRequests: {
     /** The VMM acknowledges a request of the back-end if it carries NEED_REPLY. */
     readonly acknowledges: boolean;
     /** A mapping that overlaps another one: the VMM refuses it, or lets it cover the old one. */
@@ -105,7 +105,7 @@ const qemu: VmmTranscript = {
   initialKicks: 2,
   slotwise: true,
   repeatsFeatures: true,
-  window: {
+  backendRequests: {
     acknowledges: true,
     overlap: 'refuse',
     survivesReset: false,
@@ -129,7 +129,7 @@ const crosvm: VmmTranscript = {
   initialKicks: 1,
   slotwise: false,
   repeatsFeatures: false,
-  window: {
+  backendRequests: {
     acknowledges: true,
     overlap: 'refuse',
     survivesReset: true,
@@ -152,7 +152,7 @@ const libkrun: VmmTranscript = {
   initialKicks: 0,
   slotwise: false,
   repeatsFeatures: true,
-  window: {
+  backendRequests: {
     acknowledges: false,
     overlap: 'replace',
     survivesReset: true,
@@ -176,7 +176,7 @@ const cloudHypervisor: VmmTranscript = {
   initialKicks: 0,
   slotwise: false,
   repeatsFeatures: true,
-  window: {
+  backendRequests: {
     acknowledges: true,
     overlap: 'refuse',
     survivesReset: true,

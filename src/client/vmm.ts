@@ -180,7 +180,7 @@ export class Vmm implements Machine {
         ring.base = 0;
         ring.driver = undefined;
       }
-      if (!this.transcript.window.survivesReset) this.sharedMemory.clear();
+      if (!this.transcript.backendRequests.survivesReset) this.sharedMemory.clear();
     });
   }
 
@@ -194,7 +194,7 @@ export class Vmm implements Machine {
     const size = this.conversation.has(Protocol.SHMEM)
       ? (this.conversation.shmSize ?? this.#options.shmSize)
       : 0;
-    this.sharedMemory = new SharedMemoryRegion(size, this.transcript.window.overlap);
+    this.sharedMemory = new SharedMemoryRegion(size, this.transcript.backendRequests.overlap);
   }
 
   async #stop(steps: readonly StopStep[]): Promise<void> {
@@ -209,7 +209,7 @@ export class Vmm implements Machine {
   }
 
   #regions(): AnnouncedRegion[] {
-    return this.transcript.window.echo
+    return this.transcript.backendRequests.echo
       ? [...this.#ram.regions, ...this.sharedMemory.regions]
       : [...this.#ram.regions];
   }
@@ -217,7 +217,7 @@ export class Vmm implements Machine {
   #openChannel(): number {
     this.#channel?.close();
     const [ours, theirs] = native.socketPair();
-    const { acknowledges, bigLock } = this.transcript.window;
+    const { acknowledges, bigLock } = this.transcript.backendRequests;
     const frontEnd = this;
     this.#channel = new BackendRequests(ours, {
       get window() {
@@ -243,7 +243,7 @@ export class Vmm implements Machine {
   }
 
   #judge(request: number, map: MapRequest | undefined): Verdict | Promise<Verdict> {
-    if (!this.#running && this.transcript.window.fatal === 'message while stopped') {
+    if (!this.#running && this.transcript.backendRequests.fatal === 'message while stopped') {
       this.#die(`request ${request} of the back-end came while the device was not started`);
       return 'refuse';
     }
@@ -253,9 +253,9 @@ export class Vmm implements Machine {
   async #served(request: number, refusal: string | undefined): Promise<void> {
     if (refusal) {
       this.warnings.push(`request ${request} of the back-end: ${refusal}`);
-      if (this.transcript.window.fatal === 'refused request') this.#die(refusal);
+      if (this.transcript.backendRequests.fatal === 'refused request') this.#die(refusal);
     } else if (request === BackendRequest.CONFIG_CHANGE) this.configChanges++;
-    else if (this.transcript.window.echo && this.#running) await this.#echo();
+    else if (this.transcript.backendRequests.echo && this.#running) await this.#echo();
   }
 
   /** QEMU announces every mapping to every vhost device of the VM, also to the device that asked for it. */

@@ -65,8 +65,8 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
   }
 
   /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. `objects`: whether it shares objects. */
-  configure(dialect: VmmTraits, size: number, objects: boolean): void {
-    this.#vmm = dialect;
+  configure(vmm: VmmTraits, size: number, objects: boolean): void {
+    this.#vmm = vmm;
     this.#size = size;
     this.#objects = objects ? new SharedObjects((...request) => this.#sendObject(...request)) : null;
   }

@@ -183,9 +183,9 @@ export class Backend implements RequestTarget, VringOwner {
    */
   close(): void {
     if (this.#closed) return;
-    const { name, onBackendExit: bereaved } = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
+    const { name, onBackendExit } = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
     const running = this.#vrings.some((vring) => vring.running);
-    log.warn(`leaving a VM: ${bereaved[running ? 'running' : 'stopped']}`, { frontend: name });
+    log.warn(`leaving a VM: ${onBackendExit[running ? 'running' : 'stopped']}`, { frontend: name });
     this.#release();
   }
 
@@ -252,13 +252,13 @@ export class Backend implements RequestTarget, VringOwner {
   /** Negotiation is over: says who is there, and makes it known to the device. */
   #connect(): void {
     if (this.#connected) return;
-    const dialect = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
+    const vmm = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
     const { SHMEM, SHARED_OBJECT, BACKEND_REQ } = Protocol;
     const maps = this.hasNegotiated(SHMEM | BACKEND_REQ);
     const objects = this.hasNegotiated(SHARED_OBJECT | BACKEND_REQ);
-    this.#channel.configure(dialect, maps ? this.sharedMemorySize : 0, objects);
+    this.#channel.configure(vmm, maps ? this.sharedMemorySize : 0, objects);
     log.info('the front-end starts the device', {
-      frontend: dialect.name,
+      frontend: vmm.name,
       features: `0x${(this.#features ?? 0n).toString(16)}`,
       protocol: `0x${this.#protocolFeatures.toString(16)}`,
     });

@@ -73,14 +73,14 @@ export function vmmTraitsOf(protocol: Features, option: VmmOption = 'auto'): Vmm
     option === 'auto'
       ? (protocol & row.takes) === row.takes && (protocol & row.leaves) === 0n
       : row.name === option;
-  const { name, survivesReset, prefers, mappings, mapsZerosOnUnmap: parks } = rows.find(fits)!;
+  const { name, survivesReset, prefers, mappings, mapsZerosOnUnmap } = rows.find(fits)!;
   const acks = (protocol & REPLY_ACK) !== 0n;
   return {
     name,
     survivesReset,
     prefers,
     mappings,
-    mapsZerosOnUnmap: parks,
+    mapsZerosOnUnmap,
     acks,
     onBackendExit: exitConsequences[name],
   };

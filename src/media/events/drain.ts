@@ -136,8 +136,8 @@ async function sendAhead(session: Session, queue: BufferQueue, flags: number): P
 }
 
 /** Whether the driver has buffers of the queue. */
-function isExpecting({ queued, abandoned: unwanted }: BufferQueue): boolean {
-  return queued.size > 0 || unwanted.size > 0;
+function isExpecting({ queued, abandoned }: BufferQueue): boolean {
+  return queued.size > 0 || abandoned.size > 0;
 }
 
 /** What each errno of DQBUF means for the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: no buffer is ready. */

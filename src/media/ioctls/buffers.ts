@@ -32,8 +32,8 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   const { row, command } = request;
   const call = readCall(session, request);
   if (!call) return refuse(request, Errno.EINVAL);
-  const isUnwanted = row.nr === Ioctl.QBUF && call.queue.abandoned.has(call.vb.index);
-  const wanted = isUnwanted ? await queueAgain(call) : row;
+  const isAbandoned = row.nr === Ioctl.QBUF && call.queue.abandoned.has(call.vb.index);
+  const wanted = isAbandoned ? await queueAgain(call) : row;
   if (typeof wanted === 'number') return refuse(request, wanted);
   const memoryType = memoryTypes[call.queue.memory]!;
   const attached = await memoryType.attach(call);
