@@ -1,4 +1,4 @@
-/** What a device throws: a fault of ours, which its VMM must not notice. */
+/** Errors that a device throws. They are faults of the bridge, and the VMM must not notice them. */
 import { errorLimited } from '../log.js';
 
 export function logFault(error: unknown): void {
@@ -6,7 +6,7 @@ export function logFault(error: unknown): void {
   errorLimited('vhost-user.fault', message, error);
 }
 
-/** Whatever fails in it, the rest goes on. */
+/** Calls `run`. If it throws, the error is logged, and the caller goes on. */
 export function guarded(run: () => void): void {
   try {
     run();
