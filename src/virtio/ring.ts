@@ -1,4 +1,4 @@
-/** The split virtqueue as it lies in guest memory. VIRTIO 1.4, 2.7. */
+/** Layout of the split virtqueue in guest memory. VIRTIO 1.4, 2.7. */
 
 /** VIRTIO 1.4, 2.7: a power of two, at most this. */
 export const MAX_QUEUE_SIZE = 32768;
@@ -28,7 +28,7 @@ export const USED_F_NO_NOTIFY = 1;
 /** VIRTIO 1.4, 2.7: the alignment of each part, in bytes. */
 export const Alignment = { DESCRIPTORS: 16, AVAILABLE: 2, USED: 4 } as const;
 
-/** Bytes of each part. The event words exist only where VIRTIO_F_EVENT_IDX was negotiated. */
+/** Bytes of each part. The event words exist only if VIRTIO_F_EVENT_IDX was negotiated. */
 export const ringBytes = {
   descriptors: (size: number) => Descriptor.SIZE * size,
   available: (size: number, eventIdx: boolean) => 4 + 2 * size + (eventIdx ? 2 : 0),
