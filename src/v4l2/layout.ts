@@ -1,6 +1,6 @@
 /**
- * The V4L2 structures of <linux/videodev2.h> that the product looks into, in their 64-bit
- * little-endian form, and the numbers that go with them. test/addon holds every line to the compiler.
+ * The V4L2 structures of <linux/videodev2.h> that the product reads or changes, in their 64-bit little-endian form,
+ * and their constants. test/addon compares every line with the compiler's values.
  */
 import { bytes, i32, struct, text, u8, u32, u64 } from '../struct.js';
 
@@ -51,7 +51,7 @@ export const Capability = {
   SDR_OUTPUT: 0x00400000,
   META_CAPTURE: 0x00800000,
   READWRITE: 0x01000000,
-  /** V4L2_CAP_EDID; V4L2_CAP_ASYNCIO of old. */
+  /** V4L2_CAP_EDID. Its old name is V4L2_CAP_ASYNCIO. */
   EDID: 0x02000000,
   STREAMING: 0x04000000,
   META_OUTPUT: 0x08000000,
@@ -249,7 +249,7 @@ export const extControls = struct({
   pad20: u32,
   controls: bytes(8),
 });
-/** Packed: the 64-bit union is at byte 12, arrays have a stride of 20. */
+/** Packed: the 64-bit union is at byte 12, and the stride of an array is 20 bytes. */
 export const extControl = struct({ id: u32, size: u32, reserved2: u32, value: bytes(8) });
 
 export const queryExtCtrl = struct({
@@ -310,7 +310,7 @@ export const frmivalenum = struct({
   interval: bytes(24),
   reserved: bytes(8),
 });
-/** struct v4l2_streamparm; timeperframe is at byte 12, readbuffers (capture) or writebuffers (output) at byte 24. */
+/** struct v4l2_streamparm. timeperframe is at byte 12; readbuffers (capture) or writebuffers (output) is at byte 24. */
 export const streamparm = struct({
   type: u32,
   capability: u32,

@@ -1,4 +1,4 @@
-/** A host node opened for questions only: no stream, no session, no guest. */
+/** A host node that is opened only for queries: no stream, no session, no guest. */
 import { HostNode } from './node.js';
 import type { ProbeFile } from './survey.js';
 
