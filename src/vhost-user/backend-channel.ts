@@ -16,8 +16,8 @@ import { type VmmTraits, vmmTraitsOf } from './vmm-traits.js';
 /** The most requests that may wait for an answer. More are refused with EBUSY. */
 export const MAX_UNANSWERED = 512;
 /**
- * Milliseconds. A front-end that sends no answers must read a request within this time; else the request ends with
- * ETIMEDOUT.
+ * Milliseconds. A front-end that sends no answers must read a request within this time. Otherwise the request ends
+ * with ETIMEDOUT.
  */
 export const BARRIER_TIMEOUT_MS = 1000;
 const BARRIER_POLL_MS = 1;
@@ -33,7 +33,7 @@ interface Unanswered {
 }
 
 export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
-  /** Whether all rings run. QEMU ends when a request comes while they do not; so it is refused with EBUSY. */
+  /** Whether all rings run. QEMU crashes when a request comes while they do not; so it is refused with EBUSY. */
   #running = false;
   #size = 0;
   #vmm: VmmTraits = vmmTraitsOf(0n);

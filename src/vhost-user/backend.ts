@@ -195,7 +195,7 @@ export class Backend implements RequestTarget, VringOwner {
     this.memory.close();
   }
 
-  // VringOwner
+  // The methods of VringOwner.
 
   started(vring: Vring, queue: Queue): void {
     const begun = this.#contained(() => {

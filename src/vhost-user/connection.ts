@@ -168,7 +168,7 @@ export class Connection {
   /** Counts what was received. Returns false if the peer closed between two messages. */
   #take(length: number, descriptors: number[]): boolean {
     this.#descriptors.push(...descriptors);
-    // Descriptors come with the first byte of a message. But a header may arrive in pieces.
+    // Descriptors come with the first byte of a message. But a header may arrive in several pieces.
     if (this.#body && descriptors.length > 0)
       throw new ProtocolError('ERR_VHOST_DESCRIPTORS', 'descriptors came in the middle of a message');
     if (this.#descriptors.length > MAX_DESCRIPTORS)

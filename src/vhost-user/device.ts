@@ -32,10 +32,12 @@ export interface Device {
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void;
   /** The ring runs. Scan it now, because no kick may come. Every start brings a new queue. */
   queueStarted(index: number, queue: Queue): void;
+  /** The driver has kicked this ring. A kick may be spurious. */
   queueKicked(index: number): void;
   /**
    * Called once for each queueStarted, also if the ring has broken in the meantime. Every popped chain must be pushed
-   * before this returns; afterwards the queue is dead. A VM that is paused stops its rings too: keep the sessions.
+   * before this returns; afterwards the queue must not be used. A VM that is paused stops its rings too: keep the
+   * sessions.
    */
   queueStopped(index: number): void;
   /** The guest has reset the device: close all sessions. Called before the queueStarted that follows the reset. */

@@ -7,8 +7,8 @@ export interface BackendOptions {
   /** Which VMM the front-end is. `auto`: it is recognised by the protocol features that it negotiates. */
   readonly frontend?: VmmOption;
   /**
-   * Offers CONFIGURE_MEM_SLOTS. QEMU 11.1 needs it for more than eight memory regions. But then QEMU 11.1 ends if a
-   * guest resets the device while something is mapped in SHM region 0.
+   * Offers CONFIGURE_MEM_SLOTS. QEMU 11.1 needs it for more than eight memory regions. But with it QEMU 11.1 crashes
+   * if a guest resets the device while something is mapped in SHM region 0.
    */
   readonly memSlots?: boolean;
   /** Offers SHARED_OBJECT: other devices of the VM may ask for the objects of this device. */

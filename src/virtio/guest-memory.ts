@@ -160,7 +160,10 @@ export class GuestMemory {
     }
   }
 
-  /** Copies `length` bytes at a guest address to byte `at` of `into`. Throws GuestMemoryError, then without a copy. */
+  /**
+   * Copies `length` bytes at a guest address to `into`, from its byte `at` on. If it throws GuestMemoryError, nothing
+   * was copied.
+   */
   copyOut(guestAddress: number, into: Uint8Array, at: number, length: number): void {
     this.check(guestAddress, length);
     for (let done = 0; done < length; )
@@ -168,7 +171,8 @@ export class GuestMemory {
   }
 
   /**
-   * Copies `length` bytes from byte `at` of `from` to a guest address. Throws GuestMemoryError, then without a write.
+   * Copies `length` bytes of `from`, from its byte `at` on, to a guest address. If it throws GuestMemoryError,
+   * nothing was written.
    */
   copyIn(guestAddress: number, from: Uint8Array, at: number, length: number): void {
     this.check(guestAddress, length);
@@ -199,12 +203,12 @@ export class GuestMemory {
     return bytes;
   }
 
-  /** Writes nothing if it throws GuestMemoryError. */
+  /** Copies `bytes` to a guest address. If it throws GuestMemoryError, nothing was written. */
   write(guestAddress: number, bytes: Uint8Array): void {
     this.copyIn(guestAddress, bytes, 0, bytes.length);
   }
 
-  /** One view at a front-end address. null: no single region has it, or it is above WINDOW_OVERLAP bytes. */
+  /** One view at a front-end address. null: no single region has all bytes, or `length` exceeds WINDOW_OVERLAP. */
   ring(userAddress: number, length: number): Uint8Array | null {
     if (!isRange(userAddress, length) || length > native.WINDOW_OVERLAP) return null;
     const holds = (entry: Entry) =>
@@ -274,7 +278,7 @@ function open(region: MemoryRegion, fd: number): Entry {
   }
 }
 
-/** The entries by guest address. Throws GuestMemoryError if one is not valid, two overlap or they are too many. */
+/** The entries by guest address. Throws GuestMemoryError if one is not valid, two overlap or there are too many. */
 function arranged(entries: readonly Entry[]): readonly Entry[] {
   if (entries.length > MAX_REGIONS) throw new GuestMemoryError(`more than ${MAX_REGIONS} memory regions`);
   const sorted = [...entries].sort((a, b) => a.guestAddress - b.guestAddress);

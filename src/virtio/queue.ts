@@ -88,9 +88,9 @@ export class Queue {
     this.size = options.size;
     this.rebind(options.rings);
     this.#usedIndex = Atomics.load(this.#used, Used.INDEX);
-    // cloud-hypervisor sends the driver's index as base. Chains that were made available before the start would be
-    // skipped. All popped chains are pushed before the ring reports its base, except abandoned ones. So base and used
-    // idx differ for no other reason.
+    // cloud-hypervisor sends the driver's index as base: chains that were made available before the start would be
+    // skipped. All popped chains, except abandoned ones, are pushed before the ring reports its base. So if `base` is
+    // ahead of used idx plus abandoned chains, this sum is used instead.
     this.#lost = options.lost ?? 0;
     const next = u16(this.#usedIndex + this.#lost);
     const skipped = u16(options.base - next);
