@@ -10,10 +10,14 @@ const captureTypes: ReadonlySet<number> = new Set([
   BufferType.META_CAPTURE,
 ]);
 
+/**
+ * Whether buffers of this type (V4L2_BUF_TYPE_*) carry data from the device to the program. False also for overlays.
+ */
 export function isCapture(type: number): boolean {
   return captureTypes.has(type);
 }
 
+/** Whether buffers of this type have an array of struct v4l2_plane. */
 export function isMultiplanar(type: number): boolean {
   return type === BufferType.VIDEO_CAPTURE_MPLANE || type === BufferType.VIDEO_OUTPUT_MPLANE;
 }

@@ -23,7 +23,7 @@ export const controlClasses = {
 
 /** The bits of an id that give its class. */
 export const CLASS_MASK = 0x0fff0000;
-/** An id is private to the driver if one of these bits is set. */
+/** An id that has a class is private to the driver if one of these bits is set. */
 export const DRIVER_PRIVATE_MASK = 0xf000;
 /**
  * V4L2_CID_PRIVATE_BASE. Ids from here on are aliases: they stand for the first, the second, … plain control that is

@@ -8,6 +8,7 @@ import { controlTypeWord } from './names.js';
 /** The most items of one menu. V4L2 has no limit. */
 const MAX_MENU_ITEMS = 256;
 
+/** One item of a menu or an integer menu. `index` is the value that selects it. */
 export interface MenuItem {
   readonly index: number;
   /** Name of the item. In an integer menu: its number in decimal. */
@@ -17,6 +18,7 @@ export interface MenuItem {
 /** A signed 64-bit number. If a double cannot represent it: a string of decimal digits. */
 export type Whole = number | string;
 
+/** One control of a node, with its current value if it is a plain number. */
 export interface Control {
   readonly id: number;
   readonly name: string;

@@ -6,9 +6,10 @@ import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { otherwise } from './refusal.js';
 
-/** Class of a node: the letters of its name in sysfs. */
+/** Class of a node: its name in sysfs without the number. */
 export type NodeClass = 'video' | 'vbi' | 'radio' | 'swradio' | 'v4l-touch' | 'v4l-subdev';
 
+/** One V4L2 node, from its files in sysfs and its links in /dev. */
 export interface HostNodeEntry {
   /** Name in sysfs: `video0`. */
   readonly name: string;
@@ -33,6 +34,7 @@ export interface Roots {
   readonly dev: string;
 }
 
+/** The root folders of this host. */
 export const hostRoots: Roots = { sysfs: '/sys', dev: '/dev' };
 
 const nodeName = /^(video|vbi|radio|swradio|v4l-touch|v4l-subdev)(\d+)$/;

@@ -31,8 +31,9 @@ export const ControlType = {
   INTEGER_MENU: 9,
 } as const;
 
-/** `size` of v4l2_frmsizeenum. */
+/** `size` of v4l2_frmsizeenum for the type DISCRETE, in pixels. */
 export const frmsizeDiscrete = struct({ width: u32, height: u32 });
+/** `size` of v4l2_frmsizeenum for the types CONTINUOUS and STEPWISE, in pixels. */
 export const frmsizeStepwise = struct({
   minWidth: u32,
   maxWidth: u32,
@@ -45,7 +46,10 @@ export const frmsizeStepwise = struct({
 /** A time in seconds. `interval` of v4l2_frmivalenum has one (discrete), or minimum, maximum and step. */
 export const fract = struct({ numerator: u32, denominator: u32 });
 
+/** struct v4l2_control. */
 export const control = struct({ id: u32, value: i32 });
 
-/** `name` is for a menu. For an integer menu its first eight bytes are a signed 64-bit number. */
+/**
+ * struct v4l2_querymenu. `name` is for a menu; for an integer menu its first eight bytes are a signed 64-bit number.
+ */
 export const querymenu = struct({ id: u32, index: u32, name: text(32), reserved: u32 });

@@ -56,6 +56,7 @@ export interface FrameSize {
   readonly intervals: readonly Interval[];
 }
 
+/** One format that ENUM_FMT returned. `sizes` is empty if sizes were not queried. */
 export interface Format {
   readonly fourcc: string;
   readonly description: string;
@@ -65,6 +66,7 @@ export interface Format {
   readonly sizes: readonly FrameSize[];
 }
 
+/** One queue of a node: its formats, and how its buffers get memory. */
 export interface QueueDescription {
   /** V4L2_BUF_TYPE_*, as a number and as a word. */
   readonly type: number;
@@ -76,6 +78,7 @@ export interface QueueDescription {
   readonly exportable: boolean | null;
 }
 
+/** The answer of QUERYCAP. */
 export interface NodeCapabilities {
   readonly driver: string;
   readonly card: string;

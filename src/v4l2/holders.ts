@@ -4,6 +4,7 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+/** A process that has the node open. */
 export interface Holder {
   readonly pid: number;
   /** Name of the process in the kernel, at most 15 bytes. */
@@ -15,6 +16,7 @@ export interface Holder {
   readonly maps: boolean;
 }
 
+/** The result of a search in /proc. */
 export interface Holders {
   /** Sorted by process id. This process is not in the list. */
   readonly holders: readonly Holder[];

@@ -32,6 +32,7 @@ export type Payload =
   | 'subscription'
   | 'request';
 
+/** One ioctl. `nr`: number in the group 'V'. `size`: bytes of its payload. */
 export interface IoctlRow {
   readonly nr: number;
   readonly name: string;

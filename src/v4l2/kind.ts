@@ -5,6 +5,7 @@
 import type { NodeClass } from './discovery.js';
 import { BufferType, Capability } from './layout.js';
 
+/** The kind of a node, as `list` and `inspect` show it. */
 export type Kind =
   | 'capture'
   | 'output'
@@ -32,6 +33,7 @@ export interface CodedFormat {
   readonly compressed: boolean;
 }
 
+/** A queue of a node: `type` is V4L2_BUF_TYPE_*. */
 export interface Queue {
   readonly type: number;
   readonly formats: readonly CodedFormat[];

@@ -13,6 +13,7 @@ interface Found extends NodeIdentity {
   readonly path: string;
 }
 
+/** The place of one node: its path, its registration and the identity by which it is found again. */
 export class Location {
   private constructor(
     private readonly given: string,
@@ -47,8 +48,8 @@ export class Location {
   }
 
   /**
-   * Where the node seems to be now. The caller must open the path and check that it is the same node. null: there is
-   * no such path. If sysfs does not show the node, its path never changes.
+   * Where the node seems to be now. The caller must open the path and check that it is the same node. null: the node
+   * is not found. If sysfs did not show the node at the start, its path never changes.
    */
   async search(): Promise<string | null> {
     const { identity } = this;

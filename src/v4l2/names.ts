@@ -65,5 +65,6 @@ const controlTypes: readonly (readonly [number, string])[] = [
 ];
 const controlTypeNames = new Map(controlTypes);
 
+/** The name of a control type (V4L2_CTRL_TYPE_*). */
 export const controlTypeWord = (type: number): string =>
   controlTypeNames.get(type) ?? `compound 0x${type.toString(16)}`;

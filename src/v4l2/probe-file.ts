@@ -2,6 +2,7 @@
 import { HostNode } from './node.js';
 import type { ProbeFile } from './survey.js';
 
+/** Makes a ProbeFile of the node at `path`. Nothing is opened before open() is called. */
 export function probeFile(path: string): ProbeFile {
   const node = new HostNode(path);
   const file = node.open(() => undefined);

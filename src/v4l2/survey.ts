@@ -15,6 +15,7 @@ import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
 /** Milliseconds. A camera that works answers a control transfer within 5 s; this is usbcore's own limit. */
 const CALL_TIMEOUT_MS = 6000;
 
+/** The facts about one node. `controls` is empty for the depth `summary`. */
 export interface Survey {
   readonly node: HostNodeEntry;
   readonly kind: Kind;

@@ -32,6 +32,7 @@ interface Unanswered {
   readonly done: Done;
 }
 
+/** The back-end channel of one connection. It outlives the channels that the front-end attaches one after the other. */
 export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
   /** Whether all rings run. QEMU crashes when a request comes while they do not; so it is refused with EBUSY. */
   #running = false;

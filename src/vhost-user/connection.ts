@@ -10,6 +10,7 @@ export const MAX_UNSENT = 256 * 1024;
 /** The most messages that are handled in one turn of the loop. Other connections are served in between. */
 export const MESSAGES_PER_TURN = 64;
 
+/** What the peer did wrong. */
 export type ProtocolErrorCode =
   | 'ERR_VHOST_VERSION'
   | 'ERR_VHOST_FLAGS'
@@ -30,6 +31,7 @@ export class ProtocolError extends Error {
   }
 }
 
+/** One whole message. `flags` are those of HeaderFlags, with the version. */
 export interface Message {
   readonly request: number;
   readonly flags: number;
@@ -49,6 +51,7 @@ export interface ConnectionOptions {
   readonly onEnd: (error: Error | null) => void;
 }
 
+/** One stream socket with vhost-user messages: the control socket, or the back-end channel. */
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #poller: FdPoller;

@@ -15,6 +15,7 @@ export interface BackendOptions {
   readonly objects?: boolean;
 }
 
+/** Virtio feature bits that are always offered. */
 export const VIRTIO_FEATURES: Features =
   Virtio.VERSION_1 | Virtio.RING_INDIRECT_DESC | Virtio.RING_EVENT_IDX | Virtio.PROTOCOL_FEATURES;
 

@@ -36,6 +36,7 @@ export function peerProcess(fd: number): number | undefined {
 /** Milliseconds without accept(2) after it failed, for example because the table of descriptors is full. */
 const RETRY_MS = 100;
 
+/** Accepts connections on the loop until close(). */
 export class Listener {
   readonly #fd: number;
   readonly #poller: FdPoller;

@@ -14,6 +14,7 @@ export const MAX_DESCRIPTORS = 32;
 
 /** A set of feature bits. */
 export type Features = bigint;
+/** The set with one bit. */
 export const bit = (number: number): Features => 1n << BigInt(number);
 
 /** A 64-bit set as a bigint: every bit is exact. `u64` is a double and loses the low bits of large values. */
@@ -53,6 +54,7 @@ export const BackendRequest = {
   SHMEM_UNMAP: 10,
 } as const;
 
+/** Body of SET_VRING_NUM, SET_VRING_BASE, GET_VRING_BASE and SET_VRING_ENABLE. `num` is the value. */
 export const vringState = struct({ index: u32, num: u32 });
 
 /** The used ring comes before the available ring. All are front-end addresses, but `log` is a guest address. */
@@ -68,12 +70,14 @@ export const vringAddress = struct({
 /** Body of SET_VRING_KICK, SET_VRING_CALL and SET_VRING_ERR. Bits 0 to 7: index of the queue. */
 export const VringFd = { INDEX_MASK: 0xff, NO_FD: 0x100 } as const;
 
+/** A region of guest memory. All fields are in bytes; `userAddress` is a front-end address. */
 export const memoryRegion = struct({ guestAddress: u64, size: u64, userAddress: u64, fileOffset: u64 });
-/** `count` records `memoryRegion` follow. */
+/** Body of SET_MEM_TABLE. `count` records `memoryRegion` follow. */
 export const memoryTableHeader = struct({ count: u32, pad4: u32 });
+/** Body of ADD_MEM_REG and REM_MEM_REG. */
 export const singleMemoryRegion = struct({ pad0: u64, region: memoryRegion });
 
-/** `size` bytes of the configuration space follow. */
+/** Body of GET_CONFIG and SET_CONFIG. `size` bytes of the configuration space follow. */
 export const configHeader = struct({ offset: u32, size: u32, flags: u32 });
 /** VHOST_USER_MAX_CONFIG_SIZE, in bytes. */
 export const MAX_CONFIG = 256;

@@ -37,9 +37,11 @@ export interface RequestTarget {
   setMemoryTable(regions: readonly MemoryRegion[], descriptors: number[]): void;
   addMemory(region: MemoryRegion, descriptors: number[]): void;
   removeMemory(region: MemoryRegion): void;
+  /** Throws Refusal if there is no ring with this index. */
   vring(index: number): RingTarget;
   /** GET_VRING_BASE: stops the ring. Returns the index of the next available entry. Never throws. */
   stopVring(index: number): number;
+  /** SET_BACKEND_REQ_FD. */
   attachChannel(descriptors: number[]): void;
   /** `size` bytes of the configuration space from `offset` on; zeros after its end. */
   readConfig(offset: number, size: number): Uint8Array;

@@ -12,6 +12,7 @@ export const MAX_UNANSWERED_OBJECTS = 64;
 /** Returns 0, or an errno if nothing was sent; then `done` is not called. Never calls `done` before it has returned. */
 type Send = (request: number, uuid: Uint8Array, done: (errno: number) => void) => number;
 
+/** The announcements of one connection. UUIDs are 16 bytes. */
 export class SharedObjects {
   readonly #send: Send;
   /** UUIDs that the VMM knows, in hexadecimal. */

@@ -4,10 +4,12 @@
  */
 import { type Features, Protocol } from './protocol.js';
 
+/** The VMMs that the bridge recognises. */
 export type VmmName = 'qemu' | 'crosvm' | 'libkrun' | 'cloud-hypervisor' | 'unknown';
 export type VmmOption = 'auto' | Exclude<VmmName, 'unknown'>;
 export const vmmNames: readonly VmmOption[] = ['auto', 'qemu', 'crosvm', 'libkrun', 'cloud-hypervisor'];
 
+/** Properties of a VMM that the bridge must respect. */
 export interface VmmTraits {
   readonly name: VmmName;
   /** Whether mappings in SHM region 0 stay when the guest resets the device. QEMU drops them without a message. */

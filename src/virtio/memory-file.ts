@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { native, type Region } from '../native.js';
 import { regionSlices } from './region-bytes.js';
 
+/** The file, its descriptor and its mapping. close() releases all and may be called twice. */
 export class MemoryFile {
   readonly fd: number;
   readonly region: Region;

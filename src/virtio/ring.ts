@@ -12,6 +12,7 @@ export const Descriptor = {
   NEXT: 14,
 } as const;
 
+/** VIRTIO 1.4, 2.7.5: VIRTQ_DESC_F_*. */
 export const DescriptorFlags = { NEXT: 1, WRITE: 2, INDIRECT: 4 } as const;
 
 /** VIRTIO 1.4, 2.7.6: struct virtq_avail in 16-bit words: flags, idx, ring[size], used_event. */
@@ -41,5 +42,6 @@ export const usedEventWord = (size: number) => Available.RING + size;
 /** Index of used.avail_event, in 16-bit words of the used ring. */
 export const availEventWord = (size: number) => Used.RING + Used.WORDS_PER_ELEMENT * size;
 
+/** Whether `size` is a power of two of at most MAX_QUEUE_SIZE. */
 export const isQueueSize = (size: number) =>
   Number.isInteger(size) && size > 0 && size <= MAX_QUEUE_SIZE && (size & (size - 1)) === 0;

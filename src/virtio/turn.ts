@@ -30,6 +30,7 @@ export const Price = {
 /** The most bytes of one piece that are copied between two checks of the budget. */
 export const COPY_STEP = 0x1_0000;
 
+/** The budget of the current turn, and the work that waits for the next one. */
 export class Turn {
   #spent = 0;
   #scheduled = false;
