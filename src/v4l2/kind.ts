@@ -132,7 +132,7 @@ export function cautionsOf(caps: number, kind: Kind): string[] {
     );
   if (kind === 'capture and output')
     cautions.push(
-      'the Linux guest driver takes a node that is both for an output: load v4l2loopback with exclusive_caps=1',
+      'the Linux guest driver treats a node that is both as an output: load v4l2loopback with exclusive_caps=1',
     );
   if ((caps & Capability.IO_MC) !== 0)
     cautions.push(

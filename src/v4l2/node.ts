@@ -65,7 +65,7 @@ export class HostNode {
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await queryCapabilities(query, this.path);
       if (typeof description === 'number') {
-        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be asked what it is';
+        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be queried';
         throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
       }
       this.#location = await Location.of(this.path).catch((error) => {
@@ -139,7 +139,8 @@ export class HostNode {
         const said = sentence(found);
         if (said !== null) log.warn(`the guest was told EBUSY: ${said}`, { device: this.path });
       },
-      (error) => log.debug('who has the node cannot be told', { device: this.path, error: String(error) }),
+      (error) =>
+        log.debug('the holders of the node cannot be read', { device: this.path, error: String(error) }),
     );
   }
 

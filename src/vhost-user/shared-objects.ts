@@ -66,7 +66,7 @@ export class SharedObjects {
     if (errno === Errno.ECONNRESET) this.#lost(uuid, exists);
     // QEMU before 9.2 answers success with 1 and failure with 0. So nothing may depend on the answer.
     else if (errno !== 0)
-      warnLimited('vhost-user.object', 'the front-end does not take what it is told of a shared object', {
+      warnLimited('vhost-user.object', 'the front-end refuses the announcement of a shared object', {
         uuid,
         exists,
         errno: errnoName(errno),
