@@ -1,6 +1,9 @@
-/** How the id of a control says its class (V4L2_CTRL_ID2WHICH, V4L2_CTRL_DRIVER_PRIV). test/addon holds the classes to the kernel's header. */
+/**
+ * The class of a control, from its id (V4L2_CTRL_ID2WHICH, V4L2_CTRL_DRIVER_PRIV). test/addon compares the classes
+ * with the kernel's header.
+ */
 
-/** V4L2_CTRL_CLASS_*, by its name in lower case, with hyphens. */
+/** V4L2_CTRL_CLASS_*. The names are in lower case, with hyphens. */
 export const controlClasses = {
   user: 0x00980000,
   codec: 0x00990000,
@@ -18,12 +21,12 @@ export const controlClasses = {
   colorimetry: 0x00a50000,
 } as const;
 
-/** The bits of an id that are its class. */
+/** The bits of an id that give its class. */
 export const CLASS_MASK = 0x0fff0000;
-/** Ids of a class in which one of these bits is set are the driver's own. */
+/** An id that has a class is private to the driver if one of these bits is set. */
 export const DRIVER_PRIVATE_MASK = 0xf000;
 /**
- * V4L2_CID_PRIVATE_BASE: from here on ids are other names, of the first, the second, … plain control of the driver's own
- * in the class `user`.
+ * V4L2_CID_PRIVATE_BASE. Ids from here on are aliases: they stand for the first, the second, … plain control that is
+ * private to the driver in the class `user`.
  */
 export const PRIVATE_BASE = 0x08000000;

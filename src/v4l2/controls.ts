@@ -1,41 +1,43 @@
-/** The controls of a node as it enumerates them (QUERY_EXT_CTRL, QUERYMENU, G_CTRL). */
+/** The controls of a node, from QUERY_EXT_CTRL, QUERYMENU and G_CTRL. */
 
 import type { RunIoctl } from './enumeration.js';
 import { ControlType, control, Enumerate, querymenu } from './enumeration-layout.js';
 import { ControlFlag, MAX_CONTROLS, queryExtCtrl } from './layout.js';
 import { controlTypeWord } from './names.js';
 
-/** Of one menu; V4L2 names no bound. */
+/** The most items of one menu. V4L2 has no limit. */
 const MAX_MENU_ITEMS = 256;
 
+/** One item of a menu or an integer menu. `index` is the value that selects it. */
 export interface MenuItem {
   readonly index: number;
-  /** The item's name; of an integer menu, its number in decimal. */
+  /** Name of the item. In an integer menu: its number in decimal. */
   readonly name: string;
 }
 
-/** A signed 64-bit number: decimal digits where a double cannot hold it. */
+/** A signed 64-bit number. If a double cannot represent it: a string of decimal digits. */
 export type Whole = number | string;
 
+/** One control of a node, with its current value if it is a plain number. */
 export interface Control {
   readonly id: number;
   readonly name: string;
   readonly type: string;
-  /** More than 1 of an array. */
+  /** Number of elements; more than 1 in an array. */
   readonly elements: number;
   readonly minimum: Whole;
   readonly maximum: Whole;
   readonly step: Whole;
   readonly defaultValue: Whole;
-  /** The current value; undefined where it is no plain number or cannot be read. */
+  /** The current value. undefined: it is not a plain number, or it cannot be read. */
   readonly value?: number;
   readonly readOnly: boolean;
-  /** Another control's setting keeps it from having an effect. */
+  /** The setting of another control keeps this one from having an effect. */
   readonly inactive: boolean;
   readonly menu: readonly MenuItem[];
 }
 
-/** Every control, class headings left out. */
+/** All controls that are not disabled, without class headings. At most MAX_CONTROLS. */
 export async function controlsOf(ask: RunIoctl): Promise<Control[]> {
   const controls: Control[] = [];
   const payload = Buffer.alloc(queryExtCtrl.size);
@@ -48,7 +50,7 @@ export async function controlsOf(ask: RunIoctl): Promise<Control[]> {
     );
     if ((await ask(Enumerate.QUERY_EXT_CTRL, payload)) !== 0) break;
     const found = queryExtCtrl.read(payload);
-    if (found.id <= id) break; // A driver that ignores the NEXT flags would answer the same for ever.
+    if (found.id <= id) break; // A driver that ignores the NEXT flags answers the same control for ever.
     id = found.id;
     if (found.type === ControlType.CLASS || (found.flags & ControlFlag.DISABLED) !== 0) continue;
     controls.push(await controlOf(ask, payload));

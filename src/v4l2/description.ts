@@ -1,15 +1,15 @@
-/** What a node says that it is: QUERYCAP, and the kind of node that it is registered as. */
+/** Description of a node: what QUERYCAP says, and the type that the kernel registered it as. */
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { deviceFolder } from './discovery.js';
 import { type NodeCapabilities, queryCap, type RunIoctl } from './enumeration.js';
 
-/** What QUERYCAP says, and the VFL_TYPE_* of the node. */
+/** What QUERYCAP says, and the node's VFL_TYPE_*. */
 export interface NodeDescription extends NodeCapabilities {
   readonly deviceType: number;
 }
 
-/** VFL_TYPE_* by the node's name in sysfs: what the guest registers its own node as. */
+/** VFL_TYPE_* by the node's name in sysfs. The guest registers its own node with this type. */
 const deviceTypes: readonly (readonly [RegExp, number])[] = [
   [/^video\d+$/, 0],
   [/^vbi\d+$/, 1],
@@ -18,7 +18,7 @@ const deviceTypes: readonly (readonly [RegExp, number])[] = [
   [/^v4l-touch\d+$/, 5],
 ];
 
-/** Asks an open file; an errno where it refuses. `path`: what was opened. */
+/** Queries an open file. Resolves to an errno if QUERYCAP fails. `path`: the path that was opened. */
 export async function queryCapabilities(ask: RunIoctl, path: string): Promise<NodeDescription | number> {
   const identity = await queryCap(ask);
   return typeof identity === 'number' ? identity : { ...identity, deviceType: deviceTypeOf(path) };
@@ -29,7 +29,10 @@ function deviceTypeOf(path: string): number {
   return deviceTypes.find(([pattern]) => pattern.test(name))?.[1] ?? 0;
 }
 
-/** A container may have the node without its entry in sysfs: then its own name has to do. */
+/**
+ * The node's name in sysfs. A container may have the node without its entry in sysfs; then the name of its path is
+ * used.
+ */
 function registeredName(path: string): string {
   try {
     return basename(readlinkSync(deviceFolder(statSync(path).rdev)));

@@ -1,44 +1,46 @@
 /**
- * The V4L2 nodes of the host as sysfs and /dev show them. Opens none of them: a node that may not be
- * opened is listed all the same.
+ * The V4L2 nodes of the host, as sysfs and /dev show them. No node is opened, so the list has also nodes that this
+ * user may not open.
  */
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { otherwise } from './refusal.js';
 
-/** What a node registers as: the letter part of its name in sysfs. */
+/** Class of a node: its name in sysfs without the number. */
 export type NodeClass = 'video' | 'vbi' | 'radio' | 'swradio' | 'v4l-touch' | 'v4l-subdev';
 
+/** One V4L2 node, from its files in sysfs and its links in /dev. */
 export interface HostNodeEntry {
-  /** In sysfs: `video0`. */
+  /** Name in sysfs: `video0`. */
   readonly name: string;
-  /** In the file system: `/dev/video0`. */
+  /** Path of the node: `/dev/video0`. */
   readonly path: string;
   readonly class: NodeClass;
-  /** What the kernel calls the node; often, not always, the card. */
+  /** Name that the kernel gives the node. It is often, but not always, the name of the card. */
   readonly title: string;
-  /** Position among the nodes of the same physical device. */
+  /** Index among the nodes of the same physical device. */
   readonly index: number;
-  /** Kernel driver that the physical device is bound to; empty where there is none. */
+  /** Kernel driver of the physical device. Empty: it has none. */
   readonly driver: string;
-  /** The physical device below /sys/devices; empty where there is none. */
+  /** Folder of the physical device below /sys/devices. Empty: there is none. */
   readonly device: string;
-  /** Names that outlive a renumbering: /dev/v4l/by-id, /dev/v4l/by-path. */
+  /** Links that stay when nodes get other numbers: /dev/v4l/by-id, /dev/v4l/by-path. */
   readonly links: readonly string[];
 }
 
-/** Where to look. The tests put a tree of their own here. */
+/** Root folders to look in. The tests use a tree of their own. */
 export interface Roots {
   readonly sysfs: string;
   readonly dev: string;
 }
 
+/** The root folders of this host. */
 export const hostRoots: Roots = { sysfs: '/sys', dev: '/dev' };
 
 const nodeName = /^(video|vbi|radio|swradio|v4l-touch|v4l-subdev)(\d+)$/;
 const linkFolders = ['v4l/by-id', 'v4l/by-path'];
 
-/** A character device's folder in sysfs. `rdev`: as stat(2) tells it. */
+/** Folder of a character device in sysfs. `rdev`: device number, as stat(2) returns it. */
 export function deviceFolder(rdev: number, roots: Roots = hostRoots): string {
   const major = (rdev >> 8) & 0xfff;
   const minor = (rdev & 0xff) | ((rdev >> 12) & 0xfff00);
@@ -46,8 +48,9 @@ export function deviceFolder(rdev: number, roots: Roots = hostRoots): string {
 }
 
 /**
- * Every V4L2 node of the host, by class and number. An absent class directory (no V4L2 driver loaded) is an empty list. Rejects
- * where the host is short of descriptors: half of what sysfs says would be another node.
+ * All V4L2 nodes of the host, sorted by class and number. Empty if the class directory is absent (no V4L2 driver is
+ * loaded). Rejects if the host is short of descriptors or memory: facts would be missing, and the rest would describe
+ * another node.
  */
 export async function hostNodes(roots: Roots = hostRoots): Promise<HostNodeEntry[]> {
   const folder = join(roots.sysfs, 'class/video4linux');
@@ -56,13 +59,16 @@ export async function hostNodes(roots: Roots = hostRoots): Promise<HostNodeEntry
   return Promise.all(names.map((name) => entry(roots, join(folder, name), name, links)));
 }
 
-/** The entry of a path: a node's own name or any link to it. Undefined: not a node that sysfs knows. */
+/** The entry of a path: a node's own name or any link to it. undefined: sysfs knows no node there. */
 export async function findNode(path: string, roots: Roots = hostRoots): Promise<HostNodeEntry | undefined> {
   const target = await realpath(path).catch(() => resolve(path));
   return (await hostNodes(roots)).find((node) => node.path === target);
 }
 
-/** The entry of a device number, without its links. Undefined: there is no such node in sysfs, or it is none of V4L2. */
+/**
+ * The entry of a device number, without its links. undefined: sysfs has no node of this number, or it is not a V4L2
+ * node.
+ */
 export async function nodeOfNumber(
   rdev: number,
   roots: Roots = hostRoots,
@@ -72,7 +78,7 @@ export async function nodeOfNumber(
   return nodeName.test(name) ? entry(roots, folder, name, new Map()) : undefined;
 }
 
-/** Serial number of the USB device that a node's interface belongs to; empty where there is none. */
+/** Serial number of the USB device that the node's interface belongs to. Empty: it has none. */
 export function serialOf({ device }: HostNodeEntry): Promise<string> {
   return device === '' ? Promise.resolve('') : attribute(join(device, '..', 'serial'));
 }

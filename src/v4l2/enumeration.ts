@@ -1,4 +1,4 @@
-/** What a node can do, asked of the node itself: capabilities, queues, formats, sizes, intervals, memory types. */
+/** What a node can do, from queries to the node: capabilities, queues, formats, sizes, intervals, memory types. */
 import { Errno } from '../errno.js';
 import {
   Enumerate,
@@ -22,12 +22,12 @@ import {
 } from './layout.js';
 import { bufferTypeWord, fourcc } from './names.js';
 
-/** Bounds of what one node is asked for: a driver that never says EINVAL must not keep us. */
+/** Limits of each enumeration. Without them a driver that never answers EINVAL would keep the bridge busy for ever. */
 const MAX_FORMATS = 256;
 const MAX_SIZES = 128;
 const MAX_INTERVALS = 64;
 
-/** A pointer-free ioctl on an open file; the payload comes back in place. An errno, 0: done. */
+/** Runs a pointer-free ioctl on an open file. The result is written into `payload`. Resolves to an errno; 0: done. */
 export type RunIoctl = (nr: number, payload: Uint8Array) => Promise<number>;
 
 export interface Fraction {
@@ -35,12 +35,15 @@ export interface Fraction {
   readonly denominator: number;
 }
 
-/** Frame intervals in seconds: each one that the driver names, or a range. */
+/** Frame interval in seconds: a single one that the driver names, or a range. */
 export type Interval =
   | Fraction
   | { readonly minimum: Fraction; readonly maximum: Fraction; readonly step: Fraction };
 
-/** One size, or every size between two in steps. `intervals` of a range are those of its largest size. */
+/**
+ * One size in pixels, or all sizes of a range in steps. For a range, `width`, `height` and `intervals` are those of
+ * the largest size.
+ */
 export interface FrameSize {
   readonly width: number;
   readonly height: number;
@@ -53,35 +56,38 @@ export interface FrameSize {
   readonly intervals: readonly Interval[];
 }
 
+/** One format that ENUM_FMT returned. `sizes` is empty if sizes were not queried. */
 export interface Format {
   readonly fourcc: string;
   readonly description: string;
   readonly compressed: boolean;
-  /** Made by libv4l2, not by the device. */
+  /** libv4l2 produces the format, not the device. */
   readonly emulated: boolean;
   readonly sizes: readonly FrameSize[];
 }
 
+/** One queue of a node: its formats, and how its buffers get memory. */
 export interface QueueDescription {
   /** V4L2_BUF_TYPE_*, as a number and as a word. */
   readonly type: number;
   readonly name: string;
   readonly formats: readonly Format[];
-  /** `MMAP`, `USERPTR`, `DMABUF`; null where another program owns the queue, and the driver does not say. */
+  /** `MMAP`, `USERPTR`, `DMABUF`. null: another program owns the queue, and the driver does not tell. */
   readonly memory: readonly string[] | null;
-  /** Whether the driver exports MMAP buffers as DMABUFs (EXPBUF); null: it has no such buffers, or does not say. */
+  /** Whether the driver exports MMAP buffers as DMABUFs (EXPBUF). null: it has no MMAP buffers, or does not tell. */
   readonly exportable: boolean | null;
 }
 
+/** The answer of QUERYCAP. */
 export interface NodeCapabilities {
   readonly driver: string;
   readonly card: string;
   readonly busInfo: string;
-  /** device_caps; of drivers that have none, capabilities. */
+  /** device_caps. If the driver has none: capabilities. */
   readonly deviceCaps: number;
 }
 
-/** QUERYCAP, or the errno that it gave. */
+/** Runs QUERYCAP. Resolves to its errno if it fails. */
 export async function queryCap(ask: RunIoctl): Promise<NodeCapabilities | number> {
   const payload = Buffer.alloc(capability.size);
   const errno = await ask(Enumerate.QUERYCAP, payload);
@@ -109,13 +115,13 @@ const queueRows: readonly (readonly [capability: number, types: readonly number[
   [Capability.META_OUTPUT, [BufferType.META_OUTPUT]],
 ];
 
-/** The buffer types of a node. */
+/** The buffer types (V4L2_BUF_TYPE_*) of a node, each once. */
 export function bufferTypesOf(deviceCaps: number): number[] {
   const types = queueRows.filter(([bit]) => (deviceCaps & bit) !== 0).flatMap(([, found]) => found);
   return [...new Set(types)];
 }
 
-/** Every queue of the node. `sizes`: also ask for the sizes and intervals of every format. */
+/** All queues of the node. `sizes`: whether to query the sizes and intervals of every format too. */
 export async function queuesOf(
   ask: RunIoctl,
   deviceCaps: number,
@@ -132,6 +138,7 @@ export async function queuesOf(
   return queues;
 }
 
+/** The formats of a queue, at most MAX_FORMATS. `type`: V4L2_BUF_TYPE_*. */
 export async function formatsOf(ask: RunIoctl, type: number, sizes: boolean): Promise<Format[]> {
   const formats: Format[] = [];
   const payload = Buffer.alloc(fmtdesc.size);
@@ -211,8 +218,8 @@ const memoryRows: readonly (readonly [name: string, memory: number, supports: nu
 ];
 
 /**
- * The memory types of a queue, by REQBUFS with count 0: on a queue that has no buffers it changes nothing.
- * One that another open file owns answers EBUSY.
+ * The memory types of a queue, from REQBUFS with count 0. On a queue without buffers it changes nothing. If another
+ * open file owns the queue, the driver answers EBUSY, and the result is null.
  */
 async function memoryOf(ask: RunIoctl, type: number): Promise<string[] | null> {
   const accepted: string[] = [];
@@ -226,13 +233,13 @@ async function memoryOf(ask: RunIoctl, type: number): Promise<string[] | null> {
     const { capabilities } = requestBuffers.read(payload);
     if (capabilities !== 0)
       return memoryRows.filter(([, , supports]) => (capabilities & supports) !== 0).map(([word]) => word);
-    // Kernels and drivers of old say nothing: each type is tried.
+    // Old kernels and drivers return no capabilities, so each type is tried.
     accepted.push(name);
   }
   return accepted;
 }
 
-/** EXPBUF of a queue without buffers: ENOTTY where the driver has no such thing, EINVAL where it has. */
+/** EXPBUF on a queue without buffers: a driver without EXPBUF answers ENOTTY, a driver with it EINVAL. */
 async function exportableOf(ask: RunIoctl, type: number): Promise<boolean> {
   const payload = Buffer.alloc(exportBuffer.size);
   payload.writeUInt32LE(type, exportBuffer.offset.type);

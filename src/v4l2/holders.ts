@@ -1,31 +1,41 @@
-/** Who on the host has a node open, as /proc shows it. Nothing here opens the node or waits for it. */
+/**
+ * Which processes of the host have a node open, as /proc shows it. The node is not opened, and nothing waits for it.
+ */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 
+/** A process that has the node open. */
 export interface Holder {
   readonly pid: number;
-  /** The kernel's name of the process, at most 15 bytes. */
+  /** Name of the process in the kernel, at most 15 bytes. */
   readonly command: string;
-  /** It has buffers of the device mapped: it streams, or did and keeps them. Without, it may stream from memory of its own, or not at all. */
+  /**
+   * Whether buffers of the device are mapped in the process. If so, it streams, or it did and keeps the buffers. If
+   * not, it may stream from memory of its own, or not stream.
+   */
   readonly maps: boolean;
 }
 
+/** The result of a search in /proc. */
 export interface Holders {
-  /** By process number. This process is not among them. */
+  /** Sorted by process id. This process is not in the list. */
   readonly holders: readonly Holder[];
-  /** Whether there are processes that this user may not look into. */
+  /** Whether there are processes whose descriptors this user may not read. */
   readonly hidden: boolean;
-  /** Whether this process has it open too. */
+  /** Whether this process has the node open too. */
   readonly own: boolean;
 }
 
 /**
- * Files of /dev as a descriptor's link names them, also those of another mount name space, where the name of its root
- * is missing. Others are not asked about: stat(2) of a file on a network may never come back.
+ * Links of descriptors that may lead to a file of /dev. In another mount name space the link may lack the name of the
+ * root (/dev). stat(2) is not called for other links, because for a file on a network it may never return.
  */
 const deviceFile = /^\/(dev\/.*|[^/]+)$/;
 
-/** Every other process that has the device of this number open. A process that ends meanwhile has nothing. */
+/**
+ * Finds every other process that has the device with this number open. If a process ends meanwhile, it has nothing
+ * open. Rejects if /proc cannot be listed.
+ */
 export async function holdersOf(rdev: number, proc = '/proc', self = process.pid): Promise<Holders> {
   const pids = (await readdir(proc)).map(Number).filter((pid) => pid > 0 && pid !== self);
   const holders: Holder[] = [];
@@ -41,19 +51,22 @@ export async function holdersOf(rdev: number, proc = '/proc', self = process.pid
   return { holders, hidden, own: own.length > 0 };
 }
 
-/** Those who have its buffers, as far as can be seen. */
+/** Only the holders that have its buffers mapped, as far as this user can see. */
 export function mappersOf({ holders, ...rest }: Holders): Holders {
   return { ...rest, holders: holders.filter((holder) => holder.maps) };
 }
 
-/** `ffmpeg (1234), cheese (5678)`, or what to do to see them. */
+/** `ffmpeg (1234), cheese (5678)`. If no holder is known: what the operator must do to see them. */
 export function holdersText({ holders, hidden }: Pick<Holders, 'holders' | 'hidden'>): string {
   const names = holders.map(({ pid, command }) => `${command} (${pid})`);
   if (names.length > 0) return names.join(', ');
   return hidden ? 'another program (run as root to see which)' : 'another program';
 }
 
-/** What the links of its descriptors call the device; one after the other: a process may have very many. */
+/**
+ * Names of the device in the links of a process's descriptors. The links are read one after the other, because a
+ * process may have very many.
+ */
 async function openNames(process: string, rdev: number): Promise<readonly string[] | 'hidden'> {
   const names = new Set<string>();
   try {
@@ -69,7 +82,7 @@ async function openNames(process: string, rdev: number): Promise<readonly string
   }
 }
 
-/** Null also for a descriptor that was closed meanwhile. */
+/** null: the descriptor is not of this device, or it was closed meanwhile. */
 async function deviceName(link: string, rdev: number): Promise<string | null> {
   try {
     const name = await readlink(link);
@@ -81,13 +94,13 @@ async function deviceName(link: string, rdev: number): Promise<string | null> {
   }
 }
 
-/** The kernel calls a mapped file what it calls an open one. */
+/** /proc/PID/maps names a file as the links of descriptors do. */
 async function maps(process: string, names: readonly string[]): Promise<boolean> {
   const lines = (await readFile(join(process, 'maps'), 'utf8').catch(() => '')).split('\n');
   return lines.some((line) => names.some((name) => line.endsWith(` ${name}`)));
 }
 
-/** A process may call itself anything: what is no printable ASCII is shown as a question mark. */
+/** A process chooses its own name. Every character that is not printable ASCII is shown as a question mark. */
 async function commandOf(process: string): Promise<string> {
   const name = await readFile(join(process, 'comm'), 'latin1').catch(() => '');
   return name.trimEnd().replace(/[^ -~]/g, '?') || '?';

@@ -1,14 +1,14 @@
 /**
- * Every VIDIOC that may pass from a guest to the host node. A missing row answers ENOTTY: that is
- * how QUERYCAP, DQBUF, DQEVENT, LOG_STATUS, the JPEG pair, DBG_*, FBUF, OVERLAY, priorities and
- * private numbers are refused (VIRTIO 1.4, Media Device, "Unsupported ioctls").
- * test/addon/layout.test.ts holds number, direction and size to the compiler.
+ * Every VIDIOC that may pass from a guest to the host node. An ioctl without a row answers ENOTTY. In this way
+ * QUERYCAP, DQBUF, DQEVENT, LOG_STATUS, the JPEG pair, DBG_*, FBUF, OVERLAY, priorities and private numbers are
+ * refused (VIRTIO 1.4, Media Device, "Unsupported ioctls"). test/addon/layout.test.ts compares number, direction and
+ * size with the compiler's values.
  */
 
-/** Direction of the _IO* macro, from the guest's side: r(ead by it), w(ritten by it), both. */
+/** Direction of the _IO* macro. `r`: the guest reads the payload. `w`: the guest writes it. `wr`: both. */
 export type Direction = 'r' | 'w' | 'wr';
 
-/** What the payload embeds, and so which function of media/ioctl.ts takes it across. */
+/** What the payload embeds. It selects the handler in src/media/ioctls/handlers.ts. */
 export type Payload =
   | 'plain'
   | 'formats'
@@ -32,6 +32,7 @@ export type Payload =
   | 'subscription'
   | 'request';
 
+/** One ioctl. `nr`: number in the group 'V'. `size`: bytes of its payload. */
 export interface IoctlRow {
   readonly nr: number;
   readonly name: string;

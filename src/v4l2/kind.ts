@@ -1,7 +1,11 @@
-/** What a node is, in one word, and whether the bridge can give it to a guest. Pure: works on what others have read. */
+/**
+ * The kind of a node in one word, and whether the bridge can give the node to a guest. Pure functions: others have
+ * read the facts.
+ */
 import type { NodeClass } from './discovery.js';
 import { BufferType, Capability } from './layout.js';
 
+/** The kind of a node, as `list` and `inspect` show it. */
 export type Kind =
   | 'capture'
   | 'output'
@@ -23,18 +27,22 @@ export type Kind =
   | 'subdevice'
   | 'unknown';
 
-/** The part of an enumerated format that tells a codec from a converter. */
+/** The part of an enumerated format that distinguishes a codec from a converter. */
 export interface CodedFormat {
   readonly fourcc: string;
   readonly compressed: boolean;
 }
 
+/** A queue of a node: `type` is V4L2_BUF_TYPE_*. */
 export interface Queue {
   readonly type: number;
   readonly formats: readonly CodedFormat[];
 }
 
-/** FOURCCs of parsed bitstreams, which only the request API can feed: V4L2_PIX_FMT_*_SLICE, *_FRAME, *_STATELESS. */
+/**
+ * FOURCCs of parsed bitstreams. A decoder takes them only in media requests: V4L2_PIX_FMT_*_SLICE, *_FRAME,
+ * *_STATELESS.
+ */
 export const statelessFormats: ReadonlySet<string> = new Set([
   'S264',
   'S265',
@@ -49,7 +57,7 @@ const M2M = Capability.VIDEO_M2M | Capability.VIDEO_M2M_MPLANE;
 const CAPTURE = Capability.VIDEO_CAPTURE | Capability.VIDEO_CAPTURE_MPLANE;
 const OUTPUT = Capability.VIDEO_OUTPUT | Capability.VIDEO_OUTPUT_MPLANE;
 
-/** The first row whose bits are all there in at least one place wins: `any` of these capability bits. */
+/** The first row with at least one of its capability bits (`any`) set gives the kind. */
 const kindRows: readonly (readonly [any: number, kind: Kind])[] = [
   [Capability.TOUCH, 'touch'],
   [CAPTURE, 'capture'],
@@ -72,7 +80,7 @@ export function kindOf(nodeClass: NodeClass, caps: number, queues: readonly Queu
   return kindRows.find(([any]) => (caps & any) !== 0)?.[1] ?? 'unknown';
 }
 
-/** A codec is told by the side that is compressed. OUTPUT is what the program puts in. */
+/** The compressed side shows which codec it is. OUTPUT is the queue that the program fills. */
 function memoryToMemoryKind(queues: readonly Queue[]): Kind {
   const input = formatsOf(queues, BufferType.VIDEO_OUTPUT, BufferType.VIDEO_OUTPUT_MPLANE);
   const result = formatsOf(queues, BufferType.VIDEO_CAPTURE, BufferType.VIDEO_CAPTURE_MPLANE);
@@ -87,12 +95,12 @@ function memoryToMemoryKind(queues: readonly Queue[]): Kind {
 const formatsOf = (queues: readonly Queue[], ...types: number[]): readonly CodedFormat[] =>
   queues.filter(({ type }) => types.includes(type)).flatMap(({ formats }) => formats);
 
-/** Whether a guest's driver has a use for it: buffers, or a tuner or modulator (a radio is all controls). */
+/** Whether a guest's driver can use the node: it has buffers, or a tuner or modulator (a radio has only controls). */
 export function isUsable(caps: number): boolean {
   return (caps & (Capability.STREAMING | Capability.TUNER | Capability.MODULATOR)) !== 0;
 }
 
-/** Why no guest can be given the node, in a sentence; undefined: it can. */
+/** Why no guest can have the node, in a sentence. undefined: a guest can have it. */
 export function refusalOf(nodeClass: NodeClass, caps: number): string | undefined {
   if (nodeClass === 'v4l-subdev')
     return 'a sub-device has no buffers: give the guest the video node of the same pipeline';
@@ -113,7 +121,7 @@ const unpolled: ReadonlySet<Kind> = new Set<Kind>([
   'sdr output',
 ]);
 
-/** What works less well in a guest than on the host, in sentences. */
+/** What works less well in a guest than on the host, in sentences without a full stop. */
 export function cautionsOf(caps: number, kind: Kind): string[] {
   const cautions: string[] = [];
   if ((caps & (Capability.STREAMING | Capability.READWRITE)) === Capability.READWRITE)
@@ -124,7 +132,7 @@ export function cautionsOf(caps: number, kind: Kind): string[] {
     );
   if (kind === 'capture and output')
     cautions.push(
-      'the Linux guest driver takes a node that is both for an output: load v4l2loopback with exclusive_caps=1',
+      'the Linux guest driver treats a node that is both as an output: load v4l2loopback with exclusive_caps=1',
     );
   if ((caps & Capability.IO_MC) !== 0)
     cautions.push(

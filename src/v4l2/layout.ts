@@ -1,6 +1,6 @@
 /**
- * The V4L2 structures of <linux/videodev2.h> that the product looks into, in their 64-bit
- * little-endian form, and the numbers that go with them. test/addon holds every line to the compiler.
+ * The V4L2 structures of <linux/videodev2.h> that the product reads or changes, in their 64-bit little-endian form,
+ * and their constants. test/addon compares every line with the compiler's values.
  */
 import { bytes, i32, struct, text, u8, u32, u64 } from '../struct.js';
 
@@ -51,7 +51,7 @@ export const Capability = {
   SDR_OUTPUT: 0x00400000,
   META_CAPTURE: 0x00800000,
   READWRITE: 0x01000000,
-  /** V4L2_CAP_EDID; V4L2_CAP_ASYNCIO of old. */
+  /** V4L2_CAP_EDID. Its old name is V4L2_CAP_ASYNCIO. */
   EDID: 0x02000000,
   STREAMING: 0x04000000,
   META_OUTPUT: 0x08000000,
@@ -121,8 +121,10 @@ export const ControlFlag = {
 } as const;
 /** V4L2_CTRL_ID_MASK: an id without its flags. */
 export const CONTROL_ID_MASK = 0x0fffffff;
+/** V4L2_CID_MAX_CTRLS. */
 export const MAX_CONTROLS = 1024;
 
+/** struct v4l2_capability. */
 export const capability = struct({
   driver: text(16),
   card: text(32),
@@ -133,6 +135,7 @@ export const capability = struct({
   reserved: bytes(12),
 });
 
+/** struct v4l2_buffer. */
 export const buffer = struct({
   index: u32,
   type: u32,
@@ -144,7 +147,7 @@ export const buffer = struct({
   timecode: bytes(16),
   sequence: u32,
   memory: u32,
-  /** m: offset (u32), userptr (u64), planes (pointer) or fd (s32). */
+  /** The union `m`: offset (u32), userptr (u64), planes (pointer) or fd (s32). */
   m: bytes(8),
   length: u32,
   reserved2: u32,
@@ -152,6 +155,7 @@ export const buffer = struct({
   pad84: u32,
 });
 
+/** struct v4l2_plane. */
 export const plane = struct({
   bytesused: u32,
   length: u32,
@@ -160,6 +164,7 @@ export const plane = struct({
   reserved: bytes(44),
 });
 
+/** struct v4l2_requestbuffers. */
 export const requestBuffers = struct({
   count: u32,
   type: u32,
@@ -169,6 +174,7 @@ export const requestBuffers = struct({
   reserved: bytes(3),
 });
 
+/** struct v4l2_create_buffers. `format` is a record `format`. */
 export const createBuffers = struct({
   index: u32,
   count: u32,
@@ -181,6 +187,7 @@ export const createBuffers = struct({
   reserved: bytes(20),
 });
 
+/** struct v4l2_exportbuffer. */
 export const exportBuffer = struct({
   type: u32,
   index: u32,
@@ -190,11 +197,13 @@ export const exportBuffer = struct({
   reserved: bytes(44),
 });
 
-/** STREAMON and STREAMOFF. */
+/** Payload of STREAMON and STREAMOFF: V4L2_BUF_TYPE_*. */
 export const streamType = struct({ type: u32 });
 
+/** struct v4l2_remove_buffers. */
 export const removeBuffers = struct({ index: u32, count: u32, type: u32, reserved: bytes(52) });
 
+/** struct v4l2_format. */
 export const format = struct({ type: u32, pad4: u32, fmt: bytes(200) });
 /** `fmt` of single-planar video types (struct v4l2_pix_format). */
 export const pixFormat = struct({
@@ -211,6 +220,7 @@ export const pixFormat = struct({
   quantization: u32,
   xferFunc: u32,
 });
+/** struct v4l2_plane_pix_format: an element of `planeFmt`. Sizes are in bytes. */
 export const planePixFormat = struct({ sizeimage: u32, bytesperline: u32, reserved: bytes(12) });
 /** `fmt` of multi-planar video types (struct v4l2_pix_format_mplane). */
 export const pixFormatMplane = struct({
@@ -230,6 +240,7 @@ export const pixFormatMplane = struct({
 
 /** V4L2_FMTDESC_FLAG_ENUM_ALL, in the index of ENUM_FMT (Linux 6.14). */
 export const FMTDESC_ENUM_ALL = 0x80000000;
+/** struct v4l2_fmtdesc. */
 export const fmtdesc = struct({
   index: u32,
   type: u32,
@@ -240,6 +251,7 @@ export const fmtdesc = struct({
   reserved: bytes(12),
 });
 
+/** struct v4l2_ext_controls. `controls` is a pointer to `count` records `extControl`. */
 export const extControls = struct({
   which: u32,
   count: u32,
@@ -249,9 +261,10 @@ export const extControls = struct({
   pad20: u32,
   controls: bytes(8),
 });
-/** Packed: the 64-bit union is at byte 12, arrays have a stride of 20. */
+/** struct v4l2_ext_control. Packed: the 64-bit union is at byte 12, and the stride of an array is 20 bytes. */
 export const extControl = struct({ id: u32, size: u32, reserved2: u32, value: bytes(8) });
 
+/** struct v4l2_query_ext_ctrl. */
 export const queryExtCtrl = struct({
   id: u32,
   type: u32,
@@ -268,8 +281,10 @@ export const queryExtCtrl = struct({
   reserved: bytes(128),
 });
 
+/** struct v4l2_event_subscription. */
 export const eventSubscription = struct({ type: u32, id: u32, flags: u32, reserved: bytes(20) });
 
+/** struct v4l2_event. */
 export const event = struct({
   type: u32,
   pad4: u32,
@@ -282,8 +297,9 @@ export const event = struct({
   pad132: u32,
 });
 
-/** `edid`: a pointer to `blocks` times EDID_BLOCK bytes. */
+/** struct v4l2_edid. `edid` is a pointer to `blocks` times EDID_BLOCK bytes. */
 export const edid = struct({ pad: u32, startBlock: u32, blocks: u32, reserved: bytes(20), edid: bytes(8) });
+/** Bytes of one EDID block. */
 export const EDID_BLOCK = 128;
 export const MAX_EDID_BLOCKS = 256;
 
@@ -294,6 +310,7 @@ export const CODEC_CMD_STOP = 1;
 /** V4L2_TUNER_CAP_*. */
 export const TunerCapability = { RDS: 0x0080, RDS_BLOCK_IO: 0x0100, RDS_CONTROLS: 0x0200 } as const;
 
+/** struct v4l2_frmsizeenum. The layout of `size` depends on `type`. */
 export const frmsizeenum = struct({
   index: u32,
   pixelFormat: u32,
@@ -301,6 +318,7 @@ export const frmsizeenum = struct({
   size: bytes(24),
   reserved: bytes(8),
 });
+/** struct v4l2_frmivalenum. `interval` has one fraction or three. */
 export const frmivalenum = struct({
   index: u32,
   pixelFormat: u32,
@@ -310,7 +328,7 @@ export const frmivalenum = struct({
   interval: bytes(24),
   reserved: bytes(8),
 });
-/** struct v4l2_streamparm; timeperframe is at byte 12, readbuffers (capture) or writebuffers (output) at byte 24. */
+/** struct v4l2_streamparm. timeperframe is at byte 12; readbuffers (capture) or writebuffers (output) is at byte 24. */
 export const streamparm = struct({
   type: u32,
   capability: u32,

@@ -1,18 +1,19 @@
-/** Where a node is at the moment. It is looked for anew, in sysfs, when it is no longer registered as it was. */
+/** Where a node is now. If its registration has changed, it is searched for in sysfs. */
 import { statSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
 import { log } from '../log.js';
 import { deviceFolder, hostNodes, hostRoots, nodeOfNumber, type Roots, serialOf } from './discovery.js';
 import { findSameNode, type IdentityMark, markOf, type NodeIdentity } from './identity.js';
 
-/** An inherited descriptor: nothing leads from it to the device when that comes back. */
+/** Path of an inherited descriptor. It does not lead to the device when the device comes back. */
 const inherited = /^\/proc\/(self|\d+)\/fd\/\d+$/;
 
-/** An identity, and where in the file system it was found. */
+/** An identity, and the path at which it was found. */
 interface Found extends NodeIdentity {
   readonly path: string;
 }
 
+/** The place of one node: its path, its registration and the identity by which it is found again. */
 export class Location {
   private constructor(
     private readonly given: string,
@@ -22,7 +23,7 @@ export class Location {
     private readonly identity: NodeIdentity | null,
   ) {}
 
-  /** The location of an open node. `given`: the operator's path of it. */
+  /** The location of an open node. `given`: the path that the operator gave. Rejects if the path is gone. */
   static async of(given: string, roots: Roots = hostRoots): Promise<Location> {
     const path = inherited.test(given) ? given : await realpath(given);
     const { rdev } = await stat(path);
@@ -31,24 +32,24 @@ export class Location {
     return new Location(given, roots, path, registrationOf(path, roots), identity);
   }
 
-  /** What to open. */
+  /** The path to open. */
   get path(): string {
     return this.currentPath;
   }
 
-  /** What tells the device from another one of its model. */
+  /** How the device is told apart from another device of its model. */
   get mark(): IdentityMark {
     return this.identity ? markOf(this.given, this.identity) : 'port';
   }
 
-  /** Whether the kernel has the node registered as when it was last seen. A node that is open keeps its number. */
+  /** Whether the node's registration in the kernel is the one that was seen last. An open node keeps its number. */
   isCurrent(): boolean {
     return this.registration !== '' && registrationOf(this.path, this.roots) === this.registration;
   }
 
   /**
-   * Where the node seems to be now: what is there is yet to be asked whether it is the same. Null: it is nowhere. A
-   * node that sysfs does not show has its path only.
+   * Where the node seems to be now. The caller must open the path and check that it is the same node. null: the node
+   * is not found. If sysfs did not show the node at the start, its path never changes.
    */
   async search(): Promise<string | null> {
     const { identity } = this;
@@ -61,7 +62,7 @@ export class Location {
     return findSameNode(identity, await Promise.all(all), this.mark)?.path ?? null;
   }
 
-  /** It was found at `path`, and is open. Whether that is news. */
+  /** Records that the node was found at `path` and is open. Returns whether its registration is new. */
   moved(path: string): boolean {
     this.currentPath = path;
     const registration = registrationOf(path, this.roots);
@@ -73,8 +74,9 @@ export class Location {
 }
 
 /**
- * What one registration of a node has to itself: the inode of its folder in sysfs. Empty: there is none. Neither /dev nor
- * sysfs makes stat(2) wait, and a turn of the thread pool takes longer.
+ * Names one registration of a node: its number, and the inode of its folder in sysfs. Empty: the node is not
+ * registered. The calls are synchronous, because stat(2) does not wait in /dev and sysfs, and a turn of the thread
+ * pool takes longer.
  */
 function registrationOf(path: string, roots: Roots): string {
   try {

@@ -1,6 +1,6 @@
 /**
- * The kernel's request API: the media device of a node, and the requests of one open file. A request carries the
- * buffer and the control values of one frame to a stateless decoder. Knows no guest.
+ * The kernel's request API: the media device of a node, and the media requests of one open file. A request carries
+ * the buffer and the control values of one frame to a stateless decoder. Knows no guest.
  */
 import { closeSync, constants, open } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -16,17 +16,18 @@ import { statelessFormats } from './kind.js';
 import { BufferCapability, BufferType, Memory, requestBuffers } from './layout.js';
 import { errnoOf, isLasting, isMomentary, otherwise } from './refusal.js';
 
-/** Requests of one open file, taken and given back together. */
+/** The most media requests of one open file: taken and given-back ones together. */
 export const MAX_REQUESTS = 32;
 
-/** What a pool calls on: OpenFile. */
+/** Runs a pool's calls. OpenFile is one. */
 export interface RequestCaller {
   call(call: NodeCall): Promise<number> | number;
 }
 
 /**
- * Whether OUTPUT buffers must come in requests, from facts that are known without trying: only QBUF's EBADR would
- * say it for certain. `formats`: FOURCCs of the OUTPUT queue; `capabilities`: what REQBUFS says of it.
+ * Whether OUTPUT buffers must come in media requests. The answer comes from facts that are known without a trial;
+ * only QBUF's EBADR would make it certain. `formats`: FOURCCs of the OUTPUT queue. `capabilities`: V4L2_BUF_CAP_*
+ * that REQBUFS returned for it.
  */
 export function requiresRequests(formats: readonly string[], capabilities: number): boolean {
   const supported = (capabilities & BufferCapability.REQUESTS) !== 0;
@@ -34,24 +35,25 @@ export function requiresRequests(formats: readonly string[], capabilities: numbe
 }
 
 /**
- * Whether an OUTPUT queue takes buffers in requests: not, where the guest likes, or in no other way. `unknown`: none of
- * its formats needs them, and more cannot be told now (another program has its buffers, say).
+ * How an OUTPUT queue takes buffers. `none`: not in media requests. `optional`: with or without, as the guest likes.
+ * `required`: only in media requests. `unknown`: none of its formats needs requests, and more cannot be known now
+ * (for example because another program has buffers of the queue).
  */
 export type RequestNeed = 'none' | 'optional' | 'required' | 'unknown';
 
-/** The queues of a node that might take requests; none: there is nothing to ask. */
+/** Buffer types of a node that may take media requests. Empty: there is nothing to query. */
 export function requestQueues(deviceCaps: number): number[] {
   return bufferTypesOf(deviceCaps).filter((type) => outputTypes.has(type));
 }
 
-/** Asks a node. An errno where its formats cannot be told now: they decide. */
+/** Queries a node. Resolves to an errno if its formats cannot be read now, because the formats decide. */
 export async function requestNeed(ask: RunIoctl, deviceCaps: number): Promise<RequestNeed | number> {
   let need: RequestNeed = 'none';
   for (const type of requestQueues(deviceCaps)) {
     const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
     const refused = await ask(Ioctl.REQBUFS, none);
     if (isLasting(refused)) continue;
-    // A driver that could not be asked, and has formats that nothing else can feed, takes requests.
+    // If REQBUFS fails for the moment, its capability is taken as given: the formats decide.
     const capabilities = refused === 0 ? requestBuffers.read(none).capabilities : BufferCapability.REQUESTS;
     if ((capabilities & BufferCapability.REQUESTS) === 0) continue;
     let failure = 0;
@@ -72,9 +74,9 @@ const outputTypes: ReadonlySet<number> = new Set([BufferType.VIDEO_OUTPUT, Buffe
 const NO_BUFFERS = requestBuffers.read(Buffer.alloc(requestBuffers.size));
 
 /**
- * The media devices beside a node (a path, or a link to it), as files in /dev, by number. sysfs does not say which
- * is the node's where a driver makes several; QBUF refuses the requests of another one with EINVAL. An errno where
- * the node cannot be looked at.
+ * The media devices of a node, as paths in /dev, sorted by number. `nodePath`: the node or a link to it. If a driver
+ * makes several media devices, sysfs does not say which one is the node's; QBUF refuses requests of another one with
+ * EINVAL. Resolves to an errno if the node cannot be read.
  */
 export async function mediaDevices(nodePath: string, roots: Roots = hostRoots): Promise<string[] | number> {
   try {
@@ -89,8 +91,8 @@ export async function mediaDevices(nodePath: string, roots: Roots = hostRoots): 
 }
 
 /**
- * Opens the first of them that can be opened; the descriptor is the caller's. ENODEV: there is none. None is passed over
- * because the host was short of something: the next one may be another's.
+ * Opens the node's first media device that can be opened. The caller owns the descriptor. ENODEV: there is none. If
+ * the host is short of something, no other one is tried, because it may belong to another node.
  */
 export async function openMedia(
   nodePath: string,
@@ -110,12 +112,12 @@ export async function openMedia(
   return errno;
 }
 
-/** A media device that is open. Its descriptor is asked for at each use: it is another one when the device was away. */
+/** An open media device. Read `fd` at each use: it changes when the device was away and came back. */
 export interface OpenMedia {
   readonly fd: number;
 }
 
-/** The open media device of a node: another one each time that the node's device comes back. */
+/** The open media device of a node. The descriptor is another one each time the device comes back. */
 export class MediaFile implements OpenMedia {
   #isClosed = false;
 
@@ -126,8 +128,8 @@ export class MediaFile implements OpenMedia {
   }
 
   /**
-   * `nodePath`: where the node is now. Resolves to an errno; where it has no media device that can be opened, the old
-   * descriptor stays.
+   * Opens the media device again. `nodePath`: where the node is now. Resolves to an errno; the old descriptor stays
+   * if no media device can be opened.
    */
   async reopen(nodePath: string, roots: Roots = hostRoots): Promise<number> {
     const opened = await openMedia(nodePath, roots);
@@ -141,7 +143,7 @@ export class MediaFile implements OpenMedia {
     return 0;
   }
 
-  /** Twice is harmless. */
+  /** May be called twice. */
   close(): void {
     if (!this.#isClosed) closeSync(this.current);
     this.#isClosed = true;
@@ -153,7 +155,10 @@ async function devicePath(folder: string, name: string, { dev }: Roots): Promise
   return join(dev, /^DEVNAME=(.+)$/m.exec(uevent)?.[1] ?? name);
 }
 
-/** On the lane, by the call's own descriptor, which is the last: the kernel takes the driver's locks there. */
+/**
+ * Closes a request. The last close must happen on the lane, because there the kernel takes the driver's locks. The
+ * call has its own copy of the descriptor, so this one is closed here.
+ */
 export function closeRequest(file: RequestCaller, fd: number): void {
   const close = async () => file.call({ kind: 'closeRequest', request: fd });
   close().catch((error: unknown) => errorLimited('request', 'a request cannot be closed on its lane', error));
@@ -161,28 +166,31 @@ export function closeRequest(file: RequestCaller, fd: number): void {
 }
 
 /**
- * Requests of one open file. One that is given back is reset when it is taken the next time, not at once: a driver
- * may return the OUTPUT buffer a moment before it completes the request (vicodec does).
+ * The media requests of one open file. A request that is given back is reset when it is taken again, not at once: a
+ * driver may return the OUTPUT buffer a moment before it completes the request (vicodec does).
  */
 export class RequestPool {
   readonly #taken = new Set<number>();
   /** Given back, oldest first. */
   readonly #idle: number[] = [];
-  /** Descriptors that are open or about to be. */
+  /** Descriptors that are open, or that are being opened. */
   #count = 0;
   #isClosed = false;
 
-  /** `media`: the node's media device, which stays the caller's and open. */
+  /** `media`: the node's media device. It stays open, and the caller closes it. */
   constructor(
     private readonly file: RequestCaller,
     private readonly media: OpenMedia,
     private readonly limit = MAX_REQUESTS,
   ) {}
 
-  /** An empty request, or an errno: EMFILE where all are taken. The descriptor stays the pool's. */
+  /**
+   * Resolves to an empty request, or an errno. EMFILE: all are taken. EBADF: the pool is closed. The pool owns the
+   * descriptor.
+   */
   async take(): Promise<{ readonly fd: number } | number> {
     for (let fd = this.#idle.shift(); fd !== undefined; fd = this.#idle.shift()) {
-      // EBUSY: not complete yet. The kernel keeps it until then without us.
+      // EBUSY: the request is not complete yet. The kernel keeps it until then, even after we close it.
       const errno = await this.file.call({ kind: 'reinitRequest', request: fd });
       if (errno === 0) return this.#lend(fd);
       this.#release(fd);
@@ -191,22 +199,22 @@ export class RequestPool {
     return this.#count < this.limit ? this.#allocate() : Errno.EMFILE;
   }
 
-  /** MEDIA_REQUEST_IOC_QUEUE: runs the driver's buf_prepare. What is wrong with buffer or values is said here. */
+  /** MEDIA_REQUEST_IOC_QUEUE. It runs the driver's buf_prepare, so it returns the errno for a wrong buffer or value. */
   queue(fd: number): Promise<number> | number {
     return this.file.call({ kind: 'queueRequest', request: fd });
   }
 
-  /** Its OUTPUT buffer has come back, by DQBUF or STREAMOFF. Twice is harmless. */
+  /** The request's OUTPUT buffer has come back, by DQBUF or STREAMOFF. May be called twice. */
   giveBack(fd: number): void {
     if (this.#taken.delete(fd)) this.#idle.push(fd);
   }
 
-  /** STREAMOFF and REQBUFS have brought every OUTPUT buffer back. */
+  /** STREAMOFF or REQBUFS has brought every OUTPUT buffer back. */
   giveBackAll(): void {
     for (const fd of [...this.#taken]) this.giveBack(fd);
   }
 
-  /** It was not queued, or QUEUE refused it: its buffer is nobody's again when this resolves. */
+  /** Takes back a request that was not queued, or that QUEUE refused. When this resolves, it has no buffer any more. */
   async withdraw(fd: number): Promise<void> {
     if (!this.#taken.delete(fd)) return;
     const errno = await this.file.call({ kind: 'reinitRequest', request: fd });
@@ -214,7 +222,7 @@ export class RequestPool {
     else this.#release(fd);
   }
 
-  /** Closes every request; those that are queued are still carried out. Twice is harmless. */
+  /** Closes every request. The kernel still carries out those that are queued. May be called twice. */
   close(): void {
     this.#isClosed = true;
     for (const fd of [...this.#taken, ...this.#idle.splice(0)]) this.#release(fd);

@@ -1,9 +1,9 @@
-/** V4L2 numbers in words: as <linux/videodev2.h> spells them, without the prefix. */
+/** Names of V4L2 numbers, as <linux/videodev2.h> spells them, without the prefix. */
 import { BufferType, Capability } from './layout.js';
 
 const HIGH_BIT = 0x80000000;
 
-/** A FOURCC as four letters; `-BE` where bit 31 says big-endian; hexadecimal where a byte is no printable letter. */
+/** A FOURCC as text. `-BE` follows if bit 31 (big-endian) is set. Hexadecimal if a byte is not a printable letter. */
 export function fourcc(code: number): string {
   const letters = String.fromCharCode(
     code & 0xff,
@@ -15,7 +15,7 @@ export function fourcc(code: number): string {
   return letters.trimEnd() + ((code & HIGH_BIT) !== 0 ? '-BE' : '');
 }
 
-/** RangeError unless it is four characters or fewer, with or without -BE. */
+/** The number of a FOURCC. Throws RangeError unless it is one to four characters, with or without -BE. */
 export function fourccCode(name: string): number {
   const match = /^([\x20-\x7e]{1,4}?)(-BE)?$/.exec(name);
   if (!match) throw new RangeError(`${name} is no FOURCC: four characters, such as YUYV or MJPG`);
@@ -23,7 +23,7 @@ export function fourccCode(name: string): number {
   return match[2] ? code + HIGH_BIT : code;
 }
 
-/** The names of the bits of `value`, lowest first; bits without a name in hexadecimal. */
+/** The names of the bits of `value`, lowest first. Bits without a name are one hexadecimal number. */
 function words(value: number, names: Readonly<Record<string, number>>): string[] {
   const found: string[] = [];
   let rest = value >>> 0;
@@ -65,5 +65,6 @@ const controlTypes: readonly (readonly [number, string])[] = [
 ];
 const controlTypeNames = new Map(controlTypes);
 
+/** The name of a control type (V4L2_CTRL_TYPE_*). */
 export const controlTypeWord = (type: number): string =>
   controlTypeNames.get(type) ?? `compound 0x${type.toString(16)}`;

@@ -1,4 +1,4 @@
-/** The host node and its open files: typed calls over the addon, none of them on the loop. Knows no guest. */
+/** The host node and its open files: typed calls to the addon. None of them runs on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
 import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
@@ -9,12 +9,12 @@ import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
 import { errnoOf, isLasting, isMomentary } from './refusal.js';
 
-/** How long opening a node and reading its capabilities may take at start. */
+/** The most milliseconds that each step may take when a node is opened and described at start. */
 const QUERY_TIMEOUT_MS = 10_000;
-/** How often the host's processes are searched for who has the node. */
+/** Milliseconds between two searches of the host's processes for those that have the node open. */
 const HOLDERS_INTERVAL_MS = 5000;
 
-/** A node that cannot be opened or queried: `errno` and a sentence. */
+/** A node cannot be opened or queried: `errno` and a sentence. */
 export class NodeError extends Error {
   constructor(
     readonly errno: number,
@@ -27,34 +27,36 @@ export class NodeError extends Error {
 
 /** One `/dev/videoN`, shared by all sessions. */
 export class HostNode {
-  /** What was found out about the driver by trying, for all sessions. */
+  /** Facts about the driver that were found by trying. All sessions share them. */
   readonly traits = new Map<string, boolean>();
   /**
-   * The device is back, at this path: called before the session that found it is answered. Resolves to an errno, which OPEN
-   * then answers; until it is 0 it is called at each OPEN.
+   * The device is back at this path. Called before the session that found it gets its answer. OPEN answers the errno
+   * that this resolves to. It is called again at each OPEN until the errno is 0.
    */
   onReturn: (path: string) => Promise<number> = async () => 0;
-  /** Files of this process that are open, or not closed yet. */
+  /** Files of this process on the node that are open or not closed yet. */
   readonly #files = new Set<OpenFile>();
   #unheard: string | null = null;
   #holdersDue = 0;
   #location: Location | null = null;
   #description: NodeDescription | null = null;
 
-  /** `path`: of the node, or /proc/self/fd/N for an inherited descriptor. */
+  /** `path`: path of the node, or /proc/self/fd/N for an inherited descriptor. */
   constructor(readonly path: string) {}
 
-  /** Where the node is; null before it was described: its path is what it is. */
+  /** Where the node is. null: it is not described yet, and is only known by its path. */
   get location(): Location | null {
     return this.#location;
   }
 
-  /** Opens a file of its own; the completion says whether it worked. */
+  /** A new file on the node. It is not open yet: OpenFile.open() opens it. `onReady`: epoll events of the file. */
   open(onReady: (events: number) => void): OpenFile {
     return new OpenFile(this, onReady);
   }
 
-  /** Opens the node for a moment and reads what it is. From then on no other device is opened in its place. Throws NodeError. */
+  /**
+   * Opens the node, reads what it is, and closes it. Later no other device is opened in its place. Throws NodeError.
+   */
   async describe(): Promise<NodeDescription> {
     const file = this.open(() => undefined);
     try {
@@ -63,7 +65,7 @@ export class HostNode {
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await queryCapabilities(query, this.path);
       if (typeof description === 'number') {
-        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be asked what it is';
+        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be queried';
         throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
       }
       this.#location = await Location.of(this.path).catch((error) => {
@@ -81,7 +83,7 @@ export class HostNode {
     }
   }
 
-  /** Asks an open file whether it is the described node. An errno where it does not answer. */
+  /** Finds out whether an open file is the described node. Resolves to an errno if QUERYCAP fails. */
   async recognise(file: OpenFile, path: string): Promise<Verdict | number> {
     const query = async (nr: number, payload: Uint8Array) => file.ioctl(nr, payload);
     const found = await queryCapabilities(query, path);
@@ -89,18 +91,18 @@ export class HostNode {
     return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
   }
 
-  /** Whether a file of this process is there. */
+  /** Records whether a file of this process is open. */
   holds(file: OpenFile, isOpen: boolean): void {
     if (isOpen) this.#files.add(file);
     else this.#files.delete(file);
   }
 
-  /** It was found again, at `path`. */
+  /** The node was found again, at `path`. */
   returned(path: string): void {
     this.#unheard = path;
   }
 
-  /** Tells of a return that was not heard of yet. Resolves to an errno. */
+  /** Calls onReturn if a return is unannounced. Resolves to an errno. */
   async settleReturn(): Promise<number> {
     const path = this.#unheard;
     if (path === null) return 0;
@@ -109,9 +111,9 @@ export class HostNode {
     return errno;
   }
 
-  /** What the operator should know of a node that a guest cannot open. */
+  /** Logs what the operator should know if a guest cannot open the node. */
   reportRefusal(errno: number): void {
-    // The guest's own files are in the way, it may be: /proc does not show one whose close(2) waits.
+    // The guest's own files may be the reason: /proc does not show a file whose close(2) waits.
     if (errno === Errno.EBUSY && this.#files.size > 0) return;
     if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
     const cure = openCures.get(errno) ?? 'see dmesg';
@@ -122,12 +124,12 @@ export class HostNode {
     });
   }
 
-  /** The node said EBUSY to a session, and not because of this process: says which other program has buffers of it. */
+  /** A session got EBUSY, and not because of this process: logs which other program has buffers of the node. */
   reportBusy(): void {
     this.#reportHolders(streamersOf);
   }
 
-  /** Once in five seconds. What is not known of anybody is not said. */
+  /** Logs the sentence, at most once in five seconds. null: nothing is known, so nothing is logged. */
   #reportHolders(sentence: (found: Holders) => string | null): void {
     const now = performance.now();
     if (now < this.#holdersDue) return;
@@ -137,17 +139,21 @@ export class HostNode {
         const said = sentence(found);
         if (said !== null) log.warn(`the guest was told EBUSY: ${said}`, { device: this.path });
       },
-      (error) => log.debug('who has the node cannot be told', { device: this.path, error: String(error) }),
+      (error) =>
+        log.debug('the holders of the node cannot be read', { device: this.path, error: String(error) }),
     );
   }
 
-  /** Which other processes of the host have the node open. Rejects where it is gone. */
+  /** Which other processes of the host have the node open. Rejects if the node is gone. */
   async holders(): Promise<Holders> {
     return holdersOf((await stat(this.#location?.path ?? this.path)).rdev);
   }
 }
 
-/** Of open(2): the driver takes no further file, so that whoever has one is in the way, unless it is the guest itself. */
+/**
+ * EBUSY of open(2): the driver takes no more files, so a process that has one is the reason. null: it may be the
+ * guest.
+ */
 function openersOf(found: Holders): string | null {
   if (found.own) return null;
   if (found.holders.length > 0) return `${holdersText(found)} has the node`;
@@ -156,13 +162,16 @@ function openersOf(found: Holders): string | null {
     : 'no other program is seen to have the node: see dmesg';
 }
 
-/** Of an ioctl: to have the node open keeps nobody from its buffers, to have them does. */
+/**
+ * EBUSY of an ioctl: a process with the node open is not the reason, a process with its buffers is. null: none is
+ * seen.
+ */
 function streamersOf(found: Holders): string | null {
   const mappers = mappersOf(found);
   return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
 }
 
-/** What an errno of open(2) means to the operator. */
+/** What the operator can do about an errno of open(2). */
 const openCures: ReadonlyMap<number, string> = new Map([
   [
     Errno.EACCES,
@@ -177,7 +186,7 @@ const openCures: ReadonlyMap<number, string> = new Map([
   ],
 ]);
 
-/** One open file on a node. Calls keep their order. */
+/** One open file on a node. Calls run in order. */
 export class OpenFile {
   #file: NodeFile;
   #closed: Promise<void> | null = null;
@@ -190,8 +199,8 @@ export class OpenFile {
   }
 
   /**
-   * Opens the node, wherever its device is now. Resolves to an errno: ENODEV where it is unplugged or another device has
-   * its place. A node that was not described is its path.
+   * Opens the node, wherever its device is now. Resolves to an errno; ENODEV: the device is unplugged, or another
+   * device has its place. If the node is not described, its path is opened.
    */
   async open(): Promise<number> {
     const { location } = this.node;
@@ -207,7 +216,7 @@ export class OpenFile {
   async #openLocated(location: Location): Promise<number> {
     if (location.isCurrent()) {
       const errno = await this.#openAt(location.path);
-      // While it is open its number is nobody else's.
+      // While the file is open, no other device has its number.
       if (location.isCurrent()) return errno;
       if (errno === 0) await this.#discard();
     }
@@ -245,7 +254,7 @@ export class OpenFile {
     return typeof verdict === 'number' && !absent.has(verdict) ? verdict : Errno.ENODEV;
   }
 
-  /** What was opened is not the node. */
+  /** Closes what was opened. Makes a new file unless close() was called. */
   async #discard(): Promise<void> {
     await new Promise<void>((resolve) => this.#file.close(resolve));
     this.node.holds(this, false);
@@ -253,19 +262,20 @@ export class OpenFile {
   }
 
   /**
-   * Runs the call on the lane after everything before it; resolves to its errno. Never on the loop, however short it
-   * usually is: another program of the host may hold a lock of the node, or the device hang, and nothing says so before.
+   * Runs the call on the lane, after all earlier calls. Resolves to its errno. No call runs on the loop, even if it
+   * is usually short: another program of the host may hold a lock of the node, or the device may hang, and nothing
+   * tells so before.
    */
   call(call: NodeCall): Promise<number> {
     return new Promise((resolve) => this.#file.submit(call, resolve));
   }
 
-  /** A pointer-free ioctl; the payload comes back in place. */
+  /** A pointer-free ioctl. The result is written into `payload`. Resolves to an errno. */
   ioctl(nr: number, payload: Uint8Array): Promise<number> {
     return this.call({ kind: 'ioctl', nr, payload });
   }
 
-  /** Closes after everything submitted; resolves when the kernel has closed the file. */
+  /** Closes the file after all submitted calls. Resolves when the kernel has closed it. */
   close(): Promise<void> {
     this.#closed ??= new Promise<void>((resolve) => this.#file.close(resolve)).then(() =>
       this.node.holds(this, false),
@@ -274,10 +284,10 @@ export class OpenFile {
   }
 }
 
-/** The errnos of open(2) and QUERYCAP that mean that there is no such device. */
+/** The errnos of open(2) and QUERYCAP that mean that the device does not exist. */
 const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
 
-/** `work`, or ETIMEDOUT after `ms`. The work itself goes on. */
+/** The result of `work`, or ETIMEDOUT after `ms` milliseconds. The work itself goes on. */
 async function within(ms: number, work: Promise<number> | number): Promise<number> {
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<number>((resolve) => {

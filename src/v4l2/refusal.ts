@@ -1,4 +1,7 @@
-/** What a failure is worth: an errno that a driver says of itself holds for as long as it runs, others hold for a moment. */
+/**
+ * Kinds of errno. A lasting errno says something about the driver and is true as long as the driver runs. Any other
+ * errno is true only for the moment.
+ */
 import { Errno } from '../errno.js';
 
 const lasting: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOTTY, Errno.EOPNOTSUPP]);
@@ -10,22 +13,25 @@ const momentary: ReadonlySet<number> = new Set([
   Errno.EMFILE,
 ]);
 
-/** Whether the driver has no such thing: the only errnos that may be remembered of it. */
+/** Whether the errno means that the driver does not support the call. Only these errnos may be remembered. */
 export function isLasting(errno: number): boolean {
   return lasting.has(errno);
 }
 
-/** Of a file: whether the host was short of something, so that the failure says nothing of the file. */
+/** For a file: whether the host was short of something. Then the failure says nothing about the file. */
 export function isMomentary(errno: number): boolean {
   return momentary.has(errno);
 }
 
-/** Of what node:fs throws, which counts below 0, or the addon. */
+/** The positive errno of an error that the addon or node:fs throws (node:fs uses negative ones). Default: EIO. */
 export function errnoOf(error: unknown): number {
   return Math.abs((error as NodeJS.ErrnoException).errno ?? Errno.EIO);
 }
 
-/** For a file that need not be there: `absent` in its place. Throws where that it could not be read says nothing. */
+/**
+ * A handler for a file that may be absent: returns `absent`. Throws the error if it is momentary, because then the
+ * file may exist.
+ */
 export function otherwise<T>(absent: T): (error: unknown) => T {
   return (error) => {
     if (isMomentary(errnoOf(error))) throw error;

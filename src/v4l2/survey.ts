@@ -1,4 +1,4 @@
-/** Everything that can be told about a host node, and whether the bridge can give it to a guest. */
+/** All facts about a host node, and whether the bridge can give it to a guest. */
 import { Errno, errnoName } from '../errno.js';
 import { type Control, controlsOf } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
@@ -12,18 +12,19 @@ import {
 import { type Holders, holdersText, mappersOf } from './holders.js';
 import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
 
-/** A camera that is alive answers a control transfer within 5 s: usbcore's own limit. */
+/** Milliseconds. A camera that works answers a control transfer within 5 s; this is usbcore's own limit. */
 const CALL_TIMEOUT_MS = 6000;
 
+/** The facts about one node. `controls` is empty for the depth `summary`. */
 export interface Survey {
   readonly node: HostNodeEntry;
   readonly kind: Kind;
-  /** Undefined where the node could not be opened or asked. */
+  /** undefined: the node could not be opened or queried. */
   readonly identity?: NodeCapabilities;
   readonly queues: readonly QueueDescription[];
   readonly controls: readonly Control[];
   readonly serveable: boolean;
-  /** Why not, in a sentence without a full stop; null where it can be served. */
+  /** Why not, in a sentence without a full stop. null: it can be served. */
   readonly reason: string | null;
   readonly cautions: readonly string[];
 }
@@ -31,24 +32,27 @@ export interface Survey {
 /** `summary`: capabilities, formats and memory types. `full`: sizes, intervals and controls too. */
 export type Depth = 'summary' | 'full';
 
-/** A node to be opened for questions: questioned.ts makes one of a path. */
+/** A node that is opened for queries. probe-file.ts makes one from a path. `open` and `ioctl` resolve to an errno. */
 export interface ProbeFile {
   open(): Promise<number>;
   ioctl(nr: number, payload: Uint8Array): Promise<number>;
-  /** Who else has it. */
+  /** Other processes that have it open. */
   holders(): Promise<Holders>;
   close(): void;
 }
 
 type Findings = { -readonly [K in 'identity' | 'queues' | 'controls']?: Survey[K] } & {
-  /** Another program streams from it. */
+  /** Set if another program streams from the node: a sentence that says so. */
   busy?: string;
 };
 
-/** The node took too long: what it was told so far stands. */
+/** The node took too long. What it answered so far is valid. */
 class Silent extends Error {}
 
-/** Asks the node. Never throws for what the node says, and never waits long for one answer. */
+/**
+ * Queries the node. A failure of the node becomes `reason`; it is never thrown. No answer takes longer than
+ * `timeoutMs`.
+ */
 export async function surveyNode(
   node: HostNodeEntry,
   depth: Depth,
@@ -89,11 +93,11 @@ async function ask(
   return undefined;
 }
 
-/** Where /proc says nothing, somebody has it all the same. */
+/** If /proc says nothing, another process has the node all the same. */
 const holdersOf = (file: ProbeFile): Promise<Holders> =>
   file.holders().catch(() => ({ holders: [], hidden: false, own: false }));
 
-/** A queue has one owner. To have the node open is not to be it. */
+/** A queue has one owner. A process that has the node open need not be the owner. */
 function inUse(found: Holders): string {
   const mappers = mappersOf(found);
   if (mappers.holders.length > 0) return `it is in use: ${holdersText(mappers)} has it, end that one first`;
@@ -133,7 +137,7 @@ const openProblems: ReadonlyMap<number, string> = new Map([
 const openProblem = (errno: number): string =>
   openProblems.get(errno) ?? `it cannot be opened: ${errnoName(errno)}`;
 
-/** The answer, or Silent. The call itself goes on; whoever ends the process ends it. */
+/** The answer. Rejects with Silent after `timeoutMs` milliseconds. The call itself goes on until the process ends. */
 async function answered(call: Promise<number>, timeoutMs: number): Promise<number> {
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<never>((_, reject) => {

@@ -1,4 +1,7 @@
-/** Our requests to the front-end: what is mapped in SHM region 0, and shared objects. Sent while the device runs, never waited for. */
+/**
+ * The bridge's requests to the front-end: mappings of SHM region 0, and shared objects. They are sent while the
+ * device runs. Nothing waits for their answers.
+ */
 import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { warnLimited } from '../log.js';
@@ -10,12 +13,15 @@ import { BackendRequest, HeaderFlags, SharedMemoryFlags, sharedMemoryMap, shared
 import { SharedObjects } from './shared-objects.js';
 import { type VmmTraits, vmmTraitsOf } from './vmm-traits.js';
 
-/** Requests that the front-end may leave unanswered. */
+/** The most requests that may wait for an answer. More are refused with EBUSY. */
 export const MAX_UNANSWERED = 512;
-/** How long a front-end that does not answer may leave a request unread. */
+/**
+ * Milliseconds. A front-end that sends no answers must read a request within this time. Otherwise the request ends
+ * with ETIMEDOUT.
+ */
 export const BARRIER_TIMEOUT_MS = 1000;
 const BARRIER_POLL_MS = 1;
-/** The only region. */
+/** The device has one region of shared memory, with id 0. */
 const REGION = 0;
 
 type Done = (errno: number) => void;
@@ -26,22 +32,23 @@ interface Unanswered {
   readonly done: Done;
 }
 
+/** The back-end channel of one connection. It outlives the channels that the front-end attaches one after the other. */
 export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
-  /** A request at any other time ends QEMU: it is refused with EBUSY. */
+  /** Whether all rings run. QEMU crashes when a request comes while they do not; so it is refused with EBUSY. */
   #running = false;
   #size = 0;
   #vmm: VmmTraits = vmmTraitsOf(0n);
   #channel: Connection | null = null;
   /** null: the VMM does not share objects. */
   #objects: SharedObjects | null = null;
-  /** In the order in which they were sent: replies come in that order and name nothing else. */
+  /** In the order of sending. Replies come in the same order; a reply names nothing but the type of its request. */
   #unanswered: Unanswered[] = [];
   #barrier: NodeJS.Timeout | undefined;
-  /** The file mapped at each offset: the VMM sends it back to us as a region of guest memory. */
+  /** Offset in the region -> file that is mapped there. The VMM sends that file back as a region of guest memory. */
   readonly #mapped = new Map<number, string>();
   #abandoned = false;
 
-  /** `onFailure`: a `done` threw. `onAbandoned`: the front-end has closed the channel. */
+  /** `onFailure` is called when a `done` threw, `onAbandoned` when the front-end has closed the channel. */
   constructor(
     private readonly onFailure: (error: unknown) => void,
     private readonly onAbandoned: () => void,
@@ -59,30 +66,33 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     return this.#vmm.prefers;
   }
 
-  /** Whether the front-end has closed the channel, and has given no other. */
+  /** Whether the front-end has closed the channel and has not sent another one. */
   get abandoned(): boolean {
     return this.#abandoned;
   }
 
-  /** What was negotiated. `size`: bytes of region 0; 0: the VMM maps nothing. `objects`: whether it shares objects. */
+  /**
+   * Sets what was negotiated. `size`: bytes of SHM region 0; 0: the VMM maps nothing. `objects`: whether the VMM
+   * shares objects.
+   */
   configure(vmm: VmmTraits, size: number, objects: boolean): void {
     this.#vmm = vmm;
     this.#size = size;
     this.#objects = objects ? new SharedObjects((...request) => this.#sendObject(...request)) : null;
   }
 
-  /** All rings run. */
+  /** Called when all rings run. From now on requests are sent. */
   start(): void {
     this.#running = true;
     this.#objects?.flush();
   }
 
-  /** Not all of them run any more. */
+  /** Called when a ring stops. From now on requests are refused. */
   stop(): void {
     this.#running = false;
   }
 
-  /** SET_BACKEND_REQ_FD: takes the descriptor. An earlier channel is closed. */
+  /** SET_BACKEND_REQ_FD. Takes ownership of the descriptor. Closes an earlier channel. */
   attach(fd: number): void {
     this.#detach();
     this.#abandoned = false;
@@ -103,6 +113,10 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     this.#objects?.flush();
   }
 
+  /**
+   * Ends with EBUSY if not all rings run or the VMM maps nothing, ENOMEM if the VMM takes no more mappings, EIO if it
+   * refused, ECONNRESET if the channel is closed, ETIMEDOUT if a VMM that sends no answers has not read the request.
+   */
   map(fd: number, fileOffset: number, offset: number, length: number, done: Done): void {
     const { READ_WRITE } = SharedMemoryFlags;
     const place = { fileOffset, offset, length, flags: READ_WRITE };
@@ -129,18 +143,21 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     this.#objects?.remove(uuid);
   }
 
-  /** Whether this file is mapped in the region: guest memory that is an echo of ours, never to be mapped here. */
+  /**
+   * Whether this file is mapped in SHM region 0. If guest memory comes from such a file, it is the bridge's own
+   * memory that the VMM sends back; the bridge must not map it.
+   */
   isMapped(identity: string): boolean {
     for (const mapped of this.#mapped.values()) if (mapped === identity) return true;
     return false;
   }
 
-  /** The guest reset the device: some VMMs have dropped every mapping. */
+  /** The guest has reset the device. Some VMMs drop every mapping then. */
   reset(): void {
     if (!this.#vmm.survivesReset) this.#mapped.clear();
   }
 
-  /** Everything unanswered ends with ECONNRESET. */
+  /** Ends every unanswered request with ECONNRESET. */
   close(): void {
     this.stop();
     this.#detach();
@@ -173,7 +190,7 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     return this.#send(request, sharedObject.encode({ uuid }), [], done);
   }
 
-  /** 0, or why nothing was sent: then `done` is not called. */
+  /** Returns 0, or an errno if nothing was sent. In that case `done` is not called. */
   #send(request: number, body: Buffer, descriptors: readonly number[], done: Done): number {
     const errno = this.#refusal() || this.#sendNow(request, body, descriptors);
     if (errno !== 0) return errno;
@@ -182,7 +199,7 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     return 0;
   }
 
-  /** QEMU aborts where one of its devices has more than 512 memory regions. */
+  /** QEMU aborts when one of its devices has more than 512 memory regions. */
   #isFull(): boolean {
     return this.#mapped.size >= this.#vmm.mappings;
   }
@@ -192,18 +209,19 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     return this.#channel ? 0 : Errno.ECONNRESET;
   }
 
-  /** 0, or why nothing was sent. */
+  /** Returns 0, or an errno if nothing was sent. */
   #sendNow(request: number, body: Buffer, descriptors: readonly number[]): number {
     const channel = this.#channel!;
     const { acks } = this.#vmm;
-    // Never queued: it would go out after a stop.
+    // The request is not queued: a queued one could go out after the rings have stopped.
     const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors, false);
-    // The next message is read when the handler of this one has returned: once it is read, this one is done.
+    // The front-end reads the next message only after it has handled this one. So this one is done when the next one
+    // is read.
     if (errno === 0 && !acks) channel.send(BackendRequest.CONFIG_CHANGE, 0, EMPTY);
     return errno === Errno.EAGAIN ? Errno.EBUSY : errno;
   }
 
-  /** Zeros where a buffer was: a guest process that still has it mapped reads them instead of ending the VM. */
+  /** Maps zeros where a buffer was. A guest process that still maps the buffer reads zeros; a hole would end the VM. */
   #park(offset: number, length: number, done: Done): void {
     let fd: number;
     try {
@@ -227,7 +245,7 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     this.#objects?.flush();
   }
 
-  /** A front-end that never answers (libkrun): a request is done when what followed it has been read. */
+  /** For a front-end that never answers (libkrun): a request is done when the message after it has been read. */
   #watchBarrier(): void {
     this.#barrier ??= setTimeout(() => {
       this.#barrier = undefined;

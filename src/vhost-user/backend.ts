@@ -1,4 +1,4 @@
-/** The back-end of one connection: what was negotiated, guest memory, the rings, and what they mean to the device. */
+/** The back-end of one connection: negotiated features, guest memory, the rings, and the calls to the device. */
 import { fstatSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
@@ -20,17 +20,17 @@ import { Vring, type VringOwner } from './vring.js';
 export const QUEUE_COUNT = 2;
 
 export interface BackendSetup {
-  /** A connected socket; taken. */
+  /** A connected socket. The back-end owns it. */
   readonly fd: number;
   readonly device: Device;
   readonly options?: BackendOptions;
-  /** Called once, after everything is released, unless close() was called. null: the front-end left. */
+  /** Called once, after everything is released, unless close() was called. null: the front-end has left. */
   readonly onEnd: (error: Error | null) => void;
 }
 
 export class Backend implements RequestTarget, VringOwner {
   readonly memory = new GuestMemory();
-  /** The device status of SET_STATUS, which is not asked for. */
+  /** The device status that SET_STATUS gave. The protocol feature STATUS is not offered. */
   status = 0;
   readonly #setup: BackendSetup;
   readonly #device: Device;
@@ -41,12 +41,12 @@ export class Backend implements RequestTarget, VringOwner {
   #features: Features | null = null;
   #protocolFeatures: Features = 0n;
   #connected = false;
-  /** The guest negotiated anew: whatever the rings say, the device was reset. */
+  /** The guest has negotiated other features, so it has reset the device, even if the rings do not show it. */
   #renegotiated = false;
   #failing = false;
   #closed = false;
 
-  /** Throws when the descriptor cannot be polled; it is closed then too. */
+  /** Throws if the descriptor cannot be polled, and closes it in that case. */
   constructor(setup: BackendSetup) {
     this.#setup = setup;
     this.#device = setup.device;
@@ -88,7 +88,7 @@ export class Backend implements RequestTarget, VringOwner {
     return (this.#protocolFeatures & protocolFeatures) === protocolFeatures;
   }
 
-  /** The descriptors are borrowed. A front-end that does not read its replies gets them without. */
+  /** The caller keeps the descriptors. If the front-end does not read its replies, the reply is sent without them. */
   reply(request: number, body: Uint8Array, descriptors: readonly number[] = []): void {
     const errno = this.#connection.send(request, HeaderFlags.REPLY, body, descriptors);
     if (errno === Errno.EAGAIN) this.#connection.send(request, HeaderFlags.REPLY, body);
@@ -102,7 +102,7 @@ export class Backend implements RequestTarget, VringOwner {
     }
     this.#features = bits;
     for (const vring of this.#vrings) {
-      // Without VHOST_USER_F_PROTOCOL_FEATURES nobody enables a ring.
+      // Without VHOST_USER_F_PROTOCOL_FEATURES the front-end does not enable a ring: it is enabled here.
       if (bits & Virtio.PROTOCOL_FEATURES) vring.start();
       else vring.enable(true);
     }
@@ -113,26 +113,26 @@ export class Backend implements RequestTarget, VringOwner {
     this.#protocolFeatures = bits;
   }
 
-  /** Throws Refusal. */
+  /** Throws Refusal if there is no ring with this index. */
   vring(index: number): Vring {
     const vring = this.#vrings[index];
     if (!vring) throw new Refusal(`there is no ring ${index}`);
     return vring;
   }
 
-  /** GET_VRING_BASE, which has no way to refuse. */
+  /** GET_VRING_BASE. Its reply has no place for an error: a ring that does not exist answers 0. */
   stopVring(index: number): number {
     return this.#vrings[index]?.stop() ?? 0;
   }
 
-  /** Zeros beyond the end, and never shorter than asked for: some VMMs end at that. */
+  /** Zeros after the end of the space. Never shorter than `size`: some VMMs exit on a shorter reply. */
   readConfig(offset: number, size: number): Uint8Array {
     const read = Buffer.alloc(size);
     read.set(this.#device.config.subarray(offset, offset + size));
     return read;
   }
 
-  /** Borrowed; none: there is no such object. */
+  /** The device keeps the descriptors. Empty: there is no such object, or the device is not connected. */
   sharedObject(uuid: Uint8Array | null): readonly number[] {
     let fd: number | null = null;
     guarded(() => {
@@ -177,10 +177,7 @@ export class Backend implements RequestTarget, VringOwner {
     this.#contained(() => this.#reset());
   }
 
-  /**
-   * Leaves the front-end, and says what that means to its VM. Releases everything. Twice is harmless; onEnd is not
-   * called any more.
-   */
+  /** Closes the connection, logs what happens to the VM, and releases all. No onEnd follows. May be called twice. */
   close(): void {
     if (this.#closed) return;
     const { name, onBackendExit } = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
@@ -198,7 +195,7 @@ export class Backend implements RequestTarget, VringOwner {
     this.memory.close();
   }
 
-  // VringOwner
+  // The methods of VringOwner.
 
   started(vring: Vring, queue: Queue): void {
     const begun = this.#contained(() => {
@@ -225,8 +222,8 @@ export class Backend implements RequestTarget, VringOwner {
   }
 
   /**
-   * The device threw: its sessions end, its rings stop and say so, and the next start of the guest's driver starts it anew.
-   * The connection stays, and its requests are answered: QEMU aborts without a back-end.
+   * The device threw. Its sessions end; its rings stop and signal their error descriptors. It starts again with the
+   * guest's driver. The connection stays and requests are answered, because QEMU aborts without a back-end.
    */
   failed(error: unknown): void {
     logFault(error);
@@ -238,7 +235,7 @@ export class Backend implements RequestTarget, VringOwner {
     this.#failing = false;
   }
 
-  /** Runs code of the device. False: it failed. */
+  /** Runs code of the device. Returns false if it threw. */
   #contained(run: () => void): boolean {
     try {
       run();
@@ -249,7 +246,7 @@ export class Backend implements RequestTarget, VringOwner {
     }
   }
 
-  /** Negotiation is over: says who is there, and makes it known to the device. */
+  /** Called when negotiation is over: logs which VMM it is, and connects the device. */
   #connect(): void {
     if (this.#connected) return;
     const vmm = vmmTraitsOf(this.#protocolFeatures, this.#options.frontend);
@@ -276,8 +273,8 @@ export class Backend implements RequestTarget, VringOwner {
   }
 
   /**
-   * A VMM that stops the device and closes the channel has reset it (libkrun) or taken it away (QEMU's device_del, which keeps
-   * the connection): nobody may wait for the next start to end the sessions.
+   * If a VMM stops the device and closes the channel, it has reset the device (libkrun) or removed it (QEMU's
+   * device_del, which keeps the connection). The sessions end at once, because the device may never be started again.
    */
   #endIfAbandoned(): void {
     if (this.#closed || !this.#channel.abandoned || this.#vrings.some(({ running }) => running)) return;
@@ -289,8 +286,9 @@ export class Backend implements RequestTarget, VringOwner {
   }
 
   /**
-   * Not to be mapped: what the VMM mapped for us and sends back as guest memory, and what is not an ordinary file
-   * (a DMABUF or V4L2 node of another device of the VM: mapping it has effects there). Guest RAM is an ordinary file.
+   * Whether a region must not be mapped: its file is one that the VMM mapped for the bridge and sends back as guest
+   * memory, or it is not an ordinary file (a DMABUF or V4L2 node of another device of the VM: a mapping has effects
+   * there). Guest RAM is an ordinary file.
    */
   #isOpaque(fd: number): boolean {
     return !fstatSync(fd).isFile() || this.#channel.isMapped(fileIdentity(fd));

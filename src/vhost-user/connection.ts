@@ -1,15 +1,16 @@
-/** A stream of bytes and descriptors on one side, whole vhost-user messages on the other. */
+/** Reads and writes whole vhost-user messages on a stream socket that carries bytes and descriptors. */
 import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../errno.js';
 import { log } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
 import { HeaderFlags, header, MAX_BODY, MAX_DESCRIPTORS, VERSION } from './protocol.js';
 
-/** Bytes that the peer may leave unread before it is given up. */
+/** The most bytes that may wait for the peer. If there are more, the connection ends with ERR_VHOST_UNREAD. */
 export const MAX_UNSENT = 256 * 1024;
-/** Messages handled in one turn of the loop: other connections have theirs in between. */
+/** The most messages that are handled in one turn of the loop. Other connections are served in between. */
 export const MESSAGES_PER_TURN = 64;
 
+/** What the peer did wrong. */
 export type ProtocolErrorCode =
   | 'ERR_VHOST_VERSION'
   | 'ERR_VHOST_FLAGS'
@@ -20,7 +21,7 @@ export type ProtocolErrorCode =
   | 'ERR_VHOST_REPLY'
   | 'ERR_VHOST_SOCKET';
 
-/** The peer broke the protocol: its connection is closed. */
+/** The peer broke the protocol. Its connection is closed. */
 export class ProtocolError extends Error {
   constructor(
     readonly code: ProtocolErrorCode,
@@ -30,31 +31,33 @@ export class ProtocolError extends Error {
   }
 }
 
+/** One whole message. `flags` are those of HeaderFlags, with the version. */
 export interface Message {
   readonly request: number;
   readonly flags: number;
   readonly body: Buffer;
-  /** The receiver's to close. */
+  /** The receiver of the message closes them. */
   readonly descriptors: number[];
 }
 
 export interface ConnectionOptions {
-  /** A connected stream socket; taken. */
+  /** A connected stream socket. The connection owns it. */
   readonly fd: number;
-  /** What the peer sends here: requests, or replies to ours. */
+  /** What the peer sends: requests, or replies to the bridge's requests. */
   readonly carries: 'requests' | 'replies';
-  /** May throw: the connection ends with that error. */
+  /** If it throws, the connection ends with that error. */
   readonly onMessage: (message: Message) => void;
   /** Called once, after everything is closed, unless close() was called. null: the peer closed between two messages. */
   readonly onEnd: (error: Error | null) => void;
 }
 
+/** One stream socket with vhost-user messages: the control socket, or the back-end channel. */
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #poller: FdPoller;
   #header = Buffer.alloc(header.size);
   #body: Buffer | null = null;
-  /** Bytes received of the header, or of the body once there is one. */
+  /** Bytes received so far: of the header, or of the body when the header is complete. */
   #received = 0;
   #descriptors: number[] = [];
   #unsent: Buffer[] = [];
@@ -62,7 +65,7 @@ export class Connection {
   #failed = false;
   #closed = false;
 
-  /** Throws when the descriptor cannot be polled; it is closed then too. */
+  /** Throws if the descriptor cannot be polled, and closes it in that case. */
   constructor(options: ConnectionOptions) {
     this.#options = options;
     try {
@@ -75,9 +78,10 @@ export class Connection {
   }
 
   /**
-   * Sends one message. While the socket is full it is queued, unless it has descriptors or may come now or never
-   * (`queues` false). The descriptors are borrowed, and gone when this returns 0; EAGAIN: the socket is full, and
-   * nothing was sent; ECONNRESET: the peer is gone. Never throws, never calls back.
+   * Sends one message. If the socket is full, the message is queued; if `queues` is false, it is not sent (EAGAIN). A
+   * message with descriptors is not queued by default. The caller keeps the descriptors; when this returns 0, they
+   * have been sent. Returns 0, EAGAIN (nothing was sent) or ECONNRESET (the peer is gone). Never throws, and calls no
+   * callback.
    */
   send(
     request: number,
@@ -97,12 +101,12 @@ export class Connection {
     return this.#queue(message.subarray(Math.max(sent, 0)));
   }
 
-  /** Bytes that the peer has not taken yet, or -errno. */
+  /** Bytes that the peer has not read yet, or -errno. */
   get unreadBytes(): number {
     return this.#closed ? -Errno.ECONNRESET : this.#unsentBytes + native.unreadBytes(this.#options.fd);
   }
 
-  /** Twice is harmless. onEnd is not called any more. */
+  /** May be called twice. onEnd is not called any more. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -118,7 +122,7 @@ export class Connection {
     this.#options.onEnd(error);
   }
 
-  /** The boundary: nothing that happens below escapes into the addon. */
+  /** Called by the addon: no exception may leave this function. */
   #ready(events: number): void {
     try {
       if (events & PollEvents.WRITABLE) this.#flush();
@@ -150,7 +154,7 @@ export class Connection {
     }
   }
 
-  /** True once `target` is whole. False: nothing more comes now, or ever. */
+  /** Returns true when `target` is full; false when nothing more can be read now, or the connection has ended. */
   #fill(target: Buffer): boolean {
     while (this.#received < target.length) {
       const got = native.receive(this.#options.fd, target.subarray(this.#received));
@@ -164,10 +168,10 @@ export class Connection {
     return true;
   }
 
-  /** False: the peer closed between two messages. */
+  /** Counts what was received. Returns false if the peer closed between two messages. */
   #take(length: number, descriptors: number[]): boolean {
     this.#descriptors.push(...descriptors);
-    // Descriptors come with the first byte of a message, but a header may arrive in pieces.
+    // Descriptors come with the first byte of a message. But a header may arrive in several pieces.
     if (this.#body && descriptors.length > 0)
       throw new ProtocolError('ERR_VHOST_DESCRIPTORS', 'descriptors came in the middle of a message');
     if (this.#descriptors.length > MAX_DESCRIPTORS)
@@ -182,7 +186,7 @@ export class Connection {
     return false;
   }
 
-  /** Checks a whole header. */
+  /** Checks a complete header. Returns the size of the body in bytes. */
   #bodySize(): number {
     const { request, flags, size } = header.read(this.#header);
     const where = `request ${request}`;
@@ -229,7 +233,10 @@ export class Connection {
     this.#poller.watch(PollEvents.READABLE);
   }
 
-  /** A peer that is gone shows on the reading side too, after what it still said; any other failure is the end. */
+  /**
+   * Sending failed. If the peer is gone, the reading side reports that after the peer's last messages, so they are
+   * still handled. Every other errno ends the connection.
+   */
   #lost(errno: number): number {
     this.#unsent = [];
     this.#unsentBytes = 0;
@@ -245,6 +252,7 @@ export class Connection {
   }
 }
 
+/** Closes all descriptors and empties the list. */
 export function closeAll(descriptors: number[]): void {
   for (const fd of descriptors.splice(0)) closeSync(fd);
 }

@@ -1,8 +1,8 @@
-/** What a back-end carries, and what it gives to it. */
+/** The interface between a back-end and the device that it carries. */
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
 
-/** What a device sees of SHM region 0: the shape of SharedMemoryTransport in src/media/transport.ts. */
+/** SHM region 0, as a device sees it. Same members as SharedMemoryTransport in src/media/transport.ts. */
 export interface SharedMemoryTransport {
   readonly size: number;
   readonly survivesReset: boolean;
@@ -11,37 +11,42 @@ export interface SharedMemoryTransport {
   unmap(offset: number, length: number, done: (errno: number) => void): void;
 }
 
-/** The shape of ObjectTransport in src/media/transport.ts. */
+/** Same members as ObjectTransport in src/media/transport.ts. */
 export interface ObjectTransport {
   addObject(uuid: Uint8Array): void;
   removeObject(uuid: Uint8Array): void;
 }
 
-/** Calls come on the loop, none from within another except as said here. */
+/** All calls come on the loop. None comes from within another call, unless its comment says so. */
 export interface Device {
-  /** The configuration space. Read at each GET_CONFIG; zeros follow. */
+  /** The configuration space. It is read at each GET_CONFIG; the back-end adds zeros after its end. */
   readonly config: Uint8Array;
   /** Bytes of SHM region 0; 0: none. */
   readonly sharedMemorySize: number;
   /**
-   * Once per connection, immediately before its first queueStarted: features are negotiated and memory is there.
-   * A connection that never starts a ring never calls it, nor `disconnected`. The transport is refused (EBUSY)
-   * unless all rings run, and is already open in the queueStarted of the last one. Objects may be added and removed
-   * at any time.
+   * Called once per connection, immediately before the first queueStarted: features are negotiated and guest memory
+   * is known. If no ring of a connection ever starts, neither this nor `disconnected` is called. The transport
+   * refuses requests with EBUSY unless all rings run; it accepts them already in the queueStarted of the last ring.
+   * Objects may be added and removed at any time.
    */
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void;
-  /** The ring runs: scan it now, no kick may come. The queue is a new one at every start. */
+  /** The ring runs. Scan it now, because no kick may come. Every start brings a new queue. */
   queueStarted(index: number, queue: Queue): void;
+  /** The driver has kicked this ring. A kick may be spurious. */
   queueKicked(index: number): void;
   /**
-   * Once for each queueStarted, also when the ring has broken in the meantime. Every popped chain must be pushed
-   * before this returns; the queue is dead afterwards. A VM that is paused stops its rings too: sessions stay.
+   * Called once for each queueStarted, also if the ring has broken in the meantime. Every popped chain must be pushed
+   * before this returns; afterwards the queue must not be used. A VM that is paused stops its rings too: keep the
+   * sessions.
    */
   queueStopped(index: number): void;
-  /** The guest reset the device: close all sessions. Before the queueStarted that follows the reset. */
+  /** The guest has reset the device: close all sessions. Called before the queueStarted that follows the reset. */
   reset(): void;
-  /** The memory of the object with these 16 bytes, for another device of the VM: borrowed, or null: there is none. */
+  /**
+   * Descriptor of the object with this UUID (16 bytes), for another device of the VM. The device keeps the
+   * descriptor. null: there is no such object.
+   */
   object?(uuid: Uint8Array): number | null;
-  /** Release everything. Every queueStopped and every `done` of the transport came before. */
+  /** Release everything. Every queueStopped and every `done` of the transport has been called before. */
   disconnected(): void;
 }

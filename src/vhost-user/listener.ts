@@ -1,49 +1,51 @@
-/** A listening unix socket: hands each connection to its owner. */
+/** A listening unix socket. Each connection is given to a callback, which owns it. */
 import { closeSync, unlinkSync } from 'node:fs';
 import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
 
-/** What a socket file shall be. */
+/** Permissions and owner of a socket file. */
 export interface SocketFile {
   /** Permission bits. */
   readonly mode: number;
-  /** Owner and group; as it is made unless told. */
+  /** Owner and group. Default: as the kernel creates the file. */
   readonly uid?: number;
   readonly gid?: number;
 }
 
 export interface ListenerOptions {
-  /** 0600 unless told. */
+  /** Default: mode 0600. */
   readonly file?: SocketFile;
-  /** Of a listening descriptor: the path that is removed at close, if this user may. */
+  /** For an inherited listening descriptor: the path that is removed at close, if this user may remove it. */
   readonly path?: string;
-  /** Users whose processes may connect; everybody who can unless told. */
+  /** User ids whose processes may connect. Default: every process that the socket file admits. */
   readonly allowUids?: readonly number[];
 }
 
-/** A listening descriptor at a path; a stale socket there is replaced. Throws. */
+/** Returns a descriptor that listens at a path. Replaces a stale socket there. Throws if that fails. */
 export function listenAt(path: string, file?: SocketFile): number {
   return file ? native.listen(path, file.mode, file.uid, file.gid) : native.listen(path);
 }
 
-/** SO_PEERCRED: the process at the other end when it connected; undefined where the socket does not say. */
+/** Process id of the peer when it connected (SO_PEERCRED). undefined: the socket does not tell it. */
 export function peerProcess(fd: number): number | undefined {
   const peer = native.peerCredentials(fd);
   return typeof peer === 'number' ? undefined : peer.pid;
 }
 
-/** How long a full table of descriptors is left alone. */
+/** Milliseconds without accept(2) after it failed, for example because the table of descriptors is full. */
 const RETRY_MS = 100;
 
+/** Accepts connections on the loop until close(). */
 export class Listener {
   readonly #fd: number;
   readonly #poller: FdPoller;
   #closed = false;
 
   /**
-   * @param at a path (created, a stale socket replaced, removed at close) or an inherited listening descriptor
-   * @param onConnection owns the descriptor it gets
+   * @param at a path (a socket is created there, a stale one replaced, and it is removed at close) or an inherited
+   * listening descriptor
+   * @param onConnection owns the descriptor that it gets. If it throws, the error is logged
    */
   constructor(
     private readonly at: string | number,
@@ -64,12 +66,13 @@ export class Listener {
     if (path !== undefined) removeSocket(path);
   }
 
-  /** One a wake: the poll is level-triggered. */
+  /** Accepts one connection per wake. If more wait, the loop wakes again, because the poll is level-triggered. */
   #accept(): void {
     const fd = native.accept(this.#fd);
     if (fd >= 0) return this.#hand(fd);
     if (fd === -Errno.EAGAIN) return;
-    // Out of descriptors, most likely: the connection stays in the backlog and would wake the loop without end.
+    // Most likely no descriptor is free. The connection stays in the backlog and would wake the loop without end, so
+    // the poll pauses.
     warnLimited('accept', 'a connection cannot be accepted yet', { error: errnoName(-fd) });
     this.#poller.watch(0);
     setTimeout(() => !this.#closed && this.#poller.watch(PollEvents.READABLE), RETRY_MS);
@@ -84,7 +87,7 @@ export class Listener {
     }
   }
 
-  /** SO_PEERCRED: who the peer was when it connected. */
+  /** Whether the peer's user, at the time of the connection (SO_PEERCRED), may connect. */
   #isAllowed(fd: number): boolean {
     const { allowUids } = this.options;
     if (!allowUids) return true;
@@ -96,7 +99,10 @@ export class Listener {
   }
 }
 
-/** Twice is harmless. Where this user may not write to the folder the file stays, and the next start replaces it. */
+/**
+ * Never throws and may be called twice. If this user may not write to the folder, the file stays, and the next start
+ * replaces it.
+ */
 export function removeSocket(path: string): void {
   try {
     unlinkSync(path);

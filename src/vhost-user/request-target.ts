@@ -1,8 +1,11 @@
-/** What the requests of a front-end act on: the back-end of its connection. */
+/** The back-end of a connection, as the front-end's requests see it. */
 import type { MemoryRegion } from '../virtio/guest-memory.js';
 import type { Features, vringAddress } from './protocol.js';
 
-/** A ring as requests configure it. Descriptors that it takes are removed from the list; each method may throw Refusal. */
+/**
+ * A ring, as requests configure it. A method removes the descriptors that it keeps from the list. Each method may
+ * throw Refusal.
+ */
 export interface RingTarget {
   setSize(size: number): void;
   setAddress(address: ReturnType<typeof vringAddress.read>): void;
@@ -13,7 +16,10 @@ export interface RingTarget {
   enable(enabled: boolean): void;
 }
 
-/** Descriptors that it takes are removed from the list. A method that says nothing else may throw Refusal or GuestMemoryError. */
+/**
+ * A method removes the descriptors that it keeps from the list. Each method may throw Refusal or GuestMemoryError,
+ * unless its comment says something else.
+ */
 export interface RequestTarget {
   readonly queueCount: number;
   readonly offeredFeatures: Features;
@@ -24,21 +30,23 @@ export interface RequestTarget {
   readonly status: number;
 
   hasNegotiated(protocolFeatures: Features): boolean;
-  /** Sends the reply to a request. The descriptors are borrowed. */
+  /** Sends the reply to a request. The caller keeps the descriptors. */
   reply(request: number, body: Uint8Array, descriptors?: readonly number[]): void;
   setFeatures(bits: Features): void;
   setProtocolFeatures(bits: Features): void;
   setMemoryTable(regions: readonly MemoryRegion[], descriptors: number[]): void;
   addMemory(region: MemoryRegion, descriptors: number[]): void;
   removeMemory(region: MemoryRegion): void;
+  /** Throws Refusal if there is no ring with this index. */
   vring(index: number): RingTarget;
   /** GET_VRING_BASE: stops the ring. Returns the index of the next available entry. Never throws. */
   stopVring(index: number): number;
+  /** SET_BACKEND_REQ_FD. */
   attachChannel(descriptors: number[]): void;
-  /** `size` bytes of the configuration space from `offset` on; zeros behind its end. */
+  /** `size` bytes of the configuration space from `offset` on; zeros after its end. */
   readConfig(offset: number, size: number): Uint8Array;
   setStatus(status: number): void;
   resetDevice(): void;
-  /** Borrowed descriptors of the object with this UUID; none: there is no such object. */
+  /** Descriptors of the object with this UUID; the device keeps them. Empty: there is no such object. */
   sharedObject(uuid: Uint8Array | null): readonly number[];
 }

@@ -25,28 +25,31 @@ import {
 import { Refusal } from './refusal.js';
 import type { RequestTarget } from './request-target.js';
 
-/** How a body is read: undefined when it does not have the size that the request demands. */
+/** Reads a body. Returns undefined if the body does not have the size that the request demands. */
 type Body<T> = (raw: Buffer) => T | undefined;
 
 interface Request<T> {
   readonly name: string;
   readonly body: Body<T>;
-  /** Refused as unknown unless this protocol feature was negotiated. */
+  /** The request is refused as unknown unless this protocol feature was negotiated. */
   readonly needs?: Features;
-  /** Fewest and most descriptors; none when absent. */
+  /** Minimum and maximum number of descriptors. Absent: no descriptors. */
   readonly descriptors?: (body: T) => readonly [number, number];
-  /** The reply's body. Such a request is never acknowledged. */
+  /** Returns the body of the reply. A request that has a reply is never acknowledged. */
   readonly answer?: (backend: RequestTarget, body: T) => Uint8Array;
-  /** Borrowed descriptors that go with the reply. */
+  /** Returns descriptors that are sent with the reply. The device keeps them. */
   readonly lends?: (backend: RequestTarget, body: T) => readonly number[];
-  /** Takes from `descriptors` what it keeps; the rest is closed. Throws Refusal or GuestMemoryError: a non-zero acknowledgement. */
+  /**
+   * Carries the request out. Removes the descriptors that it keeps from the list; the others are closed. If it throws
+   * Refusal or GuestMemoryError, the acknowledgement is not zero.
+   */
   readonly run?: (backend: RequestTarget, body: T, descriptors: number[]) => void;
 }
 
 const none: Body<true> = (raw) => (raw.length === 0 ? true : undefined);
 const number: Body<number> = (raw) => (raw.length === 8 ? u64.get(viewOf(raw), 0) : undefined);
 const set: Body<Features> = (raw) => (raw.length === 8 ? features.get(viewOf(raw), 0) : undefined);
-/** QEMU says that its request has 0 bytes and so sends no UUID: that is no object rather than an error. */
+/** QEMU gives this request a size of 0 and so sends no UUID. The answer then is "no such object", not an error. */
 const uuid: Body<Uint8Array | null> = (raw) =>
   raw.length === 0 ? null : raw.length === sharedObject.size ? sharedObject.read(raw).uuid : undefined;
 const record =
@@ -64,7 +67,7 @@ const memoryTable: Body<MemoryRegion[]> = (raw) => {
   );
 };
 
-/** What is to be written follows the header; a read may leave the room for it out. */
+/** In SET_CONFIG the bytes to write follow the header. GET_CONFIG may omit the space for the answer. */
 const config =
   (follows: 'always' | 'perhaps'): Body<ReturnType<typeof configHeader.read>> =>
   (raw) => {
@@ -93,7 +96,7 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
   row( 1, 'GET_FEATURES',          none,   { answer: (b) => encode(features, b.offeredFeatures) }),
   row( 2, 'SET_FEATURES',          set,    { run: (b, bits) => b.setFeatures(bits) }),
   row( 3, 'SET_OWNER',             none,   { run: () => {} }),
-  // Deprecated, and never meant "disconnect".
+  // Deprecated. It never meant "disconnect", so nothing is done.
   row( 4, 'RESET_OWNER',           none,   { run: () => {} }),
   row( 5, 'SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.setMemoryTable(table, fds) }),
   row( 8, 'SET_VRING_NUM',         record(vringState),   { run: (b, { index, num }) => b.vring(index).setSize(num) }),
@@ -113,16 +116,19 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
   row(34, 'RESET_DEVICE',          none,   { run: (b) => b.resetDevice() }),
   row(36, 'GET_MAX_MEM_SLOTS',     none,   { needs: Protocol.CONFIGURE_MEM_SLOTS, answer: () => encode(u64, MAX_REGIONS) }),
   row(37, 'ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.addMemory(region, fds) }),
-  // Some front-ends send the descriptor once more.
+  // Some front-ends send the descriptor of the region again.
   row(38, 'REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.removeMemory(region) }),
   row(39, 'SET_STATUS',            number, { run: (b, status) => b.setStatus(status) }),
   row(40, 'GET_STATUS',            none,   { answer: (b) => encode(u64, b.status) }),
-  // The descriptor is the whole answer, its absence the refusal.
+  // The reply is only the descriptor. A reply without a descriptor means that there is no such object.
   row(41, 'GET_SHARED_OBJECT',     uuid,   { needs: Protocol.SHARED_OBJECT, answer: () => EMPTY, lends: (b, id) => b.sharedObject(id) }),
   row(44, 'GET_SHMEM_CONFIG',      none,   { needs: Protocol.SHMEM, answer: (b) => sharedMemoryConfigOf(b.sharedMemorySize) }),
 ]);
 
-/** Checks, runs and answers one request. Throws ProtocolError. No descriptor of the message stays open unless taken. */
+/**
+ * Checks, runs and answers one request. Throws ProtocolError. Closes every descriptor of the message that no method
+ * kept.
+ */
 export function handle(backend: RequestTarget, message: Message): void {
   try {
     const request = requests.get(message.request);
@@ -154,7 +160,10 @@ function serve(backend: RequestTarget, request: Request<unknown>, message: Messa
     );
 }
 
-/** Why something was refused; undefined: it was done. A fault of ours is a refusal too: QEMU goes on after one. */
+/**
+ * Calls `run`. Returns why it was refused; undefined: it was done. A fault of the bridge counts as a refusal, because
+ * QEMU goes on after a refusal.
+ */
 function refusalOf(run: () => void): string | undefined {
   try {
     run();
@@ -166,10 +175,10 @@ function refusalOf(run: () => void): string | undefined {
   }
 }
 
-/** Only where REPLY_ACK was negotiated, which the request itself may have done. */
+/** Sends an acknowledgement if REPLY_ACK is negotiated. The request itself may have negotiated it. */
 function acknowledge(backend: RequestTarget, { request, flags }: Message, refused: string | undefined): void {
   if (refused !== undefined)
-    // One topic a row: the peer can say more numbers than there is room for.
+    // One log topic for each row. One for each number would be too many, because the peer chooses the numbers.
     warnLimited(`vhost-user.${requests.get(request)?.name}`, 'a vhost-user request is refused', {
       request,
       why: refused,

@@ -1,22 +1,26 @@
 /**
- * Objects of ours that other devices of the VM may ask for. The VMM is told of them while the device runs, and knows
- * them as long as the connection lasts: neither a stop nor a reset of the guest makes it forget one.
+ * Objects that other devices of the VM may ask for. The bridge announces them to the VMM while the device runs. The
+ * VMM knows them as long as the connection lasts: it forgets none when the guest stops or resets the device.
  */
 import { Errno, errnoName } from '../errno.js';
 import { warnLimited } from '../log.js';
 import { BackendRequest } from './protocol.js';
 
-/** Announcements that the front-end may leave unanswered: mappings always have room beside them. */
+/** The most announcements that may wait for an answer. It is so low that there is always room for mappings too. */
 export const MAX_UNANSWERED_OBJECTS = 64;
 
-/** 0, or why nothing was sent: then `done` is not called. Never calls it before it has returned. */
+/** Returns 0, or an errno if nothing was sent; then `done` is not called. Never calls `done` before it has returned. */
 type Send = (request: number, uuid: Uint8Array, done: (errno: number) => void) => number;
 
+/** The announcements of one connection. UUIDs are 16 bytes. */
 export class SharedObjects {
   readonly #send: Send;
   /** UUIDs that the VMM knows, in hexadecimal. */
   readonly #told = new Set<string>();
-  /** UUIDs that it does not know yet (true), or still knows (false). Small: what comes and goes untold leaves no trace. */
+  /**
+   * UUIDs with an unannounced change: the VMM does not know the object yet (true), or still knows it (false). If an
+   * object comes and goes unannounced, no entry stays; so the map is small.
+   */
   readonly #untold = new Map<string, boolean>();
   #unanswered = 0;
 
@@ -34,7 +38,7 @@ export class SharedObjects {
     this.flush();
   }
 
-  /** Tells what can be told now; what cannot waits for the next call. */
+  /** Announces all changes that can be sent now. The others wait for the next call. */
   flush(): void {
     for (const [uuid, exists] of this.#untold) {
       if (this.#unanswered >= MAX_UNANSWERED_OBJECTS) return;
@@ -60,16 +64,19 @@ export class SharedObjects {
   #answered(uuid: string, exists: boolean, errno: number): void {
     this.#unanswered--;
     if (errno === Errno.ECONNRESET) this.#lost(uuid, exists);
-    // QEMU before 9.2 answers success with 1 and failure with 0: nothing may depend on it.
+    // QEMU before 9.2 answers success with 1 and failure with 0. So nothing may depend on the answer.
     else if (errno !== 0)
-      warnLimited('vhost-user.object', 'the front-end does not take what it is told of a shared object', {
+      warnLimited('vhost-user.object', 'the front-end refuses the announcement of a shared object', {
         uuid,
         exists,
         errno: errnoName(errno),
       });
   }
 
-  /** The channel went with it: said once more on the next one, unless it was not the last word. */
+  /**
+   * The channel closed before the answer came. The change is announced again on the next channel, unless a later
+   * change has replaced it.
+   */
   #lost(uuid: string, exists: boolean): void {
     if (this.#told.has(uuid) !== exists) return;
     this.#note(uuid, !exists);

@@ -1,23 +1,34 @@
-/** Which VMM is the front-end? Told by the protocol features that it takes; none says its name. */
+/**
+ * Which VMM is the front-end? No VMM sends its name, so the bridge recognises it by the protocol features that it
+ * accepts.
+ */
 import { type Features, Protocol } from './protocol.js';
 
+/** The VMMs that the bridge recognises. */
 export type VmmName = 'qemu' | 'crosvm' | 'libkrun' | 'cloud-hypervisor' | 'unknown';
 export type VmmOption = 'auto' | Exclude<VmmName, 'unknown'>;
 export const vmmNames: readonly VmmOption[] = ['auto', 'qemu', 'crosvm', 'libkrun', 'cloud-hypervisor'];
 
+/** Properties of a VMM that the bridge must respect. */
 export interface VmmTraits {
   readonly name: VmmName;
-  /** Whether what is mapped in the SHM region stays when the guest resets the device. QEMU drops it without a word. */
+  /** Whether mappings in SHM region 0 stay when the guest resets the device. QEMU drops them without a message. */
   readonly survivesReset: boolean;
-  /** Whether one mapping for everything suits it better than one a buffer. QEMU: every mapping is a memory slot. */
+  /**
+   * Whether this VMM works better with one mapping for everything (`arena`) or with one per buffer (`direct`). In
+   * QEMU every mapping is a memory slot.
+   */
   readonly prefers: 'arena' | 'direct';
-  /** Most mappings that it takes. */
+  /** The most mappings that the VMM accepts. */
   readonly mappings: number;
-  /** SHMEM_UNMAP leaves a hole that ends the VM when the guest touches it: zeros are mapped there instead. */
+  /**
+   * After SHMEM_UNMAP a hole stays in the region, and the VM ends when the guest touches it. So the bridge maps zeros
+   * there.
+   */
   readonly mapsZerosOnUnmap: boolean;
-  /** Whether our requests are answered. Without REPLY_ACK nobody answers. */
+  /** Whether the VMM answers the bridge's requests. Without REPLY_ACK no VMM does. */
   readonly acks: boolean;
-  /** What becomes of its VM when the bridge ends, while the device runs and while it does not. */
+  /** What happens to the VM when the bridge ends: while the device runs, and while it does not run. */
   readonly onBackendExit: ExitConsequence;
 }
 
@@ -28,7 +39,7 @@ interface ExitConsequence {
 
 interface Row {
   readonly name: VmmName;
-  /** Bits that it takes, and bits that it does not. */
+  /** Protocol features that it accepts, and protocol features that it does not accept. */
   readonly takes: Features;
   readonly leaves: Features;
   readonly survivesReset: boolean;
@@ -37,12 +48,12 @@ interface Row {
   readonly mapsZerosOnUnmap: boolean;
 }
 
-/** Half of QEMU's 512 memory regions: RAM and other devices have theirs. */
+/** Half of QEMU's 512 memory regions. RAM and other devices need the other half. */
 export const MAX_QEMU_MAPPINGS = 256;
 
 const always = (sentence: string): ExitConsequence => ({ running: sentence, stopped: sentence });
 
-/** Of QEMU, seen in 11.1.3; of the others, read in their source (docs/vmm.md). */
+/** For QEMU: observed in 11.1.3. For the others: read in their source (docs/vmm.md). */
 const exitConsequences: Readonly<Record<VmmName, ExitConsequence>> = {
   qemu: {
     running:
@@ -57,7 +68,7 @@ const exitConsequences: Readonly<Record<VmmName, ExitConsequence>> = {
 
 const { SHMEM, REPLY_ACK, BACKEND_SEND_FD } = Protocol;
 
-/** The first row that fits. Without SHMEM the properties mean nothing. */
+/** The first row that fits is taken. Without SHMEM the columns after `leaves` have no meaning. */
 // biome-ignore format: a table
 const rows: readonly Row[] = [
   { name: 'qemu',             takes: BACKEND_SEND_FD,   leaves: 0n,                          survivesReset: false, prefers: 'arena',  mappings: MAX_QEMU_MAPPINGS, mapsZerosOnUnmap: false },
@@ -67,7 +78,7 @@ const rows: readonly Row[] = [
   { name: 'unknown',          takes: 0n,                leaves: 0n,                          survivesReset: false, prefers: 'arena',  mappings: Infinity,          mapsZerosOnUnmap: false },
 ];
 
-/** `protocol`: the bits of SET_PROTOCOL_FEATURES. `option`: what the operator says, or `auto`. */
+/** `protocol`: the bits of SET_PROTOCOL_FEATURES. `option`: the VMM that the operator names, or `auto`. */
 export function vmmTraitsOf(protocol: Features, option: VmmOption = 'auto'): VmmTraits {
   const fits = (row: Row) =>
     option === 'auto'

@@ -1,4 +1,4 @@
-/** One ring as the front-end configures it: it runs while size, addresses, base, kick and ENABLE are all there. */
+/** One ring, as the front-end configures it. It runs while size, addresses, base, kick and ENABLE are all set. */
 import { closeSync } from 'node:fs';
 import { log, warnLimited } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
@@ -8,26 +8,26 @@ import { isQueueSize, ringBytes } from '../virtio/ring.js';
 import { type Features, Virtio } from './protocol.js';
 import { Refusal } from './refusal.js';
 
-/** Where the three parts lie, as front-end addresses. */
+/** Addresses of the three parts, in the front-end's address space. */
 export interface VringAddress {
   readonly descriptors: number;
   readonly available: number;
   readonly used: number;
 }
 
-/** What a ring asks of the back-end, and what it tells it. */
+/** The back-end, as a ring sees it. */
 export interface VringOwner {
   readonly memory: GuestMemory;
-  /** What SET_FEATURES said; null before it. */
+  /** The bits of SET_FEATURES. null: it has not come yet. */
   readonly features: Features | null;
-  /** The ring runs now; `remade` is still as the front-end's words have it. */
+  /** The ring runs now. `vring.remade` is still valid: it compares this start with the last stop. */
   started(vring: Vring, queue: Queue): void;
   kicked(vring: Vring): void;
-  /** The ring is about to stop: every popped chain must be pushed before this returns. Never throws. */
+  /** The ring is about to stop. Every popped chain must be pushed before this returns. Never throws. */
   stopping(vring: Vring): void;
-  /** The ring stopped by itself; `stopping` comes when the front-end stops it. */
+  /** The ring is broken and has stopped. `stopping` follows when the front-end stops the ring. */
   broke(vring: Vring): void;
-  /** Something threw in a callback of the addon. */
+  /** A callback of the addon threw. */
   failed(error: unknown): void;
 }
 
@@ -47,9 +47,9 @@ export class Vring {
   #enabled = false;
   /** Set from start to stop, also while the ring is broken. */
   #queue: Queue | null = null;
-  /** The index at which the ring started. */
+  /** The available index at which the ring started. */
   #startedAt = 0;
-  /** Where the ring stood when it last stopped. */
+  /** State at the last stop: next available index, number of abandoned chains, addresses. */
   #last: { readonly index: number; readonly lost: number; readonly address: VringAddress } | null = null;
 
   constructor(
@@ -64,8 +64,8 @@ export class Vring {
   }
 
   /**
-   * Whether the guest driver has made the ring anew since it last ran: it lies elsewhere or goes on at another
-   * index than it stopped at. A VM that was paused goes on where it stopped.
+   * Whether the guest driver has made the ring anew since the last stop: its addresses differ, or it starts at
+   * another index than the one at which it stopped. A VM that was paused goes on at the same index.
    */
   get remade(): boolean {
     if (!this.#last || !this.#address) return false;
@@ -76,12 +76,12 @@ export class Vring {
     return (this.#queue ? this.#startedAt : this.#base) !== index;
   }
 
-  /** Nothing is known any more about an earlier run. */
+  /** Forgets the last stop. */
   forget(): void {
     this.#last = null;
   }
 
-  /** What it carries has failed: it stops, and says so, until the front-end starts it again. */
+  /** The device has failed. The ring stops and signals its error descriptor. The front-end must start it again. */
   fail(): void {
     if (!this.#queue) return;
     this.#enabled = false;
@@ -109,7 +109,7 @@ export class Vring {
     this.start();
   }
 
-  /** Takes the descriptor out of `descriptors` if it is an eventfd. None: polling, which nobody asks for. */
+  /** Removes the descriptor from the list if it is an eventfd. Throws Refusal for an empty list (polling). */
   setKick(descriptors: number[]): void {
     if (descriptors.length === 0) throw new Refusal(`ring ${this.index}: no kick descriptor`);
     const kick = newKick(takeEventFd(descriptors), () => this.#kicked());
@@ -117,17 +117,17 @@ export class Vring {
     this.#kick = kick;
     if (this.running) {
       kick.poller.watch(PollEvents.READABLE);
-      // A kick that was pending on the old descriptor must not be lost.
+      // A kick may be pending on the old descriptor. It must not be lost.
       this.#owner.kicked(this);
     } else this.start();
   }
 
-  /** None: no interrupts. */
+  /** Empty list: no interrupts. */
   setCall(descriptors: number[]): void {
     const fd = descriptors.length > 0 ? takeEventFd(descriptors) : -1;
     closeIfOpen(this.#call);
     this.#call = fd;
-    // Whatever was signalled on the old descriptor just now may never have reached the guest.
+    // A signal on the old descriptor may not have reached the guest. So the new one is signalled.
     if (this.running) this.#signal(fd);
   }
 
@@ -137,7 +137,7 @@ export class Vring {
     this.#error = fd;
   }
 
-  /** SET_VRING_ENABLE, and the default of front-ends without protocol features. */
+  /** SET_VRING_ENABLE. For a front-end without protocol features the back-end calls this. */
   enable(enabled: boolean): void {
     this.#enabled = enabled;
     if (!enabled) this.#halt();
@@ -149,14 +149,14 @@ export class Vring {
     }
   }
 
-  /** GET_VRING_BASE: stops the ring until the next kick descriptor. The next available index. */
+  /** GET_VRING_BASE: stops the ring until a new kick descriptor comes. Returns the next available index. */
   stop(): number {
     this.#halt();
     this.#dropKick();
     return this.#base ?? 0;
   }
 
-  /** The memory table changed: the rings may lie elsewhere, or nowhere. */
+  /** The memory table has changed: the ring may be mapped elsewhere. If it is not mapped, it breaks. */
   memoryChanged(): void {
     if (!this.#queue || this.#queue.stopped) return;
     try {
@@ -168,7 +168,7 @@ export class Vring {
     }
   }
 
-  /** Starts the ring if it is complete. Throws Refusal when it is, and cannot run. */
+  /** Starts the ring if its configuration is complete. Throws Refusal if a complete ring cannot run. */
   start(): void {
     const { features, memory } = this.#owner;
     const complete = this.#size > 0 && this.#address && this.#base !== null && this.#kick && this.#enabled;
@@ -193,7 +193,7 @@ export class Vring {
     this.#owner.started(this, this.#queue);
   }
 
-  /** Twice is harmless. */
+  /** May be called twice. */
   close(): void {
     try {
       this.#halt();
@@ -209,7 +209,7 @@ export class Vring {
   #halt(): void {
     const queue = this.#queue;
     if (!queue) return;
-    // A device that fails while it stops is stopped only once.
+    // Cleared first: if the device fails while it stops, it is not stopped again.
     this.#queue = null;
     this.#kick?.poller.watch(0);
     try {
@@ -223,7 +223,7 @@ export class Vring {
     }
   }
 
-  /** Where the parts are now. Throws RingError. */
+  /** Views of the three parts as they are mapped now. Throws RingError. */
   #resolve(): Rings {
     const { memory, features } = this.#owner;
     const { descriptors, available, used } = this.#address!;
@@ -240,7 +240,7 @@ export class Vring {
     };
   }
 
-  /** A callback of the addon: nothing escapes. */
+  /** Called by the addon: no exception may leave this function. */
   #kicked(): void {
     try {
       if (!this.#kick) return;
@@ -287,7 +287,7 @@ function newKick(fd: number, onReady: () => void): Kick {
   }
 }
 
-/** Anything else could block when it is read or written, or do worse. */
+/** Removes the first descriptor. Throws Refusal if it is not an eventfd: another file could block, or worse. */
 function takeEventFd(descriptors: number[]): number {
   const fd = descriptors[0]!;
   if (!native.isEventFd(fd)) throw new Refusal('a descriptor is not an eventfd');

@@ -1,13 +1,13 @@
-/** One descriptor chain: what the driver lets the device read, copied, and where the device may write. */
+/** One descriptor chain: a copy of what the driver lets the device read, and the places where the device may write. */
 import { type GuestMemory, GuestMemoryError } from './guest-memory.js';
 import type { Turn } from './turn.js';
 
-/** Bytes of a chain's device-readable part. Above: malformed. */
+/** The most bytes of a chain's device-readable part. A chain with more is malformed. */
 export const MAX_READABLE = 1024 * 1024;
 /** VIRTIO 1.4, 2.7.5.2: a chain is at most 2^32 bytes long in total. */
 export const MAX_CHAIN_BYTES = 2 ** 32;
 
-/** The driver made a chain that VIRTIO forbids. It comes back with length 0. */
+/** The driver made a chain that VIRTIO forbids. The chain goes back with length 0. */
 export class ChainError extends Error {
   readonly code = 'ERR_CHAIN';
 }
@@ -15,13 +15,13 @@ export class ChainError extends Error {
 export class Chain {
   readonly #memory: GuestMemory;
   readonly #turn: Turn;
-  /** Guest address and bytes of each piece of device-writable memory, one after the other. */
+  /** Guest address and length in bytes of each device-writable piece, alternating. */
   readonly #writable: readonly number[];
 
   constructor(
     memory: GuestMemory,
     turn: Turn,
-    /** Index of the first descriptor: what the used ring names the chain by. */
+    /** Index of the first descriptor. The used ring names the chain by it. */
     readonly head: number,
     /** The whole device-readable part, copied when the chain was popped. */
     readonly readable: Buffer,
@@ -33,15 +33,15 @@ export class Chain {
     this.#writable = writable;
   }
 
-  /** Pieces of device-writable memory. */
+  /** Number of pieces of device-writable memory. */
   get writablePieces(): number {
     return this.#writable.length / 2;
   }
 
   /**
-   * Writes the parts one after the other from the start of the device-writable part, the prefix that fits, and
-   * returns the bytes written. Guest memory may have changed since the chain was popped: where it is gone nothing
-   * is written and the result is 0. What is not covered stays as the driver left it.
+   * Writes the parts one after the other from the start of the device-writable part, as far as they fit. Returns the
+   * bytes written. Guest memory may have changed since the chain was popped: if a place is gone, nothing is written
+   * and the result is 0. The rest of the writable part stays as the driver left it.
    */
   reply(parts: readonly Uint8Array[]): number {
     let wanted = 0;

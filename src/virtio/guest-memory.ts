@@ -1,50 +1,50 @@
-/** Guest physical memory: regions mapped from the VMM's descriptors, found by guest or by front-end address. */
+/** Guest physical memory: regions mapped from the VMM's descriptors. They are found by guest or front-end address. */
 import { closeSync, fstatSync } from 'node:fs';
 import { native, type Region, type RegionPiece } from '../native.js';
 import { regionSlices, windowAt } from './region-bytes.js';
 
-/** One region as the VMM announces it. Addresses and sizes in bytes, all safe integers. */
+/** One region, as the VMM announces it. Addresses and sizes are in bytes, and all are safe integers. */
 export interface MemoryRegion {
   readonly guestAddress: number;
   readonly size: number;
-  /** Where the front-end has it in its own address space: ring addresses are given in these terms. */
+  /** Start of the region in the front-end's address space. Ring addresses are given in that space. */
   readonly userAddress: number;
   readonly fileOffset: number;
 }
 
-/** A region with the descriptor to map it from; null: known, never mapped. */
+/** A region and the descriptor to map it from. null: the region is known but never mapped. */
 export interface RegionSource {
   readonly region: MemoryRegion;
   readonly fd: number | null;
 }
 
-/** An address that guest memory does not hold, or a region that cannot be part of it. */
+/** An address is outside guest memory, or a region cannot be added to it. */
 export class GuestMemoryError extends Error {
   readonly code = 'ERR_GUEST_MEMORY';
 }
 
-/** As many as QEMU will ever send (VHOST_USER_MAX_RAM_SLOTS). */
+/** The most regions. QEMU never sends more (VHOST_USER_MAX_RAM_SLOTS). */
 export const MAX_REGIONS = 512;
 
-/** mmap(2) takes offsets in pages. Larger pages are the kernel's to check. */
+/** mmap(2) takes offsets in pages. If a file has larger pages, the kernel checks the offset. */
 const PAGE_SIZE = 4096;
 
 interface Entry extends MemoryRegion {
-  /** The file's device and inode: the same file at the same place need not be mapped again. */
+  /** Device and inode of the file. The same file at the same place need not be mapped again. */
   readonly identity: string;
-  /** null: opaque. */
+  /** null: the region is opaque, that is known but never mapped. */
   readonly mapped: Region | null;
-  /** The whole of each window. */
+  /** One view for each window of the mapped region. */
   readonly views: readonly Uint8Array[];
 }
 
-/** What stands for a region that is judged and not mapped. */
+/** Fields of an entry that is not mapped: it is opaque, or it is only checked. */
 const UNMAPPED = { identity: '', mapped: null, views: [] };
 
-/** Bytes up to which a loop is faster than the views that a copy takes. */
+/** Up to this many bytes a loop is faster than the views that a copy needs. */
 const FEW = 24;
 
-/** Names the file behind a descriptor. */
+/** Device and inode of the file behind a descriptor, as one string. Throws the error of fstat(2). */
 export function fileIdentity(fd: number): string {
   const { dev, ino } = fstatSync(fd, { bigint: true });
   return `${dev}:${ino}`;
@@ -53,11 +53,11 @@ export function fileIdentity(fd: number): string {
 export class GuestMemory {
   /** In order of guest address, without overlaps. */
   #entries: readonly Entry[] = [];
-  /** The one that was found last. */
+  /** The entry that was found last. */
   #last: Entry | null = null;
   #generation = 0;
 
-  /** Another number whenever what an address stands for may have changed. */
+  /** This number changes whenever an address may stand for other memory. */
   get generation(): number {
     return this.#generation;
   }
@@ -66,10 +66,10 @@ export class GuestMemory {
     return this.#entries;
   }
 
-  /** Maps one more region. The descriptor is taken, and closed whatever happens. Throws. */
+  /** Maps one more region. Closes the descriptor in any case. Throws GuestMemoryError. */
   add(region: MemoryRegion, fd: number): void {
     try {
-      // Judged before it is mapped: a refused region costs no mapping.
+      // The region is checked before it is mapped, so a refused region costs no mapping.
       arranged([...this.#entries, { ...region, ...UNMAPPED }]);
       this.#entries = arranged([...this.#entries, open(region, fd)]);
     } finally {
@@ -77,12 +77,12 @@ export class GuestMemory {
     }
   }
 
-  /** A region that is known but never touched: any access to it is an error. Throws. */
+  /** Adds a region that is known but never mapped. Every access to it is an error. Throws GuestMemoryError. */
   addOpaque(region: MemoryRegion): void {
     this.#entries = arranged([...this.#entries, { ...region, ...UNMAPPED }]);
   }
 
-  /** Forgets the region with this guest address, size and user address. False: there is none. */
+  /** Removes the region with this guest address, size and user address. Returns false if there is none. */
   remove(region: MemoryRegion): boolean {
     const found = this.#entries.find((entry) => samePlace(entry, region));
     if (!found) return false;
@@ -94,8 +94,8 @@ export class GuestMemory {
   }
 
   /**
-   * Takes a whole new table. The new one is complete before the old one is closed; on failure the old one stays
-   * and this throws. Every descriptor is taken, and closed whatever happens.
+   * Replaces all regions. The new table is complete before the old one is closed. Throws GuestMemoryError, and the
+   * old table stays then. Closes every descriptor in any case.
    */
   replace(sources: readonly RegionSource[]): void {
     const before = this.#entries;
@@ -131,7 +131,7 @@ export class GuestMemory {
     for (const entry of before) entry.mapped?.close();
   }
 
-  /** Where `length` bytes at a guest address lie, in order. Throws GuestMemoryError when any byte is outside. */
+  /** The pieces of `length` bytes at a guest address, in order. Throws GuestMemoryError if any byte is outside. */
   pieces(guestAddress: number, length: number): RegionPiece[] {
     if (!isRange(guestAddress, length)) throw outside(guestAddress, length);
     const pieces: RegionPiece[] = [];
@@ -144,13 +144,13 @@ export class GuestMemory {
     return pieces;
   }
 
-  /** Views of `length` bytes at a guest address, in order. Throws GuestMemoryError when any byte is outside. */
+  /** Views of `length` bytes at a guest address, in order. Throws GuestMemoryError if any byte is outside. */
   slices(guestAddress: number, length: number): Uint8Array[] {
     const pieces = this.pieces(guestAddress, length);
     return pieces.flatMap((piece) => regionSlices(piece.region, piece.offset, piece.length));
   }
 
-  /** Throws GuestMemoryError when any of `length` bytes at a guest address is outside. */
+  /** Throws GuestMemoryError if any of `length` bytes at a guest address is outside. */
   check(guestAddress: number, length: number): void {
     if (!isRange(guestAddress, length)) throw outside(guestAddress, length);
     for (let at = guestAddress; at < guestAddress + length; ) {
@@ -160,21 +160,27 @@ export class GuestMemory {
     }
   }
 
-  /** Copies `length` bytes at a guest address to `into`, from its byte `at` on. Throws GuestMemoryError, and then has copied nothing. */
+  /**
+   * Copies `length` bytes at a guest address to `into`, from its byte `at` on. If it throws GuestMemoryError, nothing
+   * was copied.
+   */
   copyOut(guestAddress: number, into: Uint8Array, at: number, length: number): void {
     this.check(guestAddress, length);
     for (let done = 0; done < length; )
       done += this.#copy(guestAddress + done, into, at + done, length - done, false);
   }
 
-  /** Copies `length` bytes of `from`, from its byte `at` on, to a guest address. Throws GuestMemoryError, and then has written nothing. */
+  /**
+   * Copies `length` bytes of `from`, from its byte `at` on, to a guest address. If it throws GuestMemoryError,
+   * nothing was written.
+   */
   copyIn(guestAddress: number, from: Uint8Array, at: number, length: number): void {
     this.check(guestAddress, length);
     for (let done = 0; done < length; )
       done += this.#copy(guestAddress + done, from, at + done, length - done, true);
   }
 
-  /** As much of it as one window holds; the address is in guest memory. Returns how much. */
+  /** Copies as many bytes as one window has, and returns their number. The caller has checked the address. */
   #copy(guestAddress: number, ours: Uint8Array, at: number, length: number, inwards: boolean): number {
     const { guestAddress: base, size, views } = this.#find(guestAddress)!;
     const offset = guestAddress - base;
@@ -189,7 +195,7 @@ export class GuestMemory {
     return bytes;
   }
 
-  /** A copy of `length` bytes. The caller bounds the length. Throws GuestMemoryError. */
+  /** A copy of `length` bytes. The caller limits the length. Throws GuestMemoryError. */
   read(guestAddress: number, length: number): Buffer {
     this.check(guestAddress, length);
     const bytes = Buffer.allocUnsafe(length);
@@ -197,12 +203,12 @@ export class GuestMemory {
     return bytes;
   }
 
-  /** Throws GuestMemoryError, and then has written nothing. */
+  /** Copies `bytes` to a guest address. If it throws GuestMemoryError, nothing was written. */
   write(guestAddress: number, bytes: Uint8Array): void {
     this.copyIn(guestAddress, bytes, 0, bytes.length);
   }
 
-  /** One contiguous view at a front-end address; null when no single region holds it. At most WINDOW_OVERLAP bytes. */
+  /** One view at a front-end address. null: no single region has all bytes, or `length` exceeds WINDOW_OVERLAP. */
   ring(userAddress: number, length: number): Uint8Array | null {
     if (!isRange(userAddress, length) || length > native.WINDOW_OVERLAP) return null;
     const holds = (entry: Entry) =>
@@ -212,9 +218,9 @@ export class GuestMemory {
     return windowAt(entry.mapped, userAddress - entry.userAddress, length);
   }
 
-  /** The region that holds a guest address. */
+  /** The region with this guest address. */
   #find(address: number): Entry | undefined {
-    // Neighbours in a list lie mostly in one region.
+    // Addresses that follow each other in a list are mostly in one region.
     const last = this.#last;
     if (last && address >= last.guestAddress && address < last.guestAddress + last.size) return last;
     const found = this.#search(address);
@@ -260,7 +266,7 @@ function alreadyMapped(entries: readonly Entry[], region: MemoryRegion, fd: numb
   );
 }
 
-/** Maps a region; the descriptor stays the caller's. */
+/** Maps a region. The caller keeps the descriptor. Throws GuestMemoryError. */
 function open(region: MemoryRegion, fd: number): Entry {
   const identity = fileIdentity(fd);
   try {
@@ -272,7 +278,7 @@ function open(region: MemoryRegion, fd: number): Entry {
   }
 }
 
-/** The entries in order, or GuestMemoryError where they cannot stand together. */
+/** The entries by guest address. Throws GuestMemoryError if one is not valid, two overlap or there are too many. */
 function arranged(entries: readonly Entry[]): readonly Entry[] {
   if (entries.length > MAX_REGIONS) throw new GuestMemoryError(`more than ${MAX_REGIONS} memory regions`);
   const sorted = [...entries].sort((a, b) => a.guestAddress - b.guestAddress);
@@ -285,7 +291,7 @@ function arranged(entries: readonly Entry[]): readonly Entry[] {
       throw new GuestMemoryError(
         `not a memory region: ${JSON.stringify({ guestAddress, size, userAddress, fileOffset })}`,
       );
-    // The same file may be known under one user address twice (an alias); one guest address may not.
+    // Two regions may have one user address (the same file twice, an alias), but not one guest address.
     if (guestAddress < end)
       throw new GuestMemoryError(`memory regions overlap at 0x${guestAddress.toString(16)}`);
     end = guestAddress + size;

@@ -15,12 +15,12 @@ import {
 import { Price, Turn } from './turn.js';
 import { type Useful, Walk } from './walk.js';
 
-/** Readable bytes of all chains that were popped and not yet pushed. Above: a chain comes back with length 0. */
+/** The most readable bytes of all chains popped and not yet pushed. A chain above that goes back with length 0. */
 export const MAX_PARKED_BYTES = 64 * 1024 * 1024;
 
 /**
- * Pieces of writable memory of all chains that were popped and not yet pushed. Above: a chain comes back with length 0. All of
- * them may have to be answered in one turn of the loop, when the ring stops.
+ * The most pieces of writable memory of all chains that were popped and not yet pushed. A chain above that goes back
+ * with length 0. All of them may have to be answered in one turn of the loop, when the ring stops.
  */
 export const MAX_PARKED_PIECES = 1024;
 
@@ -36,9 +36,9 @@ export interface QueueOptions {
   /** A power of two, at most MAX_QUEUE_SIZE. */
   readonly size: number;
   readonly rings: Rings;
-  /** Next index of the available ring, as the front-end says it. */
+  /** Next index of the available ring, as the front-end sent it. */
   readonly base: number;
-  /** Chains of this ring that were abandoned before it was stopped. */
+  /** Number of chains of this ring that were abandoned before its last stop. */
   readonly lost?: number;
   /** VIRTIO_F_EVENT_IDX was negotiated. */
   readonly eventIdx: boolean;
@@ -46,11 +46,11 @@ export interface QueueOptions {
   readonly indirect: boolean;
   /** Sends a used buffer notification. */
   readonly notify: () => void;
-  /** The driver broke the ring; the queue has stopped itself. Called at most once, from any method that reads the ring. */
+  /** The driver broke the ring; the queue has stopped. Called at most once, from any method that reads the ring. */
   readonly onBroken: (why: string) => void;
 }
 
-/** A ring that cannot be served: its size, its place or its alignment. */
+/** The queue cannot use a ring because of its size, its place or its alignment. */
 export class RingError extends Error {
   readonly code = 'ERR_RING';
 }
@@ -64,20 +64,20 @@ export class Queue {
   #descriptors!: DataView;
   #available!: Uint16Array;
   #used!: Uint16Array;
-  /** Word 0: flags and idx; then id and len of each element. */
+  /** Word 0: flags and idx. Then id and len of each element. */
   #elements!: Uint32Array;
   #nextAvailable: number;
   #usedIndex: number;
   #parkedBytes = 0;
   #parkedPieces = 0;
-  /** Along the next chain, which is not popped before it was walked. */
+  /** The walk along the next chain. The chain is popped when its walk is complete. */
   #walk: Walk | null = null;
   #popped = 0;
   #pushed = 0;
   #lost = 0;
-  /** `pushed` when notify() last looked. */
+  /** Value of `pushed` at the last notify(). */
   #announced = 0;
-  /** `madeAvailable` when enableKicks() last looked. */
+  /** Value of `madeAvailable` at the last enableKicks(). */
   #seen = 0;
   #stopped = false;
 
@@ -88,15 +88,16 @@ export class Queue {
     this.size = options.size;
     this.rebind(options.rings);
     this.#usedIndex = Atomics.load(this.#used, Used.INDEX);
-    // cloud-hypervisor says the driver's index as base: chains made available before the start would be skipped.
-    // Every popped chain but the lost ones is completed before a base is given away: base and used idx differ for no other reason.
+    // cloud-hypervisor sends the driver's index as base: chains that were made available before the start would be
+    // skipped. All popped chains, except abandoned ones, are pushed before the ring reports its base. So if `base` is
+    // ahead of used idx plus abandoned chains, this sum is used instead.
     this.#lost = options.lost ?? 0;
     const next = u16(this.#usedIndex + this.#lost);
     const skipped = u16(options.base - next);
     this.#nextAvailable = skipped >= 1 && skipped <= this.size ? next : u16(options.base);
   }
 
-  /** The rings lie elsewhere now (the memory table changed); their content is the same. Throws RingError. */
+  /** The memory table has changed: the rings are mapped elsewhere, with the same content. Throws RingError. */
   rebind({ descriptors, available, used }: Rings): void {
     const { size, eventIdx } = this.#options;
     const usedBytes = ringBytes.used(size, eventIdx);
@@ -111,7 +112,7 @@ export class Queue {
     this.#elements = new Uint32Array(target.buffer, target.byteOffset, 1 + 2 * size);
   }
 
-  /** Index of the next chain to pop: what GET_VRING_BASE answers. */
+  /** Index of the next chain to pop. GET_VRING_BASE answers it. */
   get nextAvailable(): number {
     return this.#nextAvailable;
   }
@@ -131,7 +132,7 @@ export class Queue {
     return this.#outstanding.size;
   }
 
-  /** Chains that the driver has made available since the start: those popped and those that wait. */
+  /** Chains that the driver has made available since the start: popped ones and waiting ones. */
   get madeAvailable(): number {
     return this.#popped + this.waiting;
   }
@@ -140,20 +141,21 @@ export class Queue {
   get waiting(): number {
     if (this.#stopped) return 0;
     const waiting = u16(Atomics.load(this.#available, Available.INDEX) - this.#nextAvailable);
-    // The driver cannot make more chains available than there are descriptors that it has not got back.
+    // Available and outstanding chains need a descriptor each, and the ring has `size` descriptors.
     if (waiting + this.#outstanding.size <= this.size) return waiting;
     this.#break(`available index ${u16(this.#nextAvailable + waiting)}, expected ${this.#nextAvailable}`);
     return 0;
   }
 
   /**
-   * The next chain, at the expense of this turn of the loop; `useful`: how much of it is copied. Malformed chains go back to the driver with length 0. Null:
-   * none waits, or the turn is used up and the rest (`waiting`) is for another.
+   * Pops the next chain and charges the work to `turn`. `useful` says how many readable bytes are copied. Malformed
+   * chains go back to the driver with length 0. null: no chain waits, or the turn is used up and the rest (`waiting`)
+   * is for a later turn.
    */
   pop(turn = new Turn(), useful?: Useful): Chain | null {
     const before = this.#pushed;
     let chain: Chain | null = null;
-    // A whole ring of malformed chains and then more: the driver does nothing else.
+    // The driver made more malformed chains than the ring has places, and nothing else: the ring is broken.
     while (!chain && !turn.over && this.waiting > 0) {
       if (this.#pushed - before > this.size) this.#break('malformed chains without end');
       else chain = this.#take(turn, useful);
@@ -162,26 +164,26 @@ export class Queue {
     return chain;
   }
 
-  /** Gives a chain back. `written`: bytes written from the start of its writable part. notify() comes afterwards. */
+  /** Gives a chain back. `written`: bytes written from the start of its writable part. Call notify() afterwards. */
   push(chain: Chain, written: number): void {
     if (!this.#outstanding.delete(chain)) return;
     this.#park(chain, -1);
     this.#give(chain.head, written);
   }
 
-  /** Never gives a chain back: the driver does not wait for it any more, and it must not be touched. */
+  /** The chain never goes back: the driver no longer waits for it, and its memory must not be touched. */
   abandon(chain: Chain): void {
     if (!this.#outstanding.delete(chain)) return;
     this.#park(chain, -1);
     this.#lost++;
   }
 
-  /** Chains that were abandoned: used idx stays behind by as many. */
+  /** Number of abandoned chains. The used idx stays behind by this number. */
   get lost(): number {
     return this.#lost;
   }
 
-  /** Tells the driver about everything pushed since the last call, if it wants to know. Once for a batch. */
+  /** Notifies the driver of all chains pushed since the last call, if it wants that. Call it once per batch. */
   notify(): void {
     if (this.#stopped || this.#pushed === this.#announced) return;
     const wanted = this.#wantsNotification(this.#pushed - this.#announced);
@@ -190,13 +192,13 @@ export class Queue {
   }
 
   /**
-   * Asks the driver to kick at the next chain that it makes available. True: some became available since the last
-   * call, for which no kick may come: look again, then call again. Chains may be left waiting.
+   * Asks the driver to kick when it makes the next chain available. Returns true if chains became available since the
+   * last call: there may be no kick for them, so look again and then call again. Chains may be left waiting.
    */
   enableKicks(): boolean {
     if (this.#stopped) return false;
     const next = Atomics.load(this.#available, Available.INDEX);
-    // The store is sequentially consistent and so is the load that follows: the fence of VIRTIO 1.4, 2.7.10.
+    // The store and the load after it are sequentially consistent. This is the fence of VIRTIO 1.4, 2.7.10.
     if (this.#options.eventIdx) Atomics.store(this.#used, availEventWord(this.size), next);
     else Atomics.store(this.#used, Used.FLAGS, 0);
     const seen = this.#seen;
@@ -204,7 +206,7 @@ export class Queue {
     return this.#seen !== seen && !this.#stopped;
   }
 
-  /** Never touches the ring again: pop finds nothing, push and notify are ignored. */
+  /** The queue never touches the ring again: pop returns null, push and notify do nothing. */
   stop(): void {
     this.#stopped = true;
     this.#outstanding.clear();
@@ -216,7 +218,7 @@ export class Queue {
     return this.#stopped;
   }
 
-  /** Walks along the chain that is next in the available ring; null when the turn is used up, or it was malformed and went back. */
+  /** Walks along the next available chain. null: the turn is used up, or the malformed chain went back. */
   #take(turn: Turn, useful?: Useful): Chain | null {
     const walk = this.#walk ?? this.#begin(turn);
     this.#walk = null;
@@ -248,7 +250,7 @@ export class Queue {
     return new Walk(memory, this.#descriptors, head, indirect);
   }
 
-  /** Counts what a chain holds; `sign` -1: no more. Throws ChainError where that is too much. */
+  /** Adds the chain's bytes and pieces to the totals (`sign` -1: subtracts). Throws ChainError above a limit. */
   #park({ readable, writablePieces }: Chain, sign: 1 | -1): void {
     const bytes = this.#parkedBytes + sign * readable.length;
     const pieces = this.#parkedPieces + sign * writablePieces;
@@ -258,7 +260,7 @@ export class Queue {
     this.#parkedPieces = pieces;
   }
 
-  /** VIRTIO 1.4, 2.7.8: the element first, then the index that makes it visible. */
+  /** VIRTIO 1.4, 2.7.8: first the element, then the index that makes it visible. */
   #give(head: number, written: number): void {
     const at = 1 + 2 * (this.#usedIndex & (this.size - 1));
     this.#elements[at] = head;
@@ -268,7 +270,7 @@ export class Queue {
     this.#pushed++;
   }
 
-  /** VIRTIO 1.4, 2.7.7.2. The loads come after the store of used idx: both are sequentially consistent. */
+  /** VIRTIO 1.4, 2.7.7.2. The loads come after the store of the used idx; all are sequentially consistent. */
   #wantsNotification(pushed: number): boolean {
     if (!this.#options.eventIdx)
       return (Atomics.load(this.#available, Available.FLAGS) & AVAIL_F_NO_INTERRUPT) === 0;
@@ -283,7 +285,7 @@ export class Queue {
   }
 }
 
-/** A view of exactly `length` bytes, aligned as VIRTIO 1.4, 2.7 demands. */
+/** A view of exactly `length` bytes, aligned as VIRTIO 1.4, 2.7 demands. Throws RingError. */
 function part(name: string, view: Uint8Array, length: number, alignment: number): Uint8Array {
   if (view.length < length) throw new RingError(`${name} of ${view.length} bytes, needs ${length}`);
   if (view.byteOffset % alignment !== 0) throw new RingError(`${name} is not aligned to ${alignment} bytes`);

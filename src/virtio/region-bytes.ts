@@ -1,7 +1,10 @@
-/** Bytes of a mapped region through its windows. */
+/** Access to the bytes of a mapped region through its windows. */
 import { type LinearMapping, native, type Region, type RegionPiece } from '../native.js';
 
-/** As much of [offset, offset + wanted) as one window holds: everything up to WINDOW_OVERLAP bytes. */
+/**
+ * A view of [offset, offset + wanted) in bytes, or of its part that one window has. Up to WINDOW_OVERLAP bytes the
+ * view is complete. Throws RangeError outside the region.
+ */
 export function windowAt(region: Region, offset: number, wanted: number): Uint8Array {
   const index = Math.floor(offset / native.WINDOW_STRIDE);
   const start = offset - index * native.WINDOW_STRIDE;
@@ -10,7 +13,10 @@ export function windowAt(region: Region, offset: number, wanted: number): Uint8A
   return new Uint8Array(window, start, Math.min(wanted, window.byteLength - start));
 }
 
-/** All of a range; more than one view where it is long and crosses a window. Throws RangeError outside the region. */
+/**
+ * Views of a whole range, in order. A long range that crosses the end of a window has more than one view. Throws
+ * RangeError outside the region.
+ */
 export function regionSlices(region: Region, offset: number, length: number): Uint8Array[] {
   if (offset < 0 || offset + length > region.size)
     throw new RangeError(`${offset} + ${length} exceeds ${region.size} bytes`);
@@ -21,12 +27,15 @@ export function regionSlices(region: Region, offset: number, length: number): Ui
   return slices;
 }
 
-/** The same pages once more, one after the other. An errno where they cannot be joined: a piece ends inside a page. */
+/**
+ * Maps the pages of all pieces once more, one after the other (a linear mapping). Returns an errno if they cannot be
+ * joined because a piece ends inside a page.
+ */
 export function join(pieces: readonly RegionPiece[]): LinearMapping | number {
   return native.linearMapping(pieces);
 }
 
-/** Pieces in the form of the call `join`, and the regions that they lie in. */
+/** Packs pieces for the call `join`: 16 bytes per piece with its offset, length and index in `regions`. */
 export function packPieces(pieces: readonly RegionPiece[]): { regions: Region[]; pieces: Buffer } {
   const regions = [...new Set(pieces.map(({ region }) => region))];
   const packed = Buffer.alloc(pieces.length * PACKED_BYTES);
@@ -43,7 +52,7 @@ export function packPieces(pieces: readonly RegionPiece[]): { regions: Region[];
 const PACKED_BYTES = 16;
 const HIGH = 0x1_0000_0000;
 
-/** Copies `length` bytes between two regions. */
+/** Copies `length` bytes between two regions. Throws RangeError outside a region. */
 export function copyRegion(
   from: Region,
   fromOffset: number,

@@ -1,4 +1,4 @@
-/** The split virtqueue as it lies in guest memory. VIRTIO 1.4, 2.7. */
+/** Layout of the split virtqueue in guest memory. VIRTIO 1.4, 2.7. */
 
 /** VIRTIO 1.4, 2.7: a power of two, at most this. */
 export const MAX_QUEUE_SIZE = 32768;
@@ -12,6 +12,7 @@ export const Descriptor = {
   NEXT: 14,
 } as const;
 
+/** VIRTIO 1.4, 2.7.5: VIRTQ_DESC_F_*. */
 export const DescriptorFlags = { NEXT: 1, WRITE: 2, INDIRECT: 4 } as const;
 
 /** VIRTIO 1.4, 2.7.6: struct virtq_avail in 16-bit words: flags, idx, ring[size], used_event. */
@@ -28,7 +29,7 @@ export const USED_F_NO_NOTIFY = 1;
 /** VIRTIO 1.4, 2.7: the alignment of each part, in bytes. */
 export const Alignment = { DESCRIPTORS: 16, AVAILABLE: 2, USED: 4 } as const;
 
-/** Bytes of each part. The event words exist only where VIRTIO_F_EVENT_IDX was negotiated. */
+/** Bytes of each part. The event words exist only if VIRTIO_F_EVENT_IDX was negotiated. */
 export const ringBytes = {
   descriptors: (size: number) => Descriptor.SIZE * size,
   available: (size: number, eventIdx: boolean) => 4 + 2 * size + (eventIdx ? 2 : 0),
@@ -41,5 +42,6 @@ export const usedEventWord = (size: number) => Available.RING + size;
 /** Index of used.avail_event, in 16-bit words of the used ring. */
 export const availEventWord = (size: number) => Used.RING + Used.WORDS_PER_ELEMENT * size;
 
+/** Whether `size` is a power of two of at most MAX_QUEUE_SIZE. */
 export const isQueueSize = (size: number) =>
   Number.isInteger(size) && size > 0 && size <= MAX_QUEUE_SIZE && (size & (size - 1)) === 0;

@@ -1,55 +1,58 @@
 /**
- * The account of one turn of the loop. Everything that a guest can size has a price; when a turn is used up, the work goes
- * on in a later one, and whoever waited longest goes first.
+ * The budget of one turn of the loop. All work whose size the guest chooses has a price. When a turn is used up, the
+ * work goes on in a later turn, and the work that has waited longest goes first.
  */
 
 /**
- * What one turn may cost, in bytes that are copied: 256 pages, which take 2 ms where each is touched for the first time and a
- * host has yet to find memory for it, and a tenth of that where they are there.
+ * What one turn may cost, in copied bytes: 256 pages. They take 2 ms if each page is touched for the first time and
+ * the host must find memory for it, and a tenth of that if the pages are present.
  */
 export const TURN_BYTES = 0x10_0000;
 
-/** What work costs beside the bytes that it copies, in bytes. */
+/** What work costs in addition to the bytes that it copies, in bytes. */
 export const Price = {
-  /** A chain: its place in the rings, its dispatch, its answer. */
+  /** A chain: reading it from the ring, calling its handler, answering it. */
   CHAIN: 32_768,
   /** A descriptor that is read. */
   DESCRIPTOR: 512,
-  /** A piece of guest memory that is read or written, however short: it may be a page that is touched for the first time. */
+  /**
+   * A piece of guest memory that is read or written. It may be short, but its page may be touched for the first time.
+   */
   PIECE: 4096,
-  /** An entry of a list that is looked at. */
+  /** An entry of a list that is read. */
   ENTRY: 64,
-  /** An entry that is taken over into a list of ours. */
+  /** An entry that is added to a list of the bridge. */
   JOINED_ENTRY: 256,
-  /** A record of an array that is judged. */
+  /** A record of an array that is checked. */
   RECORD: 2048,
 } as const;
 
-/** Bytes of one piece that are copied between two looks at the account. */
+/** The most bytes of one piece that are copied between two checks of the budget. */
 export const COPY_STEP = 0x1_0000;
 
+/** The budget of the current turn, and the work that waits for the next one. */
 export class Turn {
   #spent = 0;
   #scheduled = false;
   readonly #waiting: (() => void)[] = [];
   readonly #asked = new Set<() => void>();
 
-  /** Nothing is left in this turn: wait for `next` before going on. */
+  /** Whether the turn is used up. Wait for `next` before you go on. */
   get over(): boolean {
     return this.#spent >= TURN_BYTES;
   }
 
-  /** Before or after the work: the last piece of a turn may cost more than is left. */
+  /** Charges a price, before or after the work. The last piece of a turn may cost more than what is left. */
   spend(price: number): void {
     this.#spent += price;
   }
 
-  /** A piece of guest memory of so many bytes is read or written. */
+  /** Charges for a piece of guest memory of `bytes` bytes that is read or written. */
   spendPiece(bytes: number): void {
     this.#spent += Math.max(Price.PIECE, bytes);
   }
 
-  /** Resolves in a later turn that has something left; look at `over` again after anything else was awaited. */
+  /** Resolves in a later turn that has something left. If anything else was awaited after it, check `over` again. */
   next(): Promise<void> {
     return new Promise((resolve) => {
       this.#waiting.push(resolve);
@@ -57,7 +60,7 @@ export class Turn {
     });
   }
 
-  /** Calls `run` in a later turn: once, however often that is asked for meanwhile. */
+  /** Calls `run` in a later turn. Calls with the same `run` before that turn are one call. */
   goOn(run: () => void): void {
     if (this.#asked.has(run)) return;
     this.#asked.add(run);
@@ -67,7 +70,8 @@ export class Turn {
     });
   }
 
-  // What is not used up is not given back: a turn without immediates costs the loop nothing.
+  // The budget is renewed only when work waits for it. Without waiting work there is no immediate, which the loop
+  // would pay for.
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -78,12 +82,12 @@ export class Turn {
     });
   }
 
-  /** One after the other: what the first one leaves is the second one's. */
+  /** Resumes waiting work, one after the other, as long as something is left of the turn. */
   #serve(): void {
     const resume = this.#waiting.shift();
     if (!resume) return;
     resume();
-    // Runs after what awaited `next` has gone on as far as it could.
+    // This runs after the code that awaited `next` has gone on as far as it could.
     queueMicrotask(() => (this.over ? this.#schedule() : this.#serve()));
   }
 }

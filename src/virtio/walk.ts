@@ -1,35 +1,38 @@
 /**
- * The walk along one descriptor chain, which may take several turns of the loop: first every descriptor is read, once, and
- * judged; then the readable part is copied. A chain that is refused costs no copy.
+ * The walk along one descriptor chain. It may take several turns of the loop. First every descriptor is read once and
+ * checked; then the readable part is copied. So a refused chain costs no copy.
  */
 import { Chain, ChainError, MAX_CHAIN_BYTES, MAX_READABLE } from './chain.js';
 import { type GuestMemory, GuestMemoryError } from './guest-memory.js';
 import { Descriptor, DescriptorFlags, MAX_QUEUE_SIZE } from './ring.js';
 import { COPY_STEP, Price, type Turn } from './turn.js';
 
-/** Entries of an indirect table. VIRTIO 1.4, 2.7.5.3.1 says the queue size; Linux and others go beyond it. */
+/** The most entries of an indirect table. VIRTIO 1.4, 2.7.5.3.1 allows the queue size; Linux and others use more. */
 export const MAX_INDIRECT = MAX_QUEUE_SIZE;
 
-/** The first bytes of a readable part, by which the reader says how many are of use to it: the others are not copied. */
+/**
+ * Gets the first HEAD_BYTES bytes of a readable part and returns how many bytes of the part its reader needs. The
+ * others are not copied.
+ */
 export type Useful = (head: Buffer) => number;
 const HEAD_BYTES = 16;
-/** A readable part that is sooner copied than judged. */
+/** Up to this many bytes it is faster to copy a readable part whole than to ask `useful`. */
 const FEW_BYTES = 4096;
 
-/** One entry of an indirect table, copied out: nothing of the table is read that is not walked. */
+/** A copy of one entry of an indirect table. Only entries of the chain are read from the table. */
 const ENTRY = new Uint8Array(Descriptor.SIZE);
 const ENTRY_VIEW = new DataView(ENTRY.buffer);
 
 export class Walk {
   readonly #memory: GuestMemory;
   readonly #table: DataView;
-  /** Guest address of the indirect table that is walked; null: the ring's own. */
+  /** Guest address of the indirect table that is walked. null: the walk is in the ring's own table. */
   #indirect: number | null = null;
   #entries: number;
   #index: number;
-  /** VIRTIO 1.4, 2.7.5: a chain is no longer than its table; one that is has a loop. */
+  /** Descriptors that may still come. VIRTIO 1.4, 2.7.5: a chain that is longer than its table has a loop. */
   #left: number;
-  /** Guest address and bytes of each piece, one after the other. */
+  /** Guest address and length in bytes of each piece, alternating. */
   readonly #readable: number[] = [];
   readonly #writable: number[] = [];
   #readableBytes = 0;
@@ -41,7 +44,7 @@ export class Walk {
   #piece = 0;
   #inside = 0;
 
-  /** `table`: the ring's descriptors. `mayPoint`: whether a descriptor may point to a table. */
+  /** `table`: the ring's descriptors. `mayPoint`: whether a descriptor may point to an indirect table. */
   constructor(
     memory: GuestMemory,
     table: DataView,
@@ -54,7 +57,7 @@ export class Walk {
     this.#index = head;
   }
 
-  /** Goes on until the chain is there; null: until the turn is used up. Throws ChainError. */
+  /** Continues the walk. Returns the chain when it is complete; null: the turn is used up. Throws ChainError. */
   advance(turn: Turn, useful: Useful = () => MAX_READABLE): Chain | null {
     try {
       while (!this.#isRead) {
@@ -71,7 +74,7 @@ export class Walk {
     return new Chain(this.#memory, turn, this.head, this.#copied!, this.#writable, writableLength);
   }
 
-  /** Reads one descriptor. False: it was the last one. */
+  /** Reads one descriptor. Returns false if it was the last one. */
   #step(): boolean {
     if (this.#left-- === 0) throw new ChainError('a loop of descriptors');
     if (this.#index >= this.#entries) throw new ChainError(`descriptor ${this.#index} of ${this.#entries}`);
@@ -91,7 +94,9 @@ export class Walk {
     return (flags & DescriptorFlags.NEXT) !== 0;
   }
 
-  /** VIRTIO 1.4, 2.7.5.3: the descriptor's buffer is a table of its own; WRITE on it means nothing. */
+  /**
+   * VIRTIO 1.4, 2.7.5.3: the descriptor's buffer is a table of descriptors. WRITE on this descriptor has no meaning.
+   */
   #enter(address: number, length: number, flags: number): true {
     if (!this.mayPoint || this.#indirect !== null)
       throw new ChainError('an indirect descriptor where none is allowed');
@@ -105,7 +110,7 @@ export class Walk {
     return true;
   }
 
-  /** One buffer. Zero-length buffers are tolerated and their addresses mean nothing. */
+  /** Adds one buffer. A buffer of length 0 is tolerated, and its address has no meaning. */
   #take(address: number, length: number, write: boolean): void {
     // VIRTIO 1.4, 2.7.4.2: all device-readable buffers come before the device-writable ones.
     if (!write && this.#writable.length > 0)
@@ -120,7 +125,7 @@ export class Walk {
     else this.#readable.push(address, length);
   }
 
-  /** Copies what is of use of the readable part, each byte once. False: the turn is used up. */
+  /** Copies the bytes of the readable part that are needed, each once. Returns false if the turn is used up. */
   #copy(turn: Turn, useful: Useful): boolean {
     const total = this.#readableBytes;
     this.#isJudged ||= total <= FEW_BYTES;
@@ -140,7 +145,7 @@ export class Walk {
       const address = this.#readable[this.#piece]!;
       const left = this.#readable[this.#piece + 1]! - this.#inside;
       const bytes = Math.min(left, COPY_STEP, into.length - this.#filled);
-      // Twice: the pages of the copy are new too.
+      // Charged twice, because the pages of the copy are new too.
       turn.spendPiece(2 * bytes);
       this.#memory.copyOut(address + this.#inside, into, this.#filled, bytes);
       this.#filled += bytes;
@@ -151,7 +156,7 @@ export class Walk {
   }
 }
 
-/** A 64-bit address as a number; above 2^53 it is not exact and never in guest memory. */
+/** A 64-bit address as a number. Above 2^53 it is not exact, and never in guest memory. */
 function addressAt(view: DataView, at: number): number {
   return view.getUint32(at + 4, true) * 0x1_0000_0000 + view.getUint32(at, true);
 }

@@ -1,4 +1,4 @@
-/** QUERYCAP, as `list` and `serve` read it. */
+/** QUERYCAP, as `list` and `serve` use it. */
 import assert from 'node:assert/strict';
 import { queryCapabilities } from '../../../src/v4l2/description.js';
 import { queryCap } from '../../../src/v4l2/enumeration.js';

@@ -8,7 +8,7 @@ import { fakeSysfs } from './fake-sysfs.js';
 describe('v4l2/discovery', () => {
   const { sysfs, put, link } = fakeSysfs();
 
-  /** A node as the kernel shows it: the class folder holds links into /sys/devices. */
+  /** Adds a node as the kernel shows it: the class folder has links into /sys/devices. */
   function addNode(name: string, device: string, title: string, index = 0): void {
     const folder = `sys/devices/${device}/video4linux/${name}`;
     put(`${folder}/name`, `${title}\n`);

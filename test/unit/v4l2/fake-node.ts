@@ -1,6 +1,6 @@
 /**
- * A fake V4L2 node: answers ioctls from a description. Offsets are written out by hand from
- * <linux/videodev2.h>, so that a wrong record of src/v4l2 cannot agree with itself.
+ * A fake V4L2 node. It answers ioctls from a description. Its offsets are written by hand from <linux/videodev2.h>,
+ * so that a wrong record in src/v4l2 fails a test.
  */
 import type { Holders } from '../../../src/v4l2/holders.js';
 import type { ProbeFile } from '../../../src/v4l2/survey.js';
@@ -31,22 +31,22 @@ export interface FakeControl {
   flags?: number;
   elements?: number;
   value?: number;
-  /** Index -> name, or number of an integer menu. */
+  /** Index -> name, or number in an integer menu. */
   menu?: Record<number, string | bigint>;
 }
 
 export interface FakeDescription {
   openErrno?: number;
-  /** Undefined: /proc cannot be read. */
+  /** undefined: /proc cannot be read. */
   holders?: Holders['holders'];
   driver?: string;
   card?: string;
   capabilities?: number;
   deviceCaps?: number;
   formats?: Record<number, FakeFormat[]>;
-  /** What REQBUFS says of every queue; an errno below 0. */
+  /** Capabilities that REQBUFS returns for every queue. Below 0: an errno. */
   bufferCapabilities?: number;
-  /** Memory types that REQBUFS takes where it says no capabilities. */
+  /** Memory types that REQBUFS accepts if it returns no capabilities. */
   memory?: number[];
   requestErrno?: number;
   exportErrno?: number;
@@ -130,7 +130,10 @@ export class FakeNode implements ProbeFile {
     return all.find((format) => format.fourcc === fourcc);
   }
 
-  /** struct v4l2_frmsizeenum: index 0, pixel_format 4, type 8, discrete 12, stepwise 12 (min, max, step; width, height). */
+  /**
+   * struct v4l2_frmsizeenum: index 0, pixel_format 4, type 8, discrete 12, stepwise 12 (min, max, step; width,
+   * height).
+   */
   #frameSize(bytes: Buffer): number {
     const format = this.#formatNamed(bytes.toString('latin1', 4, 8));
     const index = bytes.readUInt32LE(0);
@@ -149,7 +152,10 @@ export class FakeNode implements ProbeFile {
     return 0;
   }
 
-  /** struct v4l2_frmivalenum: index 0, pixel_format 4, width 8, height 12, type 16, discrete 20 (numerator, denominator). */
+  /**
+   * struct v4l2_frmivalenum: index 0, pixel_format 4, width 8, height 12, type 16, discrete 20 (numerator,
+   * denominator).
+   */
   #frameInterval(bytes: Buffer): number {
     const format = this.#formatNamed(bytes.toString('latin1', 4, 8));
     const size = format?.sizes?.find(
@@ -163,7 +169,10 @@ export class FakeNode implements ProbeFile {
     return 0;
   }
 
-  /** struct v4l2_query_ext_ctrl: id 0, type 4, name 8, minimum 40, maximum 48, step 56, default_value 64, flags 72, elem_size 76, elems 80. */
+  /**
+   * struct v4l2_query_ext_ctrl: id 0, type 4, name 8, minimum 40, maximum 48, step 56, default_value 64, flags 72,
+   * elem_size 76, elems 80.
+   */
   #control(bytes: Buffer): number {
     const asked = bytes.readUInt32LE(0);
     if (asked >>> 30 !== 3) throw new Error('both NEXT flags are expected');

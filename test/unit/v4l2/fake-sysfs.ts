@@ -1,4 +1,4 @@
-/** A fake sysfs and a fake /dev in a temporary folder, a new one for each test of a suite. */
+/** A fake sysfs and a fake /dev in a temporary folder. Each test of a suite gets a new one. */
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ export interface FakeSysfs {
   roots: Roots;
 }
 
-/** Adds the hooks of a suite; `put` makes a file, `link` a symbolic link, with the folders that they need. */
+/** Adds the hooks of a suite. `put` makes a file and `link` a symbolic link; both make the folders too. */
 export function fakeSysfs() {
   const sysfs = {} as FakeSysfs;
   beforeEach(() => {

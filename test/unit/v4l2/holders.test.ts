@@ -1,4 +1,7 @@
-/** Who has a device open: in the kernel's /proc with real processes, and in a made-up one for what cannot be arranged. */
+/**
+ * Which processes have a device open: with real processes in the kernel's /proc, and in a fake /proc for cases that
+ * cannot be made.
+ */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,7 +23,7 @@ describe('v4l2/holders', () => {
     child = undefined;
   });
 
-  /** A process with the descriptors of `stdio`; it runs when it has said so. */
+  /** Starts a process that has `fd` open. Resolves when the process has written that it runs. */
   async function holder(fd: number, command = 'echo ready; read end'): Promise<ChildProcess> {
     child = spawn('sh', ['-c', command], { stdio: ['pipe', 'pipe', 'inherit', fd] });
     await once(child.stdout!, 'data');

@@ -1,4 +1,4 @@
-/** When a node is the one that it was: one thing changed at a time. */
+/** When a node is the same node as before. One property is changed at a time. */
 import assert from 'node:assert/strict';
 import type { NodeDescription } from '../../../src/v4l2/description.js';
 import { compare, findSameNode, isSameNode, markOf, type NodeIdentity } from '../../../src/v4l2/identity.js';

@@ -4,7 +4,7 @@ import { cautionsOf, type Kind, kindOf, type Queue, refusalOf } from '../../../s
 const STREAMING = 0x04000000;
 const READWRITE = 0x01000000;
 
-/** [buffer type, formats]: `name` raw, `*name` compressed. */
+/** [buffer type, formats]. `name`: a raw format; `*name`: a compressed one. */
 function queues(...given: [number, string[]][]): Queue[] {
   return given.map(([type, formats]) => ({
     type,

@@ -1,4 +1,4 @@
-/** Where a node is, in a fake sysfs and a fake /dev; character devices that every host has stand for the nodes. */
+/** Where a node is, in a fake sysfs and a fake /dev. Character devices that every host has stand for the nodes. */
 import assert from 'node:assert/strict';
 import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { configureLog } from '../../../src/log.js';
 import { Location } from '../../../src/v4l2/location.js';
 import { fakeSysfs } from './fake-sysfs.js';
 
-/** Device numbers of Linux, Documentation/admin-guide/devices.txt. */
+/** Device numbers from Linux, Documentation/admin-guide/devices.txt. */
 const stand = { '1:3': '/dev/null', '1:5': '/dev/zero', '1:7': '/dev/full' } as const;
 type Number = keyof typeof stand;
 
@@ -18,7 +18,7 @@ describe('v4l2/location', () => {
   before(() => configureLog('error', 'text'));
   after(() => configureLog('info', 'text'));
 
-  /** A camera at a port of a USB bus, registered with a number. */
+  /** Adds a camera at a port of a USB bus. The node has the device number `number`. */
   function plugIn(name: string, number: Number, port: string, serial = '', title = 'Camera'): void {
     const device = `devices/pci0/usb1/${port}`;
     const folder = `${device}/${port}:1.0/video4linux/${name}`;
@@ -32,7 +32,10 @@ describe('v4l2/location', () => {
     link(`dev/${name}`, stand[number]);
   }
 
-  /** Its folder is kept elsewhere: sysfs, unlike this file system, never gives an inode number twice. */
+  /**
+   * Removes the camera. Its folder is moved away and not deleted: sysfs never uses an inode number twice, but this
+   * file system does.
+   */
   function unplug(name: string, number: Number, port: string): void {
     renameSync(join(sysfs.root, 'sys/devices/pci0/usb1', port), join(sysfs.root, `gone-${gone++}`));
     for (const path of [`sys/class/video4linux/${name}`, `sys/dev/char/${number}`, `dev/${name}`])

@@ -1,4 +1,4 @@
-/** A host node without a device behind it: what is said of who has it, and who hears that its device is back. */
+/** A host node without a device: the log lines about its holders, and the calls when its device is back. */
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { Writable } from 'node:stream';
@@ -23,7 +23,10 @@ describe('v4l2/node', () => {
     before(() => log.add(transport));
     after(() => log.remove(transport));
 
-    /** What is said of a node that these have, by an ioctl or by open(). */
+    /**
+     * The log line about a node with these holders, after EBUSY of an ioctl; with `errno`: after this errno of
+     * open().
+     */
     async function said(found: Partial<Holders>, errno?: number): Promise<string> {
       lines.length = 0;
       const node = new HostNode('/dev/null');

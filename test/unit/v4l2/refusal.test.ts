@@ -1,4 +1,4 @@
-/** Failures that hold, and failures of a moment. */
+/** Lasting and momentary failures. */
 import assert from 'node:assert/strict';
 import { errnoOf, isLasting, isMomentary, otherwise } from '../../../src/v4l2/refusal.js';
 

@@ -1,4 +1,4 @@
-/** Media requests: a fake sysfs and a fake /dev in a temporary folder, and a fake file whose requests are /dev/null. */
+/** Media requests. sysfs and /dev are fakes in a temporary folder; the file is a fake whose requests are /dev/null. */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -30,7 +30,7 @@ describe('v4l2/request', () => {
   describe('the media device of a node', () => {
     const { sysfs, put, link } = fakeSysfs();
 
-    /** /dev/null stands for the node: 1:3. */
+    /** /dev/null (1:3) stands for the node. */
     function addNode(...media: string[]): void {
       const device = 'sys/devices/platform/decoder';
       put(`${device}/video4linux/video7/uevent`, 'MAJOR=1\nMINOR=3\n');
@@ -169,7 +169,7 @@ describe('v4l2/request', () => {
         assert.ok(
           call.kind === 'queueRequest' || call.kind === 'reinitRequest' || call.kind === 'closeRequest',
         );
-        fstatSync(call.request); // It is open when the call is accepted.
+        fstatSync(call.request); // The request must be open when the call is accepted.
         this.log.push(`${call.kind.slice(0, -7)} ${call.request}`);
         if (call.kind === 'queueRequest') return this.queueErrno;
         return this.busy.has(call.request) ? EBUSY : 0;
@@ -223,7 +223,7 @@ describe('v4l2/request', () => {
       file.busy.add(first);
       pool.giveBack(first);
       await take();
-      // Once to ask, once to have the lane close it.
+      // reinit finds out that it is busy; close runs on the lane.
       assert.deepEqual(file.log, ['allocate', `reinit ${first}`, `close ${first}`, 'allocate']);
       assert.equal(openDescriptors(), before + 1);
     });

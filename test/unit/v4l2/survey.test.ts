@@ -1,4 +1,4 @@
-/** What is said about a node, asked of fake nodes. */
+/** The survey of fake nodes. */
 import assert from 'node:assert/strict';
 import type { HostNodeEntry } from '../../../src/v4l2/discovery.js';
 import { type Depth, type Survey, surveyNode } from '../../../src/v4l2/survey.js';

@@ -1,4 +1,4 @@
-/** Our requests to the VMM. The device is a FAKE; the VMM answers when the test says so. */
+/** The bridge's requests to the VMM. The device is a FAKE; the VMM answers when the test tells it to. */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
@@ -35,7 +35,7 @@ describe('SHM region', () => {
   let vm: Vm;
   let before: number;
   let file: number;
-  /** Results of map() and unmap(), in the order in which they came. */
+  /** Results of map() and unmap(), in the order of their arrival. */
   let done: [string, number][];
 
   const open = (...setup: ConstructorParameters<typeof Vm>) => {
@@ -62,7 +62,7 @@ describe('SHM region', () => {
     return message;
   };
 
-  /** What a mapping message says: shmid, fd offset, offset, length, flags. */
+  /** Fields of a mapping message: shmid, fd offset, offset, length, flags. */
   const place = ({ body }: Heard) => {
     assert.equal(body.length, 40);
     assert.ok(body.subarray(1, 8).every((byte) => byte === 0));
@@ -144,7 +144,7 @@ describe('SHM region', () => {
       await take(MAP);
       const since = Date.now();
       assert.equal((await vm.control.ask(Ask.GET_CONFIG, config(0, 40))).length, 52);
-      // QEMU announces what it has mapped, in a table of everything.
+      // QEMU announces its own mapping, in a table of all regions.
       const table = memoryTable(vm.regionBody(), region(WINDOW, SLOT, USER + 0x1000_0000, 0));
       assert.equal(await vm.control.tell(Ask.SET_MEM_TABLE, table, [vm.ram.fd, file]), 0n);
       assert.equal(await vm.command('ping'), 'echo:ping');
@@ -172,7 +172,7 @@ describe('SHM region', () => {
       assert.equal(vm.device.memory?.ring(USER + 0x1000_0000, 16), null);
       answer(MAP, 0);
 
-      // After UNMAP the same file is like any other.
+      // After UNMAP this file is treated as any other file.
       unmap('b');
       await take(UNMAP);
       answer(UNMAP, 0);
@@ -193,7 +193,7 @@ describe('SHM region', () => {
     });
 
     it('never maps what is not an ordinary file, nor refuses it', async () => {
-      // What another device of the VM has mapped, as the VMM tells everybody: here a socket stands for a DMABUF.
+      // The VMM announces mappings of other devices of the VM too. Here a socket stands for their DMABUF.
       const [ours, theirs] = native.socketPair();
       const table = memoryTable(vm.regionBody(), region(WINDOW, SLOT, USER + 0x1000_0000, 0));
       assert.equal(await vm.control.tell(Ask.SET_MEM_TABLE, table, [vm.ram.fd, ours]), 0n);
@@ -272,7 +272,7 @@ describe('SHM region', () => {
         ['c', 104],
       ]);
       assert.equal(await vm.command('ping'), 'echo:ping');
-      // A new channel is as good.
+      // A new channel works too.
       await vm.control.tell(Ask.SET_BACKEND_REQ_FD, Buffer.alloc(0), [vm.newChannel()]);
       vm.closeLent();
       map('d');
@@ -456,7 +456,7 @@ describe('SHM region', () => {
       assert.ok(Date.now() - since >= 990);
       await take(MAP);
       await heard(CONFIG_CHANGE);
-      // It has caught up: the next one is done again.
+      // The VMM has read everything, so the next request is done again.
       map('b', SLOT);
       await take(MAP);
       await heard(CONFIG_CHANGE);
@@ -489,7 +489,7 @@ describe('SHM region', () => {
     it('takes no reply at all', async () => {
       map('a');
       answer(MAP, 0);
-      // Before anything is read here: reading the request is what would make it done.
+      // This comes before the test reads anything, because reading the request would complete it.
       await until(() => done.length === 1);
       assert.deepEqual(done, [['a', 104]]);
       await until(() => vm.channel!.ended);

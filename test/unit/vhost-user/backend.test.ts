@@ -1,4 +1,4 @@
-/** Whole conversations, as far as the back-end alone shows them: the device is a FAKE that echoes and records. */
+/** Whole sessions of a VMM with the back-end. The device is a FAKE that echoes and records. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
@@ -37,7 +37,7 @@ describe('vhost-user back-end', () => {
 
   const started = ['connected', 'started 0 at 0', 'started 1 at 0'];
 
-  /** Commands go through and events too, with interrupts. */
+  /** Commands and events pass, with interrupts. */
   const works = async () => {
     assert.equal(await vm.command('ping'), 'echo:ping');
     const events = vm.eventq.usedIndex;
@@ -100,7 +100,7 @@ describe('vhost-user back-end', () => {
         ['available ring', [false, false, true]],
       ] as const)
         it(`resets when only the ${moved} moved`, async () => {
-          // A base that comes out the same: 65536 commands, or none.
+          // The base is the same as before: the driver made 65536 commands available, or none.
           const bases = await say.qemuStop(vm);
           vm.device.forget();
           vm.control.send(Ask.SET_VRING_ADDR, PLAIN, vm.addressOf(1, 4096, [...parts]));
@@ -157,7 +157,7 @@ describe('vhost-user back-end', () => {
       });
     });
 
-  /** So that close() has something to close. */
+  /** Gives close() a socket to close. */
   const replaceControl = () => {
     const [ours, theirs] = native.socketPair();
     closeSync(theirs);
@@ -202,7 +202,7 @@ describe('vhost-user back-end', () => {
     assert.equal(vm.device.transport?.prefers, 'direct');
     await works();
 
-    // Sleep and wake.
+    // The VM sleeps and wakes.
     vm.device.forget();
     const bases = await say.crosvmDeactivate(vm);
     assert.deepEqual(bases, [2, 1]);
@@ -210,7 +210,7 @@ describe('vhost-user back-end', () => {
     assert.deepEqual(vm.device.history, ['stopped 0', 'stopped 1', 'started 0 at 2', 'started 1 at 1']);
     await works();
 
-    // Reset: the features are not sent again.
+    // The guest resets the device. The features are not sent again.
     await say.crosvmDeactivate(vm);
     vm.device.forget();
     vm.newDriver(32768);
@@ -228,7 +228,7 @@ describe('vhost-user back-end', () => {
     await say.libkrunActivate(vm);
     assert.deepEqual(vm.device.history, started);
     assert.equal(vm.device.transport?.survivesReset, true);
-    // One descriptor for both rings.
+    // Both rings have one call descriptor.
     assert.equal(await vm.command('ping'), 'echo:ping');
     vm.interrupts(0);
     vm.device.event('event');
@@ -344,7 +344,7 @@ describe('vhost-user back-end', () => {
       assert.equal(await vm.vringBase(0), 1);
       assert.equal(await vm.vringBase(1), 0);
       vm.device.forget();
-      // One command is there before the start: the driver's index is 1 again.
+      // One command is available before the start, so the driver's index is 1 again.
       vm.newDriver(256);
       vm.offer('OPEN');
       await say.cloudHypervisorActivate(vm);
@@ -468,7 +468,7 @@ describe('vhost-user back-end', () => {
         vm.offer('ping');
         const index = vm.commandq.availableIndex;
         const fresh = native.eventFd();
-        // The kick and the replacement are both there before the back-end looks.
+        // The kick and the new descriptor are both there before the back-end runs.
         native.signal(vm.kick[0]!);
         vm.control.send(Ask.SET_VRING_KICK, PLAIN, u64(0), [fresh]);
         await until(() => vm.commandq.usedIndex === index);
@@ -523,7 +523,7 @@ describe('vhost-user back-end', () => {
       assert.deepEqual(vm.ends, []);
       assert.equal(vm.device.event('the other one runs'), false);
       assert.deepEqual(vm.device.history, []);
-      // A reset cures it.
+      // After a reset the ring works again.
       await say.qemuStop(vm);
       assert.deepEqual(vm.device.history, ['stopped 0', 'stopped 1']);
       vm.newDriver(8);
@@ -559,7 +559,7 @@ describe('vhost-user back-end', () => {
 
     it('goes on in memory that was replaced under it', async () => {
       await works1();
-      // The same RAM at another guest address, next to something new: rings keep their front-end addresses.
+      // The same RAM moves to another guest address, and a new region is added. Rings keep their front-end addresses.
       const more = native.memoryFile('test-more', 65536);
       const table = memoryTable(
         region(0x1_0000_0000, 4 * 1024 * 1024, 0x7f00_0000_0000, 0),

@@ -227,7 +227,7 @@ describe('vhost-user connection', () => {
 
   it('queues what the socket does not take, in order', async () => {
     const sent: number[] = [];
-    // More than a socket's buffer holds, less than the limit beyond it.
+    // More than a socket's buffer takes, but less than the limit of unsent bytes.
     while (connection.unreadBytes < 0 || sent.length < 60) {
       assert.equal(connection.send(sent.length, 4, Buffer.alloc(4096, sent.length)), 0);
       sent.push(sent.length);

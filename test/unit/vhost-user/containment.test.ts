@@ -1,6 +1,6 @@
 /**
- * A device whose code throws: QEMU aborts when its back-end goes, so the connection stays, whatever fails. The device is
- * a FAKE that fails where it is told to.
+ * The code of the device throws. QEMU aborts without a back-end, so the connection must stay, whatever fails. The
+ * device is a FAKE that fails at the call that the test names.
  */
 import assert from 'node:assert/strict';
 import { native } from '../../../src/native.js';
@@ -31,7 +31,7 @@ describe('a device that fails', () => {
     vm.device.forget();
   };
 
-  /** Every question is answered, nothing of the device runs, and the guest's next driver finds it as new. */
+  /** Every request is answered, no code of the device runs, and the guest's next driver finds a new device. */
   const recovers = async () => {
     assert.equal((await vm.control.ask(Ask.GET_CONFIG, config(0, 40))).length, 52);
     assert.ok(vm.device.queues.every((queue) => !queue || queue.stopped));

@@ -1,4 +1,7 @@
-/** Bytes that no VMM sends (T8, T9): nothing throws, nothing stays open, the next connection works. */
+/**
+ * Bytes that no VMM sends (T8, T9). The back-end must not throw, every descriptor must be closed, and the next
+ * connection must work.
+ */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
@@ -45,7 +48,7 @@ describe('a hostile front-end', () => {
     for (let count = 0; count < 40; count++)
       await withVm(async (vm) => {
         const garbage = Buffer.from(Array.from({ length: 12 + (next() % 64) }, () => next() & 0xff));
-        // Some with a valid version, so that the size is looked at too.
+        // Some have a valid version, so that their size is checked too.
         if (count % 2) garbage.writeUInt32LE(1, 4);
         const descriptors = [native.eventFd(), native.memoryFile('test', 4096)];
         vm.control.raw(garbage, descriptors);

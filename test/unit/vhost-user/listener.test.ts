@@ -1,4 +1,4 @@
-/** Who is let in, on real sockets. */
+/** Which processes may connect, on real sockets. */
 import assert from 'node:assert/strict';
 import { closeSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** A FAKE device: it records what the back-end tells it, and answers every command with `echo:` and the command. */
+/** A FAKE device. It records the calls of the back-end, and answers every command with `echo:` and the command. */
 import type { Device, ObjectTransport, SharedMemoryTransport } from '../../../src/vhost-user/device.js';
 import type { Chain } from '../../../src/virtio/chain.js';
 import type { GuestMemory } from '../../../src/virtio/guest-memory.js';
@@ -10,12 +10,12 @@ export class RecordingDevice implements Device {
   readonly queues: (Queue | null)[] = [null, null];
   memory: GuestMemory | null = null;
   transport: (SharedMemoryTransport & ObjectTransport) | null = null;
-  /** Descriptors by UUID in hexadecimal. */
+  /** UUID in hexadecimal -> descriptor. */
   readonly objects = new Map<string, number>();
-  /** Keep commands instead of answering them; they are answered when the queue stops. */
+  /** Whether commands are kept. They are answered when the queue stops. */
   parks = false;
   readonly parked: Chain[] = [];
-  /** Thrown by the next call of this name. */
+  /** The next call whose record starts with this text throws. Empty: none. */
   fails = '';
   /** Called at each queueStarted. */
   onStarted: (index: number) => void = () => {};
@@ -61,7 +61,7 @@ export class RecordingDevice implements Device {
     this.#record('disconnected');
   }
 
-  /** Sends one event; false: no descriptor for it. */
+  /** Sends one event. Returns false if no descriptor is available. */
   event(text: string): boolean {
     const queue = this.queues[1];
     const chain = queue?.pop();
@@ -71,7 +71,7 @@ export class RecordingDevice implements Device {
     return true;
   }
 
-  /** The calls so far, kicks apart: those may be spurious. */
+  /** The calls so far, without kicks, because kicks may be spurious. */
   get history(): string[] {
     return this.calls.filter((call) => !call.startsWith('kicked'));
   }

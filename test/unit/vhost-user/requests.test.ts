@@ -27,11 +27,11 @@ interface Example {
   body: Buffer;
   /** New descriptors to send. */
   descriptors?: () => number[];
-  /** Bytes of the reply, perhaps 0; undefined: an acknowledgement. */
+  /** Size of the reply's body in bytes; 0: an empty body. undefined: the request is acknowledged. */
   reply?: number;
-  /** Bit that must have been negotiated. */
+  /** Number of the protocol feature that must be negotiated. */
   needs?: number;
-  /** One descriptor more is tolerated. */
+  /** Whether one more descriptor is tolerated. */
   stray?: boolean;
 }
 
@@ -92,7 +92,7 @@ describe('vhost-user requests', () => {
     before = openDescriptors();
     vm = new Vm({ memSlots: true, objects: true });
     await vm.control.say(Ask.SET_PROTOCOL_FEATURES, u64(protocol));
-    // Something for REM_MEM_REG to remove.
+    // A region that REM_MEM_REG can remove.
     if (protocol === EVERYTHING) {
       const [body, descriptors] = [singleRegion(region(0x20_0000, PAGE, 0x7100_0000_0000, 0)), memory()];
       await lend(descriptors, () => vm.control.tell(Ask.ADD_MEM_REG, body, descriptors));

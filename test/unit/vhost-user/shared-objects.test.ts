@@ -1,4 +1,7 @@
-/** Shared objects, announced and asked for. The device is a FAKE; a memory file stands for a DMABUF. */
+/**
+ * The back-end announces shared objects, and the VMM asks for them. The device is a FAKE; a memory file stands for a
+ * DMABUF.
+ */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
@@ -16,7 +19,7 @@ const MAP = 9;
 const UNMAP = 10;
 
 const SLOT = 65536;
-/** A UUID that ends with this byte. */
+/** A UUID with this last byte. */
 const uuid = (last: number) =>
   Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? last : 0xa0 + index));
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
@@ -48,7 +51,7 @@ describe('shared objects', () => {
   const remove = (last: number) => vm.device.transport!.removeObject(uuid(last));
   const answer = (request: number, value: number | bigint) => vm.channel!.send(request, REPLY, u64(value));
 
-  /** Everything that has arrived: requests, and the last byte of their UUIDs. */
+  /** All requests that have arrived, each with the last byte of its UUID. */
   const told = () => {
     const all: [number, number | undefined][] = [];
     for (let message = vm.channel!.poll(); message; message = vm.channel!.poll()) {

@@ -1,6 +1,6 @@
 /**
- * The back-end channel while the device does not run: one message at such a time is a SIGSEGV of QEMU (every release
- * that has the channel). The device is a FAKE that asks for everything that it can, whenever anything happens.
+ * The back-end channel while the device does not run. One message at this time causes a SIGSEGV in every release of
+ * QEMU that has the channel. The device is a FAKE that makes all its requests whenever anything happens.
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
@@ -14,7 +14,7 @@ const SLOT = 65536;
 const UNMAP = 10;
 const SPOKE = 'a message while the device does not run';
 
-/** Asks at each call, and when told to: a camera that is unplugged waits for nobody. */
+/** Makes requests at each call, and when the test says so. A camera that is unplugged does so at any time too. */
 class EagerDevice extends RecordingDevice {
   readonly file = native.memoryFile('test-frames', SLOT);
   #asked = 0;
@@ -57,10 +57,10 @@ class EagerDevice extends RecordingDevice {
 
 interface Life {
   readonly name: string;
-  /** Whether the VMM maps anything at all. */
+  /** Whether the VMM supports SHMEM_MAP. */
   readonly maps: boolean;
   connect(vm: Vm): Promise<void>;
-  /** `bases`: of a resume; absent: a driver that starts anew. */
+  /** `bases`: the VM is resumed. Absent: the driver starts anew. */
   start(vm: Vm, bases?: number[]): Promise<void>;
   pause?(vm: Vm): Promise<number[]>;
   reset(vm: Vm): Promise<unknown>;
@@ -142,7 +142,7 @@ for (const life of lives)
       assert.equal(openDescriptors(), before, 'descriptors leaked');
     });
 
-    /** Messages since the last look; their descriptors are closed. */
+    /** Messages since the last call. Their descriptors are closed. */
     const heard = (): Heard[] => {
       const all: Heard[] = [];
       for (let next = vm.channel?.poll(); next; next = vm.channel?.poll()) all.push(next);
@@ -153,7 +153,7 @@ for (const life of lives)
     /** Rings that the VMM has enabled. */
     const enabled = new Set<number>();
 
-    /** Before each message of the VMM the device asks once more, and nothing may have come unless all rings run. */
+    /** Before each message of the VMM the device makes its requests. No message may have come unless all rings run. */
     const listen = () => {
       enabled.clear();
       const { control } = vm;
@@ -164,7 +164,7 @@ for (const life of lives)
         const came = heard().length;
         assert.ok(enabled.size === 2 || came === 0, SPOKE);
         const { request, flags, index, value } = ringWords(bytes);
-        // A stop that is not answered is followed at once by a question that is.
+        // After a stop without an acknowledgement the VMM at once sends a request that has a reply.
         handled = request !== Ask.SET_VRING_ENABLE || flags !== PLAIN;
         if (request === Ask.SET_VRING_ENABLE && value === 1) enabled.add(index);
         if (request === Ask.SET_VRING_ENABLE && value === 0) enabled.delete(index);

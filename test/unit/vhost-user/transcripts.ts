@@ -1,4 +1,7 @@
-/** What the four VMMs say, in their order and with their flags (reference: vhost-user.md 4.3, 5, 6, 7; qemu-qtest.md 2). */
+/**
+ * VMM transcripts: the messages of four VMMs, in their order and with their flags (reference: vhost-user.md 4.3, 5,
+ * 6, 7; qemu-qtest.md 2).
+ */
 import assert from 'node:assert/strict';
 import type { Vm } from './vm.js';
 import { Ask, PLAIN, singleRegion, state, u64 } from './vmm.js';
@@ -6,11 +9,11 @@ import { Ask, PLAIN, singleRegion, state, u64 } from './vmm.js';
 export const bits = (...numbers: number[]) =>
   numbers.reduce((set, number) => set | (1n << BigInt(number)), 0n);
 
-/** VERSION_1, INDIRECT_DESC, EVENT_IDX and protocol features. */
+/** VERSION_1, INDIRECT_DESC, EVENT_IDX and PROTOCOL_FEATURES. */
 export const FEATURES = bits(28, 29, 30, 32);
 export const QEMU = bits(0, 3, 5, 9, 10, 22);
 export const QEMU_SLOTS = QEMU | bits(15);
-/** Shared objects, which QEMU takes where they are offered. */
+/** SHARED_OBJECT. QEMU accepts it if it is offered. */
 export const OBJECTS = bits(18);
 export const CROSVM = bits(0, 3, 5, 9, 22);
 export const LIBKRUN = bits(0, 5, 9, 22);
@@ -42,7 +45,7 @@ export async function qemuRealize(vm: Vm, slots: boolean, more = 0n): Promise<vo
   assert.ok(shm.subarray(16).every((byte) => byte === 0));
 }
 
-/** DRIVER_OK, and `cont`. Memory slots are sent the first time only. */
+/** What QEMU sends at DRIVER_OK and at `cont`. Memory slots are sent only the first time. */
 export async function qemuStart(vm: Vm, { slots = false, first = true, bases = [0, 0] } = {}): Promise<void> {
   const { control } = vm;
   control.send(Ask.SET_FEATURES, PLAIN, u64(FEATURES));
@@ -59,7 +62,7 @@ export async function qemuStart(vm: Vm, { slots = false, first = true, bases = [
   for (const index of both) await accepted(control.tell(Ask.SET_VRING_CALL, ...vm.callOf(index)));
 }
 
-/** `stop` and a guest's reset alike. The bases. */
+/** What QEMU sends at `stop` and at a reset by the guest. Resolves to the bases. */
 export async function qemuStop(vm: Vm): Promise<number[]> {
   for (const index of both) await accepted(vm.control.tell(Ask.SET_VRING_ENABLE, state(index, 0)));
   return [await vm.vringBase(0), await vm.vringBase(1)];
@@ -77,10 +80,10 @@ export async function crosvmConnect(vm: Vm): Promise<void> {
   assert.equal((await control.ask(Ask.GET_SHMEM_CONFIG)).length, 2056);
 }
 
-/** Addresses before bases, and queue 0 runs before queue 1 is known. */
+/** Addresses come before bases, and queue 0 runs before queue 1 is configured. */
 export async function crosvmActivate(vm: Vm, { features = true, bases = [0, 0] } = {}): Promise<void> {
   const { control } = vm;
-  // EVENT_IDX, protocol features, VERSION_1: never INDIRECT_DESC. Sent only when they changed.
+  // EVENT_IDX, PROTOCOL_FEATURES and VERSION_1, but never INDIRECT_DESC. They are sent only after a change.
   if (features) control.send(Ask.SET_FEATURES, PLAIN, u64(bits(29, 30, 32)));
   await control.say(Ask.SET_MEM_TABLE, ...vm.memoryTable());
   for (const index of both) {
@@ -109,7 +112,7 @@ export async function libkrunConnect(vm: Vm): Promise<void> {
   await control.say(Ask.SET_PROTOCOL_FEATURES, u64(LIBKRUN));
 }
 
-/** Memory before features, base 0 whatever was, one call descriptor for both. */
+/** Memory comes before features, the base is always 0, and both rings have one call descriptor. */
 export async function libkrunActivate(vm: Vm): Promise<void> {
   const { control } = vm;
   control.send(Ask.SET_OWNER, PLAIN);
@@ -127,14 +130,14 @@ export async function libkrunActivate(vm: Vm): Promise<void> {
   }
 }
 
-/** No GET_VRING_BASE, and the channel is dropped. */
+/** libkrun sends no GET_VRING_BASE, and closes the channel. */
 export async function libkrunReset(vm: Vm): Promise<void> {
   for (const index of both) await vm.control.say(Ask.SET_VRING_ENABLE, state(index, 0));
   vm.channel?.close();
   vm.channel = null;
 }
 
-/** `again`: after a reconnect the protocol features are not asked for. */
+/** `again`: a reconnect, in which GET_PROTOCOL_FEATURES is not sent. */
 export async function cloudHypervisorConnect(vm: Vm, again = false): Promise<void> {
   const { control } = vm;
   control.send(Ask.SET_OWNER, PLAIN);
@@ -144,7 +147,7 @@ export async function cloudHypervisorConnect(vm: Vm, again = false): Promise<voi
   assert.equal((await control.ask(Ask.GET_QUEUE_NUM)).readBigUInt64LE(), 2n);
 }
 
-/** Everything with NEED_REPLY; the base is the driver's available index; the channel comes last. */
+/** Every request has NEED_REPLY, the base is the driver's available index, and the channel comes last. */
 export async function cloudHypervisorActivate(vm: Vm): Promise<void> {
   const { control } = vm;
   await accepted(control.tell(Ask.SET_FEATURES, u64(FEATURES)));

@@ -11,7 +11,7 @@ import { Ask, ControlWire, memoryTable, region, state, u64, until, vringAddress,
 export const RAM = 4 * 1024 * 1024;
 export const GUEST = 0x1_0000_0000;
 export const USER = 0x7f00_0000_0000;
-/** SHM identity of the window in guest addresses: what QEMU calls BAR 4. */
+/** Guest address of SHM region 0, as QEMU places its BAR 4. */
 export const WINDOW = 0x8_1000_0000;
 
 const rings = [
@@ -25,9 +25,9 @@ export class Vm {
   readonly device: RecordingDevice;
   readonly backend: Backend;
   readonly control: ControlWire;
-  /** The back-end channel, once it is there. */
+  /** The test's end of the back-end channel. null: there is none. */
   channel: Wire | null = null;
-  /** What onEnd was called with. */
+  /** Arguments of onEnd. */
   readonly ends: (Error | null)[] = [];
   readonly call = [native.eventFd(), native.eventFd()];
   readonly kick = [native.eventFd(), native.eventFd()];
@@ -44,14 +44,14 @@ export class Vm {
     this.newDriver(8);
   }
 
-  /** The guest driver starts from nothing: empty rings of `size`. */
+  /** A new guest driver with empty rings of `size`. */
   newDriver(size: number): void {
     this.ram.bytes.fill(0, 0, BUFFERS);
     this.commandq = new DriverRing(this.ram.bytes, size, rings[0]!);
     this.eventq = new DriverRing(this.ram.bytes, size, rings[1]!);
   }
 
-  /** 16 event buffers, or as many as the ring holds. */
+  /** Makes 16 event buffers available, or as many as the ring has descriptors. */
   postEvents(count = Math.min(16, this.eventq.size)): void {
     for (let index = 0; index < count; index++) {
       const address = GUEST + BUFFERS + 0x1_0000 + 1024 * index;
@@ -61,7 +61,7 @@ export class Vm {
     this.eventq.awaitUsed();
   }
 
-  /** Makes a command available: 4 readable bytes and 16 writable ones. No kick. */
+  /** Makes a command available: 4 readable bytes and 16 writable ones. Does not kick. */
   offer(text: string): void {
     const at = BUFFERS + 64 * (this.commandq.availableIndex % 16);
     this.ram.bytes.write(text.padEnd(4), at, 'latin1');
@@ -79,7 +79,7 @@ export class Vm {
     native.signal(this.kick[0]!);
   }
 
-  /** A command from beginning to end: the answer. */
+  /** Makes a command available, kicks, and resolves to the answer. */
   async command(text: string): Promise<string> {
     const index = this.commandq.availableIndex;
     const at = BUFFERS + 64 * (index % 16) + 16;
@@ -90,7 +90,7 @@ export class Vm {
     return this.ram.bytes.toString('latin1', at, at + length);
   }
 
-  /** Descriptors that are lent to the back-end by SCM_RIGHTS stay ours. */
+  /** Records a descriptor that is sent to the back-end (SCM_RIGHTS); closeLent() closes it here. */
   lend(fd: number): number {
     this.#extra.push(fd);
     return fd;
@@ -129,7 +129,7 @@ export class Vm {
     return [u64(index), [this.error[index]!]];
   }
 
-  /** A new channel for the back-end's requests: the descriptor to send. */
+  /** Makes a new back-end channel. Returns the descriptor to send. */
   newChannel(): number {
     this.channel?.close();
     const [ours, theirs] = native.socketPair();
@@ -137,7 +137,7 @@ export class Vm {
     return this.lend(theirs);
   }
 
-  /** What the VMM sent along is duplicated in the back-end: our copies of what was lent can go. */
+  /** Closes this process's copies of sent descriptors. The back-end has its own. */
   closeLent(): void {
     for (const fd of this.#extra.splice(0)) closeSync(fd);
   }
@@ -148,7 +148,7 @@ export class Vm {
     return reply.readUInt32LE(4);
   }
 
-  /** Signals that arrived since the last look. */
+  /** Number of call signals since the last look. */
   interrupts(index: number): number {
     return Math.max(native.drain(this.call[index]!), 0);
   }

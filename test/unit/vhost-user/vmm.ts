@@ -1,6 +1,6 @@
 /**
- * The other end of a vhost-user socket for the tests: bytes and descriptors as the vhost-user document has them.
- * It shares no code with src/vhost-user.
+ * The front-end's side of a vhost-user socket, for the tests. Bytes and descriptors are written by hand after the
+ * vhost-user document, and no code is shared with src/vhost-user.
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
@@ -38,7 +38,7 @@ export const Ask = {
   GET_SHMEM_CONFIG: 44,
 } as const;
 
-/** Version 1; "need reply"; a reply. */
+/** Flags of a header: version 1; version 1 with "need reply"; a reply. */
 export const PLAIN = 0x1;
 export const NEED_REPLY = 0x9;
 export const REPLY = 0x5;
@@ -90,7 +90,7 @@ export const message = (request: number, flags: number, body: Uint8Array): Buffe
 
 export { openDescriptors } from '../../addon/process.js';
 
-/** Turns of the event loop until `done`; fails after `limit` ms. */
+/** Waits, turn by turn of the event loop, until `done` returns true. Fails after `limit` ms. */
 export async function until(done: () => boolean, what = 'it', limit = 5000): Promise<void> {
   const end = Date.now() + limit;
   while (!done()) {
@@ -99,7 +99,7 @@ export async function until(done: () => boolean, what = 'it', limit = 5000): Pro
   }
 }
 
-/** Within a `describe`: what is provoked here is not worth a log line. */
+/** Silences the log within a `describe` whose tests provoke warnings. */
 export function withoutLog(): void {
   before(() => {
     log.silent = true;
@@ -109,7 +109,7 @@ export function withoutLog(): void {
   });
 }
 
-/** A while in which nothing is expected. */
+/** Waits for some turns of the loop, in which nothing should happen. */
 export async function settle(turns = 30): Promise<void> {
   for (let count = 0; count < turns; count++) await turn();
 }
@@ -121,10 +121,10 @@ export interface Heard {
   descriptors: number[];
 }
 
-/** One end of a stream of messages. Everything that is sent goes out at once; each message is read for itself. */
+/** One end of a stream of messages. Everything is sent at once, and each message is read separately. */
 export class Wire {
   readonly #inbox: Heard[] = [];
-  /** The message that is being read: its header, then its body behind it. */
+  /** Bytes of the message that is being read: its header, then its body. */
   #partial = Buffer.alloc(0);
   #descriptors: number[] = [];
   #closed = false;
@@ -145,7 +145,7 @@ export class Wire {
     return this.#closed;
   }
 
-  /** A message that has arrived, or undefined. */
+  /** The next message that has arrived, or undefined. */
   poll(): Heard | undefined {
     this.#read();
     return this.#inbox.shift();
@@ -201,7 +201,7 @@ export class Wire {
 
 /** The control socket of a VMM. */
 export class ControlWire extends Wire {
-  /** A request with a reply of its own. */
+  /** Sends a request that has a reply of its own. Resolves to the body of the reply. */
   async ask(request: number, body: Uint8Array = Buffer.alloc(0)): Promise<Buffer> {
     this.send(request, PLAIN, body);
     return this.reply(request);
@@ -215,7 +215,7 @@ export class ControlWire extends Wire {
     return heard.body;
   }
 
-  /** A request that is acknowledged: the value. */
+  /** Sends a request with NEED_REPLY. Resolves to the value of the acknowledgement. */
   async tell(
     request: number,
     body: Uint8Array = Buffer.alloc(0),
@@ -227,7 +227,10 @@ export class ControlWire extends Wire {
     return acknowledgement.readBigUInt64LE();
   }
 
-  /** A request that nobody answers; returns when the back-end has handled it (a GET_FEATURES behind it is answered). */
+  /**
+   * Sends a request without an answer. Resolves when the back-end has handled it, because a GET_FEATURES after it is
+   * answered then.
+   */
   async say(request: number, body: Uint8Array = Buffer.alloc(0), descriptors: number[] = []): Promise<void> {
     this.send(request, PLAIN, body, descriptors);
     await this.ask(Ask.GET_FEATURES);

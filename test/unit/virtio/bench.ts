@@ -1,4 +1,4 @@
-/** One queue under test over 8 MiB of guest RAM, with the driver's side of it. */
+/** One queue with 8 MiB of guest RAM, and the driver's side of it. */
 import { GuestMemory } from '../../../src/virtio/guest-memory.js';
 import { Queue, type QueueOptions, type Rings } from '../../../src/virtio/queue.js';
 import { anotherDescriptor, DriverRing, GuestRam } from './driver.js';
@@ -6,7 +6,7 @@ import { anotherDescriptor, DriverRing, GuestRam } from './driver.js';
 export const GUEST = 0x4000_0000;
 export const USER = 0x7f12_3456_0000;
 export const RAM = 8 * 1024 * 1024;
-/** Where buffers may lie: everything below belongs to the rings. */
+/** Buffers start at this offset in RAM. The rings are below it. */
 export const BUFFERS = 0x20_0000;
 const PLACE = { descriptors: 0x0, available: 0x10_0000, used: 0x14_0000 };
 
@@ -59,13 +59,13 @@ export class Bench {
     });
   }
 
-  /** Guest address of byte `at` of the buffers, after `bytes` were put there. */
+  /** Copies `bytes` to byte `at` of the buffers. Returns the guest address. */
   put(at: number, bytes: Uint8Array): number {
     this.ram.bytes.set(bytes, BUFFERS + at);
     return GUEST + BUFFERS + at;
   }
 
-  /** The bytes of the buffers. */
+  /** A copy of `length` bytes of the buffers. */
   seen(at: number, length: number): Buffer {
     return Buffer.from(this.ram.bytes.subarray(BUFFERS + at, BUFFERS + at + length));
   }

@@ -21,7 +21,7 @@ describe('descriptor chain', () => {
     const { buffer, byteOffset, byteLength } = bench.rings.descriptors;
     return new Walk(bench.memory, new DataView(buffer, byteOffset, byteLength), head, indirect);
   };
-  /** As many turns as it takes. */
+  /** Pops one chain, in as many turns as necessary. */
   const read = (head = 0, indirect = true): Chain => {
     const walking = walk(head, indirect);
     for (;;) {
@@ -129,7 +129,7 @@ describe('descriptor chain', () => {
     const address = bench.put(0, Buffer.from('abcdef'));
     bench.ring.chain(0, pieces(address + 3, 3), pieces(address + 64, 8), TABLE);
     bench.ring.describe(0, { address, length: 3, flags: NEXT, next: 1 });
-    // WRITE on the descriptor of a table means nothing.
+    // WRITE on the descriptor of a table has no meaning.
     bench.ring.describe(1, { address: GUEST + TABLE, length: 2 * 16, flags: INDIRECT | WRITE });
     const chain = read();
     assert.equal(chain.readable.toString(), 'abcdef');

@@ -1,6 +1,6 @@
 /**
- * A guest for the tests: RAM in a memory file and a driver's side of a split ring, written with plain offsets.
- * It shares no code with src/virtio: the numbers are those of VIRTIO 1.4, 2.7.5, 2.7.6 and 2.7.8.
+ * A guest for the tests: RAM in a memory file, and the driver's side of a split ring, written with plain offsets. It
+ * shares no code with src/virtio. The numbers are those of VIRTIO 1.4, 2.7.5, 2.7.6 and 2.7.8.
  */
 import { closeSync, openSync } from 'node:fs';
 import { native, type Region } from '../../../src/native.js';
@@ -9,7 +9,7 @@ export const NEXT = 1;
 export const WRITE = 2;
 export const INDIRECT = 4;
 
-/** Another descriptor of the same memory file, for a callee that takes it. */
+/** Another descriptor of the same memory file, for a function that closes it. */
 export function anotherDescriptor(fd: number): number {
   return openSync(`/proc/self/fd/${fd}`, 'r+');
 }
@@ -38,7 +38,7 @@ export interface Piece {
   next?: number;
 }
 
-/** The driver's side. All places are offsets into `ram`; `guest` is the guest address of offset 0. */
+/** The driver's side of a ring. All places are offsets into `ram`. */
 export class DriverRing {
   availableIndex: number;
 
@@ -53,7 +53,7 @@ export class DriverRing {
     ram.writeUInt16LE(start, place.used + 2);
   }
 
-  /** Descriptor `index` of the table, or of any table at `table`. */
+  /** Writes descriptor `index` of the ring's table, or of the table at offset `table`. */
   describe(
     index: number,
     { address, length, flags = 0, next = 0 }: Piece,
@@ -66,7 +66,7 @@ export class DriverRing {
     this.ram.writeUInt16LE(next, at + 14);
   }
 
-  /** A chain of consecutive descriptors from `first`: readable pieces, then writable ones. */
+  /** Writes a chain of consecutive descriptors from `first` on: readable pieces, then writable ones. */
   chain(first: number, readable: Piece[], writable: Piece[], table = this.place.descriptors): void {
     const pieces = [...readable, ...writable];
     pieces.forEach((piece, position) => {

@@ -48,7 +48,7 @@ describe('guest memory', () => {
   });
 
   it('walks from region to region at every byte of a border', () => {
-    // Adjacent in the guest, apart in the file and in the front-end.
+    // The two are adjacent in the guest, but not in the file or in the front-end.
     add(0x10000, PAGE, 0x7000_0000_0000, 8 * PAGE);
     add(0x10000 + PAGE, PAGE, 0x7100_0000_0000, 0);
     const whole = Buffer.concat([ram.bytes.subarray(8 * PAGE, 9 * PAGE), ram.bytes.subarray(0, PAGE)]);
@@ -185,7 +185,7 @@ describe('guest memory', () => {
     const [view] = memory.slices(0x50000, 4);
     memory.replace([{ region, fd: anotherDescriptor(ram.fd) }]);
     assert.equal(view?.length, 4);
-    // The same place with other contents is another mapping.
+    // Another file at the same place needs a new mapping.
     const other = new GuestRam(PAGE);
     other.bytes.fill(0xee);
     memory.replace([{ region, fd: anotherDescriptor(other.fd) }]);

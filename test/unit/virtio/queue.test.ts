@@ -17,7 +17,7 @@ describe('virtqueue', () => {
     bench = undefined as unknown as Bench;
   });
 
-  /** Descriptor `index`: `index` in 4 readable bytes. */
+  /** Writes descriptor `index`: 4 readable bytes with the value `index`. */
   const describe4 = (index: number) => {
     const bytes = Buffer.alloc(4);
     bytes.writeUInt32LE(index);
@@ -37,7 +37,7 @@ describe('virtqueue', () => {
     return heads;
   };
 
-  /** All that wait, however many turns of the loop they take. */
+  /** Pops all chains that wait, in as many turns of the loop as necessary. */
   const popTurnByTurn = (queue: Queue): Chain[] => {
     const chains: Chain[] = [];
     while (queue.waiting > 0) {
@@ -222,7 +222,7 @@ describe('virtqueue', () => {
     it('stops when malformed chains come faster than they go', () => {
       set({ size: 1 });
       const memory = Object.create(bench.memory, {
-        // The driver offers the next one while the device looks at this one.
+        // The driver makes the next chain available while the device checks this one.
         check: {
           value: (address: number, length: number) => {
             bench.ring.offer(0);
@@ -230,7 +230,7 @@ describe('virtqueue', () => {
           },
         },
       });
-      // The chain that is looked at is not out yet: the ring of one is full again each time.
+      // The chain that is being checked is not outstanding yet, so a ring of size 1 is full again each time.
       const queue = bench.queue({ memory });
       malformed(0);
       bench.ring.offer(0);
@@ -313,7 +313,7 @@ describe('virtqueue', () => {
       assert.equal(bench.notifications, 1);
     });
 
-    // VIRTIO 1.4, 2.7.7.2: when the used index moves from `from` to `to`, past used_event.
+    // VIRTIO 1.4, 2.7.7.2: an interrupt is wanted when the used index moves past used_event.
     const cases: [from: number, count: number, usedEvent: number, wanted: boolean][] = [
       [0, 1, 0, true],
       [0, 1, 1, false],
@@ -339,7 +339,7 @@ describe('virtqueue', () => {
         const queue = bench.queue();
         const heads = Array.from({ length: count }, (_, index) => index);
         for (const head of heads) describe4(head);
-        // With EVENT_IDX the flag means nothing.
+        // With EVENT_IDX the flag has no meaning.
         bench.ring.availableFlags = 1;
         bench.ring.usedEvent = usedEvent;
         bench.ring.offer(...heads);
@@ -435,7 +435,7 @@ describe('virtqueue', () => {
     describe4(0);
     bench.ring.offer(0);
     popAll(queue);
-    // A copy of the RAM in another mapping; the first one is gone.
+    // The RAM is copied to another mapping, and the first mapping is closed.
     const again = new Bench();
     bench.ram.bytes.copy(again.ram.bytes);
     again.ring.availableIndex = 1;

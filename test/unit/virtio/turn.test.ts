@@ -11,7 +11,7 @@ describe('account of a turn', () => {
     log = [];
   });
 
-  /** Works as often as told, each time for the price. */
+  /** Works `times` times, each time for `price`. */
   const worker = async (name: string, times: number, price: number) => {
     for (let n = 0; n < times; n++) {
       while (turn.over) await turn.next();
