@@ -1,4 +1,4 @@
-/** CMD_OPEN to CMD_MUNMAP in the layouts that drivers send, and everything that is not one of them. */
+/** CMD_OPEN to CMD_MUNMAP in the layouts that drivers send, and in all other layouts. */
 import assert from 'node:assert/strict';
 import { filled, join, u32, u64, zeros } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
@@ -14,7 +14,7 @@ onVivid('commands', () => {
     session = await guest.open();
   });
 
-  /** The session of the test still works, and so does a new one. */
+  /** Checks that the session of the test still works, and that a new one does. */
   const goesOn = async () => {
     const answer = await guest.ioctl(session, Nr.G_FMT, u32(1, ...Array(51).fill(0)));
     assert.deepEqual([answer.status, answer.length], [0, 8 + 208]);
@@ -178,7 +178,7 @@ onVivid('commands', () => {
       assert.deepEqual((await guest.mmap(unknown, 0)).bytes, u32(EBADF, 0));
       assert.equal((await guest.command(u32(2, 0, unknown, 0), 0)).length, 0);
       assert.deepEqual((await guest.command(u32(2, 0, unknown, 0), 8)).bytes, u32(EBADF, 0));
-      // Payloads that reach the program on errors too come back as they went.
+      // A payload that the kernel copies to the program on errors too comes back unchanged.
       const buffer = filled(88, 0x11);
       const refused = await guest.ioctl(unknown, Nr.QUERYBUF, buffer);
       assert.deepEqual([refused.status, refused.payload], [EBADF, buffer]);

@@ -1,4 +1,4 @@
-/** QUERYBUF, PREPARE_BUF and QBUF of multi-planar queues: as many plane records as the guest likes. */
+/** QUERYBUF, PREPARE_BUF and QBUF of multi-planar queues with any number of plane records. */
 import assert from 'node:assert/strict';
 import { filled, join, u32 } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
@@ -16,7 +16,7 @@ onVivid('buffers of several planes', () => {
     this.skip();
   });
 
-  /** A format of two planes. */
+  /** Sets a format of two planes. */
   beforeEach(async () => {
     guest = await rig.guest({ node: rig.multiplanar });
     session = await guest.open();

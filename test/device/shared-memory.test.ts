@@ -1,4 +1,6 @@
-/** SHMEM_MAP as a VMM may answer it: never, late, with a refusal, with nonsense. T6 of the interop vectors. */
+/**
+ * SHMEM_MAP when the VMM answers never, late, with a refusal, or with something malformed. T6 of the interop vectors.
+ */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
@@ -14,7 +16,7 @@ import { message, REPLY } from './support/wire.js';
 const SHMEM_MAP = 9;
 const SHMEM_UNMAP = 10;
 const G_FMT = u32(1, ...Array(51).fill(0));
-/** No answer of the control socket may wait for anything: far below the 4 s that the parked command would take. */
+/** Milliseconds. No answer on the control socket may wait: this is far below the 4 s of the parked command. */
 const AT_ONCE = 2000;
 
 onVivid('shared memory', () => {
@@ -33,7 +35,7 @@ onVivid('shared memory', () => {
     }
   };
   const window = (): Window => guest.vmm.window!;
-  /** Offers an MMAP that the VMM does not answer. */
+  /** Sends an MMAP command whose SHMEM_MAP the VMM does not answer. */
   const park = async (cookie: number) => {
     window().verdict = () => null;
     const held = window().held.length;
@@ -90,7 +92,7 @@ onVivid('shared memory', () => {
       await mapsAgain(cookies[0]!);
     });
 
-    /** What is no answer to SHMEM_MAP: the channel ends, the conversation does not. */
+    /** Answers that are no answer to SHMEM_MAP. They end the back-end channel, but not the connection. */
     const nonsense: Record<string, () => Buffer> = {
       'of no bytes': () => message(SHMEM_MAP, zeros(0), REPLY),
       'of 4 bytes': () => message(SHMEM_MAP, zeros(4), REPLY),
@@ -167,7 +169,7 @@ onVivid('shared memory', () => {
       const echo = u64(0x80_0000_0000 + offset, length, 0x7d00_0000_0000, 0);
       assert.equal(await guest.vmm.acknowledged(Ask.ADD_MEM_REG, join(u64(0), echo), [fd]), 0n);
       assert.deepEqual(rig.daemon.holdings().mappings, before);
-      // A chain that points there attacks nobody but the guest.
+      // A chain that points into the mapped region harms only the guest.
       const head = guest.commandq.chain([{ address: 0x80_0000_0000, length: 16 }]);
       assert.equal(await guest.offered(head), 0);
       assert.equal((await guest.ioctl(session, Nr.G_FMT, G_FMT)).status, 0);

@@ -1,4 +1,7 @@
-/** Descriptors that a worker has at low numbers without knowing of them: whatever a guest guesses is open. */
+/**
+ * Decoy descriptors: open at low numbers in the worker without the product's knowledge, so that a guest that guesses a
+ * descriptor hits an open one.
+ */
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,7 +10,7 @@ import { bufferTypesOf } from '../../src/v4l2/enumeration.js';
 import { HostNode } from '../../src/v4l2/node.js';
 import { exportBuffer } from '../device/support/dmabuf.js';
 
-/** As many as there are: the worker has them from 3 on. */
+/** Number of decoys. The worker has them from descriptor 3 on. */
 const COUNT = 24;
 
 export class Decoys {
@@ -15,7 +18,7 @@ export class Decoys {
 
   private constructor(readonly all: readonly number[]) {}
 
-  /** `node`: of which DMABUFs are made, beside files, memory and eventfds whose count changes when they are read. */
+  /** Opens DMABUFs of `node` (if given), files, memory files, and eventfds whose count changes when they are read. */
   static async open(node: string | undefined): Promise<Decoys> {
     const all: number[] = [];
     const decoys = new Decoys(all);

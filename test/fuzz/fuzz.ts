@@ -1,4 +1,4 @@
-/** `npm run fuzz`: fuzzes until it has found something or has done what it was told to. */
+/** `npm run fuzz`: fuzzes until it has found something or has done the given number of operations. */
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
@@ -55,7 +55,7 @@ const seed = chosen.seed ?? randomInt(2 ** 32);
 console.log(`seed ${seed}`);
 if (sanitize) execFileSync('bash', [sanitizer], { stdio: 'inherit' });
 
-/** Of each fuzzer. */
+/** Operations done so far, by fuzzer. */
 const progress = new Map<string, number>();
 const started = performance.now();
 const show = () => {

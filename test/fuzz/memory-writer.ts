@@ -1,10 +1,10 @@
-/** A process that writes into guest memory without end, as a second processor of the guest would: see rings.ts. */
+/** A process that writes into guest memory all the time, as a second processor of the guest would (see rings.ts). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { native } from '../../src/native.js';
 import { Random } from './random.js';
 
-/** Bytes of the memory file. */
+/** Range of the memory file, in bytes. */
 export interface Place {
   readonly start: number;
   readonly length: number;
@@ -12,13 +12,13 @@ export interface Place {
 
 const program = fileURLToPath(import.meta.url);
 const MEMORY_FD = 3;
-/** Writes between two looks at whether the parent is still there. */
+/** Number of writes between two checks that the parent still exists. */
 const BURST = 2000;
 
 export class Scribbler {
   private constructor(private readonly child: ChildProcess) {}
 
-  /** Resolves when it has begun. */
+  /** Resolves when the process has started to write. */
   static async start(
     memory: number,
     size: number,
@@ -42,7 +42,7 @@ export class Scribbler {
   }
 }
 
-/** Words, half words and whole descriptors: flags and successors change under the reader. */
+/** Writes words, half words and whole descriptors: flags and next fields change while the device reads them. */
 function scribble(bytes: Buffer, places: readonly Place[], random: Random): void {
   for (let left = BURST; left > 0; left--) {
     const { start, length } = random.pick(places);

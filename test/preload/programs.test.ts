@@ -1,4 +1,4 @@
-/** Unmodified programs capture through the bridge: every byte of every frame is that of the test pattern. */
+/** Unmodified programs capture through the bridge. Every byte of every frame is that of the test pattern. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
@@ -71,7 +71,7 @@ const programs: readonly Program[] = [
 
 describe('preload: programs', function () {
   this.timeout(180_000);
-  // Anew for each: a program may leave a colour space behind that the next one keeps.
+  // Loaded again for each program, because a program may set a colour space that the next one would keep.
   beforeEach(function () {
     provide(this, VIVID);
     keepJournal();

@@ -1,6 +1,6 @@
 /**
- * Programs of the media request API through the bridge (`--requests handles`, docs/stateless.md): what they hear from
- * the kernel and the pictures that they write are those of a native run.
+ * Programs of the media request API through the bridge (`--requests handles`, docs/stateless.md). They get the same
+ * answers from the kernel, and write the same pictures, as in a native run.
  */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -13,7 +13,7 @@ import { mediaOf } from '../lab/support/native-stateless.js';
 import { Bridge } from './support/bridge.js';
 
 const FRAMES = 12;
-/** vicodec takes nothing smaller. */
+/** vicodec takes no smaller size. */
 const [WIDTH, HEIGHT] = [640, 360];
 const PROGRAM = '/tmp/vmb-stateless';
 const STREAM = '/tmp/vmb-stateless.fwht';
@@ -33,14 +33,14 @@ async function outcome(
   const [program, ...options] = command;
   const env = { ...process.env, ...environment };
   const { stdout, stderr } = await run(program, options, { env, timeout: 60_000 });
-  // The library complains of a device that is wrong where the program would not notice.
+  // The library prints a message if the device does something wrong that the program would not notice.
   assert.equal(stderr, '');
   const pictures = readFileSync(PICTURES);
   rmSync(PICTURES);
   return { heard: stdout, pictures };
 }
 
-/** Each of 12 bits a pixel, and no two the same. */
+/** Checks that the pictures have 12 bits a pixel each and that no two are the same. */
 function assertPictures({ pictures }: Outcome, width: number, height: number): void {
   const bytes = width * height * 1.5;
   assert.equal(pictures.length, FRAMES * bytes);
@@ -96,7 +96,7 @@ for (const multiplanar of [false, true]) {
     });
     after(() => unload(...modules));
 
-    // visl is multi-planar alone, and draws what it was told of each frame.
+    // visl has only multi-planar queues, and draws the values that it got for each frame.
     const decoders = [
       { name: 'stateless-decoder', raw: 'YU12', lines: codedSize(HEIGHT) },
       ...(multiplanar ? [{ name: 'visl', raw: 'NV12', lines: HEIGHT }] : []),
@@ -115,7 +115,7 @@ for (const multiplanar of [false, true]) {
 interface Codec {
   readonly parser: string;
   readonly decoder: string;
-  /** Of ffmpeg. */
+  /** Options of ffmpeg. */
   readonly encoder: readonly string[];
   readonly format: string;
 }
@@ -135,7 +135,7 @@ const codecs: readonly Codec[] = [
   },
 ];
 
-/** A test picture of ffmpeg's, as an elementary stream. */
+/** A test picture of ffmpeg as an elementary stream. */
 function encodeTestSource({ encoder, format }: Codec, stream: string): void {
   const source = ['-f', 'lavfi', '-i', 'testsrc=size=320x240:rate=25', '-frames:v', `${FRAMES}`];
   const output = ['-pix_fmt', 'yuv420p', '-c:v', ...encoder, '-f', format, stream];
@@ -153,7 +153,8 @@ describe("preload: GStreamer's v4l2codecs on visl", function () {
   });
   after(() => unload('visl'));
 
-  // The plug-in looks for its devices when it is loaded: not in a child process, which would be another guest.
+  // The plug-in looks for its devices when it is loaded. This must not happen in a child process, because that would be
+  // another guest.
   const environment = { GST_REGISTRY_FORK: 'no' };
   for (const codec of codecs)
     for (const dialect of dialects)
