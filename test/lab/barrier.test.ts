@@ -1,4 +1,4 @@
-/** What an answer waits for: that the driver is done with every event that was sent before it. */
+/** The event barrier: an answer waits until the driver has given back the event buffers that were sent before it. */
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';

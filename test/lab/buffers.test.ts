@@ -1,4 +1,6 @@
-/** REQBUFS, CREATE_BUFS, QUERYBUF, PREPARE_BUF and QBUF on a real vb2 queue: counts, capabilities, flags and refusals. */
+/**
+ * REQBUFS, CREATE_BUFS, QUERYBUF, PREPARE_BUF and QBUF on a real vb2 queue: counts, capabilities, flags and refusals.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { DriverError } from '../../src/client/driver-error.js';

@@ -1,4 +1,4 @@
-/** A camera's frames reach the guest: every byte, every way of backing the guest's buffers, on real drivers. */
+/** A camera's frames reach the guest: every byte, with every backing of the guest's buffers, on real drivers. */
 import assert from 'node:assert/strict';
 import { encoded } from '../../src/client/record.js';
 import { type VmmName, vmmTranscripts } from '../../src/client/vmm-transcripts.js';
@@ -15,7 +15,9 @@ import { NativeNode } from './support/native-node.js';
 import { onStage, type Stage } from './support/stage.js';
 import { MovingBars, showMovingBars } from './support/vivid.js';
 
-/** Cameras that take USERPTR and scattered memory, and such that want contiguous memory; single- and multi-planar. */
+/**
+ * Cameras that take USERPTR and scattered memory, and cameras that need contiguous memory; single- and multi-planar.
+ */
 const VIVID = 'vivid n_devs=4 node_types=0x1,0x1,0x1,0x1 allocators=0,1,0,1 multiplanar=1,1,2,2';
 const SCATTERED = 'vivid-000-vid-cap';
 const CONTIGUOUS = 'vivid-001-vid-cap';
@@ -28,9 +30,9 @@ interface Way {
   readonly node: string;
   readonly dialect: VmmName;
   readonly mmap: MmapMode;
-  /** SHMEM_MAPs that the VMM sees for a stream of n planes. */
+  /** Number of SHMEM_MAPs that the VMM sees for a stream of n planes. */
   readonly mappings: (planes: number) => number;
-  /** Planes that the bridge maps for itself: those that it copies. */
+  /** Number of planes that the bridge maps in its own process, because it copies them. */
   readonly copied: (planes: number) => number;
   readonly memSlots?: boolean;
   readonly buffers: readonly number[];
@@ -67,7 +69,7 @@ function onWay(way: Way, play: (stage: Stage, path: string) => Promise<void>): P
   );
 }
 
-/** `count` frames, each queued again; what `look` says of each. */
+/** Takes `count` frames and queues each buffer again. Returns the results of `look`. */
 async function frames<T>(queue: GuestQueue, count: number, look: (frame: DqbufEvent) => T): Promise<T[]> {
   const seen: T[] = [];
   while (seen.length < count) {
@@ -85,7 +87,7 @@ function words(type: number): Buffer {
   return payload;
 }
 
-/** The first frame of a stream without the bridge; its buffer is mapped, as an ordinary program has it. */
+/** The first frame of a stream without the bridge. Its buffer is mapped, as in an ordinary program. */
 async function nativeFrame(node: NativeNode, type: number) {
   assert.equal(node.request(2, type), 0);
   const blank = (index: number) => encoded(bufferRecord, { index, type, memory: Memory.MMAP });
@@ -99,7 +101,7 @@ async function nativeFrame(node: NativeNode, type: number) {
   assert.equal(node.ioctl(Ioctl.STREAMON, words(type)).errno, 0);
   const frame = blank(0);
   assert.ok(await eventually(() => node.run({ kind: 'dequeueBuffer', buffer: frame }) === 0, 5000));
-  // A mapping pins the open file, and goes some time after its region.
+  // A mapping keeps the open file in use, and is removed some time after its region is closed.
   assert.equal(node.ioctl(Ioctl.STREAMOFF, words(type)).errno, 0);
   assert.equal(node.request(0, type), 0);
   map.region?.close();
@@ -143,8 +145,9 @@ describe('lab: capture', function () {
           assert.ok(await eventually(() => mappingsOf(path) === 0), 'the node is still mapped');
         }));
 
-  // vivid fills buffers in the order in which they were queued, and the bars move with its count: an event that is
-  // lost, doubled or out of turn shows in either. On a busy machine vivid itself comes late and skips a count.
+  // vivid fills buffers in the order in which they were queued, and the bars move with its frame counter. So an event
+  // that is lost, doubled or out of order shows in one of them. On a busy machine vivid itself is late and skips a
+  // number.
   it('a slow stream has every frame, in order, once', () =>
     onWay(ways[0]!, async ({ driver }) => {
       const queue = new GuestQueue(driver, await driver.open(), VIDEO_CAPTURE);

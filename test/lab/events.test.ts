@@ -1,4 +1,4 @@
-/** Events of real drivers on the eventq: order, loss, starvation, and that nothing comes after it was called off. */
+/** Events of real drivers on the eventq: order, loss, lack of buffers, and no event after its source was stopped. */
 import assert from 'node:assert/strict';
 import type { MediaEvent } from '../../src/client/event-lane.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
@@ -20,10 +20,12 @@ import { MovingBars, showMovingBars, VividControl as V } from './support/vivid.j
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const { SEND_INITIAL, ALLOW_FEEDBACK } = SubscriptionFlag;
-/** v4l2_event_ctrl in v4l2_event.u. */
+/** Byte offset of the value: v4l2_event_ctrl in v4l2_event.u. */
 const VALUE = 8;
 
-/** In which order the device gives chains back while something runs: told apart by an event buffer's size. */
+/**
+ * Runs `run` and records the order in which the device gives chains back. Event buffers are recognized by their size.
+ */
 async function published(run: () => Promise<unknown>): Promise<string[]> {
   const order: string[] = [];
   const { push } = Queue.prototype;
@@ -79,13 +81,13 @@ describe('lab: events', function () {
     driver.call(session, Ioctl.UNSUBSCRIBE_EVENT, eventSubscription, { type, id });
   const set = (of: number, id: number, value: number) =>
     driver.call(of, Ioctl.S_CTRL, control, { id, value });
-  /** The value that a control event carries. */
+  /** The value in a control event. */
   const carried = (event: MediaEvent, id: number) => {
     assert.ok(event.kind === 'event', `a ${event.kind} event`);
     assert.deepEqual([event.event.type, event.event.id], [EventType.CTRL, id]);
     return Buffer.from(event.event.u).readInt32LE(VALUE);
   };
-  /** By the time something else was answered, an event would have been there. */
+  /** Checks that no event has come. An event would have arrived before the answer of another command. */
   const nothingCame = async () => {
     await set(session, V.CONTRAST, 3);
     assert.equal(driver.waitingEvents(session), 0);

@@ -56,7 +56,7 @@ for (const [mmap, dialect] of ways)
     });
 
     const cookie = async (index: number) => (await queue.cookies(index))[0]!;
-    /** Fills every buffer once; what buffer 0 then shows. */
+    /** Fills every buffer once. Returns the bytes of buffer 0. */
     const fill = async (count: number) => {
       await queue.start(count);
       for (let i = 0; i < count; i++) await queue.next();

@@ -1,4 +1,4 @@
-/** OBJECT: a camera's buffers named by UUIDs, and given to another device of the VM without a copy. */
+/** OBJECT: a camera's buffers get UUIDs, and another device of the VM uses them without a copy. */
 import assert from 'node:assert/strict';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
@@ -29,10 +29,10 @@ const CAMERA = 'vivid-000-vid-cap';
 const CONVERTER = 'vim2m';
 const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
 const UUID = 16;
-/** The record's place for a descriptor: what is in it means nothing, and comes back. */
+/** Value of the descriptor field of a record. The device ignores it and returns it unchanged. */
 const PLACEHOLDER = 0x5a5a_5a5a;
 
-/** One daemon for both nodes, each with a VMM's front-end of its own, as QEMU has a socket a device. */
+/** One daemon for both nodes, each with a front-end of its own, because QEMU has one socket for each device. */
 class Pair {
   camera!: GuestDriver;
   converter!: GuestDriver;
@@ -89,7 +89,7 @@ async function onPair(
   }
 }
 
-/** EXPBUF: the structure and the UUID behind it. */
+/** EXPBUF: the structure is followed by the UUID. Returns the UUID. */
 async function exportOf(queue: GuestQueue, index: number, plane = 0, flags = 0): Promise<Buffer> {
   const record = encoded(exportBuffer, { type: queue.type, index, plane, flags, fd: PLACEHOLDER });
   const sent = Buffer.concat([record, Buffer.alloc(UUID, 0xff)]);
@@ -98,7 +98,7 @@ async function exportOf(queue: GuestQueue, index: number, plane = 0, flags = 0):
   return answer.subarray(exportBuffer.size);
 }
 
-/** QBUF, PREPARE_BUF or QUERYBUF of a single-planar buffer with the UUID behind it: the record and the UUID that come back. */
+/** QBUF, PREPARE_BUF or QUERYBUF of a single-planar buffer, whose record is followed by the UUID. Returns both. */
 async function objectIoctl(queue: GuestQueue, nr: number, index: number, uuid: Uint8Array, bytesused = 0) {
   const m = Buffer.alloc(8);
   m.writeUInt32LE(PLACEHOLDER);

@@ -1,6 +1,7 @@
 /**
- * Stateless decoders through the bridge: for guests that know no media requests (`--requests auto`), and for guests that
- * make their own (`--requests handles`, docs/stateless.md). The pictures are those of a native program with requests.
+ * Stateless decoders through the bridge: for guests that know no media requests (`--requests auto`), and for guests
+ * that make their own (`--requests handles`, docs/stateless.md). The pictures must be those of a native program with
+ * requests.
  */
 import assert from 'node:assert/strict';
 import { Errno } from '../../src/errno.js';
@@ -21,7 +22,7 @@ import { type Feed, queueOutput, StatelessSession, type Way } from './support/st
 const [ALLOC, QUEUE, REINIT, CLOSE] = [192, 193, 194, 195];
 const COUNT = 12;
 
-/** Nothing but what a stateful decoder's program does, and a control. */
+/** Sends what the program of a stateful decoder sends, and a control. */
 const withoutRequests: Way = async (feed) => {
   assert.equal(await feed.session.setControl(feed.control), 0);
   await queueOutput(feed);
@@ -34,7 +35,7 @@ const handleOf = async (session: StatelessSession): Promise<number> =>
 const tell = (session: StatelessSession, nr: number, handle: number) =>
   session.driver.ioctl(session.id, nr, u32(handle), { direction: 'w', size: 4 });
 
-/** One request, made anew for each frame. */
+/** Allocates a new request for each frame. */
 const withHandles: Way = async (feed) => {
   const { session, control } = feed;
   const handle = await handleOf(session);

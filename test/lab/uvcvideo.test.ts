@@ -1,4 +1,4 @@
-/** A USB webcam through the bridge, on the kernel's own uvcvideo: frames, metadata, controls, and its faults. */
+/** A USB webcam through the bridge, on the kernel's own uvcvideo: frames, metadata, controls, and faults. */
 import assert from 'node:assert/strict';
 import { encoded } from '../../src/client/record.js';
 import type { VmmName } from '../../src/client/vmm-transcripts.js';
@@ -17,7 +17,7 @@ import { verifyMjpeg, verifyYuy2 } from './support/usb-camera-frame.js';
 const WIDTH = 320;
 const HEIGHT = 180;
 const FRAME_BYTES = WIDTH * HEIGHT * 2;
-/** As usb-camera/uvc.h and video_pipe.h have it: bytes of picture in a payload, and of its header. */
+/** Bytes of picture in a payload, and of its header, as in usb-camera/uvc.h and video_pipe.h. */
 const PAYLOAD = 16_384 - 12;
 const HEADER = 12;
 const BUFFERS = 4;
@@ -51,7 +51,10 @@ describe('lab: uvcvideo', function () {
     return queue;
   }
 
-  /** The camera counts its frames and uvcvideo counts what arrives: a frame that is stale or skipped parts them. */
+  /**
+   * Checks frames. The camera counts its frames, and uvcvideo counts those that arrive. A stale or skipped frame
+   * changes the difference.
+   */
   async function frames(
     queue: GuestQueue,
     count: number,
@@ -176,7 +179,7 @@ describe('lab: uvcvideo', function () {
       ));
   }
 
-  /** struct uvc_meta_buf, once for each payload: host's time, USB frame, and the payload's header. */
+  /** struct uvc_meta_buf, once for each payload: the host's time, the USB frame, and the payload's header. */
   function verifyMetadata(live: Uint8Array, { buffer }: DqbufEvent): number {
     const bytes = Buffer.from(live);
     const block = 10 + HEADER;

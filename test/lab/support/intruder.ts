@@ -1,6 +1,6 @@
 /**
- * Loaded into the daemon by a test (node --import): at SIGUSR2 it tries what somebody would who has taken the daemon over, and
- * prints a line of JSON with what the kernel said.
+ * A test loads this module into the daemon (node --import). At SIGUSR2 it tries what an attacker would try who controls
+ * the daemon, and prints one line of JSON with the kernel's answers.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, unlinkSync } from 'node:fs';
@@ -21,7 +21,10 @@ export interface Attempts {
   readonly [what: string]: string;
 }
 
-/** A program that changes its ids starts with those of this process. Node's own calls refuse where libuv may use io_uring. */
+/**
+ * Tries to change ids in a child process, which starts with the ids of this process. Node's own calls refuse to change
+ * ids if libuv may use io_uring.
+ */
 function changed(...words: string[]): string {
   const { status, stderr } = spawnSync('setpriv', [...words, 'true'], { encoding: 'latin1' });
   return status !== 0 && stderr.includes('not permitted') ? 'EPERM' : `${status} ${stderr}`;
@@ -39,7 +42,7 @@ function attempts(): Attempts {
     init: tried(() => closeSync(openSync('/proc/1/environ', 'r'))),
     kill: tried(() => process.kill(1, 0)),
     ownEnvironment: tried(() => readFileSync('/proc/self/environ')),
-    // A program that is root's whoever starts it.
+    // A program that runs as root, whoever starts it.
     setuidProgram: spawnSync(setuidId, ['-u'], { encoding: 'latin1' }).stdout.trim(),
   };
 }
