@@ -6,7 +6,7 @@ import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/memory/objects.js';
 import type { MmapMode } from './media/memory/shared-memory.js';
 import type { Policy } from './media/policy.js';
-import type { RequestSupport } from './media/session.js';
+import type { RequestSupport } from './media/session-context.js';
 import { accessCure } from './privileges.js';
 import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
 import { mediaFailure, nodeFailure, StartError } from './start-error.js';

@@ -1,17 +1,17 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
-import { errorLimited, infoLimited, log, warnLimited } from '../log.js';
+import { errorLimited, infoLimited, log } from '../log.js';
 import type { NodeDescription } from '../v4l2/description.js';
 import type { HostNode } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
 import { Turn } from '../virtio/turn.js';
 import { Account } from './account.js';
-import { type Answer, attempt, Command as CommandChain, guard } from './commands/command.js';
+import { type Command, guard } from './commands/command.js';
+import { type CommandHandlers, Commandq } from './commands/commandq.js';
 import { execute } from './commands/execution.js';
-import { type OptionalIoctls, readIoctl, runIoctl, usefulBytes } from './commands/ioctl.js';
+import { type OptionalIoctls, readIoctl, runIoctl } from './commands/ioctl.js';
 import { mapping, munmap } from './commands/mapping.js';
-import { UnansweredCommands } from './commands/unanswered.js';
 import { configurationOf } from './config-space.js';
 import { drain } from './events/drain.js';
 import { EventQueue, stale } from './events/eventq.js';
@@ -21,16 +21,14 @@ import { type MmapMode, SharedMemory } from './memory/shared-memory.js';
 import { defaultPolicy, type Policy } from './policy.js';
 import {
   COMMANDQ,
-  Command,
   closeCommand,
-  commandHeader,
   ioctlCommand,
   mmapCommand,
-  munmapCommand,
   openResponse,
   responseHeader,
 } from './protocol.js';
-import { type RequestSupport, Session, type SessionContext } from './session.js';
+import { Session } from './session.js';
+import type { RequestSupport, SessionContext } from './session-context.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 
 export interface MediaDeviceOptions {
@@ -51,21 +49,7 @@ export interface MediaDeviceOptions {
   readonly turn?: Turn;
 }
 
-interface CommandRow {
-  /** Bytes of the command's structure. */
-  readonly size: number;
-  readonly run: (device: MediaDevice, command: CommandChain) => void | Promise<void>;
-}
-
-const commands: Readonly<Record<number, CommandRow>> = {
-  [Command.OPEN]: { size: commandHeader.size, run: (device, command) => device.open(command) },
-  [Command.CLOSE]: { size: closeCommand.size, run: (device, command) => device.close(command) },
-  [Command.IOCTL]: { size: ioctlCommand.size, run: (device, command) => device.ioctl(command) },
-  [Command.MMAP]: { size: mmapCommand.size, run: (device, command) => device.mmap(command) },
-  [Command.MUNMAP]: { size: munmapCommand.size, run: (device, command) => device.munmap(command) },
-};
-
-export class MediaDevice {
+export class MediaDevice implements CommandHandlers {
   readonly config: Uint8Array;
   readonly sharedMemorySize: number;
 
@@ -77,12 +61,9 @@ export class MediaDevice {
   readonly #account: Account;
   readonly #turn: Turn;
   readonly #events: EventQueue;
-  readonly #unanswered = new UnansweredCommands();
+  readonly #commandq: Commandq;
   #context: SessionContext | null = null;
-  #commandq: Queue | null = null;
   #lastSession = 0;
-  readonly #resume = (): void => this.#takeCommands();
-  readonly #useful = (head: Buffer): number => usefulBytes(head, this.#optionalIoctls);
 
   constructor(
     private readonly node: HostNode,
@@ -99,6 +80,8 @@ export class MediaDevice {
       expbuf: options.objects !== undefined,
       requestHandles: options.requests?.mode === 'handles',
     };
+    // Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before.
+    this.#commandq = new Commandq(this.#turn, this.#optionalIoctls, this, () => this.#events.running);
   }
 
   /** Open sessions. */
@@ -136,21 +119,20 @@ export class MediaDevice {
   }
 
   queueStarted(index: number, queue: Queue): void {
-    if (index === COMMANDQ) this.#commandq = queue;
+    if (index === COMMANDQ) this.#commandq.start(queue);
     else this.#events.start(queue);
-    this.#takeCommands();
+    this.#commandq.take();
   }
 
   queueKicked(index: number): void {
-    if (index === COMMANDQ) this.#takeCommands();
+    if (index === COMMANDQ) this.#commandq.take();
     else this.#events.kicked();
   }
 
-  /** Answers everything that waits: nothing of this queue is touched afterwards. EINTR: a program tries again. */
+  /** Nothing of this queue is touched afterwards. */
   queueStopped(index: number): void {
-    if (index !== COMMANDQ) return this.#events.stop();
-    this.#unanswered.interrupt(Errno.EINTR);
-    this.#commandq = null;
+    if (index === COMMANDQ) this.#commandq.stop();
+    else this.#events.stop();
   }
 
   reset(): void {
@@ -163,7 +145,7 @@ export class MediaDevice {
 
   disconnected(): void {
     for (const session of [...this.#sessions.values()]) void this.#end(session);
-    this.#unanswered.close();
+    this.#commandq.close();
     const shared = this.#context?.shared;
     // The hardware may write to the arena until the last file is closed.
     this.closed()
@@ -183,7 +165,7 @@ export class MediaDevice {
 
   // One function a command.
 
-  open(command: CommandChain): void {
+  open(command: Command): void {
     const context = this.#context;
     if (!context || this.#account.files >= this.#policy.maxSessions)
       return command.answer({ status: Errno.EMFILE });
@@ -193,7 +175,7 @@ export class MediaDevice {
     session.sequence.add(guard(command, () => this.#open(session, command)));
   }
 
-  async #open(session: Session, command: CommandChain): Promise<void> {
+  async #open(session: Session, command: Command): Promise<void> {
     let status: number = Errno.EIO;
     try {
       await this.#account.settled();
@@ -206,7 +188,7 @@ export class MediaDevice {
   }
 
   /** No response, but the chain comes back: when the file is closed, so that the node is free for the next one. */
-  async close(command: CommandChain): Promise<void> {
+  async close(command: Command): Promise<void> {
     const session = this.#sessions.get(closeCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
     await this.#end(session);
@@ -215,7 +197,7 @@ export class MediaDevice {
     command.answer({ status: 0 });
   }
 
-  ioctl(command: CommandChain): void {
+  ioctl(command: Command): void {
     const { sessionId, code } = ioctlCommand.read(command.request);
     const body = command.request.subarray(ioctlCommand.size);
     const request = readIoctl(command, code, body, this.#optionalIoctls);
@@ -227,20 +209,20 @@ export class MediaDevice {
     this.#enqueue(session, command, () => runIoctl(session, request));
   }
 
-  mmap(command: CommandChain): void {
+  mmap(command: Command): void {
     const session = this.#sessions.get(mmapCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
     if (session.isDegraded) return command.answer({ status: Errno.ETIMEDOUT });
     this.#enqueue(session, command, () => execute(session, command, command, mapping));
   }
 
-  munmap(command: CommandChain): void {
+  munmap(command: Command): void {
     const shared = this.#context?.shared;
     command.answer(shared ? munmap(shared, command) : { status: Errno.EINVAL });
   }
 
   /** In the session's turn; an answer that comes before takes it out again, with the memory that it holds. */
-  #enqueue(session: Session, command: CommandChain, run: () => Promise<void>): void {
+  #enqueue(session: Session, command: Command, run: () => Promise<void>): void {
     const task = guard(command, run);
     command.waits(session.sequence, task);
     session.sequence.add(task);
@@ -251,49 +233,6 @@ export class MediaDevice {
     do this.#lastSession = (this.#lastSession % 0xffff_ffff) + 1;
     while (this.#sessions.has(this.#lastSession));
     return this.#lastSession;
-  }
-
-  /** Only while both queues run: what a command causes needs the eventq, and the VMM maps nothing before. */
-  #takeCommands(): void {
-    const queue = this.#commandq;
-    const turn = this.#turn;
-    if (!queue || !this.#events.running) return;
-    do {
-      while (!this.#unanswered.isFull) {
-        const chain = queue.pop(turn, this.#useful);
-        if (!chain) break;
-        const command = new CommandChain(queue, chain, (answered) => this.#answered(answered));
-        this.#unanswered.add(command);
-        this.#dispatch(command);
-      }
-    } while (queue.enableKicks() && !this.#unanswered.isFull && !turn.over);
-    queue.notify();
-    // A guest that never stops must not keep the loop from others.
-    if (turn.over) turn.goOn(this.#resume);
-    this.#unanswered.watch();
-  }
-
-  #answered(command: CommandChain): void {
-    const wasFull = this.#unanswered.isFull;
-    this.#unanswered.remove(command);
-    if (wasFull) setImmediate(() => this.#takeCommands());
-  }
-
-  #dispatch(command: CommandChain): void {
-    const { request } = command;
-    const code = request.length >= commandHeader.size ? commandHeader.read(request).command : -1;
-    const row = commands[code];
-    const refusal: Answer | null = !row
-      ? { status: code < 0 ? Errno.EINVAL : Errno.ENOTTY }
-      : request.length < row.size
-        ? { status: Errno.EINVAL }
-        : null;
-    if (!refusal) return attempt(command, () => row!.run(this, command));
-    warnLimited('command', 'the guest sent a malformed or unknown command', {
-      command: code,
-      bytes: request.length,
-    });
-    command.answer(refusal);
   }
 
   /** Resolves when the file is closed, or cannot be. Never rejects. */

@@ -9,68 +9,27 @@ import { log, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
-import type { OpenMedia } from '../v4l2/media-request.js';
-import type { HostNode, OpenFile } from '../v4l2/node.js';
-import type { GuestMemory } from '../virtio/guest-memory.js';
-import type { Turn } from '../virtio/turn.js';
-import type { Account } from './account.js';
+import type { OpenFile } from '../v4l2/node.js';
 import type { Answer } from './commands/command.js';
 import { LateResult } from './commands/late-result.js';
 import { Sequence, type Task } from './commands/sequence.js';
-import type { EventQueue } from './events/eventq.js';
-import type { LinearMappings } from './memory/guest-pages.js';
-import type { DeviceObjects } from './memory/objects.js';
 import { SgBudget } from './memory/sg-budget.js';
-import type { SharedMemory } from './memory/shared-memory.js';
-import type { Policy } from './policy.js';
-import { type BufferQueue, backings, bytesOf } from './queues/buffer-queue.js';
+import { backings } from './queues/backings.js';
+import { type BufferQueue, bytesOf } from './queues/buffer-queue.js';
 import { ImplicitRequests } from './queues/implicit-requests.js';
 import { MmapOffsets } from './queues/mmap-offsets.js';
 import { RequestHandles } from './queues/request-handles.js';
-
-/** What all sessions of one connection share. */
-export interface SessionContext {
-  readonly node: HostNode;
-  readonly policy: Policy;
-  /** Of the node: files of earlier connections included that are not closed yet. */
-  readonly account: Account;
-  readonly memory: GuestMemory;
-  readonly shared: SharedMemory;
-  /** What the turn of the loop has left for work that a guest sizes. */
-  readonly turn: Turn;
-  /** SG lists that are kept with buffers. */
-  readonly lists: SgBudget;
-  readonly events: EventQueue;
-  /** Whether buffers may be the guest's own pages. */
-  readonly sharedPages: boolean;
-  readonly linearMappings: LinearMappings;
-  /** Buffers as objects; null: not offered. */
-  readonly objects: DeviceObjects | null;
-  /** Whether a lost session is told by an event of its own. */
-  readonly errorEvents: boolean;
-  /** Media requests, where the node takes them; null: none. */
-  readonly requests: RequestSupport | null;
-}
-
-/** Who makes the requests, and the media device that they come from. */
-export interface RequestSupport {
-  readonly mode: 'auto' | 'handles';
-  readonly media: OpenMedia;
-}
+import type { SessionContext } from './session-context.js';
 
 export class Session {
-  readonly queues = new Map<number, BufferQueue>();
+  readonly #queues = new Map<number, BufferQueue>();
   readonly mmapOffsets = new MmapOffsets();
   /** (type, id) pairs that the guest has subscribed to. */
   readonly subscriptions = new Set<string>();
-  /** The node is unplugged: every command answers ENODEV, queued buffers go back with the ERROR flag. */
-  gone = false;
-  /** A command was answered before its ioctl ended: until it does, commands are answered ETIMEDOUT at once. */
-  isDegraded = false;
-  /** The guest was told that the session is lost. */
-  lossReported = false;
-  /** Bytes of the buffers that it will have when an allocation under way has ended. */
-  claimed = 0;
+  #isGone = false;
+  #isDegraded = false;
+  #isLossReported = false;
+  #claimed = 0;
   /** SG lists that are kept with its buffers. */
   readonly lists: SgBudget;
 
@@ -106,6 +65,44 @@ export class Session {
     this.handles = support?.mode === 'handles' ? new RequestHandles(caller, support.media) : null;
   }
 
+  /** The node is unplugged: every command answers ENODEV, queued buffers go back with the ERROR flag. */
+  get gone(): boolean {
+    return this.#isGone;
+  }
+
+  /** A command was answered before its ioctl ended. Until the ioctl ends, commands are answered ETIMEDOUT at once. */
+  get isDegraded(): boolean {
+    return this.#isDegraded;
+  }
+
+  degrade(isDegraded: boolean): void {
+    this.#isDegraded = isDegraded;
+  }
+
+  /** The guest was told that the session is lost. */
+  get isLossReported(): boolean {
+    return this.#isLossReported;
+  }
+
+  lossReported(): void {
+    this.#isLossReported = true;
+  }
+
+  /** By buffer type. */
+  get queues(): ReadonlyMap<number, BufferQueue> {
+    return this.#queues;
+  }
+
+  addQueue(queue: BufferQueue): void {
+    this.#queues.set(queue.type, queue);
+  }
+
+  /** Bytes of all buffers that the session will have when an allocation under way has ended; 0: none is under way. */
+  claim(bytes: number): void {
+    this.#claimed = bytes;
+  }
+
+  /** Opens the file of the session. Resolves to an errno. */
   open(): Promise<number> {
     return this.#file.open();
   }
@@ -150,8 +147,8 @@ export class Session {
 
   /** The node was unplugged. */
   lost(): void {
-    if (this.gone) return;
-    this.gone = true;
+    if (this.#isGone) return;
+    this.#isGone = true;
     const { path } = this.context.node;
     warnLimited(`gone ${path}`, 'the device was unplugged under a session of the guest', { device: path });
     this.wantDrain();
@@ -167,7 +164,7 @@ export class Session {
       NodeEvents.PRI |
       (armed.some((queue) => queue.isCapture) ? NodeEvents.IN : 0) |
       (armed.some((queue) => !queue.isCapture) ? NodeEvents.OUT : 0);
-    if (events === this.#armed || this.gone) return;
+    if (events === this.#armed || this.#isGone) return;
     this.#armed = events;
     await this.call({ kind: 'watch', events });
   }
@@ -184,7 +181,7 @@ export class Session {
     for (const index of [...queue.buffers.keys()]) this.forgetBuffer(queue, index);
     queue.stopped();
     if (!queue.isCapture) this.requests?.stopped();
-    if (this.queues.get(queue.type) === queue) this.queues.delete(queue.type);
+    if (this.#queues.get(queue.type) === queue) this.#queues.delete(queue.type);
   }
 
   /** Closes the file and lets go of everything; resolves when the kernel has closed it. Twice is harmless. */
@@ -196,7 +193,7 @@ export class Session {
   async #close(): Promise<void> {
     this.context.events.forget(this.resume);
     // What still waits is answered ENODEV, in its turn.
-    this.gone = true;
+    this.#isGone = true;
     for (const queue of this.queues.values())
       if (backings[queue.backing].mapped) this.#releaseQueue(queue).catch(logFault);
     try {
@@ -236,7 +233,7 @@ export class Session {
 
   /** Bytes of its buffers, those included that are being made. */
   get bufferBytes(): number {
-    return Math.max(this.claimed, bytesOf([...this.queues.values()]));
+    return Math.max(this.#claimed, bytesOf([...this.queues.values()]));
   }
 
   /** Bytes of buffers that it may have: what the policy leaves it, beside the other sessions of the device. */
@@ -254,7 +251,7 @@ export class Session {
   forgetBuffer(queue: BufferQueue, index: number): void {
     const buffer = queue.buffers.get(index);
     if (!buffer) return;
-    queue.buffers.delete(index);
+    queue.remove(index);
     this.mmapOffsets.remove(buffer);
     for (const { slot, host, pages, exported } of buffer.planes) {
       host?.close();

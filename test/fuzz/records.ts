@@ -52,13 +52,13 @@ function compareQueue(session: Session, type: number, driver: FakeFile): void {
     inOrder([...(queue?.driverHas ?? []), ...(queue?.abandoned ?? [])]) ===
       inOrder([...driver.queued, ...driver.done]) &&
     known.every((index) => has.includes(index)) &&
-    has.length === known.length + (queue?.refused.count ?? 0) &&
+    has.length === known.length + (queue?.refused ?? 0) &&
     // After REMOVE_BUFS a queue may stream without buffers.
     (queue?.streaming ?? false) === (driver.streaming && (has.length > 0 || queue !== undefined));
   if (same) return;
   const shown = {
     buffers: known,
-    unheld: queue?.refused,
+    refused: queue?.refused,
     queued: queue?.driverHas,
     abandoned: [...(queue?.abandoned ?? [])],
     streaming: queue?.streaming,

@@ -23,7 +23,7 @@ import { KeptCommand } from './support/watched-command.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const VIM2M = 'vim2m';
-const HOLDER = fileURLToPath(new URL('node-holder.js', import.meta.url));
+const HOLDER = fileURLToPath(new URL('support/node-holder.js', import.meta.url));
 /** Milliseconds, more than the deadline and the time that a busy machine takes to get here. */
 const HELD_MS = 8000;
 const PATIENCE_MS = 5000;

@@ -43,8 +43,8 @@ const ADDON = `${FOLDER}/addon.node`;
 const SECRET = `${FOLDER}/secret`;
 const SETUID_ID = `${FOLDER}/id`;
 const SOCKET = `${FOLDER}/camera.sock`;
-const CAPTIVE = fileURLToPath(new URL('captive.js', import.meta.url));
-const CLIENT = fileURLToPath(new URL('serve-process.js', import.meta.url));
+const CAPTIVE = fileURLToPath(new URL('support/intruder.js', import.meta.url));
+const CLIENT = fileURLToPath(new URL('support/serve-process.js', import.meta.url));
 const asNobody = ['--user', 'nobody', '--group', 'video'];
 
 describe('lab: privileges', function () {

@@ -26,7 +26,7 @@ const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1';
 const SCATTERED = 'vivid-000-vid-cap';
 const CONTIGUOUS = 'vivid-001-vid-cap';
 const type = BufferType.VIDEO_CAPTURE;
-const CLIENT = fileURLToPath(new URL('streaming-client.js', import.meta.url));
+const CLIENT = fileURLToPath(new URL('support/streaming-client.js', import.meta.url));
 
 interface Way {
   readonly name: string;

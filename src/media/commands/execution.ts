@@ -22,7 +22,7 @@ export async function execute<R>(
   if (command.answered) return;
   if (session.gone) return command.answer(refuse(request, Errno.ENODEV));
   command.onLate(refuse(request, 0).payload ?? [], () => {
-    session.isDegraded = true;
+    session.degrade(true);
   });
   let answer: Answer;
   try {
@@ -32,7 +32,7 @@ export async function execute<R>(
     if (answer.pages && command.isWritable) answer = (await answer.pages(command)) ?? answer;
   } finally {
     // Also where it throws: a fault of ours is not the device's.
-    session.isDegraded = false;
+    session.degrade(false);
   }
   if (command.answered) return session.keep(command.request, answer);
   command.answer(answer);

@@ -5,7 +5,8 @@ import { Memory } from '../../v4l2/layout.js';
 import { exportPlane } from '../ioctls/expbuf.js';
 import type { SharedMemory, SharedMemorySlot } from '../memory/shared-memory.js';
 import { mmapCommand, mmapResponse, munmapCommand, responseHeader } from '../protocol.js';
-import type { BufferQueue, VideoBuffer, VideoPlane } from '../queues/buffer-queue.js';
+import type { BufferQueue } from '../queues/buffer-queue.js';
+import type { VideoBuffer, VideoPlane } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 import type { Answer, Command } from './command.js';
 import type { Execution } from './execution.js';
@@ -51,7 +52,7 @@ async function mapPlane(
   try {
     const slot = await shared.mapDescriptor(fd, plane.length);
     if (typeof slot === 'number') return slot;
-    plane.slot = slot;
+    plane.place(slot);
     return 0;
   } finally {
     closeSync(fd);

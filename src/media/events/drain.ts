@@ -7,8 +7,10 @@ import { Errno } from '../../errno.js';
 import { log } from '../../log.js';
 import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { memoryTypes } from '../memory/types.js';
-import { type BufferQueue, backings, type HostBuffer, type VideoBuffer } from '../queues/buffer-queue.js';
+import { backings } from '../queues/backings.js';
+import type { BufferQueue } from '../queues/buffer-queue.js';
 import { received } from '../queues/buffer-record.js';
+import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 import { EventReservation } from './eventq.js';
 
@@ -32,8 +34,8 @@ async function drainAll(session: Session, reservation: EventReservation): Promis
 
 /** VIRTIO 1.4, Media Device, "Device-side error": after the last buffer, once; the session stays until CLOSE. */
 function reportLoss(session: Session, reservation: EventReservation): void {
-  if (session.lossReported || session.closing || !reservation.take()) return;
-  session.lossReported = true;
+  if (session.closing || session.isLossReported || !reservation.take()) return;
+  session.lossReported();
   reservation.use().sendError(session.id, Errno.ENODEV);
 }
 
@@ -41,6 +43,7 @@ function reportLoss(session: Session, reservation: EventReservation): void {
 export async function drainEvents(session: Session): Promise<void> {
   const reservation = new EventReservation(session.context.events, session.resume);
   await readEvents(session, reservation).finally(() => reservation.giveBack());
+  await session.context.events.flushed(() => session.closing);
 }
 
 /** `present`: those that are there now and no more, however fast new ones come. */
@@ -66,7 +69,7 @@ async function readEvents(
 function sendOwed(session: Session, queue: BufferQueue, reservation: EventReservation): Outcome {
   for (const index of [...queue.owed]) {
     if (!reservation.take()) return 'starved';
-    queue.owed.delete(index);
+    queue.payOwed(index);
     const vb = queue.buffers.get(index);
     if (!vb) continue;
     const { buffer: record, planes } = received(queue, vb, damaged(queue, vb));
@@ -85,7 +88,7 @@ async function drainQueue(
     isExpecting(queue) &&
     unqueued <= queue.buffers.size &&
     !session.closing &&
-    ((queue.streaming && !queue.isHeld) || session.gone)
+    (queue.isDrained || session.gone)
   ) {
     // Buffers of a session that is gone come without a call, as many as there are.
     const { turn } = session.context;
@@ -96,12 +99,12 @@ async function drainQueue(
     const { index, flags } = buffer.read(host.buffer);
     if (!queue.isCapture) session.requests?.returned(index);
     // v4l2loopback gives buffers that nobody has queued: the Linux driver would count them.
-    if (queue.abandoned.delete(index) || !queue.queued.has(index)) {
+    if (queue.takeAbandoned(index) || !queue.queued.has(index)) {
       unqueued++;
       continue;
     }
     if (queue.unannounced.has(index)) {
-      queue.early = [...queue.early, host];
+      queue.keepEarly(host);
       continue;
     }
     await sendAhead(session, queue, flags);
@@ -109,8 +112,7 @@ async function drainQueue(
     const vb = queue.buffers.get(index);
     if (vb) await memoryTypes[queue.memory]!.release(session, queue, vb, host);
     if (session.closing) break;
-    queue.queued.delete(index);
-    queue.lastFrame = host.buffer;
+    queue.dequeue(index, host.buffer);
     const { buffer: record, planes } = received(queue, vb, host);
     reservation.use().sendBuffer(session.id, record, planes);
   }
@@ -139,11 +141,11 @@ function isExpecting({ queued, abandoned: unwanted }: BufferQueue): boolean {
 /** What each errno of DQBUF says about the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: nothing is done yet. */
 const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) => Promise<void>>> = {
   [Errno.EPIPE]: async (session, queue) => {
-    queue.ended = true;
+    queue.end();
     await session.arm();
   },
   [Errno.EINVAL]: async (session, queue) => {
-    queue.streaming = false;
+    queue.notStreaming();
     await session.arm();
   },
   [Errno.EIO]: async (session, queue) => {
@@ -151,7 +153,7 @@ const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) =
       session: session.id,
       type: queue.type,
     });
-    queue.failed = true;
+    queue.fail();
     await session.arm();
   },
 };

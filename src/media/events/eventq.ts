@@ -138,6 +138,14 @@ export class EventQueue {
     });
   }
 
+  /**
+   * Resolves when every event that was sent is in the ring, or when the ring has no descriptor for it: no answer can then
+   * overtake an event only because the turn was used up. `isOff`: the caller does not wait any longer.
+   */
+  async flushed(isOff: () => boolean): Promise<void> {
+    while (this.#unsent.length > 0 && (this.#queue?.waiting ?? 0) > 0 && !isOff()) await this.turn.next();
+  }
+
   /** Forgets events of a session that still wait for a descriptor, those for which `isStale`: their time is over. */
   discard(sessionId: number, isStale: (waiting: Buffer) => boolean): void {
     const { sessionId: id } = eventHeader.offset;

@@ -49,13 +49,10 @@ function issue({ session, queue, vb, request: handle }: BufferCall, ioctl: Buffe
 
 /** The driver has the buffer. */
 function queued({ session, queue, vb, request }: BufferCall, ioctl: BufferIoctl): void {
-  vb.request = request;
   // An object's descriptor is the table's, which may have another one by then; a request is used up.
   const isRepeatable = !ioctl.descriptors && request === 0 && (queue.isCapture || !session.requests);
-  if (ioctl.nr === Ioctl.QBUF) vb.ioctl = isRepeatable ? ioctl : null;
-  queue.abandoned.delete(vb.index);
-  queue.owed.delete(vb.index);
-  queue.queued.add(vb.index);
+  vb.queued(request, ioctl.nr === Ioctl.QBUF ? (isRepeatable ? ioctl : null) : vb.ioctl);
+  queue.enqueue(vb.index);
 }
 
 /** Null: not a request that the kernel would take. */

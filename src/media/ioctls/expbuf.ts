@@ -19,9 +19,10 @@ export async function exportIoctl(session: Session, { payload }: IoctlRequest): 
   // Each time: the kernel's answer is the permission check.
   const fd = await exportPlane(session, type, index, number, flags);
   if (fd < 0) return { status: -fd };
-  plane.exported = objects.export(fd, flags & O_ACCMODE, plane.exported);
+  const exported = objects.export(fd, flags & O_ACCMODE, plane.exported);
+  plane.export(exported);
   payload.writeInt32LE(guestFd, exportBuffer.offset.fd);
-  return { status: 0, payload: [payload, plane.exported.uuid] };
+  return { status: 0, payload: [payload, exported.uuid] };
 }
 
 /** A DMABUF of one plane, or -errno. Never cached: the kernel's answer is the permission check. */

@@ -56,7 +56,7 @@ export async function timings(session: Session, { row, payload }: IoctlRequest):
 export async function codecIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const status = await session.ioctl(request.row.nr, request.payload);
   if (status === 0 && request.payload.readUInt32LE(0) === CODEC_CMD_START) {
-    for (const queue of session.queues.values()) queue.ended = false;
+    for (const queue of session.queues.values()) queue.goOn();
     await session.rearm();
   }
   return reply(request, status);

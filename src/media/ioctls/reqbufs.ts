@@ -11,10 +11,12 @@ import {
 } from '../../v4l2/layout.js';
 import type { Answer } from '../commands/command.js';
 import { stale } from '../events/eventq.js';
-import { adoptBuffers, isOffered, tryOut, usableBackings } from '../queues/backing.js';
-import { type Backing, BufferQueue, backings, bytesOf, bytesOfBuffer } from '../queues/buffer-queue.js';
+import { adoptBuffers, isOffered, tryOut, usableBackings } from '../queues/backing-choice.js';
+import { type Backing, backings } from '../queues/backings.js';
+import { BufferQueue, bytesOf } from '../queues/buffer-queue.js';
 import { bufferBytes } from '../queues/buffer-size.js';
-import type { Session, SessionContext } from '../session.js';
+import type { Session } from '../session.js';
+import type { SessionContext } from '../session-context.js';
 import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import { type IoctlRequest, reply } from './ioctl-request.js';
 
@@ -41,7 +43,7 @@ function grantable(
   const each = Math.max(1, bufferBytes(wanted));
   const bytes = bytesOf(kept);
   const granted = Math.max(0, Math.min(count, room, Math.floor((session.allowance - bytes) / each)));
-  session.claimed = bytes + granted * each;
+  session.claim(bytes + granted * each);
   return granted;
 }
 
@@ -123,7 +125,7 @@ async function guarded(
   const { row } = request;
   await session.arm(session.queues.get(type));
   const status = await run().finally(() => {
-    session.claimed = 0;
+    session.claim(0);
   });
   await session.arm();
   if (status !== 0) return { status };
@@ -152,7 +154,7 @@ async function allocate(
     const old = session.queues.get(type);
     if (old) session.forget(old);
     const queue = new BufferQueue(type, backing);
-    session.queues.set(type, queue);
+    session.addQueue(queue);
     const errno = await adoptBuffers(session, queue, first, count);
     if (errno !== 0) return failed(session, type, errno);
     const trial = await tryOut(session, queue);
@@ -174,14 +176,13 @@ async function extend(
 ): Promise<number> {
   const { status, first, count } = await issue(queue.backing, request.payload);
   if (status !== 0) return status;
-  const largest = Math.max(1, ...[...queue.buffers.values()].map(bytesOfBuffer));
+  const largest = Math.max(1, ...[...queue.buffers.values()].map(({ bytes }) => bytes));
   const each = Math.max(largest, bufferBytes(createRecord.read(request.payload).format));
   const errno = await adoptBuffers(session, queue, first, count);
   if (errno === 0) return 0;
   // An index without a holder is refused.
   for (let index = first; index < first + count; index++) session.forgetBuffer(queue, index);
-  queue.refused.count += count;
-  queue.refused.bytes += count * each;
+  queue.refuse(count, count * each);
   return errno;
 }
 

@@ -29,17 +29,17 @@ async function streamOn(
   const status = await session.ioctl(Ioctl.STREAMON, request.payload);
   if (status !== 0 || !queue) return { status };
   const goOn = async (): Promise<void> => {
-    queue.isHeld = false;
+    queue.withhold(false);
     await session.rearm();
   };
   const isNew = !queue.streaming;
-  queue.streaming = true;
+  queue.started();
   // The answer goes first: frames can only follow it, as this session drains after this turn.
   return {
     status,
     told: goOn,
     untold: () => {
-      queue.isHeld = isNew;
+      queue.withhold(isNew);
     },
     dropped: goOn,
   };
@@ -62,10 +62,10 @@ async function streamOff(
   if (status !== 0 || !queue) return { status };
   return {
     status,
-    told: async () => queue.owed.clear(),
+    told: async () => queue.forgetOwed(),
     // A guest that believes in the stream waits for its buffers.
     untold: () => {
-      for (const index of queued) queue.owed.add(index);
+      queue.owe(queued);
       session.wantDrain();
     },
   };

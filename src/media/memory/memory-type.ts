@@ -1,7 +1,8 @@
 /** What a memory type does with a buffer: the same verbs for each, one file a type in memory/. */
 
-import type { BufferQueue, HostBuffer, VideoBuffer } from '../queues/buffer-queue.js';
+import type { BufferQueue } from '../queues/buffer-queue.js';
 import type { GuestBuffer } from '../queues/buffer-record.js';
+import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 
 /** One QUERYBUF, QBUF or PREPARE_BUF of a guest. */

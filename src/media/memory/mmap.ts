@@ -6,8 +6,9 @@
 import type { Region } from '../../native.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { copyRegion, windowAt } from '../../virtio/region-bytes.js';
-import type { BufferQueue, HostBuffer, VideoBuffer, VideoPlane } from '../queues/buffer-queue.js';
+import type { BufferQueue } from '../queues/buffer-queue.js';
 import { bytesUsed, guestRecord, hostRecord } from '../queues/buffer-record.js';
+import type { HostBuffer, VideoBuffer, VideoPlane } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 import type { MemoryType } from './memory-type.js';
 import { FlatCopy, runCopy } from './paced-copy.js';

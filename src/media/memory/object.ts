@@ -20,10 +20,9 @@ export const object: MemoryType = {
     if (!uuids || !descriptors || descriptors.includes(-1)) return Errno.EINVAL;
     const settle = (errno: number): void => {
       if (errno !== 0) return;
-      // A copy: a view would keep the whole command.
-      if (!vb.prepared)
-        for (const [number, plane] of vb.planes.entries()) plane.object = Buffer.from(uuids[number]!);
-      vb.prepared = nr === Ioctl.PREPARE_BUF;
+      if (!vb.isPrepared)
+        for (const [number, plane] of vb.planes.entries()) plane.attachObject(uuids[number]!);
+      vb.prepare(nr === Ioctl.PREPARE_BUF);
     };
     return { host: { ...host, descriptors }, settle };
   },

@@ -14,8 +14,9 @@ import { Ioctl } from '../../v4l2/ioctls.js';
 import { GuestMemoryError } from '../../virtio/guest-memory.js';
 import { privateRegion } from '../../virtio/memory-file.js';
 import { windowAt } from '../../virtio/region-bytes.js';
-import type { BufferQueue, HostBuffer, PlanePages, VideoBuffer, VideoPlane } from '../queues/buffer-queue.js';
+import type { BufferQueue } from '../queues/buffer-queue.js';
 import { bytesUsed, type GuestPlane, guestPlanes, guestRecord, hostRecord } from '../queues/buffer-record.js';
+import type { HostBuffer, PlanePages, VideoBuffer, VideoPlane } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 import { isSamePages, takePages } from './guest-pages.js';
 import type { Attached, BufferCall, MemoryType } from './memory-type.js';
@@ -26,7 +27,7 @@ export const sharedPages: MemoryType = {
   async attach(call) {
     const { queue, vb, guest, nr } = call;
     if (nr === Ioctl.QUERYBUF) return { host: hostRecord(queue, vb, guest, []) };
-    if (vb.prepared)
+    if (vb.isPrepared)
       return attachPages(
         call,
         vb.planes.map(({ pages }) => pages!),
@@ -48,13 +49,13 @@ export const sharedPages: MemoryType = {
   },
 
   release(session, queue, vb, host) {
-    return queue.isCapture ? copyFrame(session, queue, vb, host) : undefined;
+    return queue.isCapture ? copyFrame(session, queue, vb.planes, pagesNow(vb), host) : undefined;
   },
 
   async isSame({ session, queue, vb }, host) {
     if (queue.isCapture) return true;
     let isSame = true;
-    await walkFrame(session, vb, host, (ours, address) => {
+    await walkFrame(session, vb.planes, pagesNow(vb), host, (ours, address) => {
       const theirs = new Uint8Array(ours.length);
       session.context.memory.copyOut(address, theirs, 0, theirs.length);
       isSame &&= Buffer.compare(ours, theirs) === 0;
@@ -115,21 +116,19 @@ async function attachPages(call: BufferCall, pages: readonly PlanePages[]): Prom
     queue.backing === 'pages-userptr' ? pages.map((each, number) => place(vb.planes[number]!, each)) : null;
   const lengths = memory?.map(({ length }) => length) ?? vb.planes.map(({ length }) => length);
   const host = { ...hostRecord(queue, vb, guest, lengths), ...(memory && { memory }) };
-  if (nr === Ioctl.QBUF && !queue.isCapture)
-    await copyFrame(session, queue, { ...vb, planes: withPages(vb, pages) }, host);
+  if (nr === Ioctl.QBUF && !queue.isCapture) await copyFrame(session, queue, vb.planes, pages, host);
   const settle = (errno: number): void => {
     for (const [number, plane] of vb.planes.entries()) {
       const [before, now] = [plane.pages, pages[number]!];
-      if (errno === 0) plane.pages = now;
+      if (errno === 0) plane.attachPages(now);
       discard(plane, errno === 0 ? before : now);
     }
-    if (errno === 0) vb.prepared = nr === Ioctl.PREPARE_BUF;
+    if (errno === 0) vb.prepare(nr === Ioctl.PREPARE_BUF);
   };
   return { host, settle };
 }
 
-const withPages = ({ planes }: VideoBuffer, pages: readonly PlanePages[]): VideoPlane[] =>
-  planes.map((plane, number) => ({ ...plane, pages: pages[number]! }));
+const pagesNow = ({ planes }: VideoBuffer) => planes.map(({ pages }) => pages);
 
 /** Lets go of pages that the plane does not keep. */
 function discard(plane: VideoPlane, pages: PlanePages | null): void {
@@ -139,19 +138,20 @@ function discard(plane: VideoPlane, pages: PlanePages | null): void {
 /** What the driver writes to: the guest's pages, or memory of ours of the same size that is copied. */
 function place(plane: VideoPlane, { memory: { mapping }, length }: PlanePages): PlaneMemory {
   if (mapping) return { region: mapping.linear, offset: 0, length };
-  plane.host ??= privateRegion('virtio-media-copy', plane.length);
-  return { region: plane.host, offset: 0, length: plane.length };
+  const region = plane.hostMemory(() => privateRegion('virtio-media-copy', plane.length));
+  return { region, offset: 0, length: plane.length };
 }
 
 /** Moves a frame between the host's memory and the guest's pages, where they are not the same. */
 function copyFrame(
   session: Session,
   { isCapture }: BufferQueue,
-  vb: VideoBuffer,
+  planes: readonly VideoPlane[],
+  pages: readonly (PlanePages | null)[],
   host: HostBuffer,
 ): Promise<void> {
   const { memory } = session.context;
-  return walkFrame(session, vb, host, (ours, address) => {
+  return walkFrame(session, planes, pages, host, (ours, address) => {
     if (isCapture) memory.copyIn(address, ours, 0, ours.length);
     else memory.copyOut(address, ours, 0, ours.length);
   });
@@ -160,13 +160,20 @@ function copyFrame(
 /** A part of a frame: in our memory, and where it is in the guest's. */
 type Visit = (ours: Uint8Array, address: number) => void;
 
-async function walkFrame(session: Session, vb: VideoBuffer, host: HostBuffer, visit: Visit): Promise<void> {
+async function walkFrame(
+  session: Session,
+  planes: readonly VideoPlane[],
+  pages: readonly (PlanePages | null)[],
+  host: HostBuffer,
+  visit: Visit,
+): Promise<void> {
   const isOff = (): boolean => session.closing;
-  for (const [number, { host: region, length, pages }] of vb.planes.entries()) {
-    if (!region || !pages || pages.memory.mapping) continue;
+  for (const [number, { host: region, length }] of planes.entries()) {
+    const own = pages[number];
+    if (!region || !own || own.memory.mapping) continue;
     const used = Math.min(bytesUsed(host, number) || length, length);
     const move: ListMove = (address, at, bytes) => visit(windowAt(region, at, bytes), address);
-    const copy = new ListCopy(move).begin(pages.memory.list, used);
+    const copy = new ListCopy(move).begin(own.memory.list, used);
     await runCopy(session.context.turn, copy, isOff).catch((error: unknown) => {
       if (!(error instanceof GuestMemoryError)) throw error;
       const fields = { session: session.id };

@@ -1,6 +1,8 @@
 /** A v4l2_buffer with its planes on its way between guest and host kernel: only what is listed here crosses. */
 import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
-import { type BufferQueue, backings, type HostBuffer, type VideoBuffer } from './buffer-queue.js';
+import { backings } from './backings.js';
+import type { BufferQueue } from './buffer-queue.js';
+import type { HostBuffer, VideoBuffer } from './video-buffer.js';
 
 /** Bits of v4l2_buffer.flags that a guest may set; the rest is the kernel's, or names host descriptors. */
 const GUEST_FLAGS =

@@ -10,7 +10,9 @@ import type { Answer } from '../commands/command.js';
 import { drain } from '../events/drain.js';
 import type { BufferCall, MemoryType } from '../memory/memory-type.js';
 import type { Session } from '../session.js';
-import type { Backing, BufferQueue, HostBuffer } from './buffer-queue.js';
+import type { Backing } from './backings.js';
+import type { BufferQueue } from './buffer-queue.js';
+import type { HostBuffer } from './video-buffer.js';
 
 /** The hardware is at memory that is not ours: the guest's pages, or what an object is made of. */
 const foreign: ReadonlySet<Backing> = new Set<Backing>(['pages-userptr', 'imported']);
@@ -22,17 +24,16 @@ export function lateQueued(call: BufferCall, type: MemoryType, host: HostBuffer)
   return {
     // An OUTPUT picture may have been painted over meanwhile.
     isSame: async () => (await type.isSame?.(call, host)) ?? true,
-    untold: () => void queue.unannounced.add(index),
+    untold: () => void queue.conceal(index),
     told: async () => {
-      queue.unannounced.delete(index);
+      queue.announce(index);
       session.wantDrain();
     },
     dropped: () => {
-      queue.unannounced.delete(index);
-      if (queue.dropEarly(index)) return void queue.queued.delete(index);
+      queue.announce(index);
+      if (queue.dropEarly(index)) return undefined;
       if (queue.backing === 'pages-userptr') return takeBack(session, queue, index);
-      queue.queued.delete(index);
-      queue.abandoned.add(index);
+      return void queue.abandon(index);
     },
   };
 }
@@ -41,7 +42,7 @@ export function lateQueued(call: BufferCall, type: MemoryType, host: HostBuffer)
 export function latePrepared({ session, queue, vb }: BufferCall): Partial<Answer> {
   return {
     dropped: () => {
-      vb.prepared = false;
+      vb.prepare(false);
       return foreign.has(queue.backing) ? takeBack(session, queue, vb.index) : undefined;
     },
   };
@@ -67,26 +68,20 @@ async function takeBack(session: Session, queue: BufferQueue, index: number): Pr
   if (session.closing || session.gone) return;
   if (queue.streaming) await drain(session);
   const type = streamType.encode({ type: queue.type });
-  const { streaming, isHeld, owed, early, driverHas } = queue;
-  const kept = { queued: [...queue.queued], untold: [...queue.unannounced], owed: [...owed] };
+  const before = queue.stream;
   await session.arm(queue);
   if ((await session.ioctl(Ioctl.STREAMOFF, type)) !== 0) return;
   queue.stopped();
   if (!queue.isCapture) session.requests?.stopped();
-  queue.early = early;
-  for (const other of kept.owed) owed.add(other);
-  for (const other of kept.queued) {
-    if (other === index) continue;
-    const isBack = !driverHas.includes(other);
-    if (isBack || (await isTaken(session, queue.buffers.get(other)?.ioctl))) queue.queued.add(other);
-    else owed.add(other);
+  const others = before.queued.filter((other) => other !== index);
+  const taken = new Set<number>();
+  for (const other of others) {
+    const isBack = !before.driverHas.includes(other);
+    if (isBack || (await isTaken(session, queue.buffers.get(other)?.ioctl))) taken.add(other);
   }
-  for (const other of kept.untold) if (queue.queued.has(other)) queue.unannounced.add(other);
-  if (streaming) {
-    // Where it does not go on all buffers are damaged frames, as after EIO.
-    const failed = (await session.ioctl(Ioctl.STREAMON, type)) !== 0;
-    Object.assign(queue, { streaming, isHeld, failed });
-  }
+  queue.requeued(before, taken);
+  queue.owe(others.filter((other) => !taken.has(other)));
+  if (before.isStreaming) queue.restarted(before, (await session.ioctl(Ioctl.STREAMON, type)) !== 0);
   await session.rearm();
 }
 

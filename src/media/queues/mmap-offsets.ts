@@ -1,5 +1,6 @@
 /** What a guest's program passes to mmap for a plane (v4l2_buffer.m.offset): numbers of ours, never the host's. */
-import type { BufferQueue, VideoBuffer, VideoPlane } from './buffer-queue.js';
+import type { BufferQueue } from './buffer-queue.js';
+import type { VideoBuffer, VideoPlane } from './video-buffer.js';
 
 /** Guests with 64 KiB pages cannot map at a finer offset; the wire carries 32 bits. */
 const STEP = 0x1_0000;

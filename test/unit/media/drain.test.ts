@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { drain } from '../../../src/media/events/drain.js';
 import { EventQueue } from '../../../src/media/events/eventq.js';
-import { BufferQueue, type VideoBuffer } from '../../../src/media/queues/buffer-queue.js';
+import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
 import type { RequestHandles } from '../../../src/media/queues/request-handles.js';
+import { VideoBuffer } from '../../../src/media/queues/video-buffer.js';
 import type { Session } from '../../../src/media/session.js';
 import type { NodeCall } from '../../../src/native.js';
 import { BufferType, buffer } from '../../../src/v4l2/layout.js';
@@ -16,10 +17,10 @@ const [EAGAIN, DQBUF] = [11, 608];
 
 function streaming(type: number): BufferQueue {
   const queue = new BufferQueue(type, 'direct');
-  queue.streaming = true;
+  queue.started();
   for (const index of [0, 1]) {
-    queue.buffers.set(index, { index, planes: [], request: 0, prepared: false } as VideoBuffer);
-    queue.queued.add(index);
+    queue.add(new VideoBuffer(index));
+    queue.enqueue(index);
   }
   return queue;
 }

@@ -143,7 +143,7 @@ export class LateStage {
     const armed = (file.watched.at(-1) ?? 0) & 1;
     assert.equal(
       armed,
-      Number(own.streaming && !queue!.failed && !queue!.ended && !queue!.isHeld),
+      Number(own.streaming && !queue!.failed && !queue!.ended && queue!.isDrained),
       'the watcher',
     );
   }

@@ -7,14 +7,11 @@ import type { Attached, BufferCall } from '../../../src/media/memory/memory-type
 import { SgBudget } from '../../../src/media/memory/sg-budget.js';
 import { sharedPages } from '../../../src/media/memory/shared-pages.js';
 import { defaultPolicy, MAX_LINEAR_PIECES, MAX_SESSION_LIST_BYTES } from '../../../src/media/policy.js';
-import {
-  type Backing,
-  BufferQueue,
-  type HostBuffer,
-  type VideoBuffer,
-} from '../../../src/media/queues/buffer-queue.js';
+import type { Backing } from '../../../src/media/queues/backings.js';
+import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
+import { type HostBuffer, VideoBuffer, VideoPlane } from '../../../src/media/queues/video-buffer.js';
 import type { Session } from '../../../src/media/session.js';
-import { type NodeCall, native } from '../../../src/native.js';
+import { type NodeCall, native, type Region } from '../../../src/native.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
 import { Price, TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
 import { Bench, BUFFERS, GUEST, RAM } from '../virtio/bench.js';
@@ -77,12 +74,9 @@ describe('memory type SHARED_PAGES', () => {
     bench.close();
   });
 
-  const held = (length = LENGTH): VideoBuffer => ({
-    index: 0,
-    request: 0,
-    prepared: false,
-    planes: [{ length, mmapOffset: 1, slot: null, host: null, pages: null, object: null, exported: null }],
-  });
+  /** A buffer of one plane, whose host memory is `host` if it is given. */
+  const held = (length = LENGTH, host: Region | null = null): VideoBuffer =>
+    new VideoBuffer(0, [new VideoPlane(length, 1, { host })]);
   const call = (
     buffer: VideoBuffer,
     backing: Backing,
@@ -181,27 +175,27 @@ describe('memory type SHARED_PAGES', () => {
   });
 
   it('carried, a frame to put out is read before QBUF, and not before PREPARE_BUF', async () => {
-    const plane = buffer();
-    plane.planes[0]!.host = privateRegion('a host buffer, say', LENGTH);
+    const region = privateRegion('a host buffer, say', LENGTH);
+    const plane = held(LENGTH, region);
     bench.put(5 * PAGE, Buffer.alloc(PAGE, 0x77));
-    const at = () => Buffer.from(plane.planes[0]!.host!.windows[0]!)[0];
+    const at = () => Buffer.from(region.windows[0]!)[0];
     const given = call(plane, 'pages-copy', scattered(5, 2, 9), { nr: PREPARE_BUF, type: OUTPUT });
     (await attach(given)).settle!(0);
     assert.equal(at(), 0);
     (await attach({ ...given, nr: QBUF, request: 0 })).settle!(0);
     assert.equal(at(), 0x77);
-    plane.planes[0]!.host.close();
+    region.close();
   });
 
   it('a prepared buffer takes no other list', async () => {
     const plane = buffer();
     const first = await attach(call(plane, 'pages-userptr', scattered(5, 2, 9), { nr: PREPARE_BUF }));
     first.settle!(0);
-    assert.equal(plane.prepared, true);
+    assert.equal(plane.isPrepared, true);
     const queued = await attach(call(plane, 'pages-userptr', []));
     assert.equal(place(queued).region, place(first).region);
     queued.settle!(0);
-    assert.equal(plane.prepared, false);
+    assert.equal(plane.isPrepared, false);
   });
 
   it('more pieces than the kernel should keep mappings for are carried', async () => {
@@ -268,10 +262,11 @@ describe('memory type SHARED_PAGES', () => {
   });
 
   describe('of several planes', () => {
-    const planes = (length: number): VideoBuffer => ({
-      ...held(),
-      planes: [1, 2].map((mmapOffset) => ({ ...held(length).planes[0]!, mmapOffset })),
-    });
+    const planes = (length: number): VideoBuffer =>
+      new VideoBuffer(
+        0,
+        [1, 2].map((mmapOffset) => new VideoPlane(length, mmapOffset)),
+      );
     /** QBUF whose planes are as long as `lengths`, and whose lists have as many pages of one each as `lists`. */
     const callOf = (
       buffer: VideoBuffer,
@@ -342,9 +337,8 @@ describe('memory type SHARED_PAGES', () => {
   it('a frame of many pieces is copied in as many steps, over turns of the loop', async () => {
     const length = 65_529;
     const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
-    const plane = held(length);
     const region = privateRegion('a host buffer, say', length);
-    plane.planes[0]!.host = region;
+    const plane = held(length, region);
     (await attach(call(plane, 'pages-copy', many, { length }))).settle!(0);
     Buffer.from(region.windows[0]!).fill(0x5a);
     let steps = 0;
@@ -370,8 +364,8 @@ describe('memory type SHARED_PAGES', () => {
   it('a copy ends with its session: nothing is written to pages after CLOSE', async () => {
     const length = 65_529;
     const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
-    const plane = held(length);
-    plane.planes[0]!.host = privateRegion('a host buffer, say', length);
+    const host = privateRegion('a host buffer, say', length);
+    const plane = held(length, host);
     (await attach(call(plane, 'pages-copy', many, { length }))).settle!(0);
     const copying = sharedPages.release(
       session,
@@ -380,7 +374,7 @@ describe('memory type SHARED_PAGES', () => {
       answer(length),
     );
     Object.assign(session, { closing: true });
-    plane.planes[0]!.host.close();
+    host.close();
     let writes = 0;
     bench.memory.copyIn = () => {
       writes++;

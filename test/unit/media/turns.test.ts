@@ -11,6 +11,8 @@ const INDIRECT = 4;
 const [EINVAL, EFAULT] = [22, 14];
 const USERPTR = 2;
 const [REQBUFS, QBUF, S_EXT_CTRLS] = [8, 15, 72];
+const SUBSCRIBE_EVENT = 90;
+const [EVENT_CTRL, SEND_INITIAL] = [3, 1];
 const CONTROL = 0x0098_0900;
 /** Where a list may point. */
 const PAGES = 0x40_0000;
@@ -105,6 +107,30 @@ describe('the work of one turn', () => {
     for (const head of heads) bench.commands.ring.describe(head, { address, length: MIB });
     await settled(heads);
   };
+
+  it('no answer overtakes its event where the turn is used up in between', async () => {
+    const session = await bench.open();
+    const { file } = bench.node;
+    bench.node.ioctls.set(SUBSCRIBE_EVENT, () => {
+      file.events.push(Buffer.alloc(136));
+      return 0;
+    });
+    const call = file.call.bind(file);
+    file.call = async (asked) => {
+      const errno = await call(asked);
+      if (asked.kind === 'dequeueEvent' && errno === 0) turn.spend(TURN_BYTES);
+      return errno;
+    };
+    let before = -1;
+    const push = bench.commandq.push.bind(bench.commandq);
+    bench.commandq.push = (...given) => {
+      before = bench.takeEvents(false).length;
+      push(...given);
+    };
+    const subscription = Buffer.concat([u32(EVENT_CTRL, CONTROL, SEND_INITIAL), Buffer.alloc(20)]);
+    assert.equal((await bench.ioctl(session, SUBSCRIBE_EVENT, subscription)).status, 0);
+    assert.equal(before, 1);
+  });
 
   it('chains of a MiB that a command may be', async () => {
     await offerMany(3, 0, 12345, S_EXT_CTRLS);

@@ -8,16 +8,12 @@ import { buffer, Memory, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { isLasting } from '../../v4l2/refusal.js';
 import { MemoryFile } from '../../virtio/memory-file.js';
 import { exportPlane } from '../ioctls/expbuf.js';
+import type { SharedMemorySlot } from '../memory/shared-memory.js';
 import type { Session } from '../session.js';
-import {
-  type Backing,
-  type BufferQueue,
-  backings,
-  bytesOf,
-  type VideoBuffer,
-  type VideoPlane,
-} from './buffer-queue.js';
+import { type Backing, backings } from './backings.js';
+import { type BufferQueue, bytesOf } from './buffer-queue.js';
 import { hostRecord } from './buffer-record.js';
+import { VideoBuffer, VideoPlane } from './video-buffer.js';
 
 /** The ways to back a guest's queue of this memory type, best first; none: the guest cannot have it. */
 export function usableBackings(session: Session, type: number, memory: number): Backing[] {
@@ -160,8 +156,8 @@ export async function adoptBuffers(
     if (errno !== 0) return errno;
     // A driver that gives an index twice has made the buffer anew.
     session.forgetBuffer(queue, index);
-    const vb: VideoBuffer = { index, planes: [], request: 0, prepared: false };
-    queue.buffers.set(index, vb);
+    const vb = new VideoBuffer(index);
+    queue.add(vb);
     for (const { length, offset } of hostPlanes(record, planes)) {
       const made = await makePlane(session, queue, length, offset);
       if (typeof made === 'number') return made;
@@ -182,21 +178,20 @@ async function makePlane(
   offset: number,
 ): Promise<VideoPlane | number> {
   const { slot: hasSlot, mapped } = backings[queue.backing];
-  const none = { slot: null, host: null, pages: null, object: null, exported: null };
-  const made: VideoPlane = { length, mmapOffset: session.mmapOffsets.take(), ...none };
+  const { shared } = session.context;
+  let slot: SharedMemorySlot | null = null;
   if (hasSlot) {
-    const { shared } = session.context;
-    made.slot = shared.allocate(length);
-    if (!made.slot) await shared.cleared();
-    made.slot ??= shared.allocate(length);
-    if (!made.slot) return Errno.ENOMEM;
+    slot = shared.allocate(length);
+    if (!slot) await shared.cleared();
+    slot ??= shared.allocate(length);
+    if (!slot) return Errno.ENOMEM;
   }
-  if (!mapped) return made;
+  const mmapOffset = session.mmapOffsets.take();
+  if (!mapped) return new VideoPlane(length, mmapOffset, { slot });
   const map: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
   const errno = await session.call(map);
-  made.host = map.region ?? null;
-  if (errno === 0 && made.host) return made;
-  if (made.slot) session.context.shared.release(made.slot);
+  if (errno === 0 && map.region) return new VideoPlane(length, mmapOffset, { slot, host: map.region });
+  if (slot) shared.release(slot);
   return errno || Errno.EIO;
 }
 
