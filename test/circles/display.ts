@@ -79,7 +79,7 @@ async function tell(executions: readonly Execution[], work: Promise<void>): Prom
     }
   };
   const looking = setInterval(look, WAITING_MS);
-  const telling = setInterval(() => {
+  const timer = setInterval(() => {
     for (const execution of executions)
       if (execution.outcome === 'running')
         say('', `${execution.task.name}: ${seconds(execution)}  ${execution.status}`.slice(0, 150));
@@ -89,6 +89,6 @@ async function tell(executions: readonly Execution[], work: Promise<void>): Prom
     look();
   } finally {
     clearInterval(looking);
-    clearInterval(telling);
+    clearInterval(timer);
   }
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { filled, join, u32, u64, zeros } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
-import { DECOYS, onVivid, rig, SHM_SIZE } from './support/rig.js';
+import { FOREIGN, onVivid, rig, SHM_SIZE } from './support/rig.js';
 import {
   CAPTURE,
   CAPTURE_MPLANE,
@@ -187,7 +187,7 @@ onVivid('buffers', () => {
       assert.deepEqual(
         payload.subarray(64, 72),
         queried.subarray(64, 72),
-        'the cookie, not what the guest sent',
+        'the mmap offset, not what the guest sent',
       );
       assert.equal(payload.readUInt32LE(72), queried.readUInt32LE(72), 'length');
       assert.deepEqual([payload.readUInt32LE(60), payload.readInt32LE(80)], [1, 0]);
@@ -207,9 +207,9 @@ onVivid('buffers', () => {
 
   it('requests and DMABUFs are refused, and descriptors of the daemon stay untouched', async () => {
     await allocate(2);
-    const decoys = Object.values(DECOYS);
-    const before = decoys.map((fd) => rig.daemon.descriptor(fd));
-    for (const fd of [...decoys, 0, 1, 2, 0x7fff_ffff, -1]) {
+    const foreign = Object.values(FOREIGN);
+    const before = foreign.map((fd) => rig.daemon.descriptor(fd));
+    for (const fd of [...foreign, 0, 1, 2, 0x7fff_ffff, -1]) {
       for (const nr of [Nr.QBUF, Nr.PREPARE_BUF]) {
         await refused(nr, v4l2Buffer({ flags: REQUEST_FD, requestFd: fd }), `request ${fd}`);
         await refused(nr, v4l2Buffer({ flags: 0xffff_ffff, requestFd: fd }), `request ${fd}, all flags`);
@@ -219,9 +219,9 @@ onVivid('buffers', () => {
       assert.deepEqual([asked.status, asked.payload.readInt32LE(80)], [0, 0]);
       await refused(Nr.QBUF, v4l2Buffer({ memory: 4, m: BigInt(fd), length: 153600 }), `DMABUF ${fd}`);
     }
-    assert.equal(await statusOf(Nr.QBUF, v4l2Buffer({ requestFd: DECOYS.dmabuf, m: DECOYS.dmabuf })), 0);
+    assert.equal(await statusOf(Nr.QBUF, v4l2Buffer({ requestFd: FOREIGN.dmabuf, m: FOREIGN.dmabuf })), 0);
     assert.deepEqual(
-      decoys.map((fd) => rig.daemon.descriptor(fd)),
+      foreign.map((fd) => rig.daemon.descriptor(fd)),
       before,
     );
     await goesOn();

@@ -132,8 +132,8 @@ onVivid('addresses of the host', () => {
         for (let index = 0; index < 4; index++) {
           const { payload } = await guest.ioctl(session, Nr.QUERYBUF, buffer(index));
           for (let plane = 0; plane < planes; plane++) {
-            const cookie = payload.readUInt32LE(multiplanar ? 88 + 64 * plane + 8 : 64);
-            assert.equal((await guest.mmap(session, cookie)).status, 0);
+            const mmapOffset = payload.readUInt32LE(multiplanar ? 88 + 64 * plane + 8 : 64);
+            assert.equal((await guest.mmap(session, mmapOffset)).status, 0);
           }
           assert.equal((await guest.ioctl(session, Nr.PREPARE_BUF, buffer(index))).status, 0);
           assert.equal((await guest.ioctl(session, Nr.QBUF, buffer(index))).status, 0);

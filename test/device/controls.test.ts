@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { filled, join, u32, zeros } from './support/bytes.js';
 import type { Guest, Reply } from './support/guest.js';
-import { DECOYS, onVivid, rig } from './support/rig.js';
+import { FOREIGN, onVivid, rig } from './support/rig.js';
 import {
   Control,
   control,
@@ -273,19 +273,19 @@ onVivid('extended controls', () => {
   });
 
   it('requests are refused, whatever descriptor they name', async () => {
-    const decoys = Object.values(DECOYS);
-    const before = decoys.map((fd) => rig.daemon.descriptor(fd));
-    for (const requestFd of [...decoys, 0, 1, 2, 0xffff_ffff]) {
+    const foreign = Object.values(FOREIGN);
+    const before = foreign.map((fd) => rig.daemon.descriptor(fd));
+    for (const requestFd of [...foreign, 0, 1, 2, 0xffff_ffff]) {
       const header = controls({ which: 0x0f01_0000, count: 1, requestFd, pointer: POINTER });
       const reply = await ask(Nr.S_EXT_CTRLS, header, control(Control.BRIGHTNESS, 0, 1));
       assert.deepEqual([reply.status, reply.length], [EINVAL, 8 + HEADER + ONE]);
       assert.equal(reply.payload.readUInt32LE(12), requestFd, "the guest's own descriptor comes back");
     }
     // Without `which` the descriptor has no meaning, and the host never gets it.
-    const ignored = controls({ count: 1, requestFd: DECOYS.dmabuf });
+    const ignored = controls({ count: 1, requestFd: FOREIGN.dmabuf });
     assert.equal((await ask(Nr.G_EXT_CTRLS, ignored, control(Control.BRIGHTNESS))).status, 0);
     assert.deepEqual(
-      decoys.map((fd) => rig.daemon.descriptor(fd)),
+      foreign.map((fd) => rig.daemon.descriptor(fd)),
       before,
     );
     await goesOn();

@@ -48,7 +48,7 @@ onVivid('buffers of several planes', () => {
       for (let plane = 0; plane < planes; plane++) {
         const at = 88 + 64 * plane;
         assert.ok(reply.payload.readUInt32LE(at + 4) >= 320 * 180, 'length');
-        assert.equal(reply.payload.readBigUInt64LE(at + 8) % 0x1_0000n, 0n, 'a cookie');
+        assert.equal(reply.payload.readBigUInt64LE(at + 8) % 0x1_0000n, 0n, 'an mmap offset');
       }
     }
   });

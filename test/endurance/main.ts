@@ -12,7 +12,7 @@ import { Endurance } from './endurance.js';
 import { endureFakeSessions } from './fake-sessions.js';
 import { endureCamera, endureConverter } from './frames.js';
 import { holdings } from './holdings.js';
-import { type Processes, Telling } from './progress.js';
+import { type Processes, ProgressReport } from './progress.js';
 import { endureSessions } from './sessions.js';
 
 const CAMERA = 'vivid-000-vid-cap';
@@ -29,11 +29,11 @@ async function told(
   processes: Processes,
   run: (report: Report) => Promise<string>,
 ): Promise<string> {
-  const telling = await Telling.start(name, count, processes);
+  const report = await ProgressReport.start(name, count, processes);
   try {
-    return await run(telling.progress);
+    return await run(report.progress);
   } finally {
-    telling.stop();
+    report.stop();
   }
 }
 

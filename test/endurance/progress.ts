@@ -40,7 +40,7 @@ function yardstick(): number {
 }
 
 /** Reports on standard error until it is stopped. */
-export class Telling {
+export class ProgressReport {
   #done = 0;
   #told = 0;
   #at = performance.now();
@@ -55,8 +55,8 @@ export class Telling {
     this.#timer = setInterval(() => void this.#tell(), EVERY_MS);
   }
 
-  static async start(what: string, count: number, processes: Processes): Promise<Telling> {
-    return new Telling(what, count, processes, await look(processes));
+  static async start(what: string, count: number, processes: Processes): Promise<ProgressReport> {
+    return new ProgressReport(what, count, processes, await look(processes));
   }
 
   readonly progress = (done: number): void => {

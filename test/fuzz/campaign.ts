@@ -3,7 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { Decoys } from './decoy-descriptors.js';
+import type { ForeignDescriptors } from './foreign-descriptors.js';
 import { fuzzers } from './fuzzers.js';
 import type { Order, Report } from './worker.js';
 
@@ -19,7 +19,7 @@ export interface Campaign {
   readonly only?: string;
   readonly device?: string;
   readonly sanitize?: boolean;
-  readonly decoys: Decoys;
+  readonly foreign: ForeignDescriptors;
   readonly onProgress?: (fuzzer: string, done: number, of: number) => void;
 }
 
@@ -134,12 +134,12 @@ async function attempt(
 }
 
 function start(part: Pick<Order, 'fuzzer' | 'seed' | 'operations'>, campaign: Campaign): ChildProcess {
-  const { sanitize, decoys, device } = campaign;
-  const numbers = decoys.all.map((_, at) => 3 + at);
-  const order: Order = { ...part, decoys: numbers, ...(device !== undefined && { device }) };
+  const { sanitize, foreign, device } = campaign;
+  const numbers = foreign.all.map((_, at) => 3 + at);
+  const order: Order = { ...part, foreign: numbers, ...(device !== undefined && { device }) };
   const command = [process.execPath, '--enable-source-maps', program, JSON.stringify(order)];
   const [file, ...words] = sanitize ? ['bash', sanitizer, ...command] : command;
-  return spawn(file!, words, { stdio: ['ignore', 'inherit', 'pipe', ...decoys.all, 'ipc'] });
+  return spawn(file!, words, { stdio: ['ignore', 'inherit', 'pipe', ...foreign.all, 'ipc'] });
 }
 
 function commandLine(

@@ -31,7 +31,7 @@ const LONG_TABLE = 0x4030_0000;
 const MOST_ENTRIES = 32768;
 export const SLOTS = 16;
 /** Memory that the memory writer may change at any moment without changing the number of chains. */
-export const SCRIBBLED = [
+export const VOLATILE = [
   { start: TABLES.base, length: SLOTS * TABLES.bytes },
   { start: BUFFERS.base, length: SLOTS * BUFFERS.bytes },
 ] as const;

@@ -3,9 +3,9 @@ import { ioctls } from '../../src/v4l2/ioctls.js';
 import { join, u32, u64 } from '../device/support/bytes.js';
 import type { FakeHost } from './fake-host.js';
 import type { Fuzzer, Run, Target } from './fuzzer.js';
-import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SCRIBBLED, SHM_SIZE } from './guest-machine.js';
+import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SHM_SIZE, VOLATILE } from './guest-machine.js';
 import { Knowledge, type KnownSession } from './knowledge.js';
-import { Scribbler } from './memory-writer.js';
+import { MemoryWriter } from './memory-writer.js';
 import { type Ground, makers } from './payloads.js';
 import type { Random } from './random.js';
 import { makeSubject, type Subject } from './subject.js';
@@ -56,7 +56,7 @@ export const commands: Fuzzer = {
 class CommandRun implements Run {
   readonly #machine: GuestMachine;
   readonly #ground: Ground;
-  #scribbler: Scribbler | null = null;
+  #memoryWriter: MemoryWriter | null = null;
 
   private constructor(
     readonly random: Random,
@@ -70,7 +70,7 @@ class CommandRun implements Run {
   static async begin(random: Random, target: Target): Promise<CommandRun> {
     const size = random.chance(0.9) ? SHM_SIZE : 0;
     const run = new CommandRun(random, await makeSubject(random, target, size));
-    if (random.chance(0.1)) await run.#scribble();
+    if (random.chance(0.1)) await run.#startMemoryWriter();
     return run;
   }
 
@@ -99,9 +99,9 @@ class CommandRun implements Run {
     const limit = performance.now() + END_MS;
     while (commandq.outstanding > 0 && performance.now() < limit) await this.#machine.turns(1);
     if (commandq.outstanding > 0) throw new Error(`${commandq.outstanding} chains never came back`);
-    await this.#scribbler?.stop();
+    await this.#memoryWriter?.stop();
     // If the memory writer has run, guest memory may contain anything.
-    if (!this.#scribbler) this.#machine.scan();
+    if (!this.#memoryWriter) this.#machine.scan();
     this.#machine.stop();
     this.subject.device.disconnected();
     await this.subject.device.closed();
@@ -135,10 +135,10 @@ class CommandRun implements Run {
   }
 
   mmap(): void {
-    const { cookies, addresses } = this.#knowledge;
-    const isKnown = cookies.length > 0 && this.random.chance(0.9);
-    const cookie = isKnown ? this.random.pick(cookies) : this.random.edge();
-    this.#send(u32(4, 0, this.#knowledge.session().id, this.random.below(3), cookie), 24, (bytes) => {
+    const { mmapOffsets, addresses } = this.#knowledge;
+    const isKnown = mmapOffsets.length > 0 && this.random.chance(0.9);
+    const mmapOffset = isKnown ? this.random.pick(mmapOffsets) : this.random.edge();
+    this.#send(u32(4, 0, this.#knowledge.session().id, this.random.below(3), mmapOffset), 24, (bytes) => {
       if (bytes.length === 24 && bytes.readUInt32LE(0) === 0)
         this.#knowledge.remember(addresses, bytes.readUInt32LE(8));
     });
@@ -205,7 +205,7 @@ class CommandRun implements Run {
     records.compare();
     const executed = host.executed;
     // If the memory writer changes commands, no two commands are the same.
-    if (first !== EINTR || executed === before || this.#scribbler) return;
+    if (first !== EINTR || executed === before || this.#memoryWriter) return;
     const again = await this.#asked(request);
     await this.#quiet();
     records.compare();
@@ -275,10 +275,10 @@ class CommandRun implements Run {
       throw new Error(`${queue.popped - queue.pushed} chains are left in the ring`);
   }
 
-  async #scribble(): Promise<void> {
+  async #startMemoryWriter(): Promise<void> {
     const { ram } = this.#machine.side;
-    const places = SCRIBBLED.map(({ start, length }) => ({ start: ram.at(start), length }));
-    this.#scribbler = await Scribbler.start(ram.fd, ram.bytes.length, places, this.random.u32());
+    const places = VOLATILE.map(({ start, length }) => ({ start: ram.at(start), length }));
+    this.#memoryWriter = await MemoryWriter.start(ram.fd, ram.bytes.length, places, this.random.u32());
   }
 
   #payload(nr: number, session: KnownSession): Buffer {

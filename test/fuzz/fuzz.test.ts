@@ -7,7 +7,7 @@ import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Campaign, run } from './campaign.js';
-import { Decoys } from './decoy-descriptors.js';
+import { ForeignDescriptors } from './foreign-descriptors.js';
 
 interface Seed {
   readonly fuzzer: string;
@@ -32,15 +32,15 @@ const corpus = JSON.parse(
 const suite = (device: string | undefined) => {
   // Only the commands fuzzer uses a real node.
   const target = { ...(device !== undefined && { device, only: 'commands' }), sanitize };
-  let decoys: Decoys;
+  let foreign: ForeignDescriptors;
   before(async () => {
-    decoys = await Decoys.open(device);
+    foreign = await ForeignDescriptors.open(device);
   });
-  after(() => decoys.close());
+  after(() => foreign.close());
 
   const check = async (context: Mocha.Context, campaign: Pick<Campaign, 'seed' | 'operations' | 'only'>) => {
     context.timeout(START_MS + MS_EACH * campaign.operations);
-    const { findings, operations } = await run({ ...target, ...campaign, decoys });
+    const { findings, operations } = await run({ ...target, ...campaign, foreign });
     const told = findings.map(({ what, replay }) => `${what}\nreplay: ${replay}`);
     assert.deepEqual(told, []);
     assert.ok(operations >= campaign.operations, `${operations} of ${campaign.operations} operations`);

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { run } from './campaign.js';
-import { Decoys } from './decoy-descriptors.js';
+import { ForeignDescriptors } from './foreign-descriptors.js';
 import { fuzzers } from './fuzzers.js';
 
 const USAGE_ERROR = 2;
@@ -64,7 +64,7 @@ const show = () => {
   process.stdout.write(`\r\x1b[K${parts.join(', ')} of ${operations}`);
 };
 
-const decoys = await Decoys.open(device).catch((error: Error) => {
+const foreign = await ForeignDescriptors.open(device).catch((error: Error) => {
   console.error(`npm run fuzz: ${error.message}`);
   process.exit(USAGE_ERROR);
 });
@@ -72,7 +72,7 @@ const result = await run({
   seed,
   operations,
   sanitize,
-  decoys,
+  foreign,
   ...(only !== undefined && { only }),
   ...(device !== undefined && { device }),
   onProgress: (fuzzer, done) => {
@@ -80,7 +80,7 @@ const result = await run({
     show();
   },
 });
-decoys.close();
+foreign.close();
 if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
 const seconds = ((performance.now() - started) / 1000).toFixed(1);
 for (const { fuzzer, what, replay } of result.findings)

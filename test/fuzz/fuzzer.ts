@@ -5,8 +5,8 @@ import { Random } from './random.js';
 export interface Target {
   /** Path of a V4L2 node. Absent: a fake node. */
   readonly device?: string;
-  /** Decoys: descriptors that are open here without the product's knowledge, and that a guest may guess. */
-  readonly decoys: readonly number[];
+  /** Descriptors that are open here without the product's knowledge, and that a guest may guess. */
+  readonly foreign: readonly number[];
 }
 
 /** Some thousand operations on one thing, from its creation to its end. */

@@ -23,7 +23,7 @@ const TABLE_AT = 0x5800;
 export const MOST_READABLE = ANSWER_AT;
 export const MOST_WRITABLE = TABLE_AT - ANSWER_AT;
 /** Memory that another processor of the guest may write to at any moment: pages, and commands while they are read. */
-export const SCRIBBLED = [
+export const VOLATILE = [
   { start: 0x4020_0000, length: 0x20_0000 },
   ...Array.from({ length: SLOTS.count }, (_, slot) => ({
     start: SLOTS.base + SLOTS.bytes * slot,

@@ -15,11 +15,11 @@ const MOST_GROWTH = 48 << 20;
 export class Invariants {
   /** Faults outside of any call: rejections that nobody handles, and errors that the product logged. */
   readonly #faults: string[] = [];
-  readonly #decoys: readonly string[];
+  readonly #foreign: readonly string[];
   #before: Holdings | null = null;
   #memory = 0;
 
-  constructor(private readonly decoys: readonly number[]) {
+  constructor(private readonly foreign: readonly number[]) {
     log.silent = true;
     const fault = (kind: string) => (what: unknown) => {
       this.#faults.push(`${kind}: ${what instanceof Error ? what.stack : String(what)}`);
@@ -31,7 +31,7 @@ export class Invariants {
       fault('logged')(details instanceof Error ? details.stack : `${message} ${JSON.stringify(details)}`);
       return log;
     }) as typeof log.error;
-    this.#decoys = decoys.map(appearance);
+    this.#foreign = foreign.map(appearance);
   }
 
   /** Throws if something went wrong that no call reported. */
@@ -48,7 +48,7 @@ export class Invariants {
     this.#memory = inUse();
   }
 
-  /** Throws if a run has left something behind or has touched a decoy. */
+  /** Throws if a run has left something behind or has touched a foreign descriptor. */
   async check(): Promise<void> {
     const wanted = JSON.stringify(this.#before);
     const limit = performance.now() + QUIET_MS;
@@ -56,9 +56,9 @@ export class Invariants {
     this.judge();
     if (JSON.stringify(holdingsOf('self')) !== wanted)
       throw new Error(`held before: ${wanted}\nheld after: ${JSON.stringify(holdingsOf('self'))}`);
-    for (const [at, fd] of this.decoys.entries())
-      if (appearance(fd) !== this.#decoys[at])
-        throw new Error(`descriptor ${fd} was touched:\n${this.#decoys[at]}\n${appearance(fd)}`);
+    for (const [at, fd] of this.foreign.entries())
+      if (appearance(fd) !== this.#foreign[at])
+        throw new Error(`descriptor ${fd} was touched:\n${this.#foreign[at]}\n${appearance(fd)}`);
     await untilForgotten(MOST_KNOWN);
     const grown = inUse() - this.#memory;
     if (grown > MOST_GROWTH) throw new Error(`memory has grown by ${Math.round(grown / 1024)} KiB`);

@@ -16,7 +16,7 @@ const MOST = 64;
 export class Knowledge {
   readonly sessions: KnownSession[] = [];
   /** Offsets for MMAP, addresses for MUNMAP, UUIDs of objects. */
-  readonly cookies: number[] = [];
+  readonly mmapOffsets: number[] = [];
   readonly addresses: number[] = [];
   readonly uuids: Buffer[] = [];
   readonly controls: number[] = [
@@ -74,9 +74,9 @@ const learners: Readonly<Record<number, Learner>> = {
   9: (knowledge, { queues }, answer) => {
     const queue = queues.get(answer.readUInt32LE(4));
     const planes = (answer.length - 88) >> 6;
-    if (planes === 0) knowledge.remember(knowledge.cookies, answer.readUInt32LE(64));
+    if (planes === 0) knowledge.remember(knowledge.mmapOffsets, answer.readUInt32LE(64));
     for (let plane = 0; plane < planes; plane++)
-      knowledge.remember(knowledge.cookies, answer.readUInt32LE(88 + 64 * plane + 8));
+      knowledge.remember(knowledge.mmapOffsets, answer.readUInt32LE(88 + 64 * plane + 8));
     if (!queue) return;
     queue.planes = Math.max(1, planes);
     queue.length = answer.readUInt32LE(planes > 0 ? 88 + 4 : 72);

@@ -15,7 +15,7 @@ const MEMORY_FD = 3;
 /** Number of writes between two checks that the parent still exists. */
 const BURST = 2000;
 
-export class Scribbler {
+export class MemoryWriter {
   private constructor(private readonly child: ChildProcess) {}
 
   /** Resolves when the process has started to write. */
@@ -24,15 +24,15 @@ export class Scribbler {
     size: number,
     places: readonly Place[],
     seed: number,
-  ): Promise<Scribbler> {
+  ): Promise<MemoryWriter> {
     const words = [program, JSON.stringify({ size, places, seed })];
     const child = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'inherit', memory] });
     await new Promise((resolve, reject) => {
       child.stdout!.once('data', resolve);
-      child.once('exit', () => reject(new Error('the scribbler did not start')));
+      child.once('exit', () => reject(new Error('the memory writer did not start')));
     });
     child.removeAllListeners('exit');
-    return new Scribbler(child);
+    return new MemoryWriter(child);
   }
 
   async stop(): Promise<void> {
@@ -43,7 +43,7 @@ export class Scribbler {
 }
 
 /** Writes words, half words and whole descriptors: flags and next fields change while the device reads them. */
-function scribble(bytes: Buffer, places: readonly Place[], random: Random): void {
+function writeBurst(bytes: Buffer, places: readonly Place[], random: Random): void {
   for (let left = BURST; left > 0; left--) {
     const { start, length } = random.pick(places);
     const at = start + 2 * random.below((length - 8) >> 1);
@@ -60,9 +60,9 @@ if (process.argv[1] === program) {
   const random = Random.of(order.seed, 'scribbler');
   process.stdin.resume();
   process.stdin.on('end', () => process.exit());
-  process.stdout.write('scribbling');
+  process.stdout.write('writing');
   const again = (): void => {
-    scribble(bytes, order.places, random);
+    writeBurst(bytes, order.places, random);
     setImmediate(again);
   };
   again();

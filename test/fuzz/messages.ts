@@ -174,7 +174,7 @@ class MessageRun implements Run {
 
   async #connect(): Promise<void> {
     const [ours, theirs] = native.socketPair();
-    this.#subject = await makeSubject(this.random, { decoys: this.target.decoys }, SHM_SIZE);
+    this.#subject = await makeSubject(this.random, { foreign: this.target.foreign }, SHM_SIZE);
     this.#ends = 0;
     this.#asked = [];
     const front = new FrontEnd(this.random, ours, this.#ram, this.#fds);

@@ -137,7 +137,7 @@ function buffer(ground: Ground, session: KnownSession, isQueued: boolean): Buffe
   const isMultiplanar = type === 9 || type === 10;
   const isOutput = type === 2 || type === 10;
   const used = isOutput ? Math.min(length, random.pick([length, 1, 1000])) : 0;
-  // Descriptors and requests that a guest may guess: decoys are open at these numbers.
+  // Descriptors and requests that a guest may guess: foreign descriptors are open at these numbers.
   const guess = random.between(3, 40);
   const isInRequest = session.handles.length > 0 && random.chance(0.5);
   const struct = record(88, {

@@ -4,10 +4,10 @@
  */
 import type { Chain } from '../../src/virtio/chain.js';
 import { anotherDescriptor } from '../unit/virtio/driver.js';
-import { ChainMaker, type MadeChain, SCRIBBLED } from './chains.js';
+import { ChainMaker, type MadeChain, VOLATILE } from './chains.js';
 import type { Fuzzer, Run } from './fuzzer.js';
 import { GuestRing, GuestSide } from './guest-ring.js';
-import { Scribbler } from './memory-writer.js';
+import { MemoryWriter } from './memory-writer.js';
 import type { Random } from './random.js';
 
 const RING = 0x4000_0000;
@@ -48,7 +48,7 @@ class RingRun implements Run {
   /** Chains that were made available and not popped, and chains that were popped and not pushed, by slot. */
   readonly #waiting: Waiting[] = [];
   readonly #held: Held[] = [];
-  #scribbler: Scribbler | null = null;
+  #memoryWriter: MemoryWriter | null = null;
 
   private constructor(private readonly random: Random) {
     const size = 2 ** random.pick([0, 1, 3, 4, 8, 10]);
@@ -59,7 +59,7 @@ class RingRun implements Run {
 
   static async begin(random: Random): Promise<RingRun> {
     const run = new RingRun(random);
-    if (random.chance(0.1)) await run.#scribble();
+    if (random.chance(0.1)) await run.#startMemoryWriter();
     return run;
   }
 
@@ -76,7 +76,7 @@ class RingRun implements Run {
     while (this.#held.length > 0) this.#giveBack();
     this.#ring.poll();
     if (this.#ring.outstanding > 0) throw new Error(`${this.#ring.outstanding} chains never came back`);
-    await this.#scribbler?.stop();
+    await this.#memoryWriter?.stop();
     this.#side.close();
   }
 
@@ -90,7 +90,7 @@ class RingRun implements Run {
       const answered = (bytes: Buffer): void => {
         if (made.readable === null && bytes.length > 0) throw new Error('a malformed chain was written to');
       };
-      this.#ring.offer({ head: made.head, writable: this.#scribbler ? null : writable, answered });
+      this.#ring.offer({ head: made.head, writable: this.#memoryWriter ? null : writable, answered });
     }
   }
 
@@ -137,11 +137,11 @@ class RingRun implements Run {
     this.#ring.start();
   }
 
-  async #scribble(): Promise<void> {
+  async #startMemoryWriter(): Promise<void> {
     const { ram } = this.#side;
     const table = { start: this.#ring.table, length: 16 * this.#ring.size };
-    const places = [...SCRIBBLED, table].map(({ start, length }) => ({ start: ram.at(start), length }));
-    this.#scribbler = await Scribbler.start(ram.fd, ram.bytes.length, places, this.random.u32());
+    const places = [...VOLATILE, table].map(({ start, length }) => ({ start: ram.at(start), length }));
+    this.#memoryWriter = await MemoryWriter.start(ram.fd, ram.bytes.length, places, this.random.u32());
   }
 
   /** Pops all chains that wait, and compares them with what was made available. */
@@ -155,7 +155,7 @@ class RingRun implements Run {
     if (this.#ring.broken !== null) throw new Error(`the ring broke: ${this.#ring.broken}`);
     // The chains that were not popped are malformed.
     for (const { slot, made } of this.#waiting.splice(0)) {
-      if (made.readable !== null && !this.#scribbler)
+      if (made.readable !== null && !this.#memoryWriter)
         throw new Error(`chain ${made.head} was taken for malformed`);
       this.#free.push(slot);
     }
@@ -166,7 +166,7 @@ class RingRun implements Run {
     if (at < 0) throw new Error(`chain ${chain.head} was not offered`);
     const [{ slot, made }] = this.#waiting.splice(at, 1) as [Waiting];
     this.#held.push({ slot, chain });
-    if (this.#scribbler) return;
+    if (this.#memoryWriter) return;
     const room = made.writable.reduce((sum, { length }) => sum + length, 0);
     if (made.readable === null) throw new Error(`chain ${chain.head} is malformed and was popped`);
     if (!chain.readable.equals(made.readable)) throw new Error(`chain ${chain.head} was read wrongly`);

@@ -12,7 +12,7 @@ export interface Order {
   readonly seed: number;
   readonly operations: number;
   readonly device?: string;
-  readonly decoys: readonly number[];
+  readonly foreign: readonly number[];
 }
 
 /** Messages to the parent. `run`: a run begins. `done`: this many operations of it are over. */
@@ -28,7 +28,7 @@ const WARM_UP = { seed: 0, operations: 100 };
 
 async function obey({ fuzzer: name, seed, operations, ...target }: Order): Promise<void> {
   const fuzzer = fuzzers.find((each) => each.name === name)!;
-  const invariants = new Invariants(target.decoys);
+  const invariants = new Invariants(target.foreign);
   say({ kind: 'run', ...WARM_UP });
   await runOnce(fuzzer, WARM_UP.seed, WARM_UP.operations, target, invariants.judge);
   await invariants.learn();

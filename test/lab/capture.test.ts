@@ -28,7 +28,7 @@ const { VIDEO_CAPTURE, VIDEO_CAPTURE_MPLANE } = BufferType;
 interface Way {
   readonly name: string;
   readonly node: string;
-  readonly dialect: VmmName;
+  readonly vmm: VmmName;
   readonly mmap: MmapMode;
   /** Number of SHMEM_MAPs that the VMM sees for a stream of n planes. */
   readonly mappings: (planes: number) => number;
@@ -44,14 +44,14 @@ const none = () => 0;
 const arena = { mmap: 'arena', mappings: one } as const;
 const direct = { mmap: 'direct', mappings: all, copied: none } as const;
 const ways: readonly Way[] = [
-  { name: 'arena, zero copy', node: SCATTERED, dialect: 'qemu', ...arena, copied: none, buffers: [2, 4, 32] },
-  { name: 'arena, one copy', node: CONTIGUOUS, dialect: 'qemu', ...arena, copied: all, buffers: [2, 4, 32] },
-  { name: 'direct, crosvm', node: SCATTERED, dialect: 'crosvm', ...direct, buffers: [2, 4, 32] },
-  { name: 'direct, libkrun', node: CONTIGUOUS, dialect: 'libkrun', ...direct, buffers: [2, 4, 32] },
+  { name: 'arena, zero copy', node: SCATTERED, vmm: 'qemu', ...arena, copied: none, buffers: [2, 4, 32] },
+  { name: 'arena, one copy', node: CONTIGUOUS, vmm: 'qemu', ...arena, copied: all, buffers: [2, 4, 32] },
+  { name: 'direct, crosvm', node: SCATTERED, vmm: 'crosvm', ...direct, buffers: [2, 4, 32] },
+  { name: 'direct, libkrun', node: CONTIGUOUS, vmm: 'libkrun', ...direct, buffers: [2, 4, 32] },
   {
     name: 'direct, QEMU with memory slots',
     node: SCATTERED,
-    dialect: 'qemu',
+    vmm: 'qemu',
     ...direct,
     memSlots: true,
     buffers: [32],
@@ -59,12 +59,12 @@ const ways: readonly Way[] = [
 ];
 
 function onWay(way: Way, play: (stage: Stage, path: string) => Promise<void>): Promise<void> {
-  const { node, dialect, mmap, memSlots = false } = way;
+  const { node, vmm, mmap, memSlots = false } = way;
   const path = nodeNamed(node);
   const more = memSlots
-    ? { protocolFeatures: vmmTranscripts[dialect].protocolFeatures | Protocol.CONFIGURE_MEM_SLOTS }
+    ? { protocolFeatures: vmmTranscripts[vmm].protocolFeatures | Protocol.CONFIGURE_MEM_SLOTS }
     : {};
-  return onStage(path, { frontEnd: { vmm: dialect, ...more }, serve: { mmap, memSlots } }, (stage) =>
+  return onStage(path, { frontEnd: { vmm, ...more }, serve: { mmap, memSlots } }, (stage) =>
     play(stage, path),
   );
 }

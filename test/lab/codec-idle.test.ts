@@ -37,7 +37,7 @@ const wakes = (pid: number): string[] =>
     .filter((status) => lineOf(status, 'Name').startsWith('vmb-'))
     .map((status) => `${lineOf(status, 'Name')}: ${lineOf(status, 'voluntary_ctxt_switches')}`);
 
-for (const [mmap, dialect] of [
+for (const [mmap, vmm] of [
   ['arena', 'qemu'],
   ['direct', 'crosvm'],
 ] as const)
@@ -69,7 +69,7 @@ for (const [mmap, dialect] of [
         },
         [],
       );
-      const frontEnd = await Vmm.connect(SOCKET, { vmm: dialect });
+      const frontEnd = await Vmm.connect(SOCKET, { vmm });
       const driver = await GuestDriver.probe(frontEnd);
       const decoder = await openDecoder({ driver }, (await frontEnd.readConfig()).deviceCaps, frames);
       await decoder.start();

@@ -30,11 +30,11 @@ const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
 interface Way {
   readonly name: string;
   readonly mmap: MmapMode;
-  readonly dialect: VmmName;
+  readonly vmm: VmmName;
 }
 const ways: readonly Way[] = [
-  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
-  { name: 'direct falls back to the arena', mmap: 'direct', dialect: 'crosvm' },
+  { name: 'arena', mmap: 'arena', vmm: 'qemu' },
+  { name: 'direct falls back to the arena', mmap: 'direct', vmm: 'crosvm' },
 ];
 
 /** Every four bytes contain the frame's number and their place, so that no part of one frame is right in another. */
@@ -86,8 +86,8 @@ describe('lab: v4l2loopback', function () {
 
   const guestQueue = async ({ driver }: Stage, type: number) =>
     new GuestQueue(driver, await driver.open(), type);
-  const onWay = ({ mmap, dialect }: Way, play: (stage: Stage) => Promise<void>) =>
-    onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, play);
+  const onWay = ({ mmap, vmm }: Way, play: (stage: Stage) => Promise<void>) =>
+    onStage(path, { frontEnd: { vmm }, serve: { mmap } }, play);
   const throughBridge = <T>(way: Way, type: number, play: (queue: AnyQueue) => Promise<T>) => {
     let result: Promise<T>;
     return onWay(way, async (stage) => {

@@ -20,9 +20,9 @@ const VIVID = 'vivid n_devs=2 node_types=0xe0d2d,0xe0d2d multiplanar=1,2';
 const BUFFERS = 4;
 const FRAMES = 2 * BUFFERS + 1;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName }[] = [
-  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
-  { name: 'direct', mmap: 'direct', dialect: 'crosvm' },
+const ways: readonly { name: string; mmap: MmapMode; vmm: VmmName }[] = [
+  { name: 'arena', mmap: 'arena', vmm: 'qemu' },
+  { name: 'direct', mmap: 'direct', vmm: 'crosvm' },
 ];
 
 interface Frame {
@@ -237,12 +237,12 @@ describe('lab: node kinds', function () {
   }
 
   for (const kind of kinds)
-    for (const { name, mmap, dialect } of ways)
+    for (const { name, mmap, vmm } of ways)
       it(`${kind.name}, ${name}: as natively, in order`, async () => {
         const path = nodeNamed(kind.node);
         const own = await NativeNode.with(path, (node) => play(kind, new HostQueue(node, kind.type)));
         await kind.judge?.(own.frames);
-        await onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, async ({ driver, frontEnd }) => {
+        await onStage(path, { frontEnd: { vmm }, serve: { mmap } }, async ({ driver, frontEnd }) => {
           const { frames, told, buffers } = await play(
             kind,
             new GuestQueue(driver, await driver.open(), kind.type),

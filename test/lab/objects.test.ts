@@ -48,18 +48,18 @@ class Pair {
     this.#daemon = new Daemon(plainly(pairs, 32 << 20, { objects: true, ...options }));
   }
 
-  static async open(dialect: 'qemu' | 'crosvm', options: Partial<ServeOptions> = {}): Promise<Pair> {
+  static async open(vmm: 'qemu' | 'crosvm', options: Partial<ServeOptions> = {}): Promise<Pair> {
     const sockets = [0, 1].map((n) => `/tmp/vmb-objects-${process.pid}-${n}.sock`);
     const pair = new Pair(sockets, options);
     await pair.#daemon.start();
-    pair.camera = await pair.#enter(0, dialect);
-    pair.converter = await pair.#enter(1, dialect);
+    pair.camera = await pair.#enter(0, vmm);
+    pair.converter = await pair.#enter(1, vmm);
     return pair;
   }
 
-  async #enter(n: number, dialect: 'qemu' | 'crosvm'): Promise<GuestDriver> {
-    const protocolFeatures = vmmTranscripts[dialect].protocolFeatures | Protocol.SHARED_OBJECT;
-    const frontEnd = await Vmm.connect(this.sockets[n]!, { vmm: dialect, protocolFeatures });
+  async #enter(n: number, vmm: 'qemu' | 'crosvm'): Promise<GuestDriver> {
+    const protocolFeatures = vmmTranscripts[vmm].protocolFeatures | Protocol.SHARED_OBJECT;
+    const frontEnd = await Vmm.connect(this.sockets[n]!, { vmm, protocolFeatures });
     this.frontEnds.push(frontEnd);
     return GuestDriver.probe(frontEnd);
   }
@@ -76,11 +76,11 @@ class Pair {
 }
 
 async function onPair(
-  dialect: 'qemu' | 'crosvm',
+  vmm: 'qemu' | 'crosvm',
   play: (pair: Pair) => Promise<void>,
   options: Partial<ServeOptions> = {},
 ): Promise<void> {
-  const pair = await Pair.open(dialect, options);
+  const pair = await Pair.open(vmm, options);
   try {
     await play(pair);
     pair.verify();
@@ -122,9 +122,9 @@ describe('lab: objects', function () {
   });
   after(() => unload(...MODULES));
 
-  for (const dialect of ['qemu', 'crosvm'] as const)
-    it(`${dialect}: a camera's frame goes to a mem-to-mem device and comes out as it was`, () =>
-      onPair(dialect, async ({ camera, converter, frontEnds }) => {
+  for (const vmm of ['qemu', 'crosvm'] as const)
+    it(`${vmm}: a camera's frame goes to a mem-to-mem device and comes out as it was`, () =>
+      onPair(vmm, async ({ camera, converter, frontEnds }) => {
         const source = new GuestQueue(camera, await camera.open(), VIDEO_CAPTURE);
         await source.setFormat('RGB3', 320, 240);
         await source.start(4);

@@ -43,7 +43,7 @@ const ADDON = `${FOLDER}/addon.node`;
 const SECRET = `${FOLDER}/secret`;
 const SETUID_ID = `${FOLDER}/id`;
 const SOCKET = `${FOLDER}/camera.sock`;
-const CAPTIVE = fileURLToPath(new URL('support/intruder.js', import.meta.url));
+const INTRUDER = fileURLToPath(new URL('support/intruder.js', import.meta.url));
 const CLIENT = fileURLToPath(new URL('support/serve-process.js', import.meta.url));
 const asNobody = ['--user', 'nobody', '--group', 'video'];
 
@@ -96,9 +96,9 @@ describe('lab: privileges', function () {
   describe('root becomes a user with one group', () => {
     const more = ['--socket-group', `${STRANGER}`, '--allow-uid', `${STRANGER}`, '--allow-uid', '0'];
     const env = {
-      NODE_OPTIONS: `--import=${CAPTIVE}`,
-      CAPTIVE_SECRET: SECRET,
-      CAPTIVE_SETUID_ID: SETUID_ID,
+      NODE_OPTIONS: `--import=${INTRUDER}`,
+      INTRUDER_SECRET: SECRET,
+      INTRUDER_SETUID_ID: SETUID_ID,
     };
     before(() => serve([...asNobody, ...more], { env }));
     after(end);
@@ -119,8 +119,8 @@ describe('lab: privileges', function () {
       const control = spawnSync(SETUID_ID, ['-u'], { uid: NOBODY, gid: VIDEO, encoding: 'latin1' });
       assert.equal(control.stdout.trim(), '0', 'the setuid program gives root to anybody else');
       server!.signal('SIGUSR2');
-      await until(() => /^captive .*\n/m.test(server!.stderr), 'the attempts', 30_000);
-      const found = JSON.parse(/^captive (.*)$/m.exec(server!.stderr)![1]!) as Attempts;
+      await until(() => /^intruder .*\n/m.test(server!.stderr), 'the attempts', 30_000);
+      const found = JSON.parse(/^intruder (.*)$/m.exec(server!.stderr)![1]!) as Attempts;
       const { setuidProgram, ...refused } = found;
       assert.equal(setuidProgram, String(NOBODY));
       for (const [what, errno] of Object.entries(refused))

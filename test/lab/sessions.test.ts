@@ -31,18 +31,18 @@ const CLIENT = fileURLToPath(new URL('support/streaming-client.js', import.meta.
 interface Way {
   readonly name: string;
   readonly camera: string;
-  readonly dialect: VmmName;
+  readonly vmm: VmmName;
   readonly mmap: MmapMode;
 }
 const ways: readonly Way[] = [
-  { name: 'arena, zero copy', camera: SCATTERED, dialect: 'qemu', mmap: 'arena' },
-  { name: 'arena, one copy', camera: CONTIGUOUS, dialect: 'qemu', mmap: 'arena' },
-  { name: 'direct', camera: SCATTERED, dialect: 'crosvm', mmap: 'direct' },
+  { name: 'arena, zero copy', camera: SCATTERED, vmm: 'qemu', mmap: 'arena' },
+  { name: 'arena, one copy', camera: CONTIGUOUS, vmm: 'qemu', mmap: 'arena' },
+  { name: 'direct', camera: SCATTERED, vmm: 'crosvm', mmap: 'direct' },
 ];
 
-function onWay({ camera, dialect, mmap }: Way, play: (stage: Stage, path: string) => Promise<void>) {
+function onWay({ camera, vmm, mmap }: Way, play: (stage: Stage, path: string) => Promise<void>) {
   const path = nodeNamed(camera);
-  return onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, (stage) => play(stage, path));
+  return onStage(path, { frontEnd: { vmm }, serve: { mmap } }, (stage) => play(stage, path));
 }
 
 async function streaming(driver: GuestDriver, buffers = 4): Promise<GuestQueue> {
@@ -242,9 +242,9 @@ describe('lab: sessions', function () {
       assert.equal(frontEnd.sharedMemory.mappings.length, before[2]);
     }));
 
-  for (const dialect of ['qemu', 'crosvm', 'cloud-hypervisor'] as const)
-    it(`${dialect}: a VM that is paused finds its stream going on`, () =>
-      onStage(nodeNamed(SCATTERED), { frontEnd: { vmm: dialect } }, async ({ driver, frontEnd }) => {
+  for (const vmm of ['qemu', 'crosvm', 'cloud-hypervisor'] as const)
+    it(`${vmm}: a VM that is paused finds its stream going on`, () =>
+      onStage(nodeNamed(SCATTERED), { frontEnd: { vmm } }, async ({ driver, frontEnd }) => {
         const queue = new GuestQueue(driver, await driver.open(), type);
         await queue.setFormat('RGB3', 320, 180);
         await queue.setRate(30);
@@ -261,13 +261,13 @@ describe('lab: sessions', function () {
         };
         await take(5);
         for (let pause = 0; pause < 2; pause++) {
-          await pauses[dialect].stop(frontEnd);
+          await pauses[vmm].stop(frontEnd);
           const rings = () =>
             frontEnd.rings.map(({ driver: ring }) => usedIndex(ring!.places.used, frontEnd.heap));
           const before = rings();
           await new Promise((resolve) => setTimeout(resolve, 250));
           assert.deepEqual(rings(), before, 'the device wrote to a guest that stands still');
-          await pauses[dialect].start(frontEnd);
+          await pauses[vmm].start(frontEnd);
           await take(6);
         }
         assert.deepEqual(

@@ -83,29 +83,25 @@ for (const multiplanar of [false, true]) {
       );
 
     for (const { mode, way } of ways)
-      for (const dialect of ['qemu', 'crosvm'] as const)
+      for (const vmm of ['qemu', 'crosvm'] as const)
         for (const [width, height] of [
           [640, 360],
           [800, 600],
           [1280, 720],
         ] as const)
-          it(`--requests ${mode}, ${dialect}, ${width}x${height}: byte for byte as a native program with requests`, async () => {
+          it(`--requests ${mode}, ${vmm}, ${width}x${height}: byte for byte as a native program with requests`, async () => {
             const frames = await encodedPattern(multiplanar, width, height, COUNT);
             const native = await decodeWithRequests(nodeNamed('stateless-decoder'), multiplanar, frames);
             const serve = { requests: mode, sharedMemorySize: 128 << 20 };
-            await onStage(
-              nodeNamed('stateless-decoder'),
-              { frontEnd: { vmm: dialect }, serve },
-              async (stage) => {
-                const session = await open(stage, width, height);
-                await session.start();
-                for (const [number, frame] of frames.entries()) {
-                  const picture = await session.decode(frame.data, params(frame, number), way);
-                  assert.ok(picture.equals(native[number]!.bytes), `picture ${number}`);
-                }
-                await session.stop();
-              },
-            );
+            await onStage(nodeNamed('stateless-decoder'), { frontEnd: { vmm }, serve }, async (stage) => {
+              const session = await open(stage, width, height);
+              await session.start();
+              for (const [number, frame] of frames.entries()) {
+                const picture = await session.decode(frame.data, params(frame, number), way);
+                assert.ok(picture.equals(native[number]!.bytes), `picture ${number}`);
+              }
+              await session.stop();
+            });
           });
 
     const frame = async () => (await encodedPattern(multiplanar, 640, 360, 1))[0]!;

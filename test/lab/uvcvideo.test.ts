@@ -22,9 +22,9 @@ const PAYLOAD = 16_384 - 12;
 const HEADER = 12;
 const BUFFERS = 4;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName; mapped: number }[] = [
-  { name: 'arena, zero copy', mmap: 'arena', dialect: 'qemu', mapped: 1 },
-  { name: 'direct', mmap: 'direct', dialect: 'crosvm', mapped: BUFFERS },
+const ways: readonly { name: string; mmap: MmapMode; vmm: VmmName; mapped: number }[] = [
+  { name: 'arena, zero copy', mmap: 'arena', vmm: 'qemu', mapped: 1 },
+  { name: 'direct', mmap: 'direct', vmm: 'crosvm', mapped: BUFFERS },
 ];
 type Way = (typeof ways)[number];
 
@@ -43,7 +43,7 @@ describe('lab: uvcvideo', function () {
   after(() => camera?.end());
 
   const onCamera = (way: Way, play: (stage: Stage) => Promise<void>) =>
-    onStage(camera.node, { frontEnd: { vmm: way.dialect }, serve: { mmap: way.mmap } }, play);
+    onStage(camera.node, { frontEnd: { vmm: way.vmm }, serve: { mmap: way.mmap } }, play);
 
   async function openQueue({ driver }: Stage, fourcc: string, width = WIDTH, height = HEIGHT) {
     const queue = GuestQueue.ofCamera(driver, await driver.open());
@@ -155,7 +155,7 @@ describe('lab: uvcvideo', function () {
       onCamera(way, (video) =>
         onStage(
           camera.metadata,
-          { frontEnd: { vmm: way.dialect }, serve: { mmap: way.mmap } },
+          { frontEnd: { vmm: way.vmm }, serve: { mmap: way.mmap } },
           async ({ driver }) => {
             const queue = await openQueue(video, 'YUYV');
             const metadata = new GuestQueue(driver, await driver.open(), BufferType.META_CAPTURE);

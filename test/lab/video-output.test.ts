@@ -29,9 +29,9 @@ const MOST = 40 * FRAMES;
 const FIRST_BYTE = 0x40;
 const VALUES = 0x80;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName }[] = [
-  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
-  { name: 'direct', mmap: 'direct', dialect: 'crosvm' },
+const ways: readonly { name: string; mmap: MmapMode; vmm: VmmName }[] = [
+  { name: 'arena', mmap: 'arena', vmm: 'qemu' },
+  { name: 'direct', mmap: 'direct', vmm: 'crosvm' },
 ];
 
 /** Shows frames until the queue is stopped. A buffer that comes back is filled and queued at once. */
@@ -150,9 +150,9 @@ describe('lab: video output', function () {
   });
   after(() => unload(VIVID));
 
-  for (const { name, mmap, dialect } of ways)
+  for (const { name, mmap, vmm } of ways)
     it(`${name}: an input that is connected to it sees what the guest shows, whole and in order`, () =>
-      onStage(nodeNamed(OUTPUT), { frontEnd: { vmm: dialect }, serve: { mmap } }, async ({ driver }) => {
+      onStage(nodeNamed(OUTPUT), { frontEnd: { vmm }, serve: { mmap } }, async ({ driver }) => {
         const show = new Show(new GuestQueue(driver, await driver.open(), BufferType.VIDEO_OUTPUT));
         await show.start();
         await onInput(watch);

@@ -82,15 +82,15 @@ describe('preload: programs', function () {
   after(() => unload(VIVID));
 
   for (const { name, fourcc, command } of programs)
-    for (const dialect of ['qemu', 'crosvm'] as const)
-      it(`${name}, as a guest of ${dialect}: ${FRAMES} frames, bit for bit`, async () => {
+    for (const vmm of ['qemu', 'crosvm'] as const)
+      it(`${name}, as a guest of ${vmm}: ${FRAMES} frames, bit for bit`, async () => {
         const device = nodeNamed(CAMERA);
         const output = `/tmp/vmb-frames-${process.pid}.raw`;
         await (fourcc === 'RGB3' ? showMovingBars(device) : showBars(device));
         const bridge = await Bridge.open(device);
         try {
           const [program, ...options] = command(device, output);
-          await run(program, options, { env: bridge.environment({ dialect }), maxBuffer: 1 << 24 });
+          await run(program, options, { env: bridge.environment({ vmm }), maxBuffer: 1 << 24 });
         } finally {
           await bridge.close();
         }

@@ -51,13 +51,13 @@ function assertPictures({ pictures }: Outcome, width: number, height: number): v
 /** The same command in a guest of a bridge. */
 async function bridgedOutcome(
   device: string,
-  dialect: 'qemu' | 'crosvm',
+  vmm: 'qemu' | 'crosvm',
   command: readonly [string, ...string[]],
   environment: NodeJS.ProcessEnv = {},
 ): Promise<Outcome> {
   const bridge = await Bridge.open(device, { requests: 'handles', objects: true });
   try {
-    const guest = bridge.environment({ dialect, objects: true, media: mediaOf(device) });
+    const guest = bridge.environment({ vmm, objects: true, media: mediaOf(device) });
     const bridged = await outcome(command, { ...guest, ...environment, VMB_PRELOAD_TRACE: TRACE });
     const requests = readFileSync(TRACE, 'utf8').match(/IOCTL 193 -> \d+, status 0/g) ?? [];
     rmSync(TRACE);
@@ -74,7 +74,7 @@ function assertSame(own: Outcome, bridged: Outcome): void {
   assert.ok(bridged.pictures.equals(own.pictures), 'other pictures');
 }
 
-const dialects = ['qemu', 'crosvm'] as const;
+const vmms = ['qemu', 'crosvm'] as const;
 const decode = (device: string, raw: string) =>
   [PROGRAM, device, mediaOf(device), raw, STREAM, PICTURES] as const;
 
@@ -102,12 +102,12 @@ for (const multiplanar of [false, true]) {
       ...(multiplanar ? [{ name: 'visl', raw: 'NV12', lines: HEIGHT }] : []),
     ];
     for (const { name, raw, lines } of decoders)
-      for (const dialect of dialects)
-        it(`${name}, as a guest of ${dialect}: ${FRAMES} frames, each in a request`, async () => {
+      for (const vmm of vmms)
+        it(`${name}, as a guest of ${vmm}: ${FRAMES} frames, each in a request`, async () => {
           const device = nodeNamed(name);
           const own = await outcome(decode(device, raw));
           assertPictures(own, WIDTH, lines);
-          assertSame(own, await bridgedOutcome(device, dialect, decode(device, raw)));
+          assertSame(own, await bridgedOutcome(device, vmm, decode(device, raw)));
         });
   });
 }
@@ -157,14 +157,14 @@ describe("preload: GStreamer's v4l2codecs on visl", function () {
   // another guest.
   const environment = { GST_REGISTRY_FORK: 'no' };
   for (const codec of codecs)
-    for (const dialect of dialects)
-      it(`${codec.decoder}, as a guest of ${dialect}: the pictures of a native run`, async () => {
+    for (const vmm of vmms)
+      it(`${codec.decoder}, as a guest of ${vmm}: the pictures of a native run`, async () => {
         const device = nodeNamed('visl');
         encodeTestSource(codec, STREAM);
         const source = ['-q', 'filesrc', `location=${STREAM}`, '!', codec.parser, '!', codec.decoder];
         const pipeline = ['gst-launch-1.0', ...source, '!', 'filesink', `location=${PICTURES}`] as const;
         const own = await outcome(pipeline, environment);
         assertPictures(own, 320, 240);
-        assertSame(own, await bridgedOutcome(device, dialect, pipeline, environment));
+        assertSame(own, await bridgedOutcome(device, vmm, pipeline, environment));
       });
 });

@@ -21,7 +21,7 @@ import type { VmmOptions } from './vmm.js';
 const CAPTURE_MPLANE = 0x1000;
 const SYSFS = '/sys/class/video4linux';
 /** Descriptors that the daemon inherits and does not know. */
-export const DECOYS = { dmabuf: 3, eventFd: 4, file: 5 } as const;
+export const FOREIGN = { dmabuf: 3, eventFd: 4, file: 5 } as const;
 export const SHM_SIZE = 256 << 20;
 
 /** `/dev/videoN` of every camera of the driver vivid. */
@@ -45,7 +45,7 @@ class Rig {
   /** Index of the node with multi-planar buffers; -1: there is none. */
   multiplanar = -1;
   #folder = '';
-  #decoys: number[] = [];
+  #foreign: number[] = [];
   #neighbour!: { frontEnd: Vmm; driver: GuestDriver; session: number };
   /** What the daemon holds while it serves only the neighbour. */
   #before!: Holdings;
@@ -76,8 +76,8 @@ class Rig {
     const off = { objects: false, sharedPages: false, errorEvents: false };
     const vmm = { sharedMemorySize: SHM_SIZE, mmap: 'auto', frontend: 'auto', memSlots: true };
     const options = { pairs, ...vmm, ...off };
-    this.#decoys = await this.#openDecoys();
-    this.daemon = await DaemonProcess.start(options, this.#decoys);
+    this.#foreign = await this.#openForeign();
+    this.daemon = await DaemonProcess.start(options, this.#foreign);
     const frontEnd = await Vmm.connect(neighbour);
     const driver = await GuestDriver.probe(frontEnd);
     this.#neighbour = { frontEnd, driver, session: await driver.open() };
@@ -116,7 +116,7 @@ class Rig {
   async stop(): Promise<void> {
     this.#neighbour?.frontEnd.close();
     if (this.daemon?.alive) await this.daemon.stop();
-    for (const fd of this.#decoys) closeSync(fd);
+    for (const fd of this.#foreign) closeSync(fd);
     if (this.#folder) rmSync(this.#folder, { recursive: true });
     assert.deepEqual(this.daemon?.errors ?? [], [], 'the last words of the daemon');
   }
@@ -153,9 +153,9 @@ class Rig {
   }
 
   /** A DMABUF, an eventfd whose count would change if it were read, and a file with a position. */
-  async #openDecoys(): Promise<number[]> {
-    const file = join(this.#folder, 'decoy');
-    writeFileSync(file, 'decoy of the test');
+  async #openForeign(): Promise<number[]> {
+    const file = join(this.#folder, 'foreign');
+    writeFileSync(file, 'file of the test');
     const counter = native.eventFd();
     native.signal(counter);
     return [await exportBuffer(this.nodes[0]!), counter, openSync(file, 'r+')];

@@ -123,7 +123,7 @@ export class GuestQueue {
   }
 
   /** The mmap offsets of a buffer, one for each plane. */
-  async cookies(index: number): Promise<number[]> {
+  async mmapOffsets(index: number): Promise<number[]> {
     const { buffer, planes } = await this.query(index);
     const holders = isMultiplanar(this.type) ? planes : [buffer];
     return holders.map(({ m }) => Buffer.from(m).readUInt32LE());
@@ -131,7 +131,8 @@ export class GuestQueue {
 
   async map(index: number): Promise<void> {
     const mapped: Mapping[] = [];
-    for (const cookie of await this.cookies(index)) mapped.push(await this.driver.mmap(this.session, cookie));
+    for (const mmapOffset of await this.mmapOffsets(index))
+      mapped.push(await this.driver.mmap(this.session, mmapOffset));
     this.mappings.set(index, mapped);
   }
 

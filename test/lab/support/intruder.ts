@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, unlinkSync } from 'node:fs';
 
-const { CAPTIVE_SECRET: secret = '', CAPTIVE_SETUID_ID: setuidId = '' } = process.env;
+const { INTRUDER_SECRET: secret = '', INTRUDER_SETUID_ID: setuidId = '' } = process.env;
 
 /** `done`, or the name of the errno. */
 function tried(what: () => unknown): string {
@@ -38,7 +38,7 @@ function attempts(): Attempts {
     read: tried(() => closeSync(openSync(secret, 'r'))),
     write: tried(() => closeSync(openSync(secret, 'w'))),
     remove: tried(() => unlinkSync(secret)),
-    create: tried(() => closeSync(openSync('/root/captive', 'w'))),
+    create: tried(() => closeSync(openSync('/root/intruder', 'w'))),
     init: tried(() => closeSync(openSync('/proc/1/environ', 'r'))),
     kill: tried(() => process.kill(1, 0)),
     ownEnvironment: tried(() => readFileSync('/proc/self/environ')),
@@ -47,4 +47,4 @@ function attempts(): Attempts {
   };
 }
 
-process.on('SIGUSR2', () => process.stderr.write(`captive ${JSON.stringify(attempts())}\n`));
+process.on('SIGUSR2', () => process.stderr.write(`intruder ${JSON.stringify(attempts())}\n`));

@@ -10,7 +10,7 @@ interface Waiting {
   readonly pieces: readonly Piece[];
 }
 
-export class HeldEvents {
+export class SlowEventBuffers {
   readonly #queue: DriverQueue;
   readonly #add: DriverQueue['add'];
   #waiting: Waiting[] = [];
