@@ -43,7 +43,7 @@ onVivid('addresses of the host', () => {
       zeros(type === CAPTURE ? 0 : 64 * planes),
     );
 
-  /** Sends every ioctl of the table, with a plausible payload and with a random one. */
+  /** Sends every ioctl number, with a plausible payload and with one of 0xff bytes. */
   const everyIoctl = async () => {
     for (let nr = 0; nr < 110; nr++)
       for (const fill of [1, 0xff]) {

@@ -79,7 +79,7 @@ export class GuestRing {
     this.#write16(this.#places.used + 2, start);
   }
 
-  /** The device's side of the ring in its present state. */
+  /** A new device's side of the ring. It begins where the last one stopped; after reset() at the driver's index. */
   start(): Queue {
     const base = this.#isNew ? this.#used : this.queue.nextAvailable;
     this.#isNew = false;

@@ -27,7 +27,7 @@ int fail(int error) {
   return -1;
 }
 
-// Returns -2 if the path is not taken over.
+// Returns a descriptor; -1: an error, and errno is set; -2: the path is not taken over.
 int open_node(const char* path, int flags) {
   if (!path || are_abandoned() || !Settings::get().socket(path)) return -2;
   const std::shared_ptr<Device> device = Device::at(path);

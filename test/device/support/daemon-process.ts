@@ -61,7 +61,7 @@ export class DaemonProcess {
     return addressesOf(this.pid);
   }
 
-  /** A line of /proc/PID/status that is in KiB, in bytes. */
+  /** The value of a line of /proc/PID/status, in KiB. */
   memory(line: 'VmHWM' | 'VmPeak' | 'VmRSS'): number {
     const text = readFileSync(`/proc/${this.pid}/status`, 'utf8');
     return Number(new RegExp(`^${line}:\\s+(\\d+)`, 'm').exec(text)![1]);

@@ -135,7 +135,7 @@ export class Guest {
     return { head: this.commandq.chain(shape.indirect ? [this.table(pieces)] : pieces), room: at };
   }
 
-  /** A descriptor of an indirect table with these pieces. */
+  /** Writes an indirect table with these pieces. Returns the descriptor that refers to it. */
   table(pieces: readonly Piece[]): Piece {
     const entries = pieces.map((piece, at) => {
       const last = at === pieces.length - 1;

@@ -81,7 +81,7 @@ const loopback: SceneRow = {
   title: 'v4l2loopback',
   lane: 'others',
   kinds: ['loopback'],
-  // The driver has no USERPTR. Natively the tool is told so too.
+  // The driver has no USERPTR, so the tool must not find it through the bridge either.
   serve: { sharedPages: false },
   open: async () => {
     const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;

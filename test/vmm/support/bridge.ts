@@ -33,7 +33,7 @@ export class Bridge {
     return Bridge.sabotaged([], device, ...options);
   }
 
-  /** As `start`, with additional modules loaded into its process. `modules`: file URLs. */
+  /** As `serve`, with additional modules loaded into its process. `preloaded`: file URLs. */
   static async sabotaged(
     preloaded: readonly string[],
     device: string,
