@@ -1,6 +1,7 @@
 /**
- * Who imports whom, types included: in src by `import` and `export … from`, in addon by `#include "…"`. As a program it
- * prints files, edges and circles, and the files of each folder: `node dist/test/import-graph.js`.
+ * Who imports whom, types included: in src by `import` and `export … from`, in addon by `#include "…"`. Run as a
+ * program (`node dist/test/import-graph.js`), it prints the number of files, imports and circles, and the files of each
+ * folder.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
@@ -9,10 +10,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export interface Import {
-  /** Below the graph's root, without an extension. */
+  /** Path below the graph's root, without an extension. */
   readonly file: string;
   readonly target: string;
-  /** Nothing of it is left in JavaScript. */
+  /** The import is of types only: the compiled JavaScript does not contain it. */
   readonly typeOnly: boolean;
 }
 
@@ -49,7 +50,9 @@ export function addonGraph(): ImportGraph {
   return { files: [...new Set(names.map(stem))], imports };
 }
 
-/** Groups of files each of which reaches each other (Tarjan's strongly connected components), those of one file left out. */
+/**
+ * Groups of files that all reach each other (Tarjan's strongly connected components). Groups of one file are left out.
+ */
 export function circles({ files, imports }: ImportGraph): string[][] {
   const targets = groupBy(imports, ({ file }) => file);
   const order = new Map<string, { index: number; low: number; onStack: boolean }>();

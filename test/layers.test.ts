@@ -7,7 +7,10 @@ import { addonGraph, circles, typescriptGraph } from './import-graph.js';
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const source = join(root, 'src');
 
-/** What each folder of src may import, beside itself and what everybody may (docs/architecture.md). */
+/**
+ * The folders that each folder of src may import, besides itself and what every folder may import
+ * (docs/architecture.md).
+ */
 const allowed: Readonly<Record<string, readonly string[]>> = {
   virtio: [],
   v4l2: [],
@@ -37,7 +40,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   sockets: ['vhost-user', 'start-error'],
 };
 const everybody = ['struct', 'errno', 'log'];
-/** Files that hold numbers and records only. */
+/** Files that contain only numbers and records. */
 const tables = [
   'media/protocol',
   'v4l2/control-classes',
@@ -47,7 +50,7 @@ const tables = [
   'vhost-user/protocol',
   'virtio/ring',
 ];
-/** Who may load the addon; its types are everybody's. */
+/** The files that may load the addon. Every file may import its types. */
 const nativeImporters = [
   /^privileges$/,
   /^v4l2\/(node|discovery|survey|media-request)$/,
@@ -119,7 +122,7 @@ describe('layers', () => {
   });
 });
 
-/** NodeEvents and PollEvents are numbers that travel with the addon's types. */
+/** NodeEvents and PollEvents are numbers that the addon's type declarations contain. */
 function isConstantUse(file: string): boolean {
   const text = readFileSync(join(source, `${file}.ts`), 'utf8');
   const [, names] = /import \{([^}]*)\} from '[./]*native\.js'/.exec(text) ?? [];

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that need no lab on another Node than this machine's: on version $1 of the npm package that has nothing but the
-# program. The rest are words for mocha.
+# Runs the tests that need no lab on another version of Node than this machine's: version $1 of the npm package that
+# contains only the Node program. The other arguments are mocha's.
 #   test/node.sh 22.23.5 'dist/test/unit/**/*.test.js'
 set -euo pipefail
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)

@@ -1,11 +1,12 @@
-# Brings a fresh Debian machine with Node to where circles/ can take over; sourced by circle.sh and demo/run.sh.
+# Prepares a fresh Debian machine with Node so that circles/ can run on it. circle.sh and demo/run.sh source this file.
 # shellcheck shell=bash
 
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 . "$checkout/test/steps.sh"
 prepare_log=$checkout/build/prepare.log
 
-# PROGRAM=PACKAGE each, or FILE=PACKAGE: what is missing, at once, as apt runs once at a time.
+# Arguments: PROGRAM=PACKAGE or FILE=PACKAGE. Installs all missing packages in one call, because apt runs only once at a
+# time.
 install_missing() {
   local pair missing=()
   for pair; do
@@ -24,24 +25,25 @@ install() {
   DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends -o DPkg::Lock::Timeout=600 "$@"
 }
 
-# node's addons are built with python3, make and a C++ compiler; the lab with what its two build.sh ask for.
+# Node's addons are built with python3, make and a C++ compiler. The lab needs what its two build.sh ask for.
 build_tools=(python3=python3 make=make g++=g++)
 lab_tools=(mmdebstrap=mmdebstrap xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring depmod=kmod)
 kernel_tools=(bc=bc bison=bison flex=flex gcc=gcc /usr/include/libelf.h=libelf-dev)
 
-# Headers that came with node: node-gyp would fetch them otherwise.
+# Use the headers that came with node; node-gyp would download them otherwise.
 find_node_headers() {
   local prefix
   prefix=$(node -p 'require("path").resolve(process.execPath, "../..")')
   if [ -e "$prefix/include/node/node_api.h" ]; then export npm_config_nodedir=$prefix; fi
 }
 
-# Begun beside npm, which leaves a processor and the network to it. Its outcome is seen by who asks for the lab later.
+# Starts while npm runs, because npm leaves the processor and the network mostly idle. Whoever needs the lab later
+# checks the exit status.
 begin_lab() {
   "$checkout/test/lab/build.sh" "$@" > /dev/null 2>&1 &
 }
 
-# prepare quick|demo|real|full
+# Usage: prepare quick|demo|real|full
 prepare() {
   local circle=$1
   cd -- "$checkout"

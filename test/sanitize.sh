@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The addon under AddressSanitizer and UndefinedBehaviorSanitizer: builds it into build/Sanitized (again only when its
-# sources have changed) and runs COMMAND with it. Without a command it builds only.
+# Builds the addon with AddressSanitizer and UndefinedBehaviorSanitizer into build/Sanitized (again only if its sources
+# have changed) and runs COMMAND with it. Without a command it only builds.
 #   test/sanitize.sh [COMMAND [ARGUMENT]...]
 set -euo pipefail
 checkout=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -14,7 +14,7 @@ sources_hash() {
     sha256sum | cut -c1-16
 }
 
-# In a copy: node-gyp knows but one folder, and the ordinary addon is in it.
+# Builds in a copy of the sources: node-gyp has only one build folder, and the ordinary addon is in it.
 build() {
   local work
   find_node_headers
@@ -29,7 +29,7 @@ build() {
     exit 1
   fi
   mv -- "$work/build/Release/virtio_media_bridge.node" "$addon"
-  # The libraries beside it: a machine that shares the checkout has them too.
+  # Put the libraries beside the addon: another machine that shares the checkout needs them too.
   cp -L -- "$(g++ -print-file-name=libasan.so)" "$folder/libasan.so"
   cp -L -- "$(g++ -print-file-name=libubsan.so)" "$folder/libubsan.so"
   sources_hash > "$folder/sources"
@@ -38,7 +38,7 @@ build() {
 if [ ! -e "$addon" ] || [ "$(sources_hash)" != "$(cat -- "$folder/sources" 2> /dev/null)" ]; then (build); fi
 [ $# -gt 0 ] || exit 0
 
-# detect_leaks: node frees nothing when it ends, and descriptors and mappings are counted by the tests themselves.
+# detect_leaks: node frees nothing when it ends, and the tests count descriptors and mappings themselves.
 # use_sigaltstack: V8's threads have small stacks. handle_segv: V8 handles its own faults.
 export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1:use_sigaltstack=0:allocator_may_return_null=1${ASAN_OPTIONS:+:$ASAN_OPTIONS}
 export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1

@@ -1,18 +1,18 @@
-# Quiet work that says what it is at; sourced by the scripts that fetch, unpack and build.
+# Runs commands quietly and says what is being done. Sourced by the scripts that download, unpack and build.
 # shellcheck shell=bash
 
 said_every=${VMB_SAID_EVERY:-5} # seconds
 
-# What a log says last, after its first $2 bytes, in a few words.
+# Prints the last line of a log (FILE $1) that is not blank, at most 70 characters, ignoring its first $2 bytes.
 last_word() {
   tail -c +$(($2 + 1)) -- "$1" 2> /dev/null | tail -c 4000 | tr '\r' '\n' | grep -av '^[[:space:]]*$' | tail -n 1 | tr -cd '[:print:]' | cut -c1-70
 }
 
-# Until it is ended: a line every few seconds, on a terminal always the same one.
+# Prints a line every few seconds until it is killed. On a terminal it rewrites the same line.
 tell_time() {
   local what=$1 log=$2 start=$SECONDS from
   from=$(stat -c %s -- "$log" 2> /dev/null || echo 0)
-  while sleep "$said_every" > /dev/null 2>&1; do # nothing of it holds the output open
+  while sleep "$said_every" > /dev/null 2>&1; do # sleep must not keep the output open
     if [ -t 1 ]; then
       printf '\r\033[K%s: %s s  %s' "$what" $((SECONDS - start)) "$(last_word "$log" "$from")"
     else
@@ -21,8 +21,9 @@ tell_time() {
   done
 }
 
-# step WHAT LOG COMMAND [ARGUMENT]...: runs it, its output in the file LOG, and says how long it has taken. Where it fails,
-# LOG's last lines are shown and the script that called it ends. No "step || die": bash would then ignore errors inside.
+# step WHAT LOG COMMAND [ARGUMENT]...: runs the command with its output in the file LOG, and says how long it took. If
+# the command fails, the last lines of LOG are shown and the script that called step ends. Never write "step || die":
+# bash would then ignore errors inside.
 step() {
   local what=$1 log=$2 start=$SECONDS teller status
   shift 2

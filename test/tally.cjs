@@ -1,6 +1,7 @@
 /**
- * mocha's spec reporter, and after it one line that a script can add up: `tally: 3 passed, 0 failed, 1 skipped`. With VMB_NOTES=1
- * it also says while it runs what it is at and what that took, for circles/, whose note.ts has what is said.
+ * mocha's spec reporter. At the end it prints one line that a script can add up: `tally: 3 passed, 0 failed, 1
+ * skipped`. With VMB_NOTES=1 it also prints notes while it runs: which test runs and how much time it took. circles/
+ * reads them; circles/note.ts describes the format.
  */
 const { readFileSync } = require('node:fs');
 const { relative } = require('node:path');
@@ -9,7 +10,10 @@ const { reporters } = require('mocha');
 
 const TICKS_A_SECOND = 100;
 
-/** What the machine has done since it was started. */
+/**
+ * Seconds since start (`clock`), processor seconds of the whole machine (`cpu`), and processes and threads created
+ * since boot (`made`).
+ */
 function machine() {
   const lines = readFileSync('/proc/stat', 'latin1').split('\n');
   const [user, nice, system, , , interrupts, soft] = lines[0].trim().split(/\s+/).slice(1).map(Number);
@@ -21,7 +25,7 @@ const tell = (note) => process.stdout.write(`\x1e${JSON.stringify(note)}\n`);
 const fileOf = (runnable) => relative('dist/test', runnable.file ?? runnable.parent?.file ?? '');
 
 module.exports = class Tally extends reporters.Spec {
-  /** What the time until now is spent on. A test's own hooks are part of it. */
+  /** The test or hook that the time is counted for now. A test's own hooks count for the test. */
   #on = { file: '', what: 'start of mocha, loading of tests' };
   #since = { clock: 0, cpu: machine().cpu, made: machine().made };
 

@@ -1,6 +1,7 @@
 /**
- * What a command costs, beside the same of another build: `node dist/test/bench/commands.js DIST`, DIST the other one's `dist`.
- * Both run by turns in processes of their own; of each figure the least of all rounds, and the ratio. The node is a fake.
+ * The cost of a command compared with another build: `node dist/test/bench/commands.js DIST`, DIST being the `dist` of
+ * the other build. Both builds run in turn in processes of their own. Printed are the least of all rounds for each
+ * figure, and the ratio. The node is a fake.
  */
 import { spawnSync } from 'node:child_process';
 import { dirname, resolve } from 'node:path';
@@ -15,7 +16,7 @@ const PAGE = 4096;
 const USERPTR = 2;
 const [REQBUFS, QBUF, G_INPUT, STREAMON, S_EXT_CTRLS] = [8, 15, 38, 18, 72];
 const CONTROL = 0x0098_0900;
-/** Guest address of the memory behind the ring's. */
+/** Guest address of the memory after that of the rings. */
 const PAGES = 0x1_0000_0000;
 
 interface Figures {
@@ -32,7 +33,7 @@ interface Parts {
 
 type Scene = (bench: DeviceBench, parts: Parts) => Promise<() => Promise<unknown>>;
 
-/** `count` SG entries of a page each, every second page. */
+/** `count` SG entries of one page each; every second page is used. */
 function sgList(count: number): Buffer {
   const list = Buffer.alloc(16 * count);
   for (let n = 0; n < count; n++) {
@@ -125,7 +126,7 @@ async function load(dist: string): Promise<Parts> {
   return { DeviceBench, FakeTransport, u32, memoryFile: native.memoryFile };
 }
 
-/** Figures of one call, warm: processor time, and heap that was used up. */
+/** Figures of one call after warm-up: processor time in microseconds, and bytes of heap that it allocates. */
 async function measure(parts: Parts, times: number, scene: Scene): Promise<Figures> {
   const bench = new parts.DeviceBench('auto', new parts.FakeTransport(), { sharedPages: true });
   const size = 4096 * PAGE;
@@ -140,7 +141,7 @@ async function measure(parts: Parts, times: number, scene: Scene): Promise<Figur
     for (let n = 0; n < times; n++) await run();
     microseconds = Math.min(microseconds, (cpu() - begun) / times);
   }
-  // So few that nothing is collected meanwhile.
+  // So few calls that V8 collects nothing meanwhile.
   const used: number[] = [];
   for (let block = 0; block < BLOCKS; block++) {
     globalThis.gc?.();

@@ -1,6 +1,7 @@
 /**
- * How long the loop stands still at most with the worst that a guest may send: `node dist/test/bench/turns.js`. Three runs
- * of each; milliseconds by the clock, and in brackets those of them that V8's collector took. The node is a fake; rings, guest memory and mappings are real.
+ * The longest turn of the loop with the most expensive requests that a guest may send: `node dist/test/bench/turns.js`.
+ * Three runs of each. Printed are milliseconds of wall-clock time, and in brackets the part of them that V8's garbage
+ * collector took. The node is a fake; rings, guest memory and mappings are real.
  */
 import { PerformanceObserver } from 'node:perf_hooks';
 import { log } from '../../src/log.js';
@@ -15,23 +16,23 @@ import { WRITE } from '../unit/virtio/driver.js';
 const MIB = 1 << 20;
 const RING = 4096;
 const INDIRECT = 4;
-/** Memory that neither the guest nor the bridge has touched, behind the ring's. */
+/** Memory after that of the rings that neither the guest nor the bridge has touched yet. */
 const FRESH = { address: 0x1_0000_0000, bytes: 512 * MIB };
 const ANSWER = 0x20_0000;
 const USERPTR = 2;
 
-/** Milliseconds. */
+/** The longest turn of a measurement, in milliseconds. */
 interface Longest {
   readonly clock: number;
-  /** Of those, what V8's collector took. */
+  /** The part of `clock` that V8's garbage collector took. */
   readonly collector: number;
 }
 
-/** When the collector ran: begin and length. */
+/** Runs of the garbage collector: start and duration in milliseconds. */
 const collections: { startTime: number; duration: number }[] = [];
 new PerformanceObserver((list) => collections.push(...list.getEntries())).observe({ entryTypes: ['gc'] });
 
-/** The longest time between two turns of the loop, from `begin` until it is over. */
+/** The longest time between two turns of the loop, from `begin` until `isOver` is true. */
 async function watch(begin: () => void, isOver: () => boolean): Promise<Longest> {
   let longest = { from: 0, to: 0 };
   let from = performance.now();
@@ -42,7 +43,7 @@ async function watch(begin: () => void, isOver: () => boolean): Promise<Longest>
     if (to - from > longest.to - longest.from) longest = { from, to };
     from = performance.now();
   } while (!isOver());
-  // The collector's entries come a little later.
+  // The performance entries of the collector arrive a little later.
   await new Promise((resolve) => setTimeout(resolve, 20));
   const within = collections.filter(({ startTime }) => startTime >= longest.from && startTime < longest.to);
   const collector = within.reduce((sum, { duration }) => sum + duration, 0);
@@ -89,7 +90,7 @@ class Stage {
     return (await this.ask(u32(1, 0), 16)).readUInt32LE(8);
   }
 
-  /** Offers chains; the longest time between two turns of the loop until all have come back. */
+  /** Makes chains available. Returns the longest time between two turns of the loop until all have come back. */
   async longest(heads: readonly number[]): Promise<Longest> {
     const { ring } = this.commands;
     const before = ring.usedIndex;
@@ -109,7 +110,7 @@ class Stage {
   }
 }
 
-/** `head`, and SG entries behind it up to a MiB. */
+/** `head`, followed by SG entries up to a total of 1 MiB. */
 function longList(head: Uint8Array, entry: (index: number) => number): Buffer {
   const count = Math.floor((MIB - head.length) / 16);
   const request = Buffer.alloc(head.length + 16 * count);
@@ -126,7 +127,7 @@ const untouched = (n: number) => FRESH.address + 4096 * (2 * (n % 65_000) + 1);
 const sPayload = (size: number) =>
   Buffer.concat([u32(0, 1, 0, 0, 0, 0, 0, 0), u32(0x0098_0900, size, 0, 0, 0)]);
 
-/** Offers the same request 64 times. */
+/** Makes the same request available 64 times. */
 async function sixtyFour(stage: Stage, request: Buffer, room: number): Promise<Longest> {
   const { ring } = stage.commands;
   const address = stage.commands.put(0, request);
@@ -158,7 +159,7 @@ async function controls(
   return sixtyFour(stage, longList(head(ids[0]!), entry), 60);
 }
 
-/** The addon alone: megabytes of controls, each of a session of its own, whose ioctls end while the loop stands still. */
+/** Only the addon: 64 sessions with 1 MiB of controls each, whose ioctls all end while the loop stands still. */
 async function together(): Promise<Longest> {
   const files = Array.from({ length: 64 }, () => new native.NodeFile(() => undefined));
   await Promise.all(files.map((file) => new Promise((resolve) => file.open('/dev/null', resolve))));
@@ -177,7 +178,7 @@ async function together(): Promise<Longest> {
   return longest;
 }
 
-/** What this machine makes of turns of a millisecond that do nothing but look at the clock. */
+/** The longest turn that this machine shows when turns of one millisecond do nothing but read the clock. */
 function floor(): Promise<Longest> {
   let turns = 300;
   return watch(

@@ -1,4 +1,4 @@
-/** What somebody sees while the tasks run: a list that moves on a terminal, and elsewhere a line every few seconds. */
+/** What is shown while the tasks run: a list that is redrawn on a terminal; elsewhere a line every few seconds. */
 import { Listr } from 'listr2';
 import type { Execution } from './execution.js';
 
@@ -9,7 +9,7 @@ const WAITING_MS = 100;
 const seconds = (execution: Execution) => `${execution.seconds.toFixed(0)} s`;
 const isOver = ({ outcome }: Execution) => outcome !== 'waiting' && outcome !== 'running';
 
-/** `12 s`, and for tests how many there were. */
+/** `12 s`, and for tests their number. */
 function resultOf(execution: Execution): string {
   const { outcome, counts, task } = execution;
   if (outcome === 'skipped') return `SKIPPED: ${execution.reasons.at(-1)}`;
@@ -21,7 +21,7 @@ function resultOf(execution: Execution): string {
 
 /** Resolves when `work` has ended. */
 export function show(executions: readonly Execution[], work: Promise<void>): Promise<void> {
-  // A terminal without a size is drawn on one character a line (findings/listr2-terminal-of-no-width.sh).
+  // Listr draws one character a line on a terminal that reports no size (findings/listr2-terminal-of-no-width.sh).
   const { isTTY, columns } = process.stdout;
   return isTTY && columns > 0 ? draw(executions, work) : tell(executions, work);
 }
@@ -49,7 +49,7 @@ async function draw(executions: readonly Execution[], work: Promise<void>): Prom
   await work;
 }
 
-/** Or until nothing more happens. */
+/** Resolves when the condition is true, or when `work` has ended. */
 async function until(condition: () => boolean, work: Promise<void>): Promise<void> {
   let ended = false;
   const end = () => {
@@ -79,7 +79,7 @@ async function tell(executions: readonly Execution[], work: Promise<void>): Prom
     }
   };
   const looking = setInterval(look, WAITING_MS);
-  const telling = setInterval(() => {
+  const timer = setInterval(() => {
     for (const execution of executions)
       if (execution.outcome === 'running')
         say('', `${execution.task.name}: ${seconds(execution)}  ${execution.status}`.slice(0, 150));
@@ -89,6 +89,6 @@ async function tell(executions: readonly Execution[], work: Promise<void>): Prom
     look();
   } finally {
     clearInterval(looking);
-    clearInterval(telling);
+    clearInterval(timer);
   }
 }

@@ -1,4 +1,4 @@
-/** A task that is run: its process, its log, and what its tests say meanwhile. */
+/** One run of a task: its process, its log, and the notes that its tests print meanwhile. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, type WriteStream } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -6,18 +6,18 @@ import { createInterface } from 'node:readline';
 import { type Counts, type Note, read, type Stretch, sum, type Verdict } from './note.js';
 import type { Outcome, Task } from './task.js';
 
-/** A stretch, and the seconds that whoever waits for it saw go by. */
+/** A stretch of a run, and the seconds that it took by this process's clock. */
 export type Timed = Stretch & { readonly seconds: number };
 
-/** What lab/kernel-modules.ts and others say of a test that cannot run. */
+/** The line that lab/kernel-modules.ts and others print when a test cannot run. */
 const REASON = /^\s*SKIPPED: (.*)/;
 
 export class Execution {
   outcome: Outcome | 'waiting' | 'running' = 'waiting';
-  /** Of the whole task, while it runs too. */
+  /** The stretches so far, also while the task runs. */
   readonly stretches: Timed[] = [];
   readonly verdicts: Verdict[] = [];
-  /** Why something was skipped. */
+  /** Why tests were skipped. */
   readonly reasons: string[] = [];
   #total = 0;
   #ends: Counts[] = [];
@@ -29,7 +29,7 @@ export class Execution {
 
   constructor(
     readonly task: Task,
-    /** Path of the file that takes all that it says. */
+    /** Path of the file that takes all output of the process. */
     readonly log: string,
   ) {}
 
@@ -38,12 +38,15 @@ export class Execution {
     return ((this.#ended || performance.now()) - this.#started) / 1000;
   }
 
-  /** What it is at, in a line. */
+  /** One line that says what the task does now. */
   get status(): string {
     return this.#total > 0 ? `${this.verdicts.length} of ${this.#total}  ${this.#status}` : this.#status;
   }
 
-  /** A part that failed has a failure, also where it could not say so. */
+  /**
+   * Counts of all tests so far. A task that failed has at least one failure, also if its process died before it could
+   * report one.
+   */
   get counts(): Counts {
     const counts = sum(this.#ends);
     if (this.outcome === 'skipped') return { passed: 0, failed: 0, skipped: 1 };
@@ -51,14 +54,14 @@ export class Execution {
     return this.task.kind === 'check' && this.outcome === 'passed' ? { ...counts, passed: 1 } : counts;
   }
 
-  /** Rejects only where there is no such program. */
+  /** Rejects only if the program does not exist. */
   async run(): Promise<void> {
     const { command, env, kind, excuse, limitSeconds } = this.task;
     this.outcome = 'running';
     this.#started = this.#turn = performance.now();
     const log = createWriteStream(this.log);
     const child = spawn(command[0]!, command.slice(1), {
-      detached: true, // a group of its own, which can be ended whole
+      detached: true, // a process group of its own, so that all of it can be ended
       env: { ...process.env, ...env, VMB_NOTES: '1' },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -84,7 +87,7 @@ export class Execution {
     this.reasons.push(reason);
   }
 
-  /** The whole group: what it has started goes with it. */
+  /** Ends the whole process group: the child and all that it has started. */
   end(): void {
     if (this.#child?.pid === undefined || this.outcome !== 'running') return;
     process.kill(-this.#child.pid, 'SIGTERM');

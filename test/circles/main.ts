@@ -1,6 +1,7 @@
 /**
- * `node dist/test/circles/main.js quick|real|full`: builds and runs what the circle has, says where the time went, and ends with
- * a line that counts. Exit status: 0 where nothing failed; 1 where something did, or was skipped with VMB_REQUIRE_LAB=1; 2 for wrong words.
+ * `node dist/test/circles/main.js quick|real|full`: builds and runs the tasks of the circle, says where the time went,
+ * and ends with a line of counts. Exit status: 0 if nothing failed; 1 if something failed, or if something was skipped
+ * with VMB_REQUIRE_LAB=1; 2 for wrong arguments.
  */
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

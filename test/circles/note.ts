@@ -1,4 +1,7 @@
-/** What the reporter of the tests says while they run (test/tally.cjs): lines of JSON, each behind a RECORD SEPARATOR (RFC 7464). */
+/**
+ * The notes that the tests' reporter (test/tally.cjs) prints while they run: lines of JSON, each after a RECORD
+ * SEPARATOR (RFC 7464).
+ */
 
 export const SEPARATOR = '\x1e';
 
@@ -8,22 +11,24 @@ export interface Counts {
   readonly skipped: number;
 }
 
-/** What a stretch of a run was spent on: a test with its own hooks, hooks of a suite, or the start of it all. */
+/** A stretch of time of a run: a test with its own hooks, the hooks of a suite, or the start of mocha. */
 export interface Stretch {
-  /** Below dist/test; '': of no file. */
+  /** Path below dist/test. '': the stretch belongs to no file. */
   readonly file: string;
   readonly what: string;
-  /** By the clock of the machine that it ran on, which may leap over times in which nothing runs. */
+  /**
+   * Seconds by the clock of the machine that ran it. In the um machine this clock may skip times in which nothing runs.
+   */
   readonly clock: number;
-  /** Seconds of that machine's processors, whoever had them. */
+  /** Processor seconds of that machine, all processes together. */
   readonly cpu: number;
-  /** Threads and processes that were made on that machine. */
+  /** Threads and processes that were created on that machine. */
   readonly made: number;
 }
 
-/** One of them each. */
+/** One note. Only one of the properties is present. */
 export interface Note {
-  /** Tests that this run has. */
+  /** Number of tests in this run. */
   readonly total?: number;
   readonly now?: string;
   readonly stretch?: Stretch;
@@ -37,7 +42,10 @@ export interface Verdict {
   readonly state: keyof Counts;
 }
 
-/** What a line says to people, and the note in it. A note begins a line of its own unless a test has left one open. */
+/**
+ * Splits a line into the text for people and the note in it. A note starts a line of its own, unless a test has left a
+ * line unfinished.
+ */
 export function read(line: string): { readonly text: string; readonly note?: Note } {
   const at = line.indexOf(SEPARATOR);
   if (at < 0) return { text: line };

@@ -1,4 +1,4 @@
-/** What each circle does: tables. The README names the circles, docs/contributing.md says what each takes. */
+/** Tables of what each circle does. The README names the circles; docs/contributing.md says how long each takes. */
 import type { Task } from './task.js';
 
 type More = Partial<Omit<Task, 'name' | 'what' | 'command'>>;
@@ -26,7 +26,7 @@ const mocha = (...files: readonly string[]) => [
 ];
 const sanitized = (...command: readonly string[]) => ['test/sanitize.sh', ...command];
 
-/** A machine with V4L2 devices that runs these folders and files of tests (lab/guest/suite.sh). */
+/** Runs these folders and files of tests on a machine with V4L2 devices (lab/guest/suite.sh). */
 const machine = (options: readonly string[], ...suites: readonly string[]) => [
   'test/lab/run.sh',
   ...['--timeout', '3000', '--env', 'VMB_NOTES=1'],
@@ -34,9 +34,9 @@ const machine = (options: readonly string[], ...suites: readonly string[]) => [
   ...['--', '/checkout/test/lab/guest/suite.sh'],
   ...suites,
 ];
-/** On the kernel as a program, whose clock leaps over times in which nothing runs: one processor. */
+/** On the um machine (the kernel as a program), whose clock skips times in which nothing runs. Uses one processor. */
 const leaping = (...suites: readonly string[]) => machine(['--leap'], ...suites);
-/** On Debian's own kernel, with two processors and a clock that takes its time, in emulation. */
+/** On Debian's own kernel in emulation, with two processors and a clock that does not skip. */
 const emulated = (...suites: readonly string[]) => machine([], ...suites);
 
 const UNIT = ['dist/test/unit/**/*.test.js', 'dist/test/*.test.js'];
@@ -52,7 +52,7 @@ const demo: readonly Task[] = [
   build('lab', 'the machine is built', ['demo/lab.sh'], { needs: ['build'] }),
 ];
 
-/** What a save wants to know. */
+/** The checks for every save. */
 const quick: readonly Task[] = [
   addon,
   task('unit', 'unit: logic and the command line', mocha(...UNIT), { needs: ['build'] }),
@@ -60,7 +60,7 @@ const quick: readonly Task[] = [
   task('lint', 'lint', ['npm', 'run', '--silent', 'lint'], { kind: 'check' }),
 ];
 
-/** What the tests on real drivers need; made once for each state of its sources. */
+/** What the tests on real drivers need. Each is built once for each state of its sources. */
 const lab: readonly Task[] = [
   build('lab', 'the lab is built', ['test/lab/build.sh'], { excuse: NO_LAB }),
   build('kernel', 'its kernel as a program is built', ['test/lab/um/build.sh'], {
@@ -77,7 +77,7 @@ const sanitizers = build('sanitizers', 'the addon is built with sanitizers', san
 });
 
 const inLab = { needs: ['kernel', 'programs'] };
-/** Real drivers and a real QEMU: whatever there is, once. The longest first. */
+/** Real drivers and a real QEMU, each test once. The longest tasks come first. */
 const onDrivers: readonly Task[] = [
   task('drivers', 'lab: vivid, vicodec, visl, vim2m, v4l2loopback, a USB camera', leaping('lab'), inLab),
   task('programs-in-lab', 'preload: unmodified programs, v4l2-compliance', leaping('preload'), inLab),
@@ -106,7 +106,7 @@ const sanitizedAddon = task('sanitized-addon', 'addon, sanitized', sanitized(...
   needs: ['sanitizers'],
 });
 
-/** All that proves the product on real parts. */
+/** All tests that check the product on real drivers and VMMs. */
 const real: readonly Task[] = [
   ...lab,
   ...quick,
@@ -126,7 +126,7 @@ const real: readonly Task[] = [
 const SUPPORTED_NODES = ['20.19.0', '22.23.5', '24.22.3', '26.12.1'];
 const LONG = { limitSeconds: 3600 };
 
-/** Memory over time is V8's business too, which goes by the clock: it does not leap. */
+/** Memory over time depends on V8, which goes by the clock. So this runs on a clock that does not skip. */
 const endurance = [
   'test/lab/run.sh',
   ...['--timeout', '3000', '--', 'sh', '-euc'],
@@ -134,7 +134,7 @@ const endurance = [
    exec node dist/test/endurance/main.js --sessions 2000 --frames 5000 --camera-frames 5000 --fake-sessions 20000`,
 ];
 
-/** Everything, for as long as it takes. */
+/** Every test there is, however long it takes. */
 const full: readonly Task[] = [
   ...lab,
   ...quick,
@@ -165,7 +165,7 @@ const full: readonly Task[] = [
 
 export const circles = { demo, quick, real, full } as const;
 
-/** Names of the tests that no smaller circle has. */
+/** Names of the tasks that no smaller circle has. */
 export function onlyIn(name: keyof typeof circles): string[] {
   if (name !== 'full') return [];
   return full.filter((each) => each.kind !== 'build' && !real.includes(each)).map((each) => each.name);

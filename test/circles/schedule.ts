@@ -1,7 +1,10 @@
-/** Runs tasks beside each other: each as soon as what it needs is there and as many processors are free as it keeps busy. */
+/**
+ * Runs tasks side by side. A task starts when the tasks that it needs have passed and as many processors are free as it
+ * keeps busy.
+ */
 import type { Execution } from './execution.js';
 
-/** Rejects where a program is missing; never because a task fails. */
+/** Rejects if a program does not exist; never because a task fails. */
 export async function schedule(executions: readonly Execution[], processors: number): Promise<void> {
   const running = new Set<Promise<void>>();
   let free = processors;
@@ -16,7 +19,7 @@ export async function schedule(executions: readonly Execution[], processors: num
   };
   for (;;) {
     while (executions.some((execution) => execution.outcome === 'waiting' && settle(execution, executions)));
-    // The plan's order is the order of importance: a task that waits for two processors keeps none from those behind it.
+    // The plan lists important tasks first. A task that waits for two processors does not stop the tasks behind it.
     for (const execution of executions)
       if (isReady(execution, executions) && Math.min(execution.task.processors, processors) <= free)
         begin(execution);
@@ -35,7 +38,7 @@ function isReady(execution: Execution, executions: readonly Execution[]): boolea
   );
 }
 
-/** Skips what waits for something that will not come. True: it has. */
+/** Skips the task if a task that it needs has failed or was skipped. Returns whether it was skipped. */
 function settle(execution: Execution, executions: readonly Execution[]): boolean {
   const lost = needed(execution, executions).find(
     ({ outcome }) => outcome === 'failed' || outcome === 'skipped',

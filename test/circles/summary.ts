@@ -1,10 +1,10 @@
-/** What is said at the end: what failed and what was skipped, where the time went, and the line that counts. */
+/** The text at the end: what failed, what was skipped, where the time went, and the line of counts. */
 import { readFileSync } from 'node:fs';
 import type { Execution, Timed } from './execution.js';
 import { type Counts, sum } from './note.js';
 
 const SLOWEST = 10;
-/** A log that is longer is shown from mocha's list of failures on. */
+/** Lines. Of a longer log only the part from mocha's list of failures on is shown. */
 const WHOLE_LOG = 150;
 
 interface Cost {
@@ -65,7 +65,10 @@ function byFile(stretches: readonly (Timed & { readonly part: string })[]): Cost
   return [...files.values()];
 }
 
-/** Its clock may leap over times in which nothing runs; on one that does not, what is not a processor's is waiting. */
+/**
+ * Table of the slowest entries. If the machine's own clock does not skip, own clock minus processors is the time spent
+ * waiting.
+ */
 function table(title: string, costs: readonly Cost[]): string[] {
   const slowest = [...costs].sort((a, b) => b.seconds - a.seconds).slice(0, SLOWEST);
   if (slowest.length === 0) return [];
@@ -75,7 +78,7 @@ function table(title: string, costs: readonly Cost[]): string[] {
   return [`\n== ${title}`, `${row('seconds', 'own clock', 'processors', 'threads')}`, ...slowest.map(of)];
 }
 
-/** Each skipped part and test by its name, and what was said of why. */
+/** The name of each skipped task and test, and the reasons that were given. */
 function skips(executions: readonly Execution[]): string[] {
   const lines = executions.flatMap(({ outcome, reasons, verdicts, task }) => {
     if (outcome === 'skipped') return [`  ${task.what}: ${reasons.at(-1)}`];

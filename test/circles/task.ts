@@ -1,20 +1,25 @@
-/** One thing that a circle does: something that is built, or a part of the tests. */
+/** One task of a circle: something to build, or a part of the tests. */
 
 export interface Task {
   readonly name: string;
-  /** For who reads the plan and the result. */
+  /** Its name in the plan and in the result. */
   readonly what: string;
   readonly command: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Names of tasks that must have succeeded before. */
+  /** Names of the tasks that must have passed before. */
   readonly needs: readonly string[];
-  /** Processors that it keeps busy: a part that measures time gets them, whoever else is there. */
+  /** Number of processors that it keeps busy. A task that measures time has that many to itself. */
   readonly processors: 1 | 2;
-  /** `tests` must say how many they were, a `check` is one, something that is built is none. */
+  /**
+   * `tests`: the process must report how many tests ran. `check`: counts as one test. The third kind builds something
+   * and counts as none.
+   */
   readonly kind: 'build' | 'check' | 'tests';
-  /** Why nobody is to blame where it fails: what needs it is skipped, loudly. Absent: it is a failure. */
+  /**
+   * Why a failure is nobody's fault: then the task and those that need it are skipped, loudly. Absent: it is a failure.
+   */
   readonly excuse?: string;
-  /** Ends it, as a failure. */
+  /** After this time the task is ended and counts as failed. */
   readonly limitSeconds: number;
 }
 

@@ -1,8 +1,8 @@
-/** REQBUFS, CREATE_BUFS, QUERYBUF, QBUF, PREPARE_BUF, STREAMON/OFF and formats with values that nobody sends. */
+/** REQBUFS, CREATE_BUFS, QUERYBUF, QBUF, PREPARE_BUF, STREAMON/OFF and formats with values that no driver sends. */
 import assert from 'node:assert/strict';
 import { filled, join, u32, u64, zeros } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
-import { DECOYS, onVivid, rig, SHM_SIZE } from './support/rig.js';
+import { FOREIGN, onVivid, rig, SHM_SIZE } from './support/rig.js';
 import {
   CAPTURE,
   CAPTURE_MPLANE,
@@ -36,13 +36,13 @@ onVivid('buffers', () => {
     assert.equal(status, 0);
     return payload.readUInt32LE(0);
   };
-  /** Errors of buffer ioctls bring the request back as it was. */
+  /** Checks that a buffer ioctl failed and that the request came back unchanged. */
   const refused = async (nr: number, payload: Buffer, what: string) => {
     const reply = await guest.ioctl(session, nr, payload);
     assert.deepEqual([reply.status, reply.length], [EINVAL, 8 + payload.length], what);
     assert.ok(reply.payload.equals(payload), `${what}: the echo`);
   };
-  /** Buffers can be had, mapped and streamed. */
+  /** Checks that buffers can still be allocated, mapped and streamed. */
   const goesOn = async () => {
     const type = u32(CAPTURE);
     await guest.tell(session, Nr.STREAMOFF, type);
@@ -91,7 +91,7 @@ onVivid('buffers', () => {
     await goesOn();
   });
 
-  /** vivid has the multi-planar calls on every node, and answers as if it had not. */
+  /** vivid has the multi-planar calls on every node. On a single-planar node it answers as if it did not have them. */
   const wrong = (type: number) => (type === CAPTURE_MPLANE ? ENOTTY : EINVAL);
 
   it('buffer types that the node does not have are EINVAL; overlays never reach it', async () => {
@@ -124,7 +124,7 @@ onVivid('buffers', () => {
           `${count} of ${sizeimage} bytes`,
         );
     assert.ok(rig.daemon.memory('VmHWM') - before < 64 * 1024);
-    // Buffers that are too small are the driver's to refuse.
+    // The driver refuses buffers that are too small, not the bridge.
     assert.equal(await statusOf(Nr.CREATE_BUFS, createBuffers(1, sized(1))), EINVAL);
     await goesOn();
   });
@@ -187,7 +187,7 @@ onVivid('buffers', () => {
       assert.deepEqual(
         payload.subarray(64, 72),
         queried.subarray(64, 72),
-        'the cookie, not what the guest sent',
+        'the mmap offset, not what the guest sent',
       );
       assert.equal(payload.readUInt32LE(72), queried.readUInt32LE(72), 'length');
       assert.deepEqual([payload.readUInt32LE(60), payload.readInt32LE(80)], [1, 0]);
@@ -207,21 +207,21 @@ onVivid('buffers', () => {
 
   it('requests and DMABUFs are refused, and descriptors of the daemon stay untouched', async () => {
     await allocate(2);
-    const decoys = Object.values(DECOYS);
-    const before = decoys.map((fd) => rig.daemon.descriptor(fd));
-    for (const fd of [...decoys, 0, 1, 2, 0x7fff_ffff, -1]) {
+    const foreign = Object.values(FOREIGN);
+    const before = foreign.map((fd) => rig.daemon.descriptor(fd));
+    for (const fd of [...foreign, 0, 1, 2, 0x7fff_ffff, -1]) {
       for (const nr of [Nr.QBUF, Nr.PREPARE_BUF]) {
         await refused(nr, v4l2Buffer({ flags: REQUEST_FD, requestFd: fd }), `request ${fd}`);
         await refused(nr, v4l2Buffer({ flags: 0xffff_ffff, requestFd: fd }), `request ${fd}, all flags`);
       }
-      // QUERYBUF takes no request: as natively, it does not look at the flags.
+      // QUERYBUF takes no request: as the kernel does, it ignores the flags.
       const asked = await guest.ioctl(session, Nr.QUERYBUF, v4l2Buffer({ flags: REQUEST_FD, requestFd: fd }));
       assert.deepEqual([asked.status, asked.payload.readInt32LE(80)], [0, 0]);
       await refused(Nr.QBUF, v4l2Buffer({ memory: 4, m: BigInt(fd), length: 153600 }), `DMABUF ${fd}`);
     }
-    assert.equal(await statusOf(Nr.QBUF, v4l2Buffer({ requestFd: DECOYS.dmabuf, m: DECOYS.dmabuf })), 0);
+    assert.equal(await statusOf(Nr.QBUF, v4l2Buffer({ requestFd: FOREIGN.dmabuf, m: FOREIGN.dmabuf })), 0);
     assert.deepEqual(
-      decoys.map((fd) => rig.daemon.descriptor(fd)),
+      foreign.map((fd) => rig.daemon.descriptor(fd)),
       before,
     );
     await goesOn();

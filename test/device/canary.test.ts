@@ -1,6 +1,6 @@
 /**
- * No address of the daemon ever reaches the guest: every byte that a guest can read after it has done everything that
- * there is to do is compared with the address ranges of the daemon's process.
+ * No address of the daemon ever reaches the guest. The guest does everything that it can do; then every byte that it
+ * can read is compared with the address ranges of the daemon's process.
  */
 import assert from 'node:assert/strict';
 import { addressesIn, type Range } from './support/addresses.js';
@@ -30,7 +30,7 @@ onVivid('addresses of the host', () => {
   let planes: number;
   let ranges: Range[];
 
-  /** What the daemon has mapped at any moment of the test. */
+  /** Adds what the daemon has mapped now to the known ranges. */
   const learn = () => {
     const known = new Set(ranges.map(({ start, end }) => `${start}-${end}`));
     for (const range of rig.daemon.addresses())
@@ -43,13 +43,13 @@ onVivid('addresses of the host', () => {
       zeros(type === CAPTURE ? 0 : 64 * planes),
     );
 
-  /** Every ioctl of the table, as it is meant and as it is not. */
+  /** Sends every ioctl number, with a plausible payload and with one of 0xff bytes. */
   const everyIoctl = async () => {
     for (let nr = 0; nr < 110; nr++)
       for (const fill of [1, 0xff]) {
         const payload = Buffer.alloc(256, fill);
         if (fill === 1) payload.fill(0, 4).writeUInt32LE(type, 0);
-        // Not these: they would undo what the test has set up.
+        // Left out, because these would undo what the test has set up.
         if (nr === Nr.S_FMT || nr === Nr.STREAMOFF || nr === Nr.REQBUFS || nr === Nr.CREATE_BUFS) continue;
         await guest.command(join(u32(3, 0, session, nr), payload), 600);
       }
@@ -88,7 +88,7 @@ onVivid('addresses of the host', () => {
     assert.deepEqual(addressesIn(ram.bytes, ranges), [], 'guest memory, with all answers in it');
     for (const event of guest.events) assert.deepEqual(addressesIn(event, ranges), [], 'an event');
     for (const { offset, length } of window!.mappings) {
-      // The arena is as long as the window, its buffers are at its start.
+      // The arena is as long as SHM region 0, and its buffers are at its start.
       const bytes = window!.read(offset, Math.min(length, 4 << 20));
       assert.deepEqual(addressesIn(bytes, ranges), [], 'the SHM window');
     }
@@ -117,7 +117,7 @@ onVivid('addresses of the host', () => {
         }
         ranges = [];
         guest = await rig.guest({ protocol, node: multiplanar ? rig.multiplanar : 0 });
-        // As it is: whoever wrote it is not the daemon.
+        // Clears the memory, so that everything in it later was written by the daemon.
         guest.vmm.ram.bytes.fill(0, 0x2_0000);
         session = await guest.open();
         type = multiplanar ? CAPTURE_MPLANE : CAPTURE;
@@ -132,8 +132,8 @@ onVivid('addresses of the host', () => {
         for (let index = 0; index < 4; index++) {
           const { payload } = await guest.ioctl(session, Nr.QUERYBUF, buffer(index));
           for (let plane = 0; plane < planes; plane++) {
-            const cookie = payload.readUInt32LE(multiplanar ? 88 + 64 * plane + 8 : 64);
-            assert.equal((await guest.mmap(session, cookie)).status, 0);
+            const mmapOffset = payload.readUInt32LE(multiplanar ? 88 + 64 * plane + 8 : 64);
+            assert.equal((await guest.mmap(session, mmapOffset)).status, 0);
           }
           assert.equal((await guest.ioctl(session, Nr.PREPARE_BUF, buffer(index))).status, 0);
           assert.equal((await guest.ioctl(session, Nr.QBUF, buffer(index))).status, 0);

@@ -1,4 +1,4 @@
-/** Descriptor chains, well formed and not: VIRTIO 1.4, 2.7. */
+/** Well-formed and malformed descriptor chains: VIRTIO 1.4, 2.7. */
 import assert from 'node:assert/strict';
 import { filled, join, u16, u32, zeros } from './support/bytes.js';
 import type { Guest, Reply } from './support/guest.js';
@@ -8,7 +8,7 @@ import { descriptor, INDIRECT, isSignalled, NEXT, type Piece, WRITE } from './su
 import { Nr } from './support/v4l2.js';
 import { Ask, FEATURES } from './support/vmm.js';
 
-/** 16 + 64 readable bytes, 8 + 64 writable ones. */
+/** 16 + 64 readable bytes, 8 + 64 writable bytes. */
 const enumerateFormats = (session: number) => join(u32(3, 0, session, Nr.ENUM_FMT), u32(0, 1), zeros(56));
 const READABLE = 80;
 const WRITABLE = 72;
@@ -107,7 +107,7 @@ onVivid('chains', () => {
   });
 
   it('are answered in the ring itself if that is where their memory lies, and the ring goes on', async () => {
-    // The descriptor table: these slots are not in use.
+    // Unused slots of the descriptor table.
     const room = guest.commandq.places.descriptors + 16 * 200;
     const query = guest.place(enumerateFormats(session));
     const head = guest.commandq.chain([

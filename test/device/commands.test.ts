@@ -1,4 +1,4 @@
-/** CMD_OPEN to CMD_MUNMAP in the layouts that drivers send, and everything that is not one of them. */
+/** CMD_OPEN to CMD_MUNMAP in the layouts that drivers send, and in all other layouts. */
 import assert from 'node:assert/strict';
 import { filled, join, u32, u64, zeros } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
@@ -14,7 +14,7 @@ onVivid('commands', () => {
     session = await guest.open();
   });
 
-  /** The session of the test still works, and so does a new one. */
+  /** Checks that the session of the test still works, and that a new one does. */
   const goesOn = async () => {
     const answer = await guest.ioctl(session, Nr.G_FMT, u32(1, ...Array(51).fill(0)));
     assert.deepEqual([answer.status, answer.length], [0, 8 + 208]);
@@ -98,8 +98,8 @@ onVivid('commands', () => {
   it('MMAP of 20 and of 24 bytes; a 64-bit offset that needs them is EINVAL', async () => {
     assert.equal((await guest.ioctl(session, Nr.REQBUFS, requestBuffers(1))).status, 0);
     const queried = await guest.ioctl(session, Nr.QUERYBUF, join(u32(0, 1), zeros(80)));
-    const cookie = queried.payload.readUInt32LE(64);
-    const ask = (...rest: Buffer[]) => guest.command(join(u32(4, 0, session, 1, cookie), ...rest), 24);
+    const mmapOffset = queried.payload.readUInt32LE(64);
+    const ask = (...rest: Buffer[]) => guest.command(join(u32(4, 0, session, 1, mmapOffset), ...rest), 24);
     const { length, status, payload } = await ask();
     assert.deepEqual([length, status], [24, 0]);
     assert.equal(payload.readBigUInt64LE(0) % 0x1_0000n, 0n);
@@ -119,11 +119,23 @@ onVivid('commands', () => {
     await guest.ioctl(session, Nr.REQBUFS, requestBuffers(2));
     const other = await guest.open();
     const { payload } = await guest.ioctl(session, Nr.QUERYBUF, join(u32(1, 1), zeros(80)));
-    const cookie = payload.readUInt32LE(64);
-    for (const offset of [0, 1, 4096, cookie - 1, cookie + 1, cookie + 0x1_0000 * 100, 0xffff_ffff])
+    const mmapOffset = payload.readUInt32LE(64);
+    for (const offset of [
+      0,
+      1,
+      4096,
+      mmapOffset - 1,
+      mmapOffset + 1,
+      mmapOffset + 0x1_0000 * 100,
+      0xffff_ffff,
+    ])
       assert.deepEqual((await guest.mmap(session, offset)).bytes, u32(EINVAL, 0), `offset ${offset}`);
-    assert.deepEqual((await guest.mmap(other, cookie)).bytes, u32(EINVAL, 0), 'a cookie of another session');
-    assert.deepEqual((await guest.mmap(999, cookie)).bytes, u32(EBADF, 0));
+    assert.deepEqual(
+      (await guest.mmap(other, mmapOffset)).bytes,
+      u32(EINVAL, 0),
+      'an mmap offset of another session',
+    );
+    assert.deepEqual((await guest.mmap(999, mmapOffset)).bytes, u32(EBADF, 0));
     for (const address of [0n, 0x1000n, 1n << 32n, 1n << 53n, (1n << 64n) - 1n])
       assert.deepEqual((await guest.munmap(address)).bytes, u32(EINVAL, 0), `address ${address}`);
     await goesOn();
@@ -132,17 +144,17 @@ onVivid('commands', () => {
   it('a MUNMAP too many, in the middle of a mapping, and after REQBUFS(0) and CLOSE', async () => {
     await guest.ioctl(session, Nr.REQBUFS, requestBuffers(1));
     const { payload } = await guest.ioctl(session, Nr.QUERYBUF, join(u32(0, 1), zeros(80)));
-    const cookie = payload.readUInt32LE(64);
-    const address = Number((await guest.mmap(session, cookie)).payload.readBigUInt64LE(0));
+    const mmapOffset = payload.readUInt32LE(64);
+    const address = Number((await guest.mmap(session, mmapOffset)).payload.readBigUInt64LE(0));
     const statuses = async (...addresses: number[]) => {
       const answers: number[] = [];
       for (const each of addresses) answers.push((await guest.munmap(each)).status);
       return answers;
     };
     assert.deepEqual(await statuses(address, address, address + 0x1000), [0, 0, 0]);
-    assert.equal((await guest.mmap(session, cookie)).status, 0, 'the buffer is still there');
+    assert.equal((await guest.mmap(session, mmapOffset)).status, 0, 'the buffer is still there');
     assert.equal((await guest.ioctl(session, Nr.REQBUFS, requestBuffers(0))).status, 0);
-    assert.equal((await guest.mmap(session, cookie)).status, EINVAL);
+    assert.equal((await guest.mmap(session, mmapOffset)).status, EINVAL);
     await guest.shut(session);
     assert.deepEqual(await statuses(address, address), [0, EINVAL]);
     session = await guest.open();
@@ -178,7 +190,7 @@ onVivid('commands', () => {
       assert.deepEqual((await guest.mmap(unknown, 0)).bytes, u32(EBADF, 0));
       assert.equal((await guest.command(u32(2, 0, unknown, 0), 0)).length, 0);
       assert.deepEqual((await guest.command(u32(2, 0, unknown, 0), 8)).bytes, u32(EBADF, 0));
-      // Payloads that reach the program on errors too come back as they went.
+      // A payload that the kernel copies to the program on errors too comes back unchanged.
       const buffer = filled(88, 0x11);
       const refused = await guest.ioctl(unknown, Nr.QUERYBUF, buffer);
       assert.deepEqual([refused.status, refused.payload], [EBADF, buffer]);

@@ -1,4 +1,4 @@
-/** VMMs that come, go, swap descriptors and stop in the middle: T10, T11 and T14 of the interop vectors. */
+/** VMMs that connect, leave, change descriptors and stop in the middle: T10, T11 and T14 of the interop vectors. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
@@ -44,7 +44,7 @@ onVivid('connections', () => {
   it('clients that come and go without a word', async () => {
     for (let round = 0; round < 4; round++) {
       for (let client = 0; client < 10; client++) new Wire(native.connect(rig.socket())).close();
-      // They are taken in order: when the last one is served or refused, all are.
+      // Connections are taken in order: when the last one is served or refused, all earlier ones are too.
       const last = rig.own(new Wire(native.connect(rig.socket())));
       last.send(message(Ask.GET_FEATURES, zeros(0)));
       await rig.until(() => last.closed || last.received.length > 0, 'the last client to be taken');
@@ -66,7 +66,7 @@ onVivid('connections', () => {
     }
   });
 
-  /** What a VMM may be in the middle of when it vanishes. */
+  /** States in which a VMM may disappear. */
   const leaving: Record<string, (guest: Guest) => Promise<void>> = {
     'while it streams': async (guest) => {
       await streaming(guest);
@@ -130,7 +130,8 @@ onVivid('connections', () => {
       guest.commandq.kick();
       assert.equal(await guest.vmm.acknowledged(Ask.SET_VRING_CALL, u64(0), [call]), 0n);
       assert.equal(await guest.answered(head), 72);
-      // Whether the answer came before the swap or after it: the new descriptor says so.
+      // The answer may have come before or after the new descriptor was set; the new descriptor is signalled in both
+      // cases.
       await guest.until(() => isSignalled(call), `the interrupt of round ${round}`);
       if (open.length > 4) closeSync(open.shift()!);
     }
@@ -148,7 +149,7 @@ onVivid('connections', () => {
       const kick = native.eventFd();
       open.push(kick);
       const { head } = guest.lay(join(u32(3, 0, session, Nr.G_FMT), G_FMT), 216);
-      // The kick is on its way on a descriptor that is not looked at any more, or was never sent.
+      // The kick was sent on a descriptor that the daemon no longer watches, or was not sent at all.
       guest.commandq.offer(head);
       if (round % 2) native.signal(open.at(-2) ?? guest.commandq.kickFd);
       assert.equal(await guest.vmm.acknowledged(Ask.SET_VRING_KICK, u64(0), [kick]), 0n);

@@ -1,8 +1,8 @@
-/** G/S/TRY_EXT_CTRLS: arrays, SG lists, errors with their echo. */
+/** G/S/TRY_EXT_CTRLS: arrays, SG lists, and errors with the request sent back. */
 import assert from 'node:assert/strict';
 import { filled, join, u32, zeros } from './support/bytes.js';
 import type { Guest, Reply } from './support/guest.js';
-import { DECOYS, onVivid, rig } from './support/rig.js';
+import { FOREIGN, onVivid, rig } from './support/rig.js';
 import {
   Control,
   control,
@@ -40,7 +40,7 @@ onVivid('extended controls', () => {
     return { ...reply, header: reply.payload.subarray(0, HEADER), one: reply.payload.subarray(HEADER) };
   };
 
-  /** Header and array came back, the guest's pointer with them; `errorIdx` is the kernel's. */
+  /** Checks that header and array came back with the guest's pointer in them. `errorIdx` is the kernel's. */
   const echoed = (
     reply: Awaited<ReturnType<typeof askOne>>,
     status: number,
@@ -119,7 +119,7 @@ onVivid('extended controls', () => {
     scattered(filled(120, 0xee));
     echoed(await askOne(Nr.G_EXT_CTRLS, one, list()), 0, 1, one);
     assert.deepEqual(gathered(), value);
-    // The last entry may say more than is covered.
+    // The last entry may name more bytes than the payload has.
     scattered(filled(120, 0xee));
     echoed(await askOne(Nr.G_EXT_CTRLS, one, list(0, 0, 1000)), 0, 1, one);
     assert.deepEqual(gathered(), value);
@@ -166,8 +166,8 @@ onVivid('extended controls', () => {
   });
 
   it('an integer control that is called by its neighbour gets no address of the host', async () => {
-    // NEXT_COMPOUND of the 64-bit integer is an array: whoever asks QUERY_EXT_CTRL with it learns of a payload, but
-    // the kernel masks the flag and takes the union for the value.
+    // With NEXT_COMPOUND, the control after the 64-bit integer is an array: QUERY_EXT_CTRL with this id reports a
+    // payload. But the kernel masks the flag in S_EXT_CTRLS and takes the union for the value.
     const memory = guest.place(filled(64, 0x66));
     const before = (await askOne(Nr.G_EXT_CTRLS, control(Control.INTEGER64))).one.readBigInt64LE(12);
     for (const flag of [0x4000_0000, 0x8000_0000, 0xc000_0000, 0x1000_0000]) {
@@ -230,7 +230,7 @@ onVivid('extended controls', () => {
     await goesOn();
   });
 
-  /** SG lists of 120 bytes that lead nowhere. */
+  /** SG lists of 120 bytes whose entries are not in guest memory. */
   const badLists: Record<string, [number, () => Buffer]> = {
     'outside of guest memory': [EFAULT, () => sg(0x8000_0000, 120)],
     'at address 0': [EFAULT, () => sg(0, 120)],
@@ -273,19 +273,19 @@ onVivid('extended controls', () => {
   });
 
   it('requests are refused, whatever descriptor they name', async () => {
-    const decoys = Object.values(DECOYS);
-    const before = decoys.map((fd) => rig.daemon.descriptor(fd));
-    for (const requestFd of [...decoys, 0, 1, 2, 0xffff_ffff]) {
+    const foreign = Object.values(FOREIGN);
+    const before = foreign.map((fd) => rig.daemon.descriptor(fd));
+    for (const requestFd of [...foreign, 0, 1, 2, 0xffff_ffff]) {
       const header = controls({ which: 0x0f01_0000, count: 1, requestFd, pointer: POINTER });
       const reply = await ask(Nr.S_EXT_CTRLS, header, control(Control.BRIGHTNESS, 0, 1));
       assert.deepEqual([reply.status, reply.length], [EINVAL, 8 + HEADER + ONE]);
       assert.equal(reply.payload.readUInt32LE(12), requestFd, "the guest's own descriptor comes back");
     }
-    // Without `which` the descriptor means nothing, and the host never sees it.
-    const ignored = controls({ count: 1, requestFd: DECOYS.dmabuf });
+    // Without `which` the descriptor has no meaning, and the host never gets it.
+    const ignored = controls({ count: 1, requestFd: FOREIGN.dmabuf });
     assert.equal((await ask(Nr.G_EXT_CTRLS, ignored, control(Control.BRIGHTNESS))).status, 0);
     assert.deepEqual(
-      decoys.map((fd) => rig.daemon.descriptor(fd)),
+      foreign.map((fd) => rig.daemon.descriptor(fd)),
       before,
     );
     await goesOn();
@@ -296,7 +296,7 @@ onVivid('extended controls', () => {
       const reply = await askOne(Nr.G_EXT_CTRLS, control(Control.BRIGHTNESS), undefined, which);
       assert.ok([0, EINVAL, EACCES].includes(reply.status), `which ${which}: ${reply.status}`);
       assert.equal(reply.length, 8 + HEADER + ONE);
-      // The kernel leaves nothing of it but the class.
+      // The kernel changes everything but the class.
       if (reply.status === 0) assert.equal(reply.header.readUInt32LE(0), (which & 0x0fff_0000) >>> 0);
     }
     await goesOn();

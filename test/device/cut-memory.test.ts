@@ -1,4 +1,4 @@
-/** A VMM that cuts its memory file off while the bridge has it mapped: the bridge lives, and so does the other VM. */
+/** A VMM truncates its memory file while the bridge has it mapped. The bridge and the other VM go on. */
 import assert from 'node:assert/strict';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -11,7 +11,7 @@ onVivid('memory that is cut off', () => {
   let guest: Guest;
   let fd: number;
 
-  /** The guest's memory lies in another file from now on. */
+  /** From now on guest memory is in another file. */
   const moveMemory = async () => {
     const folder = mkdtempSync(join(tmpdir(), 'vmb-cut-'));
     fd = openSync(join(folder, 'memory'), 'w+');

@@ -1,4 +1,4 @@
-/** Events, their buffers, and the order in which things reach the guest. */
+/** Events, their buffers, and the order in which they reach the guest. */
 import assert from 'node:assert/strict';
 import { filled, u32, zeros } from './support/bytes.js';
 import { EVENT_BYTES, eventPlace, type Guest } from './support/guest.js';
@@ -106,7 +106,7 @@ onVivid('events', () => {
       guest.vmm.ram.write(eventPlace(0), filled(16 * 1024, 0x99));
       guest.postEvents(8, length, flags);
       await stream(4);
-      // Bad ones come back with nothing in them, as many as the device has looked at.
+      // Bad buffers come back empty. Only those that the device has looked at come back.
       await guest.until(() => guest.eventq.returned.length > 0, 'a bad event buffer to come back');
       for (const returned of guest.eventq.returned) assert.equal(returned.length, 0);
       assert.ok(guest.vmm.ram.read(eventPlace(0), 8 * 1024).equals(filled(8 * 1024, 0x99)));

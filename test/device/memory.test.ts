@@ -1,4 +1,4 @@
-/** Memory tables that cannot be, and memory that goes away: T12 and T13 of the interop vectors. */
+/** Memory tables that are invalid, and memory that goes away: T12 and T13 of the interop vectors. */
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { native } from '../../src/native.js';

@@ -8,7 +8,7 @@ import { Nr } from './support/v4l2.js';
 import { Ask, FEATURES, QEMU, Vmm } from './support/vmm.js';
 import { message, NEED_REPLY, Wire } from './support/wire.js';
 
-/** number, bytes of the body, descriptors. Bodies of variable length have tests of their own. */
+/** Request number, bytes of the body, number of descriptors. Bodies of variable length have tests of their own. */
 const requests: readonly (readonly [name: string, nr: number, size: number, descriptors: number])[] = [
   ['GET_FEATURES', 1, 0, 0],
   ['SET_FEATURES', 2, 8, 0],
@@ -42,7 +42,7 @@ onVivid('vhost-user messages', () => {
     wire.send(message(Ask.SET_PROTOCOL_FEATURES, u64(QEMU)));
     return wire;
   };
-  /** Sends it to a fresh connection, which the daemon must close. */
+  /** Sends the bytes on a new connection. The daemon must close it. */
   const isFatal = async (bytes: Uint8Array, descriptors: readonly number[], what: string) => {
     const wire = connect();
     wire.send(bytes, descriptors);
@@ -151,11 +151,11 @@ onVivid('vhost-user messages', () => {
     for (let round = 0; round < 40; round++) {
       const wire = connect();
       const body = Buffer.from(Array.from({ length: random() % 200 }, () => random() >>> 16));
-      // Most of them with a header that is nearly good: the others do not come far.
+      // Most messages have a header that is nearly valid, because the daemon refuses the others early.
       const header =
         round % 4 ? [random() % 50, 1 | (random() & 8), body.length] : [random(), random(), random()];
       wire.send(join(u32(...header), body), round % 3 ? [] : [fd]);
-      // Whatever it is, an unknown request behind it is answered or the connection ends.
+      // Either the daemon answers an unknown request after the message, or it closes the connection.
       wire.send(message(1000, zeros(0), NEED_REPLY));
       const end = () => wire.closed || wire.received.some(({ request }) => request === 1000);
       await rig.until(() => end() || waitsForMore(header[2]!, body.length), `garbage ${round}`);
@@ -273,7 +273,7 @@ onVivid('vhost-user messages', () => {
   });
 });
 
-/** Whether a header promises more bytes than the two messages of a test hold. */
+/** Whether a header announces more bytes than the two messages of a test have. */
 function waitsForMore(size: number, sent: number): boolean {
   return size > sent && size <= 4096;
 }

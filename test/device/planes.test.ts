@@ -1,4 +1,4 @@
-/** QUERYBUF, PREPARE_BUF and QBUF of multi-planar queues: as many plane records as the guest likes. */
+/** QUERYBUF, PREPARE_BUF and QBUF of multi-planar queues with any number of plane records. */
 import assert from 'node:assert/strict';
 import { filled, join, u32 } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
@@ -16,7 +16,7 @@ onVivid('buffers of several planes', () => {
     this.skip();
   });
 
-  /** A format of two planes. */
+  /** Sets a format of two planes. */
   beforeEach(async () => {
     guest = await rig.guest({ node: rig.multiplanar });
     session = await guest.open();
@@ -48,7 +48,7 @@ onVivid('buffers of several planes', () => {
       for (let plane = 0; plane < planes; plane++) {
         const at = 88 + 64 * plane;
         assert.ok(reply.payload.readUInt32LE(at + 4) >= 320 * 180, 'length');
-        assert.equal(reply.payload.readBigUInt64LE(at + 8) % 0x1_0000n, 0n, 'a cookie');
+        assert.equal(reply.payload.readBigUInt64LE(at + 8) % 0x1_0000n, 0n, 'an mmap offset');
       }
     }
   });

@@ -1,4 +1,4 @@
-/** Rings as a VMM may set them up: elsewhere, too large, of the wrong descriptors, while they run. */
+/** Rings that a VMM sets up in unusual ways: elsewhere, too large, with wrong descriptors, while they run. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
@@ -62,7 +62,7 @@ onVivid('rings', () => {
       { descriptors: end - 256 * 16 + 16 },
       { used: end - 100 },
       { available: end - 2 },
-      // It would fit, but lies in two regions.
+      // It would fit in length, but lies in two regions.
       { descriptors: 0x4020_0000 - 2048 },
     ]) {
       assert.equal(await vmm.acknowledged(Ask.SET_VRING_ADDR, vmm.addressBody(0, bent)), 0n);

@@ -1,4 +1,6 @@
-/** SHMEM_MAP as a VMM may answer it: never, late, with a refusal, with nonsense. T6 of the interop vectors. */
+/**
+ * SHMEM_MAP when the VMM answers never, late, with a refusal, or with something malformed. T6 of the interop vectors.
+ */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
@@ -14,30 +16,30 @@ import { message, REPLY } from './support/wire.js';
 const SHMEM_MAP = 9;
 const SHMEM_UNMAP = 10;
 const G_FMT = u32(1, ...Array(51).fill(0));
-/** No answer of the control socket may wait for anything: far below the 4 s that the parked command would take. */
+/** Milliseconds. No answer on the control socket may wait: this is far below the 4 s of the parked command. */
 const AT_ONCE = 2000;
 
 onVivid('shared memory', () => {
   let guest: Guest;
   let session: number;
-  let cookies: number[];
+  let mmapOffsets: number[];
 
   const boot = async (protocol: bigint) => {
     guest = await rig.guest({ protocol });
     session = await guest.open();
     assert.equal((await guest.ioctl(session, Nr.REQBUFS, requestBuffers(3))).status, 0);
-    cookies = [];
+    mmapOffsets = [];
     for (let index = 0; index < 3; index++) {
       const { payload } = await guest.ioctl(session, Nr.QUERYBUF, v4l2Buffer({ index }));
-      cookies.push(payload.readUInt32LE(64));
+      mmapOffsets.push(payload.readUInt32LE(64));
     }
   };
   const window = (): Window => guest.vmm.window!;
-  /** Offers an MMAP that the VMM does not answer. */
-  const park = async (cookie: number) => {
+  /** Sends an MMAP command whose SHMEM_MAP the VMM does not answer. */
+  const park = async (mmapOffset: number) => {
     window().verdict = () => null;
     const held = window().held.length;
-    const laid = guest.lay(u32(4, 0, session, 1, cookie), 24);
+    const laid = guest.lay(u32(4, 0, session, 1, mmapOffset), 24);
     guest.commandq.offer(laid.head);
     guest.commandq.kick();
     await guest.until(() => window().held.length === held + 1, 'SHMEM_MAP');
@@ -46,16 +48,16 @@ onVivid('shared memory', () => {
   const consent = () => {
     window().verdict = ({ request }) => answer(request);
   };
-  const mapsAgain = async (cookie: number) => {
+  const mapsAgain = async (mmapOffset: number) => {
     consent();
-    const { status, length } = await guest.mmap(session, cookie);
+    const { status, length } = await guest.mmap(session, mmapOffset);
     assert.deepEqual([status, length], [0, 24]);
   };
 
   it('an answer that never comes: MMAP ends at the deadline, and nothing else waits', async () => {
     await boot(QEMU);
     const started = performance.now();
-    const { head, room } = await park(cookies[0]!);
+    const { head, room } = await park(mmapOffsets[0]!);
     for (let round = 0; round < 5; round++) {
       const config = await timed(() => guest.vmm.config());
       const table = await timed(() => guest.vmm.setMemory());
@@ -72,7 +74,7 @@ onVivid('shared memory', () => {
     window().send(answer(SHMEM_MAP));
     assert.equal((await guest.ioctl(session, Nr.G_FMT, G_FMT)).status, 0);
     assert.ok(guest.vmm.ram.read(room, 24).equals(filled(24, 0x99)), 'nothing is written afterwards');
-    await mapsAgain(cookies[1]!);
+    await mapsAgain(mmapOffsets[1]!);
   });
 
   for (const [mode, protocol] of [
@@ -83,14 +85,14 @@ onVivid('shared memory', () => {
       await boot(protocol);
       for (const refusal of [1n, (1n << 64n) - 1n, 1n << 32n]) {
         window().verdict = ({ request }) => answer(request, refusal);
-        const { value, ms } = await timed(() => guest.mmap(session, cookies[0]!));
+        const { value, ms } = await timed(() => guest.mmap(session, mmapOffsets[0]!));
         assert.deepEqual(value.bytes, u32(EIO, 0));
         assert.ok(ms < AT_ONCE, `${ms} ms`);
       }
-      await mapsAgain(cookies[0]!);
+      await mapsAgain(mmapOffsets[0]!);
     });
 
-    /** What is no answer to SHMEM_MAP: the channel ends, the conversation does not. */
+    /** Answers that are no answer to SHMEM_MAP. They end the back-end channel, but not the connection. */
     const nonsense: Record<string, () => Buffer> = {
       'of no bytes': () => message(SHMEM_MAP, zeros(0), REPLY),
       'of 4 bytes': () => message(SHMEM_MAP, zeros(4), REPLY),
@@ -108,34 +110,34 @@ onVivid('shared memory', () => {
       await boot(protocol);
       for (const [what, bytes] of Object.entries(nonsense)) {
         window().verdict = bytes;
-        const { value, ms } = await timed(() => guest.mmap(session, cookies[0]!));
+        const { value, ms } = await timed(() => guest.mmap(session, mmapOffsets[0]!));
         assert.deepEqual(value.bytes, u32(ECONNRESET, 0), `an answer ${what}`);
         assert.ok(ms < AT_ONCE, `an answer ${what}: ${ms} ms`);
         await guest.until(() => window().closed, 'the channel to end');
-        assert.deepEqual((await guest.mmap(session, cookies[1]!)).bytes, u32(ECONNRESET, 0));
+        assert.deepEqual((await guest.mmap(session, mmapOffsets[1]!)).bytes, u32(ECONNRESET, 0));
         assert.equal((await guest.vmm.config()).length, 40);
         assert.equal(await guest.vmm.openChannel(), 0n);
       }
-      await mapsAgain(cookies[1]!);
+      await mapsAgain(mmapOffsets[1]!);
     });
 
     it(`${mode}: an answer with a descriptor, and one that nobody asked for`, async () => {
       await boot(protocol);
       const fd = native.eventFd();
       rig.own({ close: () => closeSync(fd) });
-      const { head, room } = await park(cookies[0]!);
+      const { head, room } = await park(mmapOffsets[0]!);
       window().send(answer(SHMEM_MAP), [fd]);
       assert.deepEqual(guest.reply(room, 24, await guest.answered(head)).bytes, u32(ECONNRESET, 0));
       assert.equal(await guest.vmm.openChannel(), 0n);
       window().send(answer(SHMEM_MAP));
       await guest.until(() => window().closed, 'the channel to end');
       assert.equal(await guest.vmm.openChannel(), 0n);
-      await mapsAgain(cookies[0]!);
+      await mapsAgain(mmapOffsets[0]!);
     });
 
     it(`${mode}: a channel that the VMM closes answers everything that waits`, async () => {
       await boot(protocol);
-      const { head, room } = await park(cookies[0]!);
+      const { head, room } = await park(mmapOffsets[0]!);
       window().close();
       assert.deepEqual(guest.reply(room, 24, await guest.answered(head)).bytes, u32(ECONNRESET, 0));
       assert.equal((await guest.ioctl(session, Nr.G_FMT, G_FMT)).status, 0);
@@ -143,7 +145,7 @@ onVivid('shared memory', () => {
 
     it(`${mode}: a ring that is stopped meanwhile is stopped at once: EINTR`, async () => {
       await boot(protocol);
-      const { head, room } = await park(cookies[0]!);
+      const { head, room } = await park(mmapOffsets[0]!);
       const { value, ms } = await timed(() => guest.vmm.base(0));
       assert.ok(ms < AT_ONCE, `${ms} ms`);
       assert.deepEqual(guest.reply(room, 24, await guest.answered(head)).bytes, u32(EINTR, 0));
@@ -161,13 +163,13 @@ onVivid('shared memory', () => {
 
     it(`${mode}: what was mapped for us comes back as guest memory, and is never mapped`, async () => {
       await boot(protocol);
-      await mapsAgain(cookies[0]!);
+      await mapsAgain(mmapOffsets[0]!);
       const before = rig.daemon.holdings().mappings;
       const { fd, length, offset } = window().mappings[0]!;
       const echo = u64(0x80_0000_0000 + offset, length, 0x7d00_0000_0000, 0);
       assert.equal(await guest.vmm.acknowledged(Ask.ADD_MEM_REG, join(u64(0), echo), [fd]), 0n);
       assert.deepEqual(rig.daemon.holdings().mappings, before);
-      // A chain that points there attacks nobody but the guest.
+      // A chain that points into the mapped region harms only the guest.
       const head = guest.commandq.chain([{ address: 0x80_0000_0000, length: 16 }]);
       assert.equal(await guest.offered(head), 0);
       assert.equal((await guest.ioctl(session, Nr.G_FMT, G_FMT)).status, 0);
@@ -177,8 +179,8 @@ onVivid('shared memory', () => {
   it('direct: buffers have places of their own, and a range that was not given back is not used', async () => {
     await boot(CROSVM);
     const addresses: number[] = [];
-    for (const cookie of cookies) {
-      const { status, payload } = await guest.mmap(session, cookie);
+    for (const mmapOffset of mmapOffsets) {
+      const { status, payload } = await guest.mmap(session, mmapOffset);
       assert.equal(status, 0);
       addresses.push(Number(payload.readBigUInt64LE(0)));
     }
@@ -201,6 +203,7 @@ onVivid('shared memory', () => {
 
   it('a VMM without shared memory: MMAP is EINVAL, buffers are not', async () => {
     await boot(QEMU & ~(1n << 22n));
-    for (const cookie of cookies) assert.deepEqual((await guest.mmap(session, cookie)).bytes, u32(EINVAL, 0));
+    for (const mmapOffset of mmapOffsets)
+      assert.deepEqual((await guest.mmap(session, mmapOffset)).bytes, u32(EINVAL, 0));
   });
 });

@@ -1,4 +1,4 @@
-/** A daemon that works for long, and what it holds before and after. */
+/** A daemon that works for a long time; what it holds is counted before and after. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,19 +16,22 @@ import type { Holdings, Memory } from './holdings.js';
 
 const PROGRAM = fileURLToPath(new URL('daemon.js', import.meta.url));
 const MIB = 1 << 20;
-/** Holds what the runs map. The front-end maps the arena whole for each session: with more, V8 collects garbage for each. */
+/**
+ * Bytes of SHM region 0: enough for what the runs map. The front-end maps the whole arena for each session, so a larger
+ * region makes V8 collect garbage in each session.
+ */
 const WINDOW_BYTES = 4 * MIB;
 /**
- * How much memory a daemon may have gained: V8 and malloc keep what they once had, whatever was freed. The bound of the
- * heap is what 100,000 sessions reach that leave 21 bytes each, that of the resident memory what 4096 reach that leave a
- * page each.
+ * Bytes of memory that a daemon may have gained: V8 and malloc keep memory that was freed. The bound of the heap is
+ * reached if each of 100,000 sessions leaves 21 bytes, the bound of the resident memory if each of 4096 sessions leaves
+ * one page.
  */
 const BOUNDS: Readonly<Record<keyof Memory, number>> = {
   resident: 16 * MIB,
   heap: 2 * MIB,
   external: 1 * MIB,
 };
-/** For files that are closed behind the last answer. */
+/** Time for files that are closed after the last answer. */
 const SETTLE_MS = 5000;
 
 /** The VMM and the guest of one device. */
@@ -44,7 +47,7 @@ export class Endurance {
     private readonly folder: string,
   ) {}
 
-  /** One daemon for all of them, a machine for each. */
+  /** Starts one daemon that serves all the nodes, with a VMM and a guest for each. */
   static async serve(devices: readonly string[]): Promise<Endurance> {
     const folder = mkdtempSync(join(tmpdir(), 'vmb-endurance-'));
     const pairs = devices.map((device, nth) => ({
@@ -77,7 +80,10 @@ export class Endurance {
     return ((await answer) as [Holdings])[0];
   }
 
-  /** The same descriptors, mappings and threads as before, and no more memory than the bounds. */
+  /**
+   * Checks that the daemon has the same descriptors, mappings and threads as before, and no more memory than the bounds
+   * allow.
+   */
   async verify(before: Holdings): Promise<Holdings> {
     const end = performance.now() + SETTLE_MS;
     let now = await this.holdings();
@@ -106,7 +112,7 @@ export class Endurance {
   }
 }
 
-/** Whether nothing is held that was not before. A session that was about to go then may be gone now. */
+/** Whether nothing is held that was not held before. A session that was about to go before may be gone now. */
 function isBack({ counts: before }: Holdings, { counts: now }: Holdings): boolean {
   const isKept = isDeepStrictEqual({ ...now, objects: null }, { ...before, objects: null });
   return (
@@ -114,7 +120,7 @@ function isBack({ counts: before }: Holdings, { counts: now }: Holdings): boolea
   );
 }
 
-/** The same counts as before, and no more memory than the bounds. */
+/** Checks for the same counts as before, and no more memory than the bounds allow. Throws AssertionError. */
 export function compare(before: Holdings, after: Holdings): void {
   if (!isBack(before, after)) assert.deepEqual(after.counts, before.counts);
   for (const [kind, bound] of Object.entries(BOUNDS) as [keyof Memory, number][]) {
@@ -123,7 +129,7 @@ export function compare(before: Holdings, after: Holdings): void {
   }
 }
 
-/** How long each of many equal steps takes: the first tenth against the last. */
+/** How long each of many equal steps takes, to compare the first tenth with the last. */
 export class Pace {
   readonly #marks: number[] = [performance.now()];
 
@@ -131,7 +137,7 @@ export class Pace {
     this.#marks.push(performance.now());
   }
 
-  /** Milliseconds a step. */
+  /** Milliseconds for each step. */
   get figures(): { first: number; last: number; all: number } {
     const steps = this.#marks.length - 1;
     const tenth = Math.max(1, Math.floor(steps / 10));

@@ -1,6 +1,6 @@
 /**
- * Sessions on a fake node, without a kernel: the device, its rings and guest memory are the product's own. For counts
- * that take an emulated machine too long; what the addon and the drivers do is not in them.
+ * Sessions on a fake node, without a kernel: the device, its rings and guest memory are the product's own. For numbers
+ * of sessions that would take an emulated machine too long. The addon's and the drivers' own work is not tested here.
  */
 import assert from 'node:assert/strict';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -12,7 +12,10 @@ import { holdings } from './holdings.js';
 const [REQBUFS, QBUF, STREAMON, STREAMOFF] = [8, 15, 18, 19];
 const CLOSE = 2;
 const BUFFERS = 2;
-/** The bench counts its rings' entries without an end: before they wrap, the VMM leaves and the next one comes. */
+/**
+ * Sessions for each connection. The bench counts ring entries and never wraps, so the VMM leaves before that and the
+ * next one comes.
+ */
 const CONNECTION = 5000;
 
 async function session(bench: DeviceBench, nth: number): Promise<void> {
@@ -27,7 +30,7 @@ async function session(bench: DeviceBench, nth: number): Promise<void> {
   assert.equal(events.length, 1);
   if (nth % 2 === 0) assert.equal((await bench.tell(id, STREAMOFF, u32(1))).status, 0);
   await bench.command(u32(CLOSE, 0, id, 0), 0);
-  // The fake keeps a record of each file.
+  // The fake keeps every file that was opened; drop them.
   bench.node.files.length = 0;
 }
 
@@ -40,7 +43,7 @@ async function connection(count: number, seen: () => void): Promise<void> {
   }
   bench.close();
   await bench.device.closed();
-  // The window's file is closed behind the last session.
+  // The file of SHM region 0 is closed after the last session.
   await turn();
 }
 

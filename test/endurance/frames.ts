@@ -1,4 +1,4 @@
-/** One stream for as long as it takes: no frame is lost, none comes twice, all come in order. */
+/** One long stream. No frame is lost, none comes twice, all come in order. */
 import assert from 'node:assert/strict';
 import { control } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -7,7 +7,7 @@ import { GuestQueue, seconds } from '../lab/support/guest-queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
 const WARM_UP = 40;
-/** vivid's at 320x180, frames a second. */
+/** Frames a second: vivid's rate at 320x180. */
 const HIGHEST_RATE = 120;
 const BUFFERS = 8;
 /** vim2m's "Transaction Time (msec)". */
@@ -17,7 +17,7 @@ const FRAME_BYTES = WIDTH * HEIGHT * 2;
 
 type Progress = (done: number) => void;
 
-/** A number as struct timeval, and back. */
+/** Writes a number as struct timeval, and reads it back. */
 function timeOf(frame: number): Buffer {
   const time = Buffer.alloc(16);
   time.writeBigInt64LE(BigInt(Math.floor(frame / 1e6)));
@@ -30,9 +30,11 @@ function frameOf(time: Uint8Array): number {
   return Number(bytes.readBigInt64LE(0)) * 1e6 + Number(bytes.readBigInt64LE(8));
 }
 
-/** A converter that is fed as fast as it works: each frame carries its number as its timestamp and in its pixels. */
+/**
+ * A converter that gets frames as fast as it works. Each frame carries its number in its timestamp and in its pixels.
+ */
 class Converter {
-  /** Frames that went in, frames that came out. */
+  /** Frames that went in, and frames that came out. */
   #sent = 0;
   #seen = 0;
 
@@ -59,7 +61,7 @@ class Converter {
     return converter;
   }
 
-  /** Until `total` frames have come out since the start. */
+  /** Runs until `total` frames have come out since the start. */
   async run(total: number, seen: () => void): Promise<void> {
     const { driver, session } = this.output;
     while (this.#seen < total) {
@@ -101,7 +103,7 @@ class Converter {
   }
 }
 
-/** Runs `count` frames through vim2m. */
+/** Sends `count` frames through vim2m. */
 export async function endureConverter(
   endurance: Endurance,
   count: number,
@@ -121,11 +123,11 @@ export async function endureConverter(
   return reportOf(`${count} frames of a converter, each once and in order`, before, after, pace);
 }
 
-/** A camera's stream: each buffer comes back once, in the order in which they were queued. */
+/** A camera's stream: each buffer comes back once, in the order in which it was queued. */
 class CameraStream {
   readonly #queued: number[] = [];
   #last = -1;
-  /** What the driver's own count says: pictures that it skipped, and numbers that it gave twice. */
+  /** From the driver's own sequence numbers: pictures that it skipped, and numbers that it gave twice. */
   skipped = 0;
   repeated = 0;
 
@@ -159,8 +161,9 @@ class CameraStream {
 }
 
 /**
- * Takes `count` frames of vivid at its highest rate. Where a picture takes vivid longer than half a period, its next one comes too soon and
- * with the same number, and where its thread was late or no buffer was queued, numbers are missing: both are told, not judged.
+ * Takes `count` frames of vivid at its highest rate. If vivid needs longer than half a period for a picture, its next
+ * picture comes too soon and with the same number. If its thread was late or no buffer was queued, numbers are missing.
+ * Both are reported and are no failure.
  */
 export async function endureCamera(
   endurance: Endurance,

@@ -1,13 +1,16 @@
-/** What this process holds: descriptors, mappings and threads as the kernel counts them, objects and memory as V8 does. */
+/**
+ * What this process holds: descriptors, mappings and threads as counted by the kernel, objects and memory as counted by
+ * V8.
+ */
 
 import { closedButKnown, type Known } from '../device/support/living-objects.js';
 import { holdingsOf, type Holdings as Kept } from '../device/support/process-holdings.js';
 
-/** Bytes, after a garbage collection. */
+/** Bytes after a garbage collection. */
 export interface Memory {
   readonly resident: number;
   readonly heap: number;
-  /** Array buffers and what the addon has told of. */
+  /** Array buffers, and memory that the addon has reported to V8. */
   readonly external: number;
 }
 
@@ -19,7 +22,7 @@ export interface Counts extends Kept {
 export interface Holdings {
   readonly counts: Counts;
   readonly memory: Memory;
-  /** How long it has kept a processor busy since its start, its threads and the kernel's part counted. */
+  /** Milliseconds of processor time since the start: all threads, user and kernel part. */
   readonly processorMs: number;
 }
 

@@ -1,7 +1,7 @@
 /**
- * `npm run endurance -- [--sessions N] [--frames N] [--camera-frames N] [--fake-sessions N]`: long runs, with figures. The
- * first three want vivid, vim2m and vivid again, as in the lab, or the nodes that `--devices` names, with commas between;
- * sessions run on all of vivid's cameras side by side:
+ * `npm run endurance -- [--sessions N] [--frames N] [--camera-frames N] [--fake-sessions N]`: long runs, with figures.
+ * The first three need vivid, vim2m and vivid, as in the lab, or the nodes that `--devices` names, separated by commas.
+ * Sessions run on all cameras of vivid side by side:
  *
  *     VMB_LAB_ACCEL=um test/lab/run.sh --timeout 7200 -- sh -c 'modprobe vivid n_devs=6 node_types=0x1,0x1,0x1,0x1,0x1,0x1 &&
  *       node dist/test/endurance/main.js --sessions 100000'
@@ -12,32 +12,32 @@ import { Endurance } from './endurance.js';
 import { endureFakeSessions } from './fake-sessions.js';
 import { endureCamera, endureConverter } from './frames.js';
 import { holdings } from './holdings.js';
-import { type Processes, Telling } from './progress.js';
+import { type Processes, ProgressReport } from './progress.js';
 import { endureSessions } from './sessions.js';
 
 const CAMERA = 'vivid-000-vid-cap';
 const cameras = () => nodesNamed((name) => /^vivid-\d+-vid-cap$/.test(name));
 
 type Report = (done: number) => void;
-/** Makes `count` steps, and returns a line of figures. */
+/** Runs `count` steps and returns a line of figures. */
 type Run = (count: number, name: string) => Promise<string>;
 
-/** Tells meanwhile how it goes. */
+/** Runs `run` and reports its progress meanwhile. */
 async function told(
   name: string,
   count: number,
   processes: Processes,
   run: (report: Report) => Promise<string>,
 ): Promise<string> {
-  const telling = await Telling.start(name, count, processes);
+  const report = await ProgressReport.start(name, count, processes);
   try {
-    return await run(telling.progress);
+    return await run(report.progress);
   } finally {
-    telling.stop();
+    report.stop();
   }
 }
 
-/** On a daemon that serves these nodes, or those that were asked for. */
+/** Makes a run on a daemon that serves these nodes, or those that `--devices` names. */
 const on =
   (
     nodes: () => string[],

@@ -1,4 +1,4 @@
-/** How a long run goes on: a line now and then, of what the processes hold and what each step has cost them. */
+/** Progress of a long run: now and then a line with what the processes hold and what each step has cost them. */
 import { createHash } from 'node:crypto';
 import type { Holdings } from './holdings.js';
 
@@ -26,18 +26,21 @@ function lineOf(name: string, now: Holdings, before: Holdings, steps: number): s
   ].join(', ');
 }
 
-/** For the yardstick: work without V8, whose compiler has its own moods. */
+/** Input of the yardstick: work without V8's compiler, whose speed varies. */
 const WORK = Buffer.alloc(4 * MIB);
 
-/** Milliseconds that a fixed calculation takes: what the machine gives at the moment, which others of its host decide too. */
+/**
+ * Milliseconds that a fixed calculation takes. This is the present speed of the machine, which depends on other
+ * programs of its host.
+ */
 function yardstick(): number {
   const start = performance.now();
   createHash('sha256').update(WORK).digest();
   return performance.now() - start;
 }
 
-/** Tells on standard error, until it is stopped. */
-export class Telling {
+/** Reports on standard error until it is stopped. */
+export class ProgressReport {
   #done = 0;
   #told = 0;
   #at = performance.now();
@@ -52,8 +55,8 @@ export class Telling {
     this.#timer = setInterval(() => void this.#tell(), EVERY_MS);
   }
 
-  static async start(what: string, count: number, processes: Processes): Promise<Telling> {
-    return new Telling(what, count, processes, await look(processes));
+  static async start(what: string, count: number, processes: Processes): Promise<ProgressReport> {
+    return new ProgressReport(what, count, processes, await look(processes));
   }
 
   readonly progress = (done: number): void => {

@@ -5,11 +5,12 @@ import { GuestQueue } from '../lab/support/guest-queue.js';
 import { type Endurance, Pace, reportOf } from './endurance.js';
 
 /**
- * Caches fill, V8 compiles: what is held after these is what is held. The longer the run, the less may be left to come. Of 2000 after
- * 200 the process still grows by some 20 MiB, of 100,000 after 2000 not at all.
+ * Number of sessions before the first count, because caches fill and V8 compiles at first. A longer run needs a longer
+ * warm-up: after 200 sessions of 2000 the process still grows by some 20 MiB, after 2000 of 100,000 it does not grow at
+ * all.
  */
 const warmUpOf = (count: number) => Math.min(count, Math.max(2000, Math.ceil(count / 50)));
-/** The fewest that vivid gives; every second session uses them both. */
+/** The smallest number of buffers that vivid gives. Every second session uses both. */
 const BUFFERS = 2;
 
 async function session(driver: GuestDriver, nth: number): Promise<void> {
@@ -21,14 +22,15 @@ async function session(driver: GuestDriver, nth: number): Promise<void> {
   }
   await queue.on();
   await queue.next();
-  // Of four programs one frees its buffers, one stops its stream, and two end without a word, as if they were killed.
+  // Of four programs one frees its buffers, one only stops its stream, and two end without doing either, as if they
+  // were killed.
   if (nth % 4 < 2) await queue.off();
   for (const index of [...queue.mappings.keys()]) await queue.unmap(index);
   if (nth % 4 === 0) await queue.request(0);
   await driver.close(queue.session);
 }
 
-/** The smallest picture at its highest rate: vivid keeps both for whoever opens it next. */
+/** Sets the smallest picture at its highest rate. vivid keeps both for whoever opens it next. */
 async function prepare(driver: GuestDriver): Promise<void> {
   const queue = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
   await queue.setFormat('GREY', 320, 180);
@@ -36,7 +38,7 @@ async function prepare(driver: GuestDriver): Promise<void> {
   await driver.close(queue.session);
 }
 
-/** `count` sessions in all, one after the other on each device, the devices side by side. */
+/** Runs `count` sessions in all: one after the other on each device, the devices side by side. */
 async function spread({ drivers }: Endurance, count: number, seen: (done: number) => void): Promise<void> {
   let begun = 0;
   let done = 0;

@@ -1,42 +1,42 @@
-/** Runs workers over the fuzzers, and says of each finding how it is replayed, also where the worker died of it. */
+/** Runs workers over the fuzzers and gives a command that replays each finding, also if the worker died of it. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
-import type { Decoys } from './decoy-descriptors.js';
+import type { ForeignDescriptors } from './foreign-descriptors.js';
 import { fuzzers } from './fuzzers.js';
 import type { Order, Report } from './worker.js';
 
 const program = fileURLToPath(new URL('worker.js', import.meta.url));
 const sanitizer = fileURLToPath(new URL('../../../test/sanitize.sh', import.meta.url));
-/** A worker that has said nothing for so long hangs. */
+/** A worker that has sent nothing for this long hangs. */
 const SILENCE_MS = 120_000;
 
 export interface Campaign {
   readonly seed: number;
   readonly operations: number;
-  /** Absent: all, each with its share. */
+  /** Name of one fuzzer. Absent: all fuzzers, each with its share. */
   readonly only?: string;
   readonly device?: string;
   readonly sanitize?: boolean;
-  readonly decoys: Decoys;
+  readonly foreign: ForeignDescriptors;
   readonly onProgress?: (fuzzer: string, done: number, of: number) => void;
 }
 
 export interface Finding {
   readonly fuzzer: string;
   readonly what: string;
-  /** The command line that does it again. */
+  /** The command line that repeats the finding. */
   readonly replay: string;
 }
 
 export interface Result {
-  /** Operations that were carried out and found in order. */
+  /** Number of operations that were carried out without a finding. */
   readonly operations: number;
   readonly findings: readonly Finding[];
 }
 
-/** Each fuzzer's part, side by side where there are processors for it. */
+/** Runs each fuzzer's part, as many side by side as there are processors. */
 export async function run(campaign: Campaign): Promise<Result> {
   const { only, operations } = campaign;
   const chosen = fuzzers.filter(({ name }) => only === undefined || name === only);
@@ -60,17 +60,17 @@ export async function run(campaign: Campaign): Promise<Result> {
 /** How a worker ended. */
 interface Attempt {
   readonly done: number;
-  /** The run that it was in. */
+  /** Seed of the run that the worker was in. */
   readonly seed: number;
   readonly operations: number;
-  /** Null: everything was in order. `isDeath`: it could not say which operation it was. */
+  /** null: nothing was found. `isDeath`: the worker died, so it could not say which operation it was. */
   readonly finding: { readonly what: string; readonly operation: number; readonly isDeath: boolean } | null;
 }
 
 async function runWorker(campaign: Campaign, fuzzer: string, operations: number): Promise<Result> {
   const { done, seed, finding, ...run } = await attempt(campaign, fuzzer, campaign.seed, operations);
   if (!finding) return { operations: done, findings: [] };
-  // Of a run that ended before its time, no more than led to it.
+  // If a run ended early, only the operations up to that point are needed.
   const needed = finding.isDeath
     ? await fewest(campaign, fuzzer, seed, run.operations)
     : Math.min(run.operations, finding.operation + 1);
@@ -78,7 +78,10 @@ async function runWorker(campaign: Campaign, fuzzer: string, operations: number)
   return { operations: done, findings: [{ fuzzer, what: finding.what, replay }] };
 }
 
-/** The shortest run of this seed that a worker dies of, or all of it where it does not die every time. */
+/**
+ * Number of operations of the shortest run of this seed in which a worker dies; `operations` if it does not die every
+ * time.
+ */
 async function fewest(campaign: Campaign, fuzzer: string, seed: number, operations: number): Promise<number> {
   const { onProgress: _, ...silent } = campaign;
   const dies = async (count: number) => (await attempt(silent, fuzzer, seed, count)).finding !== null;
@@ -131,12 +134,12 @@ async function attempt(
 }
 
 function start(part: Pick<Order, 'fuzzer' | 'seed' | 'operations'>, campaign: Campaign): ChildProcess {
-  const { sanitize, decoys, device } = campaign;
-  const numbers = decoys.all.map((_, at) => 3 + at);
-  const order: Order = { ...part, decoys: numbers, ...(device !== undefined && { device }) };
+  const { sanitize, foreign, device } = campaign;
+  const numbers = foreign.all.map((_, at) => 3 + at);
+  const order: Order = { ...part, foreign: numbers, ...(device !== undefined && { device }) };
   const command = [process.execPath, '--enable-source-maps', program, JSON.stringify(order)];
   const [file, ...words] = sanitize ? ['bash', sanitizer, ...command] : command;
-  return spawn(file!, words, { stdio: ['ignore', 'inherit', 'pipe', ...decoys.all, 'ipc'] });
+  return spawn(file!, words, { stdio: ['ignore', 'inherit', 'pipe', ...foreign.all, 'ipc'] });
 }
 
 function commandLine(

@@ -1,4 +1,4 @@
-/** Descriptor chains, good ones and every kind of bad ones, and what a device has to make of each. */
+/** Descriptor chains: good ones and every kind of malformed ones, and what a device must do with each. */
 import { join } from '../device/support/bytes.js';
 import { descriptor, INDIRECT, NEXT, WRITE } from '../device/support/ring.js';
 import type { GuestRing, GuestSide } from './guest-ring.js';
@@ -14,25 +14,28 @@ interface Entry {
 
 export interface MadeChain {
   readonly head: number;
-  /** What the device must read; null: the chain is malformed, and comes back empty. */
+  /** Bytes that the device must read. null: the chain is malformed and must come back empty. */
   readonly readable: Buffer | null;
-  /** Where it may write. */
+  /** Where the device may write. */
   readonly writable: readonly { readonly at: number; readonly length: number }[];
 }
 
-/** Guest memory of a slot: its buffers (the first slot's cross from one region into the next) and its indirect table. */
+/**
+ * Guest memory of a slot: its buffers (those of the first slot cross from one region into the next) and its indirect
+ * table.
+ */
 const BUFFERS = { base: 0x401f_f000, bytes: 0x8000 } as const;
 const TABLES = { base: 0x4010_0000, bytes: 0x1000 } as const;
-/** An indirect table as long as one may be. */
+/** Guest address of an indirect table of the largest allowed length. */
 const LONG_TABLE = 0x4030_0000;
 const MOST_ENTRIES = 32768;
 export const SLOTS = 16;
-/** What a scribbler may change at any moment without making the count of chains wrong. */
-export const SCRIBBLED = [
+/** Memory that the memory writer may change at any moment without changing the number of chains. */
+export const VOLATILE = [
   { start: TABLES.base, length: SLOTS * TABLES.bytes },
   { start: BUFFERS.base, length: SLOTS * BUFFERS.bytes },
 ] as const;
-/** Not in guest memory. */
+/** Addresses outside guest memory. */
 const OUTSIDE: readonly (number | bigint)[] = [
   0,
   0x5000_0000,
@@ -43,14 +46,14 @@ const OUTSIDE: readonly (number | bigint)[] = [
 ];
 const SPOILT = 0xa5;
 
-/** Makes a good list of descriptors bad. `entries`: of its table. */
+/** Makes a good list of descriptors malformed. `entries`: number of entries of its table. */
 type Spoiler = (list: Entry[], random: Random, entries: number) => void;
 
 const lastOf = (list: Entry[]): Entry => list.at(-1)!;
 const anyOf = (list: Entry[], random: Random): Entry => random.pick(list);
 
 const spoilers: readonly Spoiler[] = [
-  // A loop, of one or of all.
+  // A loop, over one descriptor or over several.
   (list, random) =>
     Object.assign(lastOf(list), { flags: lastOf(list).flags | NEXT, next: random.pick(list).next }),
   (list, _, entries) => Object.assign(lastOf(list), { flags: lastOf(list).flags | NEXT, next: entries }),
@@ -60,17 +63,17 @@ const spoilers: readonly Spoiler[] = [
     Object.assign(anyOf(list, random), { address: random.pick(OUTSIDE), length: random.between(1, 64) }),
   (list, random) =>
     Object.assign(anyOf(list, random), { length: random.pick([0xffff_ffff, 0x8000_0000, 0x40_0001]) }),
-  // Readable after writable.
+  // A readable descriptor after a writable one.
   (list, random) => {
     Object.assign(list[0]!, { flags: list[0]!.flags | WRITE, length: random.between(1, 64) });
     Object.assign(lastOf(list), { flags: lastOf(list).flags & ~WRITE, length: random.between(1, 64) });
   },
-  // A table within a table, or one with a successor.
+  // An indirect table inside a table, or an indirect descriptor that has a next one.
   (list) => Object.assign(lastOf(list), { flags: lastOf(list).flags | INDIRECT | NEXT }),
 ];
 
 export class ChainMaker {
-  /** Descriptors of each slot. */
+  /** Number of descriptors of each slot. */
   readonly #each: number;
   readonly slots: number;
 
@@ -83,7 +86,10 @@ export class ChainMaker {
     this.#each = ring.size / this.slots;
   }
 
-  /** `isAlone`: none waits to be read. There is but one long table. */
+  /**
+   * Writes a chain into the slot. `isAlone`: no other chain waits to be read. Only then the long table may be used,
+   * because there is only one.
+   */
   make(slot: number, isAlone: boolean): MadeChain {
     const { random } = this;
     const kind = random.weighted([
@@ -129,7 +135,7 @@ export class ChainMaker {
     return { head: Math.max(this.ring.size, head), readable: null, writable: [] };
   }
 
-  /** 32768 descriptors of a byte each, or of nothing. */
+  /** A chain of 32768 descriptors, each of one byte or of none. */
   #long(slot: number): MadeChain {
     const { ram } = this.side;
     const length = this.random.below(2);
@@ -148,7 +154,7 @@ export class ChainMaker {
     return { head, readable: Buffer.alloc(length * MOST_ENTRIES, SPOILT), writable: [] };
   }
 
-  /** Up to four readable pieces and up to four writable ones, empty ones among them. */
+  /** Up to four readable and up to four writable pieces, some of them empty. */
   #pieces(slot: number): Omit<MadeChain, 'head'> & { entries: Entry[]; readable: Buffer } {
     const { random } = this;
     const base = BUFFERS.base + BUFFERS.bytes * slot;
@@ -179,7 +185,7 @@ export class ChainMaker {
     return { entries, readable: join(...readable), writable };
   }
 
-  /** Writes the descriptors: into the slot's own where they fit, else into a table. Gives the head. */
+  /** Writes the descriptors into the slot's own if they fit, else into a table. Returns the head. */
   #lay(slot: number, entries: Entry[], spoil?: Spoiler): number {
     const first = slot * this.#each;
     const isDirect = entries.length <= this.#each && this.random.chance(0.5);

@@ -3,24 +3,27 @@ import { ioctls } from '../../src/v4l2/ioctls.js';
 import { join, u32, u64 } from '../device/support/bytes.js';
 import type { FakeHost } from './fake-host.js';
 import type { Fuzzer, Run, Target } from './fuzzer.js';
-import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SCRIBBLED, SHM_SIZE } from './guest-machine.js';
+import { GuestMachine, MOST_READABLE, MOST_WRITABLE, PAGES, SHM_SIZE, VOLATILE } from './guest-machine.js';
 import { Knowledge, type KnownSession } from './knowledge.js';
-import { Scribbler } from './memory-writer.js';
+import { MemoryWriter } from './memory-writer.js';
 import { type Ground, makers } from './payloads.js';
 import type { Random } from './random.js';
 import { makeSubject, type Subject } from './subject.js';
 
 const MOST_SESSIONS = 6;
-/** Turns of the loop that an operation waits for its answer; a real node works beside the loop. */
+/**
+ * Turns of the loop that an operation waits for its answer. A real node needs longer, because it works on its own
+ * threads.
+ */
 const PATIENCE = 8;
 const END_MS = 8000;
-/** Between LAST_WRITE_MS and GUEST_TIMEOUT_MS of media/policy.ts. */
+/** Milliseconds between LAST_WRITE_MS and GUEST_TIMEOUT_MS of media/policy.ts. */
 const STALL_MS = 4700;
 const EINTR = 4;
 /** Media requests: see docs/stateless.md. */
 const requestNumbers = [192, 193, 194, 195];
 const numbers = [...ioctls.keys(), ...requestNumbers];
-/** What gets a stream going, over and over. */
+/** The ioctls that set up a stream; they are sent more often than the others. */
 const streaming = [
   8, 8, 9, 9, 15, 15, 15, 15, 15, 18, 18, 19, 5, 4, 92, 93, 16, 71, 72, 28, 103, 90, 192, 193,
 ];
@@ -53,7 +56,7 @@ export const commands: Fuzzer = {
 class CommandRun implements Run {
   readonly #machine: GuestMachine;
   readonly #ground: Ground;
-  #scribbler: Scribbler | null = null;
+  #memoryWriter: MemoryWriter | null = null;
 
   private constructor(
     readonly random: Random,
@@ -67,7 +70,7 @@ class CommandRun implements Run {
   static async begin(random: Random, target: Target): Promise<CommandRun> {
     const size = random.chance(0.9) ? SHM_SIZE : 0;
     const run = new CommandRun(random, await makeSubject(random, target, size));
-    if (random.chance(0.1)) await run.#scribble();
+    if (random.chance(0.1)) await run.#startMemoryWriter();
     return run;
   }
 
@@ -83,7 +86,7 @@ class CommandRun implements Run {
     this.subject.live();
     const answeredBefore = this.#machine.commandq.outstanding;
     await this.random.weighted(operations)(this);
-    // Mostly one after the other, as a driver does it; now and then all at once.
+    // Mostly one command after the other, as a driver does it; now and then all at once.
     const patience = this.random.chance(0.8) ? PATIENCE : this.random.below(2);
     for (let turn = 0; turn < patience && this.#machine.commandq.outstanding > answeredBefore; turn++)
       await this.#machine.turns(1);
@@ -96,9 +99,9 @@ class CommandRun implements Run {
     const limit = performance.now() + END_MS;
     while (commandq.outstanding > 0 && performance.now() < limit) await this.#machine.turns(1);
     if (commandq.outstanding > 0) throw new Error(`${commandq.outstanding} chains never came back`);
-    await this.#scribbler?.stop();
-    // What a scribbler wrote may look like anything.
-    if (!this.#scribbler) this.#machine.scan();
+    await this.#memoryWriter?.stop();
+    // If the memory writer has run, guest memory may contain anything.
+    if (!this.#memoryWriter) this.#machine.scan();
     this.#machine.stop();
     this.subject.device.disconnected();
     await this.subject.device.closed();
@@ -132,10 +135,10 @@ class CommandRun implements Run {
   }
 
   mmap(): void {
-    const { cookies, addresses } = this.#knowledge;
-    const isKnown = cookies.length > 0 && this.random.chance(0.9);
-    const cookie = isKnown ? this.random.pick(cookies) : this.random.edge();
-    this.#send(u32(4, 0, this.#knowledge.session().id, this.random.below(3), cookie), 24, (bytes) => {
+    const { mmapOffsets, addresses } = this.#knowledge;
+    const isKnown = mmapOffsets.length > 0 && this.random.chance(0.9);
+    const mmapOffset = isKnown ? this.random.pick(mmapOffsets) : this.random.edge();
+    this.#send(u32(4, 0, this.#knowledge.session().id, this.random.below(3), mmapOffset), 24, (bytes) => {
       if (bytes.length === 24 && bytes.readUInt32LE(0) === 0)
         this.#knowledge.remember(addresses, bytes.readUInt32LE(8));
     });
@@ -147,7 +150,7 @@ class CommandRun implements Run {
     this.#send(join(u32(5, 0), u64(isKnown ? this.random.pick(addresses) : this.random.edge64())), 8);
   }
 
-  /** Too short, too long, of no kind. */
+  /** Commands that are too short, too long or unknown. */
   nonsense(): void {
     const { random } = this;
     const request = join(
@@ -161,7 +164,7 @@ class CommandRun implements Run {
     this.#machine.malformed();
   }
 
-  /** The guest resets the device: every chain that was out has come back, and the driver begins anew. */
+  /** The guest resets the device: every chain has come back, and the driver starts again. */
   async reset(): Promise<void> {
     this.subject.relax();
     this.#machine.stop();
@@ -172,7 +175,7 @@ class CommandRun implements Run {
     this.#machine.begin();
   }
 
-  /** The VMM pauses the VM and lets it go on. */
+  /** The VMM pauses the VM and resumes it. */
   async pause(): Promise<void> {
     this.#machine.stop();
     this.#returned();
@@ -181,8 +184,8 @@ class CommandRun implements Run {
   }
 
   /**
-   * A command that is answered EINTR while its ioctl is under way, and the same one again: one ioctl, and a record of what the driver has.
-   * Only of a fake, whose calls can be held.
+   * A command is answered EINTR while its ioctl runs, and then sent again. The ioctl must have run once, and the
+   * session's record must be what the driver has. Only for a fake, whose calls can be blocked.
    */
   async late(): Promise<void> {
     const { known } = this.subject;
@@ -201,8 +204,8 @@ class CommandRun implements Run {
     await this.#quiet();
     records.compare();
     const executed = host.executed;
-    // Where a scribbler writes to commands no two are the same.
-    if (first !== EINTR || executed === before || this.#scribbler) return;
+    // If the memory writer changes commands, no two commands are the same.
+    if (first !== EINTR || executed === before || this.#memoryWriter) return;
     const again = await this.#asked(request);
     await this.#quiet();
     records.compare();
@@ -211,7 +214,7 @@ class CommandRun implements Run {
       throw new Error(`ioctl ${nr} was done twice: ${host.executed - executed} calls at the second try`);
   }
 
-  /** The process stands still for longer than a chain may be written to: it comes back empty. */
+  /** The process stands still for longer than a chain may be written to, so the chain must come back empty. */
   async stall(): Promise<void> {
     const { now } = performance;
     await this.#machine.turns(1);
@@ -224,7 +227,7 @@ class CommandRun implements Run {
     }
   }
 
-  /** The status of a command that is answered while its ioctl is held; -1: it was answered with less. */
+  /** The status of a command that is answered while its ioctl is blocked. -1: the answer has no status. */
   async #interrupted(request: Buffer, host: FakeHost): Promise<number> {
     let status = -1;
     const before = host.executed;
@@ -249,7 +252,7 @@ class CommandRun implements Run {
     return status;
   }
 
-  /** Nothing is under way. */
+  /** Resolves when nothing is under way. */
   async #quiet(): Promise<void> {
     this.subject.relax();
     const limit = performance.now() + END_MS;
@@ -257,12 +260,14 @@ class CommandRun implements Run {
     await this.subject.known?.records.settled();
   }
 
-  /** REQUEST_ALLOC, and what reads pages that may say something else by now. */
+  /** Ioctls that may run twice: REQUEST_ALLOC, and those that read guest pages whose content may have changed since. */
   #isDoneAgain(nr: number): boolean {
     return [192, 71, 72, 73].includes(nr);
   }
 
-  /** A queue that stops has given back every command; what is not taken yet is taken later. */
+  /**
+   * A queue that stops has given back every command that it has taken. Those that it has not taken yet are taken later.
+   */
   #returned(): void {
     const { commandq } = this.#machine;
     const { queue } = commandq;
@@ -270,10 +275,10 @@ class CommandRun implements Run {
       throw new Error(`${queue.popped - queue.pushed} chains are left in the ring`);
   }
 
-  async #scribble(): Promise<void> {
+  async #startMemoryWriter(): Promise<void> {
     const { ram } = this.#machine.side;
-    const places = SCRIBBLED.map(({ start, length }) => ({ start: ram.at(start), length }));
-    this.#scribbler = await Scribbler.start(ram.fd, ram.bytes.length, places, this.random.u32());
+    const places = VOLATILE.map(({ start, length }) => ({ start: ram.at(start), length }));
+    this.#memoryWriter = await MemoryWriter.start(ram.fd, ram.bytes.length, places, this.random.u32());
   }
 
   #payload(nr: number, session: KnownSession): Buffer {

@@ -1,4 +1,7 @@
-/** A FAKE host: the unit tests' node with formats, mappings, exports and media requests, and moods that a seed decides. */
+/**
+ * A FAKE host: the unit tests' node with formats, mappings, exports and media requests. A seed decides how its calls
+ * end.
+ */
 import { type NodeCall, native, type Region } from '../../src/native.js';
 import type { HostNode } from '../../src/v4l2/node.js';
 import { privateRegion } from '../../src/virtio/memory-file.js';
@@ -8,7 +11,7 @@ import type { Random } from './random.js';
 /** Bytes of each plane. */
 const PLANES = [0x3000, 0x1000];
 const Flag = { ERROR: 0x40, LAST: 0x10_0000 } as const;
-/** Flags of a frame, and what the watcher says: PRI, IN, ERR, seldom HUP. */
+/** Flags of a frame and events of the watcher (PRI, IN, ERR, rarely HUP), each with its weight. */
 const frames = [
   [20, 0],
   [2, Flag.ERROR],
@@ -22,7 +25,7 @@ const wakes = [
 ] as const;
 const errnos = [1, 5, 11, 12, 13, 14, 16, 22, 25, 28, 32, 34, 110];
 
-/** What the bridge asks of itself, whatever the guest does. */
+/** Calls that the bridge makes by itself, not for a command of the guest. */
 const own: ReadonlySet<NodeCall['kind']> = new Set([
   'watch',
   'dequeueBuffer',
@@ -30,7 +33,7 @@ const own: ReadonlySet<NodeCall['kind']> = new Set([
   'closeRequest',
 ]);
 
-/** REMOVE_BUFS: of vb2, all or none. */
+/** REMOVE_BUFS as vb2 does it: all or none. Returns an errno. */
 function remove({ buffers, queued, done }: FakeFile, payload: Buffer): number {
   const [first, count] = [payload.readUInt32LE(0), payload.readUInt32LE(4)];
   const indices = Array.from({ length: Math.min(count, 65) }, (_, n) => first + n);
@@ -40,7 +43,7 @@ function remove({ buffers, queued, done }: FakeFile, payload: Buffer): number {
   return 0;
 }
 
-/** One queue a buffer type: the unit tests' file has but one. */
+/** One file of the fake: a queue for each buffer type, because the unit tests' file has only one. */
 export class MoodyFile {
   readonly #queues = new Map<number, FakeFile>();
   closed = false;
@@ -48,7 +51,7 @@ export class MoodyFile {
   constructor(
     private readonly host: FakeHost,
     private readonly node: FakeNode,
-    /** Takes every mapping of a buffer. */
+    /** Gets every mapping of a buffer. */
     private readonly mapped: Region[],
     private readonly onReady: (events: number) => void,
   ) {}
@@ -77,10 +80,10 @@ export class MoodyFile {
     if (call.kind === 'allocateRequest') call.request = native.eventFd();
     if (call.kind.endsWith('Request')) return 0;
     const queue = this.queue(typeOf(call));
-    // Only what comes later is on record elsewhere: a run is long.
+    // Only later calls are recorded elsewhere; a long run would collect too many here.
     queue.calls.length = 0;
     queue.watched.length = 0;
-    // vb2_core_reqbufs.
+    // As vb2_core_reqbufs: REQBUFS is EBUSY while the queue streams.
     if (call.kind === 'ioctl' && call.nr === 8 && queue.streaming) return 16;
     if (call.kind === 'ioctl' && call.nr === 104) return remove(queue, Buffer.from(call.payload));
     return queue.call(call);
@@ -90,12 +93,12 @@ export class MoodyFile {
     return this.call({ kind: 'ioctl', nr, payload });
   }
 
-  /** Those that have something to finish. */
+  /** Queues that stream and have buffers to fill. */
   get busy(): FakeFile[] {
     return [...this.#queues.values()].filter(({ streaming, queued }) => streaming && queued.length > 0);
   }
 
-  /** By buffer type, and 0 for all else. */
+  /** Queues by buffer type; 0: everything that belongs to no queue. */
   get queues(): ReadonlyMap<number, FakeFile> {
     return this.#queues;
   }
@@ -107,7 +110,7 @@ export class MoodyFile {
   }
 }
 
-/** Where the records of <linux/videodev2.h> have the buffer type. */
+/** Byte offset of the buffer type in the records of <linux/videodev2.h>, by ioctl number. */
 const typeAt: Readonly<Record<number, number>> = { 8: 4, 18: 0, 19: 0, 92: 16, 104: 8 };
 
 function typeOf(call: NodeCall): number {
@@ -117,14 +120,14 @@ function typeOf(call: NodeCall): number {
 }
 
 export class FakeHost {
-  /** Calls that a guest's command has caused. */
+  /** Number of calls that commands of the guest have caused. */
   executed = 0;
   /** The file that was opened last. */
   opened: MoodyFile | null = null;
   readonly #node: FakeNode;
   readonly #releases: (() => void)[] = [];
   #files: MoodyFile[] = [];
-  /** Held here, so that no garbage collection closes what the product forgets. */
+  /** Kept here so that no garbage collection unmaps what the product forgets. */
   readonly #mapped: Region[] = [];
 
   constructor(private readonly random: Random) {
@@ -150,7 +153,7 @@ export class FakeHost {
     return this.#node.host;
   }
 
-  /** What a driver does by itself, and how it feels about the next calls. */
+  /** One step of the fake driver: frames and events come, and the result of the next calls is chosen. */
   live(): void {
     const { random } = this;
     this.#files = this.#files.filter(({ closed }) => !closed);
@@ -165,18 +168,18 @@ export class FakeHost {
     }
   }
 
-  /** The next call waits until the returned function is called. */
+  /** Blocks the next call until the returned function is called. */
   hold(): () => void {
     return this.#node.hold();
   }
 
-  /** Holds nothing back any more. */
+  /** Releases every blocked call. */
   relax(): void {
     for (const release of this.#releases.splice(0)) release();
     this.#node.held.length = 0;
   }
 
-  /** Every session is over. Throws where a buffer is still mapped. */
+  /** Every session is over. Throws if a buffer is still mapped. */
   close(): void {
     const left = this.#mapped.filter(({ windows }) => windows[0]!.byteLength > 0);
     if (left.length > 0) throw new Error(`${left.length} buffers of the host are still mapped`);

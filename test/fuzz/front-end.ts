@@ -1,4 +1,7 @@
-/** A VMM that may do anything: a control socket, a back-end channel, rings in memory, and the messages that start it all. */
+/**
+ * A VMM that may do anything: a control socket, a back-end channel, rings in memory, and the messages that start the
+ * device.
+ */
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
 import { join, u32, u64, zeros } from '../device/support/bytes.js';
@@ -12,11 +15,11 @@ const QUEUE_SIZE = 64;
 const PLACES = [0x4000_0000, 0x4000_8000] as const;
 const COMMAND_AT = 0x4002_0000;
 const EVENTS_AT = 0x4001_0000;
-/** MQ, REPLY_ACK, BACKEND_REQ, CONFIG, MEM_SLOTS, SHARED_OBJECT, SHMEM: some of each. */
+/** Random protocol features of MQ, REPLY_ACK, BACKEND_REQ, CONFIG, MEM_SLOTS, SHARED_OBJECT, SHMEM. */
 const protocols = [QEMU, CROSVM, 0x40_0221n, 0x8229n, 0x40_8629n | (1n << 18n), 0n];
 const MORE = { RESET_OWNER: 4, GET_SHARED_OBJECT: 41 } as const;
 
-/** A message: its body, and descriptors that are lent. */
+/** A message: request number, body, and descriptors that stay the caller's. */
 export interface Said {
   readonly request: number;
   readonly body: Buffer;
@@ -30,7 +33,7 @@ export class FrontEnd {
   #available = [0, 0];
   #theirs = -1;
 
-  /** `fds`: eventfds, a kick, a call and an error one for each ring. */
+  /** `fds`: eventfds; a kick, a call and an error descriptor for each ring. */
   constructor(
     readonly random: Random,
     fd: number,
@@ -43,14 +46,14 @@ export class FrontEnd {
     this.#postEvents();
   }
 
-  /** What a VMM says to start the device, in its order. */
+  /** The messages with which a VMM starts the device, in order. */
   get overture(): (() => Said)[] {
     const before = [Ask.GET_FEATURES, Ask.GET_PROTOCOL_FEATURES, Ask.SET_PROTOCOL_FEATURES, Ask.SET_OWNER];
     const setUp = [Ask.SET_BACKEND_REQ_FD, Ask.GET_CONFIG, Ask.SET_FEATURES, Ask.SET_MEM_TABLE];
     return [...[...before, ...setUp].map((request) => () => this.proper(request)), ...this.#start];
   }
 
-  /** What it says when the guest's driver begins anew: rings that are empty. */
+  /** The messages when the guest's driver starts again, with empty rings. */
   get revival(): (() => Said)[] {
     const stop = [0, 1].map((ring) => () => this.proper(Ask.GET_VRING_BASE, ring));
     const empty = (): Said => {
@@ -62,20 +65,20 @@ export class FrontEnd {
     return [...stop, empty, ...this.#start];
   }
 
-  /** Both rings. */
+  /** Messages for both rings. */
   get #start(): (() => Said)[] {
     const settings = [Ask.SET_VRING_NUM, Ask.SET_VRING_BASE, Ask.SET_VRING_ADDR, Ask.SET_VRING_ERR];
     const ringOrder = [...settings, Ask.SET_VRING_CALL, Ask.SET_VRING_KICK, Ask.SET_VRING_ENABLE];
     return [0, 1].flatMap((ring) => ringOrder.map((request) => () => this.proper(request, ring)));
   }
 
-  /** A request as it should be. */
+  /** A well-formed message of this request. */
   proper(request: number, ring: number = this.random.below(2)): Said {
     const [body, descriptors = []] = this.#makers[request]?.(ring) ?? [zeros(0)];
     return { request, body, descriptors };
   }
 
-  /** Every request that there is. */
+  /** Every request number that is known. */
   get requests(): number[] {
     return [...Object.values(Ask), ...Object.values(MORE)];
   }
@@ -103,7 +106,7 @@ export class FrontEnd {
     [MORE.GET_SHARED_OBJECT]: () => [this.random.bytes(16)],
   };
 
-  /** A guest's command, offered as a driver would, with a kick. */
+  /** Makes a command of the guest available, as a driver would, and kicks. */
   command(): void {
     const { random, ram } = this;
     const head = 2 * random.below(QUEUE_SIZE / 2);
@@ -126,7 +129,7 @@ export class FrontEnd {
     for (const ring of [0, 1]) native.signal(this.fds[3 * ring]!);
   }
 
-  /** Any byte of a ring. */
+  /** Writes a random word at a random place of a ring. */
   corrupt(): void {
     const { random, ram } = this;
     const ring = random.below(2);
@@ -135,7 +138,7 @@ export class FrontEnd {
     native.signal(this.fds[3 * ring]!);
   }
 
-  /** Reads what the device asks of us, and answers as a VMM does, or as none would. */
+  /** Reads the requests of the device on the back-end channel and answers them, rightly or wrongly. */
   answerChannel(): void {
     const { channel, random } = this;
     for (let asked = channel?.poll(); channel && asked; asked = channel.poll()) {
@@ -155,7 +158,7 @@ export class FrontEnd {
     }
   }
 
-  /** Our copy of what was lent; the device has its own by now. */
+  /** Closes our copy of the channel descriptor that was sent; the device has its own by now. */
   settle(): void {
     if (this.#theirs >= 0) closeSync(this.#theirs);
     this.#theirs = -1;
@@ -184,7 +187,7 @@ export class FrontEnd {
     return [join(u32(regions.length, 0), ...regions.map(regionBytes)), regions.map(() => ram.fd)];
   }
 
-  /** Beside what is there, over it, or nowhere. */
+  /** A region for ADD_MEM_REG. It may overlap an earlier one, and its file offset may be wrong. */
   #moreMemory(): MemoryRegion {
     const { random } = this;
     const place = { guest: 0x2_0000_0000 + 0x10_0000 * random.below(8), user: 0x7d00_0000_0000 };

@@ -1,13 +1,13 @@
 /**
- * The fuzzers with a fixed seed, with one that nobody has had before, and with every seed that once found something.
- * VMB_FUZZ_OPERATIONS: how many operations in all. VMB_FUZZ_DEVICES: the nodes that the commands go to, one
- * after the other, each as often. VMB_FUZZ_SANITIZE=1.
+ * The fuzzers with a fixed seed, with a new seed, and with every seed that once found something. VMB_FUZZ_OPERATIONS:
+ * number of operations in all. VMB_FUZZ_DEVICES: the nodes that the commands are sent to, one after the other, each
+ * with the same number of operations. VMB_FUZZ_SANITIZE=1: with the addon of test/sanitize.sh.
  */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { type Campaign, run } from './campaign.js';
-import { Decoys } from './decoy-descriptors.js';
+import { ForeignDescriptors } from './foreign-descriptors.js';
 
 interface Seed {
   readonly fuzzer: string;
@@ -16,13 +16,13 @@ interface Seed {
   readonly found: string;
 }
 
-/** Half of them with each of the two seeds. */
+/** Half of the operations run with each of the two seeds. */
 const OPERATIONS = Number(process.env.VMB_FUZZ_OPERATIONS ?? 20_000);
 const FIXED = 1;
-/** Some hundred operations a second, on a slow machine. */
+/** Milliseconds that one operation may take on a slow machine. */
 const MS_EACH = 10;
 const START_MS = 180_000;
-/** undefined: the fake one. */
+/** undefined: the fake node. */
 const devices = process.env.VMB_FUZZ_DEVICES?.split(' ') ?? [undefined];
 const sanitize = process.env.VMB_FUZZ_SANITIZE === '1';
 const corpus = JSON.parse(
@@ -30,17 +30,17 @@ const corpus = JSON.parse(
 ) as Seed[];
 
 const suite = (device: string | undefined) => {
-  // A real node is reached by commands alone.
+  // Only the commands fuzzer uses a real node.
   const target = { ...(device !== undefined && { device, only: 'commands' }), sanitize };
-  let decoys: Decoys;
+  let foreign: ForeignDescriptors;
   before(async () => {
-    decoys = await Decoys.open(device);
+    foreign = await ForeignDescriptors.open(device);
   });
-  after(() => decoys.close());
+  after(() => foreign.close());
 
   const check = async (context: Mocha.Context, campaign: Pick<Campaign, 'seed' | 'operations' | 'only'>) => {
     context.timeout(START_MS + MS_EACH * campaign.operations);
-    const { findings, operations } = await run({ ...target, ...campaign, decoys });
+    const { findings, operations } = await run({ ...target, ...campaign, foreign });
     const told = findings.map(({ what, replay }) => `${what}\nreplay: ${replay}`);
     assert.deepEqual(told, []);
     assert.ok(operations >= campaign.operations, `${operations} of ${campaign.operations} operations`);

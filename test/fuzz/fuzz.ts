@@ -1,11 +1,11 @@
-/** `npm run fuzz`: fuzzes until it has found something or has done what it was told to. */
+/** `npm run fuzz`: fuzzes until it has found something or has done the given number of operations. */
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { run } from './campaign.js';
-import { Decoys } from './decoy-descriptors.js';
+import { ForeignDescriptors } from './foreign-descriptors.js';
 import { fuzzers } from './fuzzers.js';
 
 const USAGE_ERROR = 2;
@@ -55,7 +55,7 @@ const seed = chosen.seed ?? randomInt(2 ** 32);
 console.log(`seed ${seed}`);
 if (sanitize) execFileSync('bash', [sanitizer], { stdio: 'inherit' });
 
-/** Of each fuzzer. */
+/** Operations done so far, by fuzzer. */
 const progress = new Map<string, number>();
 const started = performance.now();
 const show = () => {
@@ -64,7 +64,7 @@ const show = () => {
   process.stdout.write(`\r\x1b[K${parts.join(', ')} of ${operations}`);
 };
 
-const decoys = await Decoys.open(device).catch((error: Error) => {
+const foreign = await ForeignDescriptors.open(device).catch((error: Error) => {
   console.error(`npm run fuzz: ${error.message}`);
   process.exit(USAGE_ERROR);
 });
@@ -72,7 +72,7 @@ const result = await run({
   seed,
   operations,
   sanitize,
-  decoys,
+  foreign,
   ...(only !== undefined && { only }),
   ...(device !== undefined && { device }),
   onProgress: (fuzzer, done) => {
@@ -80,7 +80,7 @@ const result = await run({
     show();
   },
 });
-decoys.close();
+foreign.close();
 if (process.stdout.isTTY) process.stdout.write('\r\x1b[K');
 const seconds = ((performance.now() - started) / 1000).toFixed(1);
 for (const { fuzzer, what, replay } of result.findings)

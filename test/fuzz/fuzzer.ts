@@ -1,30 +1,30 @@
-/** What a fuzzer is, and one run of it. */
+/** The interface of a fuzzer, and one run of it. */
 import { Random } from './random.js';
 
-/** Where the fuzzers find what they fuzz. */
+/** What the fuzzers need to find the thing that they test. */
 export interface Target {
-  /** A V4L2 node; absent: a fake. */
+  /** Path of a V4L2 node. Absent: a fake node. */
   readonly device?: string;
-  /** Descriptors that are open here without anybody's knowledge: what a guest may guess. */
-  readonly decoys: readonly number[];
+  /** Descriptors that are open here without the product's knowledge, and that a guest may guess. */
+  readonly foreign: readonly number[];
 }
 
-/** Some thousand operations on one thing, from its making to its end. */
+/** Some thousand operations on one thing, from its creation to its end. */
 export interface Run {
-  /** One operation. Throws where a promise was broken. */
+  /** One operation. Throws if a promise of the product was broken. */
   step(): Promise<void>;
-  /** Waits for what is under way, checks it, and gives everything back. */
+  /** Waits for what is under way, checks the result, and releases everything. */
   end(): Promise<void>;
 }
 
 export interface Fuzzer {
   readonly name: string;
-  /** Its part of a campaign over everything, in percent. */
+  /** Its share of a campaign over all fuzzers, in percent. */
   readonly share: number;
   begin(random: Random, target: Target): Promise<Run>;
 }
 
-/** A promise that was broken, and by which operation of the run. */
+/** A broken promise, and the number of the operation that broke it. */
 export class Finding extends Error {
   constructor(
     readonly operation: number,
@@ -34,7 +34,7 @@ export class Finding extends Error {
   }
 }
 
-/** One run. `judge` is asked after each operation and throws where something happened elsewhere. Throws Finding. */
+/** One run. `judge` is called after each operation and throws if something went wrong outside of it. Throws Finding. */
 export async function runOnce(
   fuzzer: Fuzzer,
   seed: number,

@@ -1,4 +1,4 @@
-/** Every fuzzer there is, the longest first. */
+/** All fuzzers, the longest first. */
 import { commands } from './commands.js';
 import type { Fuzzer } from './fuzzer.js';
 import { messages } from './messages.js';

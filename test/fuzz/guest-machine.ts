@@ -7,35 +7,35 @@ import { GuestRing, GuestSide } from './guest-ring.js';
 import { GuestWindow } from './guest-window.js';
 import type { Random } from './random.js';
 
-/** What the fuzzer's SG entries have in their reserved word. */
+/** Value of the reserved word of the fuzzer's SG entries. */
 const RESERVED = 0x5a5a_5a5a;
 
 export const SHM_SIZE = 16 << 20;
 const COMMANDS = { base: 0x4000_0000, size: 512 } as const;
 const EVENTS = { base: 0x4000_8000, size: 64 } as const;
-/** Event buffers: 1 KiB each. */
+/** Guest address of the event buffers, 1 KiB each. */
 const EVENT_PLACE = 0x4001_0000;
 export const EVENT_BYTES = 608;
-/** Commands: descriptors and memory of their own for each. */
+/** Slots of the commands: each has descriptors and memory of its own. */
 const SLOTS = { base: 0x4002_0000, bytes: 0x6000, count: 64, descriptors: 8 } as const;
 const ANSWER_AT = 0x3000;
 const TABLE_AT = 0x5800;
 export const MOST_READABLE = ANSWER_AT;
 export const MOST_WRITABLE = TABLE_AT - ANSWER_AT;
-/** What another processor of the guest may write to at any moment: pages, and commands that are being read. */
-export const SCRIBBLED = [
+/** Memory that another processor of the guest may write to at any moment: pages, and commands while they are read. */
+export const VOLATILE = [
   { start: 0x4020_0000, length: 0x20_0000 },
   ...Array.from({ length: SLOTS.count }, (_, slot) => ({
     start: SLOTS.base + SLOTS.bytes * slot,
     length: ANSWER_AT,
   })),
 ];
-/** Guest memory that no ring and no command lies in. */
+/** Guest memory that contains no ring and no command. */
 export const PAGES = [
   { start: 0x4020_0000, length: 0x20_0000 },
   { start: 0x1_0000_0000, length: 0x10_0000 },
 ] as const;
-/** What the fake puts where a host's pointer would be. */
+/** The value that the fake writes where a real host has a pointer. */
 const FAKE_POINTERS = {
   start: 0xdead_beef_0000n,
   end: 0xdead_bef0_0000n,
@@ -62,7 +62,7 @@ export class GuestMachine {
     this.begin();
   }
 
-  /** The driver makes both rings anew. */
+  /** The driver sets up both rings again. */
   begin(): void {
     for (const ring of [this.commandq, this.eventq]) ring.reset(this.random.pick([0, 0, 0xfff0]));
     this.#free.splice(0, SLOTS.count, ...Array.from({ length: SLOTS.count }, (_, slot) => slot));
@@ -76,7 +76,7 @@ export class GuestMachine {
     this.device.queueStarted(1, this.eventq.start());
   }
 
-  /** Everything that is out has to come back in here. */
+  /** Every chain that is under way must come back during this call. */
   stop(): void {
     for (const [index, ring] of [this.commandq, this.eventq].entries()) {
       this.device.queueStopped(index);
@@ -90,7 +90,7 @@ export class GuestMachine {
     return this.#free.length === 0;
   }
 
-  /** Offers a command, cut into descriptors somehow. `answered` is called with what the device wrote. */
+  /** Makes a command available, cut into descriptors at random. `answered` gets the bytes that the device wrote. */
   command(request: Uint8Array, room: number, answered?: (bytes: Buffer) => void): void {
     const slot = this.#free.shift()!;
     const place = SLOTS.base + SLOTS.bytes * slot;
@@ -109,7 +109,7 @@ export class GuestMachine {
     this.device.queueKicked(0);
   }
 
-  /** A chain that VIRTIO forbids: it comes back empty. */
+  /** A chain that VIRTIO forbids. It must come back empty. */
   malformed(): void {
     const slot = this.#free.shift()!;
     const head = SLOTS.descriptors * slot;
@@ -129,7 +129,9 @@ export class GuestMachine {
     this.device.queueKicked(0);
   }
 
-  /** Lets the device work for some turns of the loop, and takes what it gives back. */
+  /**
+   * Lets the device work for some turns of the loop, then takes what it has given back. Throws if a promise was broken.
+   */
   async turns(count: number): Promise<void> {
     for (let left = count; left > 0; left--) await new Promise(setImmediate);
     this.commandq.poll();
@@ -146,9 +148,9 @@ export class GuestMachine {
     this.device.queueKicked(1);
   }
 
-  /** No address of this process in anything that the guest can read. */
+  /** Throws if guest memory or SHM region 0 contains an address of this process. */
   scan(): void {
-    // Not the shadow that a sanitizer keeps of the whole address space.
+    // Leave out a sanitizer's shadow mapping, which covers the whole address space.
     const own = addressesOf('self').filter(({ start, end }) => end < 1n << 63n && end - start < 1n << 36n);
     const ranges = [...own, FAKE_POINTERS];
     for (const bytes of [this.side.ram.bytes, ...this.window.bytes]) {
@@ -164,7 +166,7 @@ export class GuestMachine {
 
   #postEvent(event: number): void {
     const at = EVENT_PLACE + 1024 * event;
-    // One that is too small for its event goes back empty.
+    // A buffer that is too small for its event goes back empty.
     const length = this.random.chance(0.97) ? EVENT_BYTES : this.random.between(1, EVENT_BYTES);
     this.eventq.describe(event, { address: at, length, flags: WRITE, next: 0 });
     this.eventq.offer({
@@ -174,7 +176,7 @@ export class GuestMachine {
     });
   }
 
-  /** One to three pieces; none where there is nothing. */
+  /** Cuts the memory into one to three pieces; none if `length` is 0. */
   #cut(address: number, length: number, flags: number): { address: number; length: number; flags: number }[] {
     const pieces: { address: number; length: number; flags: number }[] = [];
     for (let at = 0; at < length; ) {

@@ -1,4 +1,4 @@
-/** The driver's side of a ring whose chains are accounted for: each comes back once, in time, with a plausible length. */
+/** The driver's side of a ring. It tracks every chain: each comes back once, in time, with a plausible length. */
 import { GuestMemory } from '../../src/virtio/guest-memory.js';
 import { Queue, type Rings } from '../../src/virtio/queue.js';
 import { Ram } from '../device/support/ram.js';
@@ -6,10 +6,10 @@ import { descriptor } from '../device/support/ring.js';
 import { anotherDescriptor } from '../unit/virtio/driver.js';
 import type { Random } from './random.js';
 
-/** The answer to every chain comes within 4 s; a busy machine may look at it late. */
+/** The answer to every chain comes within 4 s. A busy machine may look at it later. */
 const ANSWER_MS = 4000;
 const LATE_LOOK_MS = 1000;
-/** What writable memory holds before the device writes. */
+/** Value of every byte of writable memory before the device writes. */
 const UNTOUCHED = 0xa5;
 
 export interface Piece {
@@ -21,9 +21,9 @@ export interface Piece {
 
 export interface Offered {
   readonly head: number;
-  /** Where the device may write, in order; null: nobody can say (the chain changes meanwhile). */
+  /** Where the device may write, in order. null: unknown, because the chain changes meanwhile. */
   readonly writable: readonly { readonly at: number; readonly length: number }[] | null;
-  /** Called with what the device wrote. */
+  /** Called with the bytes that the device wrote. */
   readonly answered?: (bytes: Buffer) => void;
   readonly since: number;
 }
@@ -56,7 +56,7 @@ export class GuestRing {
   #isNew = true;
   broken: string | null = null;
 
-  /** Takes 0x8000 bytes from `base`, for at most 1024 descriptors. */
+  /** Takes 0x8000 bytes of guest memory from `base`, for at most 1024 descriptors. */
   constructor(
     private readonly guest: GuestSide,
     readonly size: number,
@@ -66,7 +66,7 @@ export class GuestRing {
     this.#places = { descriptors: base, available: base + 0x4000, used: base + 0x5000 };
   }
 
-  /** A driver that begins: an empty ring, both indices at `start`. */
+  /** A driver that starts: an empty ring, both indices at `start`. */
   reset(start = 0): void {
     const { ram } = this.guest;
     ram.bytes.fill(0, ram.at(this.#places.descriptors), ram.at(this.#places.descriptors) + 0x8000);
@@ -79,7 +79,7 @@ export class GuestRing {
     this.#write16(this.#places.used + 2, start);
   }
 
-  /** The device's side of it as it is now. */
+  /** A new device's side of the ring. It begins where the last one stopped; after reset() at the driver's index. */
   start(): Queue {
     const base = this.#isNew ? this.#used : this.queue.nextAvailable;
     this.#isNew = false;
@@ -98,7 +98,7 @@ export class GuestRing {
     return this.queue;
   }
 
-  /** The three parts as the device sees them. */
+  /** The three parts of the ring as the device sees them. */
   get views(): Rings {
     const { memory, ram } = this.guest;
     const view = (place: number, length: number) => memory.ring(ram.user(place), length)!;
@@ -123,7 +123,7 @@ export class GuestRing {
     return this.#places.descriptors;
   }
 
-  /** Makes a chain available. What is writable is filled, so that every byte that is written shows. */
+  /** Makes a chain available. Its writable memory is filled first, so that every byte that the device writes shows. */
   offer(offered: Omit<Offered, 'since'>): void {
     const { ram } = this.guest;
     for (const { at, length } of offered.writable ?? []) {
@@ -136,12 +136,12 @@ export class GuestRing {
     this.publish(this.#available);
   }
 
-  /** Says that the next available index is this. */
+  /** Writes this number as the next available index. */
   publish(index: number): void {
     this.#write16(this.#places.available + 2, index);
   }
 
-  /** Flags, the event index, and entries that are not available: a driver may write them at any time. */
+  /** Changes flags, the event index, and entries that are not available. A driver may write them at any time. */
   disturb(random: Random): void {
     this.#write16(this.#places.available, random.edge());
     this.#write16(this.#places.available + 4 + 2 * this.size, random.edge());
@@ -150,7 +150,7 @@ export class GuestRing {
     this.#write16(this.#places.available + 4 + 2 * (later % this.size), random.edge());
   }
 
-  /** Looks at what has come back. Throws where it is not one of those that are out. */
+  /** Takes what has come back. Throws if it is not one of the chains that are under way. */
   poll(): void {
     const { ram } = this.guest;
     const now = ram.bytes.readUInt16LE(ram.at(this.#places.used + 2));
@@ -160,7 +160,7 @@ export class GuestRing {
     }
   }
 
-  /** Throws where a chain should have come back before. */
+  /** Throws if a chain should have come back before now. */
   checkOverdue(): void {
     const [oldest] = this.#outstanding;
     if (!oldest || this.broken) return;

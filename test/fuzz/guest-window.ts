@@ -1,4 +1,6 @@
-/** SHM region 0 as a guest has it: what the device maps there is mapped here too, and can be looked through. */
+/**
+ * SHM region 0 as the guest sees it: what the device maps there is also mapped in this process, and can be searched.
+ */
 import type { ObjectTransport, SharedMemoryTransport } from '../../src/media/transport.js';
 import { native, type Region } from '../../src/native.js';
 import type { Random } from './random.js';
@@ -9,7 +11,7 @@ const EBUSY = 16;
 export class GuestWindow implements SharedMemoryTransport, ObjectTransport {
   readonly survivesReset: boolean;
   readonly prefers: 'arena' | 'direct';
-  /** What no device may ask for. */
+  /** Requests that no device may send. */
   readonly faults: string[] = [];
   readonly #mapped = new Map<number, Region>();
   readonly #objects = new Set<string>();
@@ -50,12 +52,12 @@ export class GuestWindow implements SharedMemoryTransport, ObjectTransport {
       this.faults.push('an object that never was');
   }
 
-  /** The guest reset the device. */
+  /** The guest has reset the device: everything is unmapped. */
   reset(): void {
     if (!this.survivesReset) this.close();
   }
 
-  /** Everything that the guest sees. */
+  /** Everything that the guest sees in SHM region 0. */
   get bytes(): Buffer[] {
     return [...this.#mapped.values()].flatMap(({ windows }) => windows.map((window) => Buffer.from(window)));
   }
@@ -69,7 +71,7 @@ export class GuestWindow implements SharedMemoryTransport, ObjectTransport {
     this.#mapped.clear();
   }
 
-  /** A VMM refuses now and then. */
+  /** The errno of an answer. Now and then a VMM refuses a request. */
   #mood(): number {
     return this.random.weighted([
       [50, 0],

@@ -1,7 +1,7 @@
-/** What a guest has learnt from the answers that it got: a fuzzer that knows nothing reaches nothing. */
+/** What a guest has learnt from the answers that it got. A fuzzer without it sends only requests that fail early. */
 import type { Random } from './random.js';
 
-/** What one session has. */
+/** What is known about one session. */
 export interface KnownSession {
   readonly id: number;
   /** V4L2_MEMORY_*, buffers and planes of each queue, by buffer type. */
@@ -15,19 +15,19 @@ const MOST = 64;
 
 export class Knowledge {
   readonly sessions: KnownSession[] = [];
-  /** Offsets that MMAP takes, addresses that MUNMAP takes, objects. */
-  readonly cookies: number[] = [];
+  /** Offsets for MMAP, addresses for MUNMAP, UUIDs of objects. */
+  readonly mmapOffsets: number[] = [];
   readonly addresses: number[] = [];
   readonly uuids: Buffer[] = [];
   readonly controls: number[] = [
     0x0098_0900, 0x0098_0905, 0x0098_f900, 0x0098_f905, 0x0098_f90a, 0x0098_f90d,
   ];
-  /** The last payload that each ioctl was answered with. */
+  /** The last payload that each ioctl was answered with, by ioctl number. */
   readonly answers = new Map<number, Buffer>();
 
   constructor(private readonly random: Random) {}
 
-  /** One of the sessions, or a number that may be none. */
+  /** One of the sessions, or a number that may belong to none. */
   session(): KnownSession {
     if (this.sessions.length > 0 && !this.random.chance(0.03)) return this.random.pick(this.sessions);
     return { id: this.random.edge(), queues: new Map(), handles: [] };
@@ -47,7 +47,7 @@ export class Knowledge {
     this.addresses.length = 0;
   }
 
-  /** `answer`: what followed the response header of an ioctl that worked. */
+  /** Learns from an answer. `answer`: the bytes after the response header of an ioctl that succeeded. */
   learn(session: KnownSession, nr: number, answer: Buffer): void {
     if (answer.length > 0) this.answers.set(nr, Buffer.from(answer));
     learners[nr]?.(this, session, answer);
@@ -62,7 +62,7 @@ export class Knowledge {
 
 type Learner = (knowledge: Knowledge, session: KnownSession, answer: Buffer) => void;
 
-/** By ioctl number. Offsets of <linux/videodev2.h>. */
+/** By ioctl number. The offsets are those of <linux/videodev2.h>. */
 const learners: Readonly<Record<number, Learner>> = {
   // REQBUFS: count, type, memory.
   8: (_, { queues }, answer) => {
@@ -74,9 +74,9 @@ const learners: Readonly<Record<number, Learner>> = {
   9: (knowledge, { queues }, answer) => {
     const queue = queues.get(answer.readUInt32LE(4));
     const planes = (answer.length - 88) >> 6;
-    if (planes === 0) knowledge.remember(knowledge.cookies, answer.readUInt32LE(64));
+    if (planes === 0) knowledge.remember(knowledge.mmapOffsets, answer.readUInt32LE(64));
     for (let plane = 0; plane < planes; plane++)
-      knowledge.remember(knowledge.cookies, answer.readUInt32LE(88 + 64 * plane + 8));
+      knowledge.remember(knowledge.mmapOffsets, answer.readUInt32LE(88 + 64 * plane + 8));
     if (!queue) return;
     queue.planes = Math.max(1, planes);
     queue.length = answer.readUInt32LE(planes > 0 ? 88 + 4 : 72);

@@ -1,10 +1,10 @@
-/** A process that writes into guest memory without end, as a second processor of the guest would: see rings.ts. */
+/** A process that writes into guest memory all the time, as a second processor of the guest would (see rings.ts). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { native } from '../../src/native.js';
 import { Random } from './random.js';
 
-/** Bytes of the memory file. */
+/** Range of the memory file, in bytes. */
 export interface Place {
   readonly start: number;
   readonly length: number;
@@ -12,27 +12,27 @@ export interface Place {
 
 const program = fileURLToPath(import.meta.url);
 const MEMORY_FD = 3;
-/** Writes between two looks at whether the parent is still there. */
+/** Number of writes between two checks that the parent still exists. */
 const BURST = 2000;
 
-export class Scribbler {
+export class MemoryWriter {
   private constructor(private readonly child: ChildProcess) {}
 
-  /** Resolves when it has begun. */
+  /** Resolves when the process has started to write. */
   static async start(
     memory: number,
     size: number,
     places: readonly Place[],
     seed: number,
-  ): Promise<Scribbler> {
+  ): Promise<MemoryWriter> {
     const words = [program, JSON.stringify({ size, places, seed })];
     const child = spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'inherit', memory] });
     await new Promise((resolve, reject) => {
       child.stdout!.once('data', resolve);
-      child.once('exit', () => reject(new Error('the scribbler did not start')));
+      child.once('exit', () => reject(new Error('the memory writer did not start')));
     });
     child.removeAllListeners('exit');
-    return new Scribbler(child);
+    return new MemoryWriter(child);
   }
 
   async stop(): Promise<void> {
@@ -42,8 +42,8 @@ export class Scribbler {
   }
 }
 
-/** Words, half words and whole descriptors: flags and successors change under the reader. */
-function scribble(bytes: Buffer, places: readonly Place[], random: Random): void {
+/** Writes words, half words and whole descriptors: flags and next fields change while the device reads them. */
+function writeBurst(bytes: Buffer, places: readonly Place[], random: Random): void {
   for (let left = BURST; left > 0; left--) {
     const { start, length } = random.pick(places);
     const at = start + 2 * random.below((length - 8) >> 1);
@@ -60,9 +60,9 @@ if (process.argv[1] === program) {
   const random = Random.of(order.seed, 'scribbler');
   process.stdin.resume();
   process.stdin.on('end', () => process.exit());
-  process.stdout.write('scribbling');
+  process.stdout.write('writing');
   const again = (): void => {
-    scribble(bytes, order.places, random);
+    writeBurst(bytes, order.places, random);
     setImmediate(again);
   };
   again();

@@ -1,4 +1,6 @@
-/** vhost-user: whole conversations in which messages are bent, reordered, cut, or come with the wrong descriptors. */
+/**
+ * vhost-user: whole conversations in which messages are changed, reordered, cut, or come with the wrong descriptors.
+ */
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,7 +22,7 @@ const SHM_SIZE = 16 << 20;
 /** VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS, _SHARED_OBJECT. */
 const MEM_SLOTS = 1n << 15n;
 const SHARED_OBJECT = 1n << 18n;
-/** Descriptors of one sendmsg here, and more of one message than may be. */
+/** Descriptors that one sendmsg takes here, and more descriptors than one message may have. */
 const MOST = 32;
 const TOO_MANY = 40;
 
@@ -49,7 +51,7 @@ const operations: readonly (readonly [weight: number, operation: Operation])[] =
 class MessageRun implements Run {
   readonly #ram = new Ram();
   readonly #fds = Array.from({ length: 6 }, () => native.eventFd());
-  /** One of each kind that no VMM would send. */
+  /** One descriptor of each kind that no VMM would send. */
   readonly #strange = [
     native.memoryFile('strange', 4096),
     openSync('/dev/zero', 'r+'),
@@ -71,7 +73,7 @@ class MessageRun implements Run {
   async step(): Promise<void> {
     if (!this.#front) await this.#connect();
     await this.random.weighted(operations)(this);
-    // Several may arrive together.
+    // Several messages may arrive together.
     if (this.random.chance(0.7)) await this.#turns(this.random.between(1, 3));
     this.#subject.live();
     this.#listen();
@@ -84,7 +86,7 @@ class MessageRun implements Run {
     this.#ram.close();
   }
 
-  /** What a VMM would say now; when all is said, something that is always in order. */
+  /** Sends the next message of the start of the device. After the start: any well-formed message. */
   next(): void {
     const front = this.#front!;
     const following = this.#overture.shift();
@@ -96,7 +98,7 @@ class MessageRun implements Run {
     this.#say(front.proper(this.random.pick(front.requests)));
   }
 
-  /** The guest's driver begins anew, in the VMM's words. */
+  /** The guest's driver starts again: the messages that the VMM sends then. */
   restart(): void {
     this.#overture = this.#front!.revival;
     while (this.#overture.length > 0) this.next();
@@ -111,14 +113,14 @@ class MessageRun implements Run {
     this.#front!.corrupt();
   }
 
-  /** The size is right, what is in it is not. */
+  /** A message of the right size with wrong content. */
   bent(): void {
     const front = this.#front!;
     const said = front.proper(this.random.pick(front.requests));
     this.#say({ ...said, body: this.random.bend(Buffer.from(said.body), 2) });
   }
 
-  /** Too many, too few, of another kind. */
+  /** Too many descriptors, too few, or descriptors of another kind. */
   wrongDescriptors(): void {
     const front = this.#front!;
     const said = front.proper(this.random.pick(front.requests));
@@ -139,7 +141,7 @@ class MessageRun implements Run {
     this.#send(bytesOf(u32(request, flags, size), body), descriptors);
   }
 
-  /** In two pieces, or the first piece alone. */
+  /** A message in two pieces, or only the first piece. */
   cut(): void {
     const { request, body, descriptors } = this.#front!.proper(this.random.pick(this.#front!.requests));
     const whole = bytesOf(u32(request, PLAIN, body.length), body);
@@ -150,7 +152,7 @@ class MessageRun implements Run {
     this.#send(whole.subarray(at), this.random.chance(0.1) ? descriptors : []);
   }
 
-  /** Guest memory whose file ends all at once, with rings in it. */
+  /** Memory whose file is truncated while rings are in it. */
   async cutMemory(): Promise<void> {
     const folder = mkdtempSync(join(tmpdir(), 'vmb-fuzz-'));
     const fd = openSync(join(folder, 'memory'), 'w+');
@@ -164,7 +166,7 @@ class MessageRun implements Run {
     this.#front?.kick();
   }
 
-  /** The VMM is gone, at any moment. */
+  /** The VMM disconnects; this may happen at any moment. */
   leave(): void {
     this.#front!.close();
     this.#front = null;
@@ -172,11 +174,11 @@ class MessageRun implements Run {
 
   async #connect(): Promise<void> {
     const [ours, theirs] = native.socketPair();
-    this.#subject = await makeSubject(this.random, { decoys: this.target.decoys }, SHM_SIZE);
+    this.#subject = await makeSubject(this.random, { foreign: this.target.foreign }, SHM_SIZE);
     this.#ends = 0;
     this.#asked = [];
     const front = new FrontEnd(this.random, ours, this.#ram, this.#fds);
-    // Mostly what this VMM takes is what is offered.
+    // Mostly the back-end offers what this VMM accepts.
     const offers = (bit: bigint) => this.random.chance(0.95) && (front.protocol & bit) !== 0n;
     const options = { memSlots: offers(MEM_SLOTS), objects: offers(SHARED_OBJECT) };
     const onEnd = () => {
@@ -185,14 +187,14 @@ class MessageRun implements Run {
     this.#backend = new Backend({ fd: theirs, device: this.#subject.device, options, onEnd });
     this.#front = front;
     this.#overture = front.overture;
-    // Most conversations get past the beginning.
+    // Most conversations get past the start of the device.
     while (this.#overture.length > 0 && this.random.chance(0.95)) {
       this.next();
       await this.#turns(1);
     }
   }
 
-  /** Either side has ended it: the back-end says so once, and lets go of everything. */
+  /** Either side has ended the connection. The back-end reports this exactly once and releases everything. */
   async #disconnect(): Promise<void> {
     this.#front?.close();
     this.#front = null;
@@ -207,7 +209,7 @@ class MessageRun implements Run {
     this.#subject.close();
   }
 
-  /** Replies come in the order of the requests, and to nothing else. */
+  /** Replies come in the order of the requests, and only to requests that were sent. */
   #listen(): void {
     const wire = this.#front?.wire;
     for (let reply = wire?.poll(); reply; reply = wire?.poll()) {
@@ -228,9 +230,9 @@ class MessageRun implements Run {
   }
 
   #send(bytes: Buffer, descriptors: readonly number[]): void {
-    // A back-end that has hung up, or is busy, takes nothing.
+    // A back-end that has hung up or is busy takes nothing.
     const { fd } = this.#front!.wire;
-    // More than one call takes come with two pieces of the header.
+    // If there are more descriptors than one call takes, they are sent with two pieces of the header.
     const ahead = descriptors.length > MOST ? bytes.subarray(0, 4) : bytes;
     native.send(fd, ahead, descriptors.slice(0, MOST));
     if (ahead !== bytes) native.send(fd, bytes.subarray(4), descriptors.slice(MOST));

@@ -1,4 +1,7 @@
-/** Payloads of ioctls: what a driver would send, by what is known, so that what is bent afterwards gets somewhere. */
+/**
+ * Payloads of ioctls as a driver would send them, made from what is known, so that they are accepted often even after
+ * random changes.
+ */
 import { join, record, u32, u64, zeros } from '../device/support/bytes.js';
 import { sg } from '../device/support/v4l2.js';
 import type { Knowledge, KnownSession } from './knowledge.js';
@@ -9,18 +12,18 @@ export interface Ground {
   readonly knowledge: Knowledge;
   /** Buffer types of the node. */
   readonly types: readonly number[];
-  /** Guest memory that no ring lies in: where SG lists point to. */
+  /** Guest memory that contains no ring. SG lists point into it. */
   readonly pages: readonly { readonly start: number; readonly length: number }[];
 }
 
-/** Never pressed: it unplugs vivid for good. */
+/** Never pressed, because it unplugs vivid until the module is loaded again. */
 const DISCONNECT = 0x00f0_f041;
 const PAGE = 4096;
 const { UUID, PLANE, CONTROL } = { UUID: 16, PLANE: 64, CONTROL: 20 } as const;
 const NEXT_FLAGS = [0, 0, 0, 0x4000_0000, 0x8000_0000, 0xc000_0000];
 const formats = ['YUYV', 'NV12', 'NM12', 'MJPG', 'FWHT', 'SFWH', 'RGB3', 'H264', 'YU12'];
 
-/** Struct by ioctl number; others come from `answers`, or as zeros. */
+/** Makes the payload of an ioctl, by ioctl number. Other payloads come from `answers` or are zeros. */
 type Maker = (ground: Ground, session: KnownSession) => Buffer;
 
 export const makers: Readonly<Record<number, Maker>> = {
@@ -75,7 +78,7 @@ export const makers: Readonly<Record<number, Maker>> = {
   195: handle,
 };
 
-/** A list that covers `length` bytes of guest memory; seldom one that does not. */
+/** An SG list that covers `length` bytes of guest memory; rarely one that does not. */
 export function sgList({ random, pages }: Ground, length: number): Buffer {
   const entries: Buffer[] = [];
   for (let left = length; left > 0 && entries.length < 300; ) {
@@ -99,7 +102,7 @@ function queriedId(ground: Ground): number {
   return (controlId(ground) | ground.random.pick(NEXT_FLAGS)) >>> 0;
 }
 
-/** Mostly of a queue that the session has. */
+/** Mostly a buffer type that the session has a queue of. */
 function queueType({ random, types }: Ground, { queues }: KnownSession): number {
   return queues.size > 0 && random.chance(0.9) ? random.pick([...queues.keys()]) : random.pick(types);
 }
@@ -126,7 +129,7 @@ function handle({ random }: Ground, { handles }: KnownSession): Buffer {
   return u32(handles.length > 0 && random.chance(0.9) ? random.pick(handles) : random.below(40));
 }
 
-/** struct v4l2_buffer with its planes and what its memory type adds. */
+/** struct v4l2_buffer with its planes, and what its memory type adds. */
 function buffer(ground: Ground, session: KnownSession, isQueued: boolean): Buffer {
   const { random, knowledge } = ground;
   const type = queueType(ground, session);
@@ -134,7 +137,7 @@ function buffer(ground: Ground, session: KnownSession, isQueued: boolean): Buffe
   const isMultiplanar = type === 9 || type === 10;
   const isOutput = type === 2 || type === 10;
   const used = isOutput ? Math.min(length, random.pick([length, 1, 1000])) : 0;
-  // Descriptors and requests that a guest may guess: decoys are open there.
+  // Descriptors and requests that a guest may guess: foreign descriptors are open at these numbers.
   const guess = random.between(3, 40);
   const isInRequest = session.handles.length > 0 && random.chance(0.5);
   const struct = record(88, {

@@ -1,6 +1,6 @@
-/** Seeded random numbers (SplitMix32): the same seed gives the same ones on every host. */
+/** Seeded random numbers (SplitMix32): the same seed gives the same numbers on every host. */
 
-/** Where sizes, counts and indices tend to go wrong. No upper half of a user-space address is among them. */
+/** Values at which sizes, counts and indices often go wrong. None is the upper half of a user-space address. */
 const edges: readonly number[] = [
   0, 1, 2, 3, 4, 7, 8, 9, 15, 16, 31, 32, 33, 63, 64, 65, 127, 128, 255, 256, 257, 4095, 4096, 4097, 0xffff,
   0x1_0000, 0x10_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_f000, 0xffff_fffe, 0xffff_ffff,
@@ -13,7 +13,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** Another one for `name`: two fuzzers with one seed do not do the same. */
+  /** A generator for `name`: two fuzzers with the same seed do different things. */
   static of(seed: number, name: string): Random {
     let state = seed >>> 0;
     for (const character of name) state = (Math.imul(state, 31) + character.charCodeAt(0)) >>> 0;
@@ -28,12 +28,12 @@ export class Random {
     return (mixed ^ (mixed >>> 15)) >>> 0;
   }
 
-  /** 0 to `count` - 1. */
+  /** A number from 0 to `count` - 1. */
   below(count: number): number {
     return this.u32() % count;
   }
 
-  /** `least` to `most`. */
+  /** A number from `least` to `most`. */
   between(least: number, most: number): number {
     return least + this.below(most - least + 1);
   }
@@ -46,7 +46,7 @@ export class Random {
     return from[this.below(from.length)]!;
   }
 
-  /** One of the values, each as often as its weight says. */
+  /** One of the values. Its weight is its probability relative to the others. */
   weighted<T>(rows: readonly (readonly [weight: number, value: T])[]): T {
     let left = this.below(rows.reduce((sum, [weight]) => sum + weight, 0));
     for (const [weight, value] of rows) {
@@ -56,12 +56,12 @@ export class Random {
     throw new RangeError('no weights');
   }
 
-  /** A number that somebody may have forgotten. */
+  /** A 32-bit number that code often handles wrongly. */
   edge(): number {
     return this.chance(0.8) ? this.pick(edges) : this.u32();
   }
 
-  /** The same with 64 bits. */
+  /** A 64-bit number of this kind. */
   edge64(): bigint {
     const high = this.weighted([
       [6, 0],
@@ -78,7 +78,7 @@ export class Random {
     return raw;
   }
 
-  /** Changes up to `most` of the 32-bit words of `bytes`, or single bits of them, in place. */
+  /** Changes up to `most` 32-bit words of `bytes`, or single bits of them, in place. */
   bend(bytes: Buffer, most = 3): Buffer {
     for (let left = this.between(1, most); left > 0 && bytes.length >= 4; left--) {
       const at = 4 * this.below(bytes.length >> 2);

@@ -1,17 +1,20 @@
-/** The record of each session beside what its driver has: the first rule of docs/protocol.md, "Answered before it was done". */
+/**
+ * Compares the record of each session with what its driver has: the first rule of docs/protocol.md, "Answered before it
+ * was done".
+ */
 import { Session } from '../../src/media/session.js';
 import type { FakeFile } from '../unit/media/fake-node.js';
 import type { FakeHost, MoodyFile } from './fake-host.js';
 
 const inOrder = (indices: Iterable<number>): string => [...indices].sort((a, b) => a - b).join(' ');
-/** Of buffers that are there: one that was removed leaves a gap. */
+/** Indices of the existing buffers. A buffer that was removed leaves a gap. */
 const indicesOf = ({ buffers }: FakeFile): number[] => buffers.flatMap((_, index) => [index]);
 
 export class Records {
   readonly #files = new Map<Session, MoodyFile>();
   readonly #open = Session.prototype.open;
 
-  /** Learns of every session that is opened until `close`. */
+  /** Records every session that is opened until `close`. */
   constructor(host: FakeHost) {
     const [files, open] = [this.#files, this.#open];
     Session.prototype.open = function (this: Session) {
@@ -25,12 +28,12 @@ export class Records {
     Session.prototype.open = this.#open;
   }
 
-  /** Resolves when no session is at anything. Whoever holds a call back has let it go. */
+  /** Resolves when no session has anything under way. The caller must have released all blocked calls. */
   async settled(): Promise<void> {
     for (const session of this.#files.keys()) await session.sequence.over();
   }
 
-  /** Throws where one is not what its driver has. */
+  /** Throws if a session's record is not what its driver has. */
   compare(): void {
     for (const [session, file] of this.#files) {
       if (session.closing) this.#files.delete(session);
@@ -50,7 +53,7 @@ function compareQueue(session: Session, type: number, driver: FakeFile): void {
       inOrder([...driver.queued, ...driver.done]) &&
     known.every((index) => has.includes(index)) &&
     has.length === known.length + (queue?.refused ?? 0) &&
-    // REMOVE_BUFS leaves a stream without buffers.
+    // After REMOVE_BUFS a queue may stream without buffers.
     (queue?.streaming ?? false) === (driver.streaming && (has.length > 0 || queue !== undefined));
   if (same) return;
   const shown = {

@@ -1,14 +1,17 @@
-/** Rings and chains: what is well formed arrives whole, what is not comes back empty, each once, whatever else the driver does. */
+/**
+ * Rings and chains: a well-formed chain arrives whole, a malformed one comes back empty, each once, whatever else the
+ * driver does.
+ */
 import type { Chain } from '../../src/virtio/chain.js';
 import { anotherDescriptor } from '../unit/virtio/driver.js';
-import { ChainMaker, type MadeChain, SCRIBBLED } from './chains.js';
+import { ChainMaker, type MadeChain, VOLATILE } from './chains.js';
 import type { Fuzzer, Run } from './fuzzer.js';
 import { GuestRing, GuestSide } from './guest-ring.js';
-import { Scribbler } from './memory-writer.js';
+import { MemoryWriter } from './memory-writer.js';
 import type { Random } from './random.js';
 
 const RING = 0x4000_0000;
-/** Turns of pop() that the malformed chains of one step may be work for. */
+/** Turns of pop() that the malformed chains of one step may take. */
 const MOST_TURNS = 1000;
 
 export const rings: Fuzzer = {
@@ -42,10 +45,10 @@ class RingRun implements Run {
   readonly #ring: GuestRing;
   readonly #maker: ChainMaker;
   readonly #free: number[] = [];
-  /** Offered and not popped; popped and not pushed. By slot. */
+  /** Chains that were made available and not popped, and chains that were popped and not pushed, by slot. */
   readonly #waiting: Waiting[] = [];
   readonly #held: Held[] = [];
-  #scribbler: Scribbler | null = null;
+  #memoryWriter: MemoryWriter | null = null;
 
   private constructor(private readonly random: Random) {
     const size = 2 ** random.pick([0, 1, 3, 4, 8, 10]);
@@ -56,7 +59,7 @@ class RingRun implements Run {
 
   static async begin(random: Random): Promise<RingRun> {
     const run = new RingRun(random);
-    if (random.chance(0.1)) await run.#scribble();
+    if (random.chance(0.1)) await run.#startMemoryWriter();
     return run;
   }
 
@@ -73,11 +76,11 @@ class RingRun implements Run {
     while (this.#held.length > 0) this.#giveBack();
     this.#ring.poll();
     if (this.#ring.outstanding > 0) throw new Error(`${this.#ring.outstanding} chains never came back`);
-    await this.#scribbler?.stop();
+    await this.#memoryWriter?.stop();
     this.#side.close();
   }
 
-  /** Some chains at once. */
+  /** Makes some chains available at once. */
   offer(): void {
     for (let left = this.random.between(1, 3); left > 0 && this.#free.length > 0; left--) {
       const slot = this.#free.shift()!;
@@ -87,16 +90,16 @@ class RingRun implements Run {
       const answered = (bytes: Buffer): void => {
         if (made.readable === null && bytes.length > 0) throw new Error('a malformed chain was written to');
       };
-      this.#ring.offer({ head: made.head, writable: this.#scribbler ? null : writable, answered });
+      this.#ring.offer({ head: made.head, writable: this.#memoryWriter ? null : writable, answered });
     }
   }
 
-  /** What the driver may write at any time: flags, its event index, garbage in entries that are not available. */
+  /** What the driver may write at any time: flags, its event index, random bytes in entries that are not available. */
   disturb(): void {
     this.#ring.disturb(this.random);
   }
 
-  /** The memory table is replaced by the same one, or by one without the last region for a while. */
+  /** Replaces the memory table by the same one, or by one without the last region for a while. */
   moveMemory(): void {
     const { memory, ram } = this.#side;
     const source = (each: (typeof ram.regions)[number]) => ({
@@ -107,7 +110,7 @@ class RingRun implements Run {
     this.#ring.queue.rebind(this.#ring.views);
   }
 
-  /** The front-end stops the ring, once every chain is back, and starts it where it was. */
+  /** The front-end stops the ring when every chain is back, and starts it at the same index. */
   pause(): void {
     this.#take();
     while (this.#held.length > 0) this.#giveBack();
@@ -115,7 +118,7 @@ class RingRun implements Run {
     this.#ring.start();
   }
 
-  /** An index that cannot be: the ring stops itself, at once and for good; the driver makes it anew. */
+  /** Writes an impossible index. The ring must stop itself at once and for good; then the driver sets it up again. */
   jump(): void {
     this.#take();
     const { size, queue } = this.#ring;
@@ -134,14 +137,14 @@ class RingRun implements Run {
     this.#ring.start();
   }
 
-  async #scribble(): Promise<void> {
+  async #startMemoryWriter(): Promise<void> {
     const { ram } = this.#side;
     const table = { start: this.#ring.table, length: 16 * this.#ring.size };
-    const places = [...SCRIBBLED, table].map(({ start, length }) => ({ start: ram.at(start), length }));
-    this.#scribbler = await Scribbler.start(ram.fd, ram.bytes.length, places, this.random.u32());
+    const places = [...VOLATILE, table].map(({ start, length }) => ({ start: ram.at(start), length }));
+    this.#memoryWriter = await MemoryWriter.start(ram.fd, ram.bytes.length, places, this.random.u32());
   }
 
-  /** Pops all that wait, and compares them with what was offered. */
+  /** Pops all chains that wait, and compares them with what was made available. */
   #take(): void {
     const { queue } = this.#ring;
     for (let turns = 0; queue.waiting > 0; turns++) {
@@ -150,9 +153,9 @@ class RingRun implements Run {
       if (chain) this.#arrived(chain);
     }
     if (this.#ring.broken !== null) throw new Error(`the ring broke: ${this.#ring.broken}`);
-    // Those that never arrived were malformed.
+    // The chains that were not popped are malformed.
     for (const { slot, made } of this.#waiting.splice(0)) {
-      if (made.readable !== null && !this.#scribbler)
+      if (made.readable !== null && !this.#memoryWriter)
         throw new Error(`chain ${made.head} was taken for malformed`);
       this.#free.push(slot);
     }
@@ -163,7 +166,7 @@ class RingRun implements Run {
     if (at < 0) throw new Error(`chain ${chain.head} was not offered`);
     const [{ slot, made }] = this.#waiting.splice(at, 1) as [Waiting];
     this.#held.push({ slot, chain });
-    if (this.#scribbler) return;
+    if (this.#memoryWriter) return;
     const room = made.writable.reduce((sum, { length }) => sum + length, 0);
     if (made.readable === null) throw new Error(`chain ${chain.head} is malformed and was popped`);
     if (!chain.readable.equals(made.readable)) throw new Error(`chain ${chain.head} was read wrongly`);
@@ -171,7 +174,7 @@ class RingRun implements Run {
       throw new Error(`chain ${chain.head}: ${chain.writableLength} of ${room} bytes`);
   }
 
-  /** Answers one, in any order. */
+  /** Pushes one popped chain, in any order. */
   #giveBack(): void {
     const [{ slot, chain }] = this.#held.splice(this.random.below(this.#held.length), 1) as [Held];
     const length = this.random.below(Math.min(chain.writableLength, 5000) + 2);

@@ -14,11 +14,11 @@ export interface Subject {
   readonly device: MediaDevice;
   /** Buffer types that it has. */
   readonly types: readonly number[];
-  /** The host lives on for a moment. */
+  /** Lets the fake host make one step. */
   live(): void;
-  /** Whatever the host holds back ends now. */
+  /** Releases every call that the fake host blocks. */
   relax(): void;
-  /** Of a fake: what it was asked, and what the product has on record of it. */
+  /** Only for a fake: the calls that it got, and the product's record of its state. */
   readonly known?: { readonly host: FakeHost; readonly records: Records };
   close(): void;
 }

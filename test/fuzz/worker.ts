@@ -1,31 +1,34 @@
-/** One process that is fuzzed: runs what it is told to, and tells how far it is. It may die of it: see campaign.ts. */
+/**
+ * One process that is fuzzed. It runs the operations that it is told to and reports its progress. It may crash: see
+ * campaign.ts.
+ */
 import { Finding, runOnce } from './fuzzer.js';
 import { fuzzers } from './fuzzers.js';
 import { Invariants } from './invariants.js';
 
-/** What a worker is started with, as JSON. */
+/** The argument of a worker, as JSON. */
 export interface Order {
   readonly fuzzer: string;
   readonly seed: number;
   readonly operations: number;
   readonly device?: string;
-  readonly decoys: readonly number[];
+  readonly foreign: readonly number[];
 }
 
-/** What it says. `run`: one begins; `done`: so many operations of it are over. */
+/** Messages to the parent. `run`: a run begins. `done`: this many operations of it are over. */
 export type Report =
   | { readonly kind: 'run'; readonly seed: number; readonly operations: number }
   | { readonly kind: 'done'; readonly operations: number }
   | { readonly kind: 'finding'; readonly operation: number; readonly what: string };
 
-/** Operations of one run: each has a seed of its own, so that a finding is replayed in no time. */
+/** Operations of one run. Each run has a seed of its own, so a finding is replayed quickly. */
 export const RUN = 5000;
-/** Loads what is loaded once, before anything is counted. */
+/** Loads everything that is loaded only once, before anything is counted. */
 const WARM_UP = { seed: 0, operations: 100 };
 
 async function obey({ fuzzer: name, seed, operations, ...target }: Order): Promise<void> {
   const fuzzer = fuzzers.find((each) => each.name === name)!;
-  const invariants = new Invariants(target.decoys);
+  const invariants = new Invariants(target.foreign);
   say({ kind: 'run', ...WARM_UP });
   await runOnce(fuzzer, WARM_UP.seed, WARM_UP.operations, target, invariants.judge);
   await invariants.learn();
@@ -54,5 +57,5 @@ try {
   say({ kind: 'finding', operation, what: error instanceof Error ? error.message : String(error) });
 }
 process.disconnect();
-// What a finding has left open must not keep the process.
+// What a finding has left open must not keep the process alive.
 setTimeout(() => process.exit(), 500).unref();

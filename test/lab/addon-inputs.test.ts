@@ -1,4 +1,4 @@
-/** EDID and the hardware seek of a tuner on a real driver, through the raw addon. */
+/** EDID and the hardware seek of a tuner on a real driver, through the addon alone. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { type NodeFile, native } from '../../src/native.js';
@@ -11,7 +11,7 @@ const EINVAL = 22;
 const ENODATA = 61;
 const G_EDID = 40;
 const S_EDID = 41;
-/** Webcam, TV, S-Video, HDMI: vivid's own order. */
+/** Webcam, TV, S-Video, HDMI: the order of vivid. */
 const HDMI = 3;
 const BLOCK = 128;
 
@@ -121,7 +121,7 @@ describe('lab: inputs through the raw addon', function () {
       }
     };
 
-    // vivid looks for a station, and stays where it is whether it finds one or not.
+    // vivid searches for a station, but does not change its frequency, whether it finds one or not.
     it('runs on the lane, although the file is non-blocking; on the loop it is refused', async () => {
       for (const [megahertz, found] of [
         [100, 0],

@@ -1,4 +1,4 @@
-/** Memory that a host's program brings to a real driver through the raw addon: stitched pages and DMABUFs. */
+/** A program of the host supplies memory to a real driver, through the addon alone: linear mappings and DMABUFs. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, readFileSync, rmdirSync } from 'node:fs';
@@ -49,7 +49,8 @@ for (const [type, multiplanar, fourcc] of [
       const memory = new ScatteredMemory('scattered', 1024);
       const queue = open(camera, Memory.USERPTR);
       queue.request(3);
-      // Each plane in pages of its own; of the second and third buffer the first page not from its start.
+      // Each plane has pages of its own. In the second and third buffer the memory does not begin at the start of a
+      // page.
       const buffers = [0, 64, 2048].map((skip, index) =>
         queue.sizes.map((size, plane) => memory.pieces(index * 320 + plane * 150, size, skip)),
       );

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Prints the path of the addon that loads under the lab's node: the checkout's own where it does, else one built in
-# the lab's root file system (a host newer than the lab makes addons that want a newer libc). run.sh asks it, and
-# gives the second kind to the machine's programs in VMB_ADDON. --loads: exit status 0 where the checkout's own loads.
+# Prints the path of an addon that the lab's node can load: the checkout's own if it loads, else one that is built in
+# the lab's root file system (a host newer than the lab makes addons that need a newer libc). run.sh calls it, and
+# passes the second kind to the programs in the machine as VMB_ADDON. --loads: exit status 0 if the checkout's own
+# loads.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 . "$lab_scripts/inside.sh"
@@ -20,7 +21,7 @@ sources_hash() {
     sha256sum | cut -c1-16
 }
 
-# Prints where the build finds node-gyp: the checkout's own, or a copy of the one that npm brings.
+# Prints the path of node-gyp for the build: the checkout's own, or a copy of the one in npm.
 node_gyp() {
   local npm
   if [ -e "$checkout/node_modules/node-gyp/bin/node-gyp.js" ]; then

@@ -1,4 +1,4 @@
-/** What an answer waits for: that the driver is done with every event that was sent before it. */
+/** The event barrier: an answer waits until the driver has given back the event buffers that were sent before it. */
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';
-import { HeldEvents } from './support/slow-event-buffers.js';
+import { SlowEventBuffers } from './support/slow-event-buffers.js';
 import { Stage } from './support/stage.js';
 import { VividControl as V } from './support/vivid.js';
 
@@ -22,7 +22,7 @@ describe('lab: the event barrier', function () {
   this.timeout(30_000);
   let stage: Stage;
   let driver: GuestDriver;
-  let held: HeldEvents;
+  let eventBuffers: SlowEventBuffers;
   let session: number;
   let node: NativeNode;
 
@@ -32,7 +32,7 @@ describe('lab: the event barrier', function () {
     node = await NativeNode.open(nodeNamed(CAMERA));
     stage = await Stage.open(nodeNamed(CAMERA));
     driver = stage.driver;
-    held = new HeldEvents(stage.frontEnd);
+    eventBuffers = new SlowEventBuffers(stage.frontEnd);
   });
   beforeEach(async () => {
     keepJournal();
@@ -40,7 +40,7 @@ describe('lab: the event barrier', function () {
   });
   afterEach(async function () {
     showJournal(this.currentTest);
-    held.giveBack();
+    eventBuffers.giveBack();
     await driver.close(session);
     stage.verify();
   });
@@ -80,13 +80,13 @@ describe('lab: the event barrier', function () {
       const other = new GuestQueue(driver, await driver.open(), BufferType.VIDEO_CAPTURE);
       await other.setFormat('RGB3', 320, 180);
       await subscription(Ioctl.SUBSCRIBE_EVENT, EventType.CTRL, V.MUTE);
-      held.giveBack(0);
+      eventBuffers.giveBack(0);
       const before = driver.postedEvents;
       node.setControl(V.MUTE, 1);
       await driver.nextEvent(session);
       node.setControl(V.MUTE, 0);
       await driver.nextEvent(session);
-      assert.equal(held.atDevice, before - 2);
+      assert.equal(eventBuffers.atDevice, before - 2);
       if (name === 'STREAMOFF') await other.request(2);
       const answered = command(other).then(() => performance.now());
       const waited = await Promise.race([
@@ -95,17 +95,17 @@ describe('lab: the event barrier', function () {
       ]);
       assert.equal(waited, 'waits');
       const given = performance.now();
-      held.giveBack();
+      eventBuffers.giveBack();
       assert.ok((await answered) - given < EVENT_BARRIER_MS / 2, 'it did not notice');
       if (name === 'UNSUBSCRIBE_EVENT') await subscription(Ioctl.SUBSCRIBE_EVENT, EventType.CTRL, V.MUTE);
-      held.giveBack(0);
+      eventBuffers.giveBack(0);
       node.setControl(V.MUTE, 1);
       await driver.nextEvent(session);
       const started = performance.now();
       await (name === 'CLOSE' ? driver.close(await driver.open()) : command(other));
       const took = performance.now() - started;
       assert.ok(took > EVENT_BARRIER_MS - 50 && took < 2000, `${took.toFixed()} ms`);
-      held.giveBack();
+      eventBuffers.giveBack();
       node.setControl(V.MUTE, 0);
       if (name !== 'CLOSE') await driver.close(other.session);
     });

@@ -1,4 +1,6 @@
-/** REQBUFS, CREATE_BUFS, QUERYBUF, PREPARE_BUF and QBUF on a real vb2 queue: counts, capabilities, flags and refusals. */
+/**
+ * REQBUFS, CREATE_BUFS, QUERYBUF, PREPARE_BUF and QBUF on a real vb2 queue: counts, capabilities, flags and refusals.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { DriverError } from '../../src/client/driver-error.js';
@@ -27,9 +29,9 @@ import { errnoOf, Stage } from './support/stage.js';
 /** The second camera has no USERPTR. */
 const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1';
 const ways = [
-  { name: 'on USERPTR', camera: 'vivid-000-vid-cap', dialect: 'qemu' },
-  { name: 'copied', camera: 'vivid-001-vid-cap', dialect: 'qemu' },
-  { name: 'exported', camera: 'vivid-000-vid-cap', dialect: 'crosvm' },
+  { name: 'on USERPTR', camera: 'vivid-000-vid-cap', vmm: 'qemu' },
+  { name: 'copied', camera: 'vivid-001-vid-cap', vmm: 'qemu' },
+  { name: 'exported', camera: 'vivid-000-vid-cap', vmm: 'crosvm' },
 ] as const;
 const type = BufferType.VIDEO_CAPTURE;
 const { PREPARED, QUEUED, DONE, MAPPED } = BufferFlag;
@@ -42,7 +44,7 @@ function sized(format: Uint8Array, sizeimage: number): Buffer {
   return copy;
 }
 
-for (const { name, camera, dialect } of ways)
+for (const { name, camera, vmm } of ways)
   describe(`lab: buffers ${name}`, function () {
     this.timeout(30_000);
     let stage: Stage;
@@ -51,7 +53,7 @@ for (const { name, camera, dialect } of ways)
     before(async function () {
       provide(this, VIVID);
       keepJournal();
-      stage = await Stage.open(nodeNamed(camera), { frontEnd: { vmm: dialect } });
+      stage = await Stage.open(nodeNamed(camera), { frontEnd: { vmm } });
     });
     beforeEach(async () => {
       keepJournal();
@@ -244,13 +246,13 @@ for (const { name, camera, dialect } of ways)
       for (let round = 0; round < 3; round++) {
         await queue.request(4);
         for (let index = 0; index < 4; index++) {
-          const [cookie] = await queue.cookies(index);
-          assert.equal(cookie! % 0x1_0000, 0);
-          assert.ok(cookie! > 0 && !seen.has(cookie!), `cookie ${cookie}`);
-          seen.add(cookie!);
+          const [mmapOffset] = await queue.mmapOffsets(index);
+          assert.equal(mmapOffset! % 0x1_0000, 0);
+          assert.ok(mmapOffset! > 0 && !seen.has(mmapOffset!), `mmap offset ${mmapOffset}`);
+          seen.add(mmapOffset!);
           const prepared = Buffer.from((await queue.prepare(index)).buffer.m).readUInt32LE();
           const queued = Buffer.from((await queue.queue(index)).buffer.m).readUInt32LE();
-          assert.deepEqual([prepared, queued], [cookie, cookie]);
+          assert.deepEqual([prepared, queued], [mmapOffset, mmapOffset]);
         }
         await queue.off();
       }

@@ -1,4 +1,4 @@
-/** Another program of the host has the node: who it is, at start and while a guest runs. */
+/** Another program of the host has the node open: the bridge says which one, at start and while a guest runs. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -16,7 +16,7 @@ import { errnoOf, onStage, Stage } from './support/stage.js';
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const LABEL = 'a-single-open';
-/** A driver that lets one program open its node. */
+/** A driver that lets only one program open its node. */
 const LOOPBACK = `v4l2loopback devices=1 max_openers=1 card_label=${LABEL}`;
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const NOBODY = { uid: 65_534, gid: 65_534 };
@@ -44,7 +44,7 @@ describe('lab: another program has the node', function () {
     other = undefined;
   }
 
-  /** A shell that has the node open: `sh` in the process table. */
+  /** Starts a shell that has the node open. It is `sh` in the process table. */
   async function hold(node: string): Promise<string> {
     const script = 'exec 3<>"$0" && echo ready && read end';
     other = spawn('sh', ['-c', script, node], { stdio: ['pipe', 'pipe', 'inherit'] });

@@ -1,4 +1,4 @@
-# Where the lab is kept and what it is made from; sourced by the scripts beside it.
+# Where the lab is kept and what decides its name; sourced by the other scripts of this folder.
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the variables are for the scripts that source this file
 
@@ -7,13 +7,14 @@ checkout=$(cd -- "$lab_scripts/../.." && pwd -P)
 lab_dir=${VMB_LAB_DIR:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/virtio-media-bridge/lab}
 newest=$lab_dir/newest # a link to the lab that was built last
 
-# A lab is a folder of rootfs/, vmlinuz and initrd. It gets its name when it is complete, never changes afterwards, and
-# is named by what decides its contents: checkouts that differ have each their own, and no build waits for a machine.
+# A lab is a folder with rootfs/, vmlinuz and initrd. It gets its name when it is complete, and never changes
+# afterwards. The name is a hash of everything that decides its contents, so different checkouts have labs of their own,
+# and no build waits for a running machine.
 inputs=$(cd -- "$lab_scripts" && sha256sum build.sh rootfs/* guest/initrd | sha256sum | cut -c1-16)
 lab=$lab_dir/lab-$inputs
-demo_lab=$lab_dir/demo-$inputs # smaller, for the demo: boots, and has vivid and node
+demo_lab=$lab_dir/demo-$inputs # smaller, for the demo: it boots and has vivid and node
 
-# The kernel that runs as a program; README.md.
+# The kernel that runs as a program (README.md).
 um=$lab_dir/um-$(cd -- "$lab_scripts/um" && sha256sum build.sh config | sha256sum | cut -c1-16)
 
 die() {
@@ -25,8 +26,8 @@ need_root() {
   [ "$(id -u)" = 0 ] || die "the lab is made and run as root: use sudo -E $0"
 }
 
-# Sets $lab to a lab that exists and holds it until this process and its children end, as build.sh removes none in use.
-# $1 is the exit status when there is none. VMB_LAB=demo: the smaller one is enough.
+# Sets $lab to an existing lab and locks it until this process and its children end, because build.sh removes labs that
+# are not in use. $1: exit status if there is no lab. VMB_LAB=demo: the smaller lab is enough.
 hold_lab() {
   if [ ! -d "$lab" ] && [ "${VMB_LAB:-}" = demo ]; then lab=$demo_lab; fi
   if [ ! -d "$lab" ] && [ -d "$newest" ]; then

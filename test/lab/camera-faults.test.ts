@@ -1,4 +1,6 @@
-/** A USB camera that misbehaves in mid-stream without going away: what the guest sees, and that it gets over it. */
+/**
+ * A USB camera that has faults during a stream but stays plugged in: what the guest sees, and that the stream recovers.
+ */
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { encoded } from '../../src/client/record.js';
@@ -19,9 +21,9 @@ const WIDTH = 320;
 const HEIGHT = 180;
 const BUFFERS = 4;
 const BRIGHTNESS = 0x0098_0900;
-/** The Linux driver gives up after this. */
+/** Milliseconds after which the Linux driver gives up. */
 const GUEST_PATIENCE_MS = 5000;
-/** uvcvideo gives up a control transfer after this. */
+/** Milliseconds after which uvcvideo gives up a control transfer. */
 const CONTROL_TIMEOUT_MS = 5000;
 
 describe('lab: a camera that misbehaves', function () {
@@ -62,7 +64,7 @@ describe('lab: a camera that misbehaves', function () {
 
   it('falls silent between frames: no event and no work; then the stream goes on', async () => {
     assert.equal(await camera.tell('no-frames'), 'ok');
-    // What was under way.
+    // Frames that were under way.
     while ((await errnoOf(stage.driver.nextEvent(queue.session, 500))) === 0);
     const before = process.cpuUsage();
     assert.equal(await errnoOf(stage.driver.nextEvent(queue.session, 1000)), Errno.ETIMEDOUT);
@@ -117,7 +119,7 @@ describe('lab: a camera that misbehaves', function () {
     const { value: errno, ms } = await asked;
     assert.notEqual(errno, 0);
     assert.ok(ms < GUEST_PATIENCE_MS, `the guest has given up: ${ms} ms`);
-    // The session does one thing at a time: its buffers come back when the transfer has ended.
+    // A session runs one ioctl at a time, so its buffers come back when the transfer has ended.
     let damaged = 0;
     for (let n = 0; n < BUFFERS; n++)
       if ((await queue.next(CONTROL_TIMEOUT_MS)).buffer.flags & BufferFlag.ERROR) damaged++;

@@ -1,4 +1,4 @@
-/** A camera's frames reach the guest: every byte, every way of backing the guest's buffers, on real drivers. */
+/** A camera's frames reach the guest: every byte, with every backing of the guest's buffers, on real drivers. */
 import assert from 'node:assert/strict';
 import { encoded } from '../../src/client/record.js';
 import { type VmmName, vmmTranscripts } from '../../src/client/vmm-transcripts.js';
@@ -15,7 +15,9 @@ import { NativeNode } from './support/native-node.js';
 import { onStage, type Stage } from './support/stage.js';
 import { MovingBars, showMovingBars } from './support/vivid.js';
 
-/** Cameras that take USERPTR and scattered memory, and such that want contiguous memory; single- and multi-planar. */
+/**
+ * Cameras that take USERPTR and scattered memory, and cameras that need contiguous memory; single- and multi-planar.
+ */
 const VIVID = 'vivid n_devs=4 node_types=0x1,0x1,0x1,0x1 allocators=0,1,0,1 multiplanar=1,1,2,2';
 const SCATTERED = 'vivid-000-vid-cap';
 const CONTIGUOUS = 'vivid-001-vid-cap';
@@ -26,11 +28,11 @@ const { VIDEO_CAPTURE, VIDEO_CAPTURE_MPLANE } = BufferType;
 interface Way {
   readonly name: string;
   readonly node: string;
-  readonly dialect: VmmName;
+  readonly vmm: VmmName;
   readonly mmap: MmapMode;
-  /** SHMEM_MAPs that the VMM sees for a stream of n planes. */
+  /** Number of SHMEM_MAPs that the VMM sees for a stream of n planes. */
   readonly mappings: (planes: number) => number;
-  /** Planes that the bridge maps for itself: those that it copies. */
+  /** Number of planes that the bridge maps in its own process, because it copies them. */
   readonly copied: (planes: number) => number;
   readonly memSlots?: boolean;
   readonly buffers: readonly number[];
@@ -42,14 +44,14 @@ const none = () => 0;
 const arena = { mmap: 'arena', mappings: one } as const;
 const direct = { mmap: 'direct', mappings: all, copied: none } as const;
 const ways: readonly Way[] = [
-  { name: 'arena, zero copy', node: SCATTERED, dialect: 'qemu', ...arena, copied: none, buffers: [2, 4, 32] },
-  { name: 'arena, one copy', node: CONTIGUOUS, dialect: 'qemu', ...arena, copied: all, buffers: [2, 4, 32] },
-  { name: 'direct, crosvm', node: SCATTERED, dialect: 'crosvm', ...direct, buffers: [2, 4, 32] },
-  { name: 'direct, libkrun', node: CONTIGUOUS, dialect: 'libkrun', ...direct, buffers: [2, 4, 32] },
+  { name: 'arena, zero copy', node: SCATTERED, vmm: 'qemu', ...arena, copied: none, buffers: [2, 4, 32] },
+  { name: 'arena, one copy', node: CONTIGUOUS, vmm: 'qemu', ...arena, copied: all, buffers: [2, 4, 32] },
+  { name: 'direct, crosvm', node: SCATTERED, vmm: 'crosvm', ...direct, buffers: [2, 4, 32] },
+  { name: 'direct, libkrun', node: CONTIGUOUS, vmm: 'libkrun', ...direct, buffers: [2, 4, 32] },
   {
     name: 'direct, QEMU with memory slots',
     node: SCATTERED,
-    dialect: 'qemu',
+    vmm: 'qemu',
     ...direct,
     memSlots: true,
     buffers: [32],
@@ -57,17 +59,17 @@ const ways: readonly Way[] = [
 ];
 
 function onWay(way: Way, play: (stage: Stage, path: string) => Promise<void>): Promise<void> {
-  const { node, dialect, mmap, memSlots = false } = way;
+  const { node, vmm, mmap, memSlots = false } = way;
   const path = nodeNamed(node);
   const more = memSlots
-    ? { protocolFeatures: vmmTranscripts[dialect].protocolFeatures | Protocol.CONFIGURE_MEM_SLOTS }
+    ? { protocolFeatures: vmmTranscripts[vmm].protocolFeatures | Protocol.CONFIGURE_MEM_SLOTS }
     : {};
-  return onStage(path, { frontEnd: { vmm: dialect, ...more }, serve: { mmap, memSlots } }, (stage) =>
+  return onStage(path, { frontEnd: { vmm, ...more }, serve: { mmap, memSlots } }, (stage) =>
     play(stage, path),
   );
 }
 
-/** `count` frames, each queued again; what `look` says of each. */
+/** Takes `count` frames and queues each buffer again. Returns the results of `look`. */
 async function frames<T>(queue: GuestQueue, count: number, look: (frame: DqbufEvent) => T): Promise<T[]> {
   const seen: T[] = [];
   while (seen.length < count) {
@@ -85,7 +87,7 @@ function words(type: number): Buffer {
   return payload;
 }
 
-/** The first frame of a stream without the bridge; its buffer is mapped, as an ordinary program has it. */
+/** The first frame of a stream without the bridge. Its buffer is mapped, as in an ordinary program. */
 async function nativeFrame(node: NativeNode, type: number) {
   assert.equal(node.request(2, type), 0);
   const blank = (index: number) => encoded(bufferRecord, { index, type, memory: Memory.MMAP });
@@ -99,7 +101,7 @@ async function nativeFrame(node: NativeNode, type: number) {
   assert.equal(node.ioctl(Ioctl.STREAMON, words(type)).errno, 0);
   const frame = blank(0);
   assert.ok(await eventually(() => node.run({ kind: 'dequeueBuffer', buffer: frame }) === 0, 5000));
-  // A mapping pins the open file, and goes some time after its region.
+  // A mapping keeps the open file in use, and is removed some time after its region is closed.
   assert.equal(node.ioctl(Ioctl.STREAMOFF, words(type)).errno, 0);
   assert.equal(node.request(0, type), 0);
   map.region?.close();
@@ -143,8 +145,9 @@ describe('lab: capture', function () {
           assert.ok(await eventually(() => mappingsOf(path) === 0), 'the node is still mapped');
         }));
 
-  // vivid fills buffers in the order in which they were queued, and the bars move with its count: an event that is
-  // lost, doubled or out of turn shows in either. On a busy machine vivid itself comes late and skips a count.
+  // vivid fills buffers in the order in which they were queued, and the bars move with its frame counter. So an event
+  // that is lost, doubled or out of order shows in one of them. On a busy machine vivid itself is late and skips a
+  // number.
   it('a slow stream has every frame, in order, once', () =>
     onWay(ways[0]!, async ({ driver }) => {
       const queue = new GuestQueue(driver, await driver.open(), VIDEO_CAPTURE);

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the lab itself: what run.sh promises, and that the devices which the tests rely on are there.
+# Checks the lab itself: that run.sh does what README.md promises, and that the devices which the tests need are there.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 
@@ -47,7 +47,7 @@ check_two() {
   rm -rf -- "$folder"
 }
 
-# Twenty minutes of waiting, and one second of looking at the clock.
+# Sleeps for twenty minutes of the machine's clock, then polls the clock for one second.
 check_leap() {
   local start=$SECONDS
   # shellcheck disable=SC2016

@@ -1,4 +1,4 @@
-/** The command line on real nodes: list, inspect, and serve with a probe in front of it. */
+/** The command line on real nodes: list, inspect, and probe against serve. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ const VIM2M = 'vim2m';
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const SOCKET = '/tmp/vmb-lab-cli.sock';
 const PICTURE = '/tmp/vmb-lab-cli.png';
-/** inspect --json of vivid has a megabyte. */
+/** Bytes: `inspect --json` of vivid prints a megabyte. */
 const MAX_OUTPUT = 16 << 20;
 const run = promisify(execFile);
 

@@ -1,4 +1,7 @@
-/** A drained decoder costs nothing: no wake follows LAST. The daemon is a process of its own, so that its time can be told. */
+/**
+ * A drained decoder costs no time: nothing wakes up after LAST. The daemon is a process of its own, so that its
+ * processor time can be measured.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -18,23 +21,23 @@ const VICODEC = 'vicodec multiplanar=0';
 const SIZE = { width: 640, height: 368 };
 const SOCKET = '/tmp/vmb-lab-idle.sock';
 const SECONDS = 3;
-/** USER_HZ of every architecture that there is a lab for. */
+/** USER_HZ of all architectures on which the lab runs. */
 const TICKS_PER_SECOND = 100;
 
-/** CPU time of all threads of a process in ticks: utime and stime of proc(5), /proc/PID/stat. */
+/** Processor time of all threads of a process in ticks: utime and stime of proc(5), /proc/PID/stat. */
 function ticks(pid: number): number {
   const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   return Number(fields[11]) + Number(fields[12]);
 }
 
-/** How often each lane and watcher of a process has slept so far: proc(5), voluntary_ctxt_switches. */
+/** How often each lane and watcher of a process has slept: proc(5), voluntary_ctxt_switches. */
 const wakes = (pid: number): string[] =>
   statusesOf(pid)
     .filter((status) => lineOf(status, 'Name').startsWith('vmb-'))
     .map((status) => `${lineOf(status, 'Name')}: ${lineOf(status, 'voluntary_ctxt_switches')}`);
 
-for (const [mmap, dialect] of [
+for (const [mmap, vmm] of [
   ['arena', 'qemu'],
   ['direct', 'crosvm'],
 ] as const)
@@ -66,12 +69,12 @@ for (const [mmap, dialect] of [
         },
         [],
       );
-      const frontEnd = await Vmm.connect(SOCKET, { vmm: dialect });
+      const frontEnd = await Vmm.connect(SOCKET, { vmm });
       const driver = await GuestDriver.probe(frontEnd);
       const decoder = await openDecoder({ driver }, (await frontEnd.readConfig()).deviceCaps, frames);
       await decoder.start();
       assert.equal((await collect(decoder, frames)).length, frames.length);
-      // The timer of the last command's deadline, which runs for the first time, is not the decoder's.
+      // Wait until the timer of the last command's deadline has run, because it does not belong to the decoder.
       await sleep(ANSWER_DEADLINE_MS);
       const before = ticks(daemon.pid);
       const woken = wakes(daemon.pid);

@@ -1,4 +1,6 @@
-/** The life of a stateful codec's session through the bridge: drained, restarted, moved to another place of the stream. */
+/**
+ * The life of a stateful codec's session through the bridge: drained, restarted, moved to another place of the stream.
+ */
 import assert from 'node:assert/strict';
 import { Codec } from '../../src/client/codec.js';
 import { backings, collect, deviceCaps, openDecoder, openEncoder } from './support/codec-session.js';
@@ -46,7 +48,7 @@ for (const [name, options] of Object.entries(backings))
     });
     after(() => unload(...MODULES));
 
-    /** A started decoder of buffers that take both streams. */
+    /** A started decoder with buffers that are large enough for both streams. */
     async function withDecoder(play: (decoder: Codec, stage: Stage) => Promise<void>): Promise<void> {
       await onStage(nodeNamed('stateful-decoder'), options, async (stage) => {
         const all = [...stream.frames, ...other.frames];

@@ -10,12 +10,12 @@ import { decodeNatively, encodeNatively } from './support/v4l2-ctl-codec.js';
 
 const VICODEC = 'vicodec multiplanar=0';
 const SESSIONS = 32;
-/** Neighbours never have the same one. */
+/** Number of different streams. Neighbouring sessions have different ones. */
 const STREAMS = 8;
 const FRAMES = 5;
 const SIZE = { width: 640, height: 368 };
 const SEED = 20_250_704;
-/** These are closed with everything in flight, when so many frames have come. */
+/** These sessions are closed with everything in flight, after that many frames. */
 const ABANDONED: ReadonlySet<number> = new Set([3, 11, 18, 30]);
 const ABANDONED_AFTER = 2;
 
@@ -24,7 +24,9 @@ interface Stream {
   readonly decoded: Buffer;
 }
 
-/** The same order in every run: a linear congruential generator (Numerical Recipes) and Fisher and Yates. */
+/**
+ * A shuffle that is the same in every run: a linear congruential generator (Numerical Recipes) and Fisher and Yates.
+ */
 function shuffled(count: number, seed: number): number[] {
   const order = Array.from({ length: count }, (_, i) => i);
   let state = seed >>> 0;
@@ -63,7 +65,7 @@ for (const [name, options] of Object.entries(backings))
       unload(VICODEC);
     });
 
-    /** Decodes its own stream whole, or leaves in the middle. */
+    /** Decodes its own stream completely, or closes in the middle. */
     async function decode(decoder: Codec, n: number): Promise<void> {
       const { frames, decoded } = streams[n % STREAMS]!;
       await decoder.start();

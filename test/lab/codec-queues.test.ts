@@ -1,4 +1,4 @@
-/** A codec's queues, buffer by buffer: what comes when, and how many buffers there are. */
+/** A codec's queues, buffer by buffer: when each buffer comes back, and how many there are. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -42,7 +42,7 @@ for (const [name, options] of Object.entries(backings))
         await decoder.close();
       });
 
-    /** The decoder knows its stream: CAPTURE streams with `count` buffers. */
+    /** Waits until the decoder knows its stream, then starts CAPTURE with `count` buffers. */
     async function startCapture(decoder: DecoderQueues, count: number): Promise<void> {
       await decoder.event(EventType.SOURCE_CHANGE);
       await decoder.capture.setFormat('YU12', SIZE.width, SIZE.height);
@@ -103,7 +103,8 @@ for (const [name, options] of Object.entries(backings))
         await decoder.feed(2, stream[2]!);
         await sleep(500);
         assert.equal(driver.waitingEvents(session), 0);
-        // vicodec goes on decoding, but DQBUF answers EPIPE as before (measured natively, Linux 7.3): nothing to tell.
+        // vicodec goes on decoding, but DQBUF returns EPIPE as before (measured natively, Linux 7.3). So no event
+        // comes.
         await decoder.command(START);
         await decoder.feed(0, stream[3]!);
         assert.deepEqual([await decoder.returned(), await decoder.returned()], [2, 0]);
@@ -122,7 +123,7 @@ for (const [name, options] of Object.entries(backings))
         await startCapture(decoder, 2);
         await decoder.feed(1, stream[1]!);
         const index = await expectPicture(decoder, 0);
-        // Now the decoder has no buffer to say LAST in.
+        // Now the decoder has no buffer for LAST.
         await expectPicture(decoder, 1);
         await decoder.command(STOP);
         assert.equal(await errnoOf(decoder.command(STOP)), EBUSY);

@@ -1,4 +1,4 @@
-/** A stateful encoder and decoder through the bridge: every byte is what it is natively. */
+/** A stateful encoder and decoder through the bridge: every byte is the same as natively. */
 import assert from 'node:assert/strict';
 import { backings, collect, deviceCaps, openDecoder, openEncoder } from './support/codec-session.js';
 import { fwhtFrames } from './support/fwht-stream.js';

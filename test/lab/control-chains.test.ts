@@ -1,4 +1,4 @@
-/** G/S/TRY_EXT_CTRLS in chains that the Linux driver would not make. */
+/** G/S/TRY_EXT_CTRLS in descriptor chains that the Linux driver never makes. */
 import assert from 'node:assert/strict';
 import { controlIoctl } from '../../src/client/control-ioctls.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
@@ -55,7 +55,7 @@ describe('lab: chains of controls', function () {
     });
   });
 
-  /** One control with a list that the client would not make. */
+  /** One control with an SG list that the client never makes. */
   async function raw(nr: number, record: { id: number; size: number }, pieces: Piece[]) {
     const list = Buffer.concat(
       pieces.map(({ address, length }) => {

@@ -1,4 +1,7 @@
-/** Controls through the bridge: plain, menu, string and compound ones, in guest memory that is cut anywhere; and every refusal. */
+/**
+ * Controls through the bridge: plain, menu, string and compound controls, in guest memory that is cut anywhere, and
+ * every refusal.
+ */
 import assert from 'node:assert/strict';
 import { type ControlRequest, controlIoctl } from '../../src/client/control-ioctls.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
@@ -17,10 +20,10 @@ import { VividControl as V } from './support/vivid.js';
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const { G_EXT_CTRLS: G, S_EXT_CTRLS: S, TRY_EXT_CTRLS: TRY } = Ioctl;
-/** Length of vivid's fixed arrays. */
+/** Size of vivid's fixed arrays: bytes of the matrix, elements of the pixel array. */
 const MATRIX_BYTES = 8 * 16 * 2;
 const PIXELS = 15 * 20;
-/** No control. */
+/** The id of no control. */
 const UNKNOWN = 0x0098_fff0;
 const POINTER = 0x7f12_3456_789an;
 
@@ -52,7 +55,7 @@ describe('lab: controls', function () {
 
   const ask = (nr: number, requests: ControlRequest[], which: number = Which.CURRENT) =>
     controlIoctl(driver, session, nr, requests, { which });
-  /** Guest memory in pieces of these lengths, the first one 24 bytes before a page's end. */
+  /** Guest memory in pieces of these lengths. The first piece starts 24 bytes before the end of a page. */
   const memory = (...lengths: number[]): Piece[] =>
     lengths.map((length, i) => {
       const page = driver.heap.allocate(8192 + length, 4096);

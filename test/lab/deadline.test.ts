@@ -1,4 +1,4 @@
-/** An ioctl that the hardware holds up for longer than a guest waits: vim2m's jobs take as long as they are told to. */
+/** An ioctl that the hardware delays for longer than a guest waits: vim2m's jobs can be made that long. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -27,15 +27,15 @@ import { errnoOf, Stage } from './support/stage.js';
 
 const VIM2M = 'vim2m';
 const { VIDEO_OUTPUT, VIDEO_CAPTURE } = BufferType;
-/** vim2m's "Transaction Time (msec)", one for each open file. */
+/** vim2m's "Transaction Time (msec)", set for each open file. */
 const TRANSACTION_TIME = 0x0098_1900;
-/** Longer than the deadline. */
+/** Milliseconds, more than the deadline. */
 const JOB_MS = 6500;
-/** The Linux driver gives up after this. */
+/** Milliseconds after which the Linux driver gives up. */
 const GUEST_PATIENCE_MS = 5000;
 const FILL = 0xa5;
 
-/** Open files of the driver, those included that the kernel is still closing. */
+/** Number of open files of the driver, including those that the kernel is still closing. */
 function openFiles(): number {
   return Number(readFileSync(`/sys/module/${VIM2M}/refcnt`, 'utf8'));
 }
@@ -56,7 +56,7 @@ describe('lab: the deadline', function () {
   });
   beforeEach(async () => {
     keepJournal();
-    // A Linux guest has one command under way; others would wait in it, not in the bridge.
+    // A Linux guest has only one command under way. Its other commands wait in the guest, not in the bridge.
     stage = await Stage.open(nodeNamed(VIM2M), { lane: { concurrent: true, timeout: 20_000 } });
     driver = stage.driver;
   });
@@ -67,7 +67,7 @@ describe('lab: the deadline', function () {
   });
   after(() => unload(VIM2M));
 
-  /** The two queues of a converter that works for `ms` on each frame. */
+  /** The two queues of a converter that takes `ms` milliseconds for each frame. */
   async function converter(ms: number): Promise<{ output: GuestQueue; capture: GuestQueue }> {
     const session = await driver.open();
     await driver.call(session, Ioctl.S_CTRL, control, { id: TRANSACTION_TIME, value: ms });
@@ -91,7 +91,7 @@ describe('lab: the deadline', function () {
   const works = (session: number) =>
     driver.call(session, Ioctl.ENUM_FMT, fmtdesc, { index: 0, type: VIDEO_CAPTURE });
 
-  /** Sends an ioctl in memory that stays ours, whatever becomes of the command. */
+  /** Sends an ioctl in memory that is never used for anything else, whatever happens to the command. */
   function sendIn(session: number, nr: number, payload: Uint8Array, answers: boolean) {
     const address = driver.heap.allocate(4096, 4096);
     const pieces: Piece[] = [ioctlCommand.size, payload.length, responseHeader.size].map((length, i) => ({
@@ -222,7 +222,7 @@ describe('lab: the deadline', function () {
   });
 });
 
-/** A timestamp that no clock has. */
+/** A timestamp that no clock returns. */
 const TIMESTAMP = Buffer.alloc(16);
 TIMESTAMP.writeBigInt64LE(1234n);
 TIMESTAMP.writeBigInt64LE(567_890n, 8);

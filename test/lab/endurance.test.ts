@@ -1,4 +1,4 @@
-/** What `npm run endurance` does for long, for a moment: nothing is left of sessions, no frame is lost. */
+/** A short run of what `npm run endurance` does for long: sessions leave nothing behind, and no frame is lost. */
 import { Endurance } from '../endurance/endurance.js';
 import { endureCamera, endureConverter } from '../endurance/frames.js';
 import { endureSessions } from '../endurance/sessions.js';

@@ -1,4 +1,4 @@
-/** Events of real drivers on the eventq: order, loss, starvation, and that nothing comes after it was called off. */
+/** Events of real drivers on the eventq: order, loss, lack of buffers, and no event after its source was stopped. */
 import assert from 'node:assert/strict';
 import type { MediaEvent } from '../../src/client/event-lane.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
@@ -13,17 +13,19 @@ import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { isFree, NativeNode } from './support/native-node.js';
-import { HeldEvents } from './support/slow-event-buffers.js';
+import { SlowEventBuffers } from './support/slow-event-buffers.js';
 import { errnoOf, Stage } from './support/stage.js';
 import { MovingBars, showMovingBars, VividControl as V } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const { SEND_INITIAL, ALLOW_FEEDBACK } = SubscriptionFlag;
-/** v4l2_event_ctrl in v4l2_event.u. */
+/** Byte offset of the value: v4l2_event_ctrl in v4l2_event.u. */
 const VALUE = 8;
 
-/** In which order the device gives chains back while something runs: told apart by an event buffer's size. */
+/**
+ * Runs `run` and records the order in which the device gives chains back. Event buffers are recognized by their size.
+ */
 async function published(run: () => Promise<unknown>): Promise<string[]> {
   const order: string[] = [];
   const { push } = Queue.prototype;
@@ -43,7 +45,7 @@ describe('lab: events', function () {
   this.timeout(30_000);
   let stage: Stage;
   let driver: GuestDriver;
-  let held: HeldEvents;
+  let eventBuffers: SlowEventBuffers;
   let session: number;
   let node: NativeNode;
 
@@ -54,7 +56,7 @@ describe('lab: events', function () {
     node = await NativeNode.open(nodeNamed(CAMERA));
     stage = await Stage.open(nodeNamed(CAMERA));
     driver = stage.driver;
-    held = new HeldEvents(stage.frontEnd);
+    eventBuffers = new SlowEventBuffers(stage.frontEnd);
   });
   beforeEach(async () => {
     keepJournal();
@@ -63,7 +65,7 @@ describe('lab: events', function () {
   });
   afterEach(async function () {
     showJournal(this.currentTest);
-    held.giveBack();
+    eventBuffers.giveBack();
     await driver.close(session);
     stage.verify();
   });
@@ -79,13 +81,13 @@ describe('lab: events', function () {
     driver.call(session, Ioctl.UNSUBSCRIBE_EVENT, eventSubscription, { type, id });
   const set = (of: number, id: number, value: number) =>
     driver.call(of, Ioctl.S_CTRL, control, { id, value });
-  /** The value that a control event carries. */
-  const carried = (event: MediaEvent, id: number) => {
+  /** The value in a control event. */
+  const valueIn = (event: MediaEvent, id: number) => {
     assert.ok(event.kind === 'event', `a ${event.kind} event`);
     assert.deepEqual([event.event.type, event.event.id], [EventType.CTRL, id]);
     return Buffer.from(event.event.u).readInt32LE(VALUE);
   };
-  /** By the time something else was answered, an event would have been there. */
+  /** Checks that no event has come. An event would have arrived before the answer of another command. */
   const nothingCame = async () => {
     await set(session, V.CONTRAST, 3);
     assert.equal(driver.waitingEvents(session), 0);
@@ -95,9 +97,9 @@ describe('lab: events', function () {
     const other = await driver.open();
     await subscribe(V.BRIGHTNESS);
     await set(other, V.BRIGHTNESS, 17);
-    assert.equal(carried(await driver.nextEvent(session), V.BRIGHTNESS), 17);
+    assert.equal(valueIn(await driver.nextEvent(session), V.BRIGHTNESS), 17);
     node.setControl(V.BRIGHTNESS, 18);
-    assert.equal(carried(await driver.nextEvent(session), V.BRIGHTNESS), 18);
+    assert.equal(valueIn(await driver.nextEvent(session), V.BRIGHTNESS), 18);
     assert.equal(driver.waitingEvents(other), 0, 'it did not subscribe');
     await driver.close(other);
   });
@@ -109,7 +111,7 @@ describe('lab: events', function () {
     await unsubscribe(EventType.CTRL, V.BRIGHTNESS);
     await subscribe(V.BRIGHTNESS, ALLOW_FEEDBACK);
     await set(session, V.BRIGHTNESS, 22);
-    assert.equal(carried(await driver.nextEvent(session), V.BRIGHTNESS), 22);
+    assert.equal(valueIn(await driver.nextEvent(session), V.BRIGHTNESS), 22);
   });
 
   it('SEND_INITIAL: the event is there when the answer is, every time', async () => {
@@ -117,7 +119,7 @@ describe('lab: events', function () {
     for (let round = 0; round < 10; round++) {
       let seen = 0;
       driver.onEvent(session, (event) => {
-        seen = carried(event, V.BRIGHTNESS);
+        seen = valueIn(event, V.BRIGHTNESS);
       });
       await subscribe(V.BRIGHTNESS, SEND_INITIAL);
       assert.equal(seen, 33, 'the answer came first');
@@ -136,14 +138,14 @@ describe('lab: events', function () {
     await unsubscribe(EventType.CTRL, V.BRIGHTNESS);
     node.setControl(V.BRIGHTNESS, 41);
     node.setControl(V.MUTE, 1);
-    assert.equal(carried(await driver.nextEvent(session), V.MUTE), 1);
+    assert.equal(valueIn(await driver.nextEvent(session), V.MUTE), 1);
     await unsubscribe(EventType.ALL);
     node.setControl(V.BRIGHTNESS, 42);
     node.setControl(V.MUTE, 0);
     await nothingCame();
     await subscribe(V.MUTE);
     node.setControl(V.MUTE, 1);
-    assert.equal(carried(await driver.nextEvent(session), V.MUTE), 1);
+    assert.equal(valueIn(await driver.nextEvent(session), V.MUTE), 1);
     node.setControl(V.MUTE, 0);
   });
 
@@ -172,7 +174,7 @@ describe('lab: events', function () {
     await subscribe(V.CONTRAST);
     let mute = 0;
     await subscribe(V.MUTE);
-    await held.takeAll(() => {
+    await eventBuffers.takeAll(() => {
       mute = 1 - mute;
       node.setControl(V.MUTE, mute);
       return driver.nextEvent(session);
@@ -182,13 +184,13 @@ describe('lab: events', function () {
       node.setControl(V.CONTRAST, i + 100);
     }
     assert.equal(driver.waitingEvents(session), 0);
-    held.giveBack();
+    eventBuffers.giveBack();
     const values = new Map<number, number>();
     await eventually(() => driver.waitingEvents(session) >= 2);
     while (driver.waitingEvents(session) > 0) {
       const event = await driver.nextEvent(session);
       assert.ok(event.kind === 'event');
-      values.set(event.event.id, carried(event, event.event.id));
+      values.set(event.event.id, valueIn(event, event.event.id));
     }
     assert.deepEqual(Object.fromEntries(values), { [V.BRIGHTNESS]: 60, [V.CONTRAST]: 160 });
   });
@@ -199,10 +201,10 @@ describe('lab: events', function () {
     await queue.setRate(25);
     const bars = new MovingBars('RGB3', 320, 180);
     await queue.start(4);
-    await held.takeAll(async () => queue.queue((await queue.next()).buffer.index));
+    await eventBuffers.takeAll(async () => queue.queue((await queue.next()).buffer.index));
     while (driver.waitingEvents(session) > 0) await queue.queue((await queue.next()).buffer.index);
     assert.equal(await errnoOf(driver.nextEvent(session, 400)), Errno.ETIMEDOUT, 'an event out of nowhere');
-    held.giveBack();
+    eventBuffers.giveBack();
     const order: number[] = [];
     for (let i = 0; i < 12; i++) {
       const frame = await queue.next();
@@ -220,13 +222,13 @@ describe('lab: events', function () {
     await queue.setFormat('RGB3', 320, 180);
     await queue.setRate(25);
     await queue.start(3);
-    await held.takeAll(async () => queue.queue((await queue.next()).buffer.index));
-    held.giveBack(1);
+    await eventBuffers.takeAll(async () => queue.queue((await queue.next()).buffer.index));
+    eventBuffers.giveBack(1);
     const first = await queue.next();
     await queue.queue(first.buffer.index);
     for (let i = 1; i < 7; i++) {
       const frame = await queue.next();
-      assert.ok(held.atDevice <= 1);
+      assert.ok(eventBuffers.atDevice <= 1);
       assert.equal(frame.buffer.index, (first.buffer.index + i) % 3);
       await queue.queue(frame.buffer.index);
     }
@@ -239,7 +241,7 @@ describe('lab: events', function () {
     await subscribe(V.BRIGHTNESS);
     const free = async (value: number) => {
       node.setControl(V.BRIGHTNESS, value);
-      assert.equal(carried(await driver.nextEvent(session), V.BRIGHTNESS), value);
+      assert.equal(valueIn(await driver.nextEvent(session), V.BRIGHTNESS), value);
       return isFree(nodeNamed(CAMERA), BufferType.VIDEO_CAPTURE);
     };
     assert.equal(await free(1), true, 'before the first buffers');
@@ -260,7 +262,7 @@ describe('lab: events', function () {
     await queue.start(4);
     for (let i = 1; i <= 8; i++) {
       node.setControl(V.BRIGHTNESS, i);
-      assert.equal(carried(await driver.nextEvent(other), V.BRIGHTNESS), i);
+      assert.equal(valueIn(await driver.nextEvent(other), V.BRIGHTNESS), i);
       await queue.queue((await queue.next()).buffer.index);
     }
     await queue.off();

@@ -1,4 +1,7 @@
-/** Drivers that fail in the middle of things: vivid does it when it is told to. The guest sees what a host's program sees. */
+/**
+ * Drivers that fail during operation: vivid does it on command. The guest must get the results that a program of the
+ * host gets.
+ */
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
@@ -59,7 +62,7 @@ for (const [name, camera] of [
     });
 
     const inject = (what: number) => node.setControl(what, 1);
-    /** `count` good frames, each queued again. */
+    /** Takes `count` good frames and queues each buffer again. */
     const goodFrames = async (count: number) => {
       const sequences: number[] = [];
       const bars = new MovingBars('RGB3', 320, 180);
@@ -94,7 +97,8 @@ for (const [name, camera] of [
       assert.notEqual(own, 0);
       inject(Inject.REQBUFS);
       const errno = await errnoOf(queue.request(2));
-      // The bridge may ask the driver in more than one way; a refusal is the driver's own.
+      // The bridge may call the driver several times, so the injected fault may not show. If REQBUFS is refused, the
+      // errno must be the driver's.
       assert.ok(errno === 0 || errno === own, `errno ${errno}`);
       await queue.request(0);
       assert.equal(await isFree(nodeNamed(camera), type), true);

@@ -1,7 +1,6 @@
 /**
- * SIGTERM while a device hangs. A thread that waits inside a driver cannot be ended by anybody, and a process is not gone
- * before its last thread: what is promised is that the daemon has left by then, and that nothing of it but that
- * thread is there.
+ * SIGTERM while a device hangs. Nothing can end a thread that waits inside a driver, and a process exists until its
+ * last thread has ended. The promise is that the daemon has shut down in time, and that only this thread is left of it.
  */
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -16,10 +15,10 @@ import { CuseNode, type Held } from './support/cuse-node.js';
 import { GuestQueue } from './support/guest-queue.js';
 
 const type = BufferType.VIDEO_CAPTURE;
-/** A second, and what emulation takes for the end of a process. */
+/** Milliseconds: one second, and the time that the end of a process takes in emulation. */
 const END_MS = 1500;
 
-/** States of a process's threads (R, S, D, Z), its main thread's first; empty: it is gone. */
+/** States of a process's threads (R, S, D, Z), beginning with its main thread. Empty: the process is gone. */
 function threadStates(pid: number): string[] {
   const folder = `/proc/${pid}/task`;
   const threads = existsSync(folder) ? readdirSync(folder) : [];
@@ -30,13 +29,13 @@ function threadStates(pid: number): string[] {
         const [, state] = /^State:\s+(\w)/m.exec(readFileSync(`${folder}/${thread}/status`, 'latin1')) ?? [];
         return state ? [state] : [];
       } catch {
-        // It ended between the two calls.
+        // The thread ended between the two calls.
         return [];
       }
     });
 }
 
-/** What hangs, and what makes the daemon run into it. */
+/** What hangs, and what makes the daemon call it. */
 const faults: readonly (readonly [name: string, held: Held, provoke: (queue: GuestQueue) => unknown])[] = [
   [
     'ENUM_FMT',
@@ -77,7 +76,7 @@ describe('lab: SIGTERM while a device hangs', function () {
         await queue.next();
         const before = node.held;
         await node.hold(held);
-        // Answered by the end of the connection, if at all.
+        // The command is answered only by the end of the connection, if at all.
         void (provoke(queue) as Promise<unknown>).catch(() => undefined);
         await node.waits(1, before);
         await leaves(bridge);

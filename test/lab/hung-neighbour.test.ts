@@ -1,4 +1,7 @@
-/** Another program of the host holds a node: its guest is told in time, the other nodes of the daemon notice nothing. */
+/**
+ * Another program of the host blocks a node. Its guest is answered in time, and the other nodes of the daemon notice
+ * nothing.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +24,7 @@ import { KeptCommand } from './support/watched-command.js';
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const VIM2M = 'vim2m';
 const HOLDER = fileURLToPath(new URL('support/node-holder.js', import.meta.url));
-/** Longer than the deadline, by more than a busy machine takes to get here. */
+/** Milliseconds, more than the deadline and the time that a busy machine takes to get here. */
 const HELD_MS = 8000;
 const PATIENCE_MS = 5000;
 const IDLE_MS = 1500;
@@ -72,7 +75,7 @@ describe('lab: a node that another program holds', function () {
     });
     const ended = once(holder, 'exit');
     await once(holder.stdout, 'data');
-    // It is in its close by then.
+    // The program is in its close() by then.
     await sleep(300);
     const sent = KeptCommand.ioctl(held.driver, session, Ioctl.ENUM_FMT, payload);
     const times = await onlooker.during(askMeanwhile(questions, sent.answer));

@@ -1,4 +1,4 @@
-/** A device that stops answering in the middle of anything: its guest is told in time, and nobody else notices. */
+/** A device that stops answering during any operation. Its guest is answered in time, and nobody else notices. */
 import assert from 'node:assert/strict';
 import { readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +21,7 @@ import { KeptCommand } from './support/watched-command.js';
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const type = BufferType.VIDEO_CAPTURE;
-/** The Linux driver gives up after this. */
+/** Milliseconds after which the Linux driver gives up. */
 const GUEST_PATIENCE_MS = 5000;
 const IDLE_MS = 1500;
 const DQBUF = 17;
@@ -33,7 +33,7 @@ interface Guest {
 
 async function guestAt(socket: string): Promise<Guest> {
   const frontEnd = await Vmm.connect(socket);
-  // A Linux guest has one command under way; others would wait in it, not in the bridge.
+  // A Linux guest has only one command under way. Its other commands wait in the guest, not in the bridge.
   const driver = await GuestDriver.probe(frontEnd, { concurrent: true, timeout: 20_000 });
   return { frontEnd, driver };
 }
@@ -45,13 +45,16 @@ async function streaming({ driver }: Guest, fourcc: string, width: number, heigh
   return queue;
 }
 
-/** What hangs, and the command that finds out. */
+/** What hangs, and the command that meets it. */
 interface Fault {
   readonly name: string;
   readonly held: Held;
-  /** The stream is off before, and nothing has happened for a while: else it is on, and its buffers are the hardware's. */
+  /**
+   * true: the stream is off before, and nothing has happened for a while. Absent: it is on, and the hardware has the
+   * buffers.
+   */
   readonly idle?: boolean;
-  /** Makes the bridge itself run into it, before the command. */
+  /** Makes the bridge itself call what hangs, before the command is sent. */
   readonly provoke?: (queue: GuestQueue) => Promise<unknown>;
   readonly command: (queue: GuestQueue) => KeptCommand;
 }
@@ -90,7 +93,7 @@ const faults: readonly Fault[] = [
     name: 'poll, which the watcher asks',
     held: 'poll',
     provoke: (queue) => queue.queue(0),
-    // Others work; this one has to tell the watcher.
+    // Other ioctls work, but STREAMOFF has to wait for the watcher.
     command: ioctl(Ioctl.STREAMOFF, typeOnly),
   },
   { name: 'everything', held: 'all', command: readFormat },
@@ -131,7 +134,7 @@ describe('lab: a device that hangs', function () {
     unload(VIVID);
   });
 
-  /** Files on the hanging node that the bridge has open. */
+  /** Number of files on the hanging node that the bridge has open. */
   const openFiles = () =>
     bridge.program.descriptors.filter((fd) => {
       try {
@@ -232,7 +235,7 @@ function leave({ driver, frontEnd }: Guest): void {
   frontEnd.close();
 }
 
-/** Nothing that the Linux driver would choke on has happened. */
+/** Checks that nothing has happened that the Linux driver would not survive. */
 function verify({ driver, frontEnd }: Guest): void {
   assert.deepEqual(driver.complaints, []);
   assert.equal(driver.lateAnswers, 0);

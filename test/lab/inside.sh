@@ -1,8 +1,8 @@
-# Sourced after cache.sh by what builds in the lab's root file system.
+# Sourced after cache.sh by the scripts that build in the lab's root file system.
 # shellcheck shell=bash
 
-# Runs a script in the lab's root file system: /checkout is the checkout and /mnt the folder $1. The mount namespace
-# is its own, so that nothing stays mounted however it ends.
+# Runs a script in the lab's root file system: /checkout is the checkout and /mnt is the folder $1. It has a mount
+# namespace of its own, so nothing stays mounted, however it ends.
 inside() {
   # shellcheck disable=SC2016
   unshare --mount -- bash -euc '

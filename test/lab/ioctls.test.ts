@@ -14,7 +14,7 @@ const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const CAPTURE = BufferType.VIDEO_CAPTURE;
 
-/** Little-endian words, zero-filled to the ioctl's size. */
+/** Little-endian words, filled with zeros to the ioctl's size. */
 function words(nr: number, ...values: number[]): Buffer {
   const payload = Buffer.alloc(ioctls.get(nr)!.size);
   for (const [at, value] of values.entries()) payload.writeUInt32LE(value >>> 0, at * 4);
@@ -24,7 +24,7 @@ function words(nr: number, ...values: number[]): Buffer {
 const subscription = (type: number, id = 0) => encoded(eventSubscription, { type, id });
 const yuyv = 0x5659_5559;
 
-/** Requests for each plain ioctl: what succeeds, and what the kernel refuses in its own ways. */
+/** Requests for each plain ioctl: some succeed, and some are refused by the kernel for different reasons. */
 const requests: Readonly<Record<string, readonly Buffer[]>> = {
   ENUM_FMT: [
     words(2, 0, CAPTURE),
@@ -88,9 +88,12 @@ const requests: Readonly<Record<string, readonly Buffer[]>> = {
   S_SELECTION: [words(95, CAPTURE, 0, 0, 0, 0, 100, 100), words(95, CAPTURE, 0x9999)],
   QUERY_EXT_CTRL: [words(103, VividControl.U8_ARRAY), words(103, 0xc000_0000), words(103, 0x1234)],
 };
-/** Rows that a webcam has no use for are compared in node-ioctls.test.ts, those of buffers and controls beside it. */
+/**
+ * node-ioctls.test.ts compares the rows that a webcam does not have. Other files compare the rows of buffers and
+ * controls.
+ */
 
-/** Refused whatever the node can: VIRTIO 1.4, "Unsupported ioctls", and numbers that are no VIDIOC. */
+/** Refused on every node: VIRTIO 1.4, "Unsupported ioctls", and numbers that are no VIDIOC. */
 const refused: Readonly<Record<string, number>> = {
   QUERYCAP: 0,
   G_FBUF: 10,
@@ -148,7 +151,7 @@ describe('lab: ioctls', function () {
           }),
         );
         assert.equal(errno, host.errno);
-        // read() is not offered through the bridge, so there are no read buffers.
+        // The bridge does not offer read(), so there are no read buffers.
         if (name.endsWith('_PARM')) host.payload.writeUInt32LE(0, streamparm.offset.readbuffers);
         if (errno === 0 && direction !== 'w')
           assert.equal(payload.toString('hex'), host.payload.toString('hex'));

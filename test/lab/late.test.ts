@@ -1,4 +1,4 @@
-/** What a node does later than its guest is answered: done once, and there at the next try. */
+/** Ioctls that end later than their command is answered: each runs once, and the next try gets its result. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestDriver } from '../../src/client/guest-driver.js';
@@ -16,10 +16,10 @@ import { KeptCommand } from './support/watched-command.js';
 
 const type = BufferType.VIDEO_CAPTURE;
 const [WIDTH, HEIGHT] = [64, 32];
-/** Of a camera whose firmware sets a mode: longer than a guest is kept. */
+/** Milliseconds of an ioctl of a camera whose firmware sets a mode: longer than a command may wait. */
 const SLOW_MS = 4200;
 const RETRY_MS = 50;
-/** The Linux driver gives up after the first; the bridge stands still for the second. */
+/** Milliseconds: the Linux driver gives up after the first; the bridge is stopped for the second. */
 const GUEST_PATIENCE_MS = 5000;
 const STALL_MS = 6000;
 
@@ -37,7 +37,10 @@ describe('lab: what ends late', function () {
   });
   after(() => node?.end());
 
-  /** The ioctl takes SLOW_MS from now on, and is refused after 4 s; what each later try was answered until one was not refused. */
+  /**
+   * From now on the ioctl takes SLOW_MS, and the command is refused after 4 s. Returns the errno of each try, up to the
+   * first that is not ETIMEDOUT.
+   */
   async function tries(held: number, ask: () => Promise<unknown>): Promise<number[]> {
     const before = node.held;
     await node.hold(held);
@@ -104,16 +107,16 @@ describe('lab: what ends late', function () {
       await node.waits(1, before);
       bridge.program.signal('SIGSTOP');
       await sleep(GUEST_PATIENCE_MS);
-      // The driver has given up: the memory is somebody else's.
+      // The driver has given up, so the memory is used for something else.
       sent.reuse();
       await node.heal();
       await sleep(STALL_MS - GUEST_PATIENCE_MS);
       bridge.program.signal('SIGCONT');
-      // ETIMEDOUT: its lane has not heard of the end yet.
+      // ETIMEDOUT: the event loop does not know yet that the ioctl has ended.
       let first = await ask();
       for (; first === Errno.ETIMEDOUT; first = await ask()) await sleep(RETRY_MS);
       assert.equal(first, 0);
-      // The ring has a chain that never comes back, and is stopped and started with it.
+      // One chain of the ring never comes back. Stop and start the ring with it.
       await frontEnd.stop();
       await frontEnd.start();
       assert.equal(await ask(), 0);

@@ -1,4 +1,7 @@
-/** v4l2loopback through the bridge: a driver with a queue of its own, MMAP only, that another program of the host feeds. */
+/**
+ * v4l2loopback through the bridge: a driver with its own queue implementation and only MMAP, which another program of
+ * the host feeds.
+ */
 import assert from 'node:assert/strict';
 import type { BufferRecord } from '../../src/client/event-lane.js';
 import type { VmmName } from '../../src/client/vmm-transcripts.js';
@@ -23,25 +26,25 @@ const FRAME_BYTES = WIDTH * HEIGHT * 2;
 const FIELD_NONE = 1;
 const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
 
-/** EXPBUF is missing, so that a direct bridge takes to the arena as well. */
+/** The driver has no EXPBUF, so a bridge in direct mode uses the arena as well. */
 interface Way {
   readonly name: string;
   readonly mmap: MmapMode;
-  readonly dialect: VmmName;
+  readonly vmm: VmmName;
 }
 const ways: readonly Way[] = [
-  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
-  { name: 'direct falls back to the arena', mmap: 'direct', dialect: 'crosvm' },
+  { name: 'arena', mmap: 'arena', vmm: 'qemu' },
+  { name: 'direct falls back to the arena', mmap: 'direct', vmm: 'crosvm' },
 ];
 
-/** Every four bytes hold frame and place: nothing of one frame is right in another. */
+/** Every four bytes contain the frame's number and their place, so that no part of one frame is right in another. */
 function picture(frame: number): Buffer {
   const bytes = Buffer.alloc(FRAME_BYTES);
   for (let at = 0; at < FRAME_BYTES; at += 4) bytes.writeUInt32LE(((frame << 20) | (at >> 2)) >>> 0, at);
   return bytes;
 }
 
-/** Which frame the bytes begin with. */
+/** The number of the frame whose bytes come first. */
 function shown(bytes: Uint8Array): number {
   return Buffer.from(bytes.subarray(0, 4)).readUInt32LE() >>> 20;
 }
@@ -57,7 +60,10 @@ function same(queue: AnyQueue, { index, bytesused }: BufferRecord, frame: number
   );
 }
 
-/** The buffer in which a stream begins depends on how many frames there ever were. */
+/**
+ * Renumbers the buffers from the first one, because the buffer in which a stream begins depends on how many frames
+ * there have been.
+ */
 function rotated(told: readonly { index: number }[]): object[] {
   return told.map((each) => ({ ...each, index: (each.index - told[0]!.index + BUFFERS) % BUFFERS }));
 }
@@ -80,8 +86,8 @@ describe('lab: v4l2loopback', function () {
 
   const guestQueue = async ({ driver }: Stage, type: number) =>
     new GuestQueue(driver, await driver.open(), type);
-  const onWay = ({ mmap, dialect }: Way, play: (stage: Stage) => Promise<void>) =>
-    onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, play);
+  const onWay = ({ mmap, vmm }: Way, play: (stage: Stage) => Promise<void>) =>
+    onStage(path, { frontEnd: { vmm }, serve: { mmap } }, play);
   const throughBridge = <T>(way: Way, type: number, play: (queue: AnyQueue) => Promise<T>) => {
     let result: Promise<T>;
     return onWay(way, async (stage) => {
@@ -89,7 +95,10 @@ describe('lab: v4l2loopback', function () {
       await result;
     }).then(() => result);
   };
-  /** Buffers cannot be had by anybody else while they are mapped, and a mapping goes some time after its region. */
+  /**
+   * Waits until nothing is mapped: nobody else can request buffers while they are mapped, and a mapping is removed some
+   * time after its region is closed.
+   */
   const natively = async <T>(type: number, play: (queue: AnyQueue) => Promise<T>): Promise<T> => {
     const result = await NativeNode.with(path, (node) => HostQueue.with(node, type, play));
     assert.ok(await eventually(() => mappingsOf(path) === 0));
@@ -105,7 +114,7 @@ describe('lab: v4l2loopback', function () {
     }
   }
 
-  /** A stream; what was written before is not in it, but for the newest frame, which comes at once. */
+  /** Starts a stream. It contains no older frames except the newest one, which comes at once. */
   async function begin(queue: AnyQueue, writer: LoopbackWriter): Promise<number> {
     for (let frame = 0; frame <= BUFFERS; frame++) writer.write(picture(frame));
     const granted = await start(queue, BUFFERS);
@@ -115,7 +124,9 @@ describe('lab: v4l2loopback', function () {
     return granted;
   }
 
-  /** Frame for frame: what a reader is told of each, and that it shows what was written. */
+  /**
+   * Writes and reads frame by frame. Checks that each shows what was written, and returns the record of each buffer.
+   */
   async function readAlong(queue: AnyQueue, writer: LoopbackWriter, first: number, count: number) {
     const told: Pick<BufferRecord, 'index' | 'bytesused' | 'field' | 'memory' | 'length' | 'flags'>[] = [];
     for (let frame = first; frame < first + count; frame++) {
@@ -134,7 +145,7 @@ describe('lab: v4l2loopback', function () {
     await queue.release();
   }
 
-  /** Each buffer again and again; a reader beside it, which may begin with any of the first ones. */
+  /** Sends frames in each buffer several times. A reader takes them, which may begin with any of the first frames. */
   async function feed(output: AnyQueue): Promise<void> {
     await output.setFormat('YUYV', WIDTH, HEIGHT);
     await output.request(BUFFERS);
@@ -202,7 +213,8 @@ describe('lab: v4l2loopback', function () {
     });
   }
 
-  // Natively such a reader is given the buffer that it keeps, and sees it change: this driver never looks at what is queued.
+  // Natively this reader gets the buffer that it keeps and sees it change, because the driver ignores which buffers are
+  // queued.
   it('a buffer that the reader keeps is not given to it again, and stays as it is', () =>
     withWriter((writer) =>
       onWay(ways[0]!, async (stage) => {

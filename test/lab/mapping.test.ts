@@ -27,7 +27,7 @@ async function openQueue(driver: GuestDriver): Promise<GuestQueue> {
   return queue;
 }
 
-for (const [mmap, dialect] of ways)
+for (const [mmap, vmm] of ways)
   describe(`lab: mapping, ${mmap}`, function () {
     this.timeout(30_000);
     let stage: Stage;
@@ -38,7 +38,7 @@ for (const [mmap, dialect] of ways)
       provide(this, VIVID);
       keepJournal();
       await showMovingBars(nodeNamed(CAMERA));
-      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { vmm: dialect }, serve: { mmap } });
+      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { vmm }, serve: { mmap } });
       driver = stage.driver;
     });
     beforeEach(async () => {
@@ -55,8 +55,8 @@ for (const [mmap, dialect] of ways)
       unload(VIVID);
     });
 
-    const cookie = async (index: number) => (await queue.cookies(index))[0]!;
-    /** Fills every buffer once; what buffer 0 then shows. */
+    const mmapOffset = async (index: number) => (await queue.mmapOffsets(index))[0]!;
+    /** Fills every buffer once. Returns the bytes of buffer 0. */
     const fill = async (count: number) => {
       await queue.start(count);
       for (let i = 0; i < count; i++) await queue.next();
@@ -73,7 +73,7 @@ for (const [mmap, dialect] of ways)
       const taken: number[] = [];
       for (let index = 0; index < 4; index++) {
         const { length } = (await queue.query(index)).buffer;
-        const mapping = await driver.mmap(queue.session, await cookie(index));
+        const mapping = await driver.mmap(queue.session, await mmapOffset(index));
         assert.equal(mapping.length, length);
         assert.equal(mapping.driverAddress % MAP_ALIGNMENT, 0);
         for (const other of taken) assert.ok(Math.abs(other - mapping.driverAddress) >= length);
@@ -83,20 +83,20 @@ for (const [mmap, dialect] of ways)
 
     it('the same buffer again: the same address; read-only changes nothing', async () => {
       await queue.request(2);
-      const first = await driver.mmap(queue.session, await cookie(0));
-      assert.deepEqual(await driver.mmap(queue.session, await cookie(0)), first);
-      assert.deepEqual(await driver.mmap(queue.session, await cookie(0), false), first);
+      const first = await driver.mmap(queue.session, await mmapOffset(0));
+      assert.deepEqual(await driver.mmap(queue.session, await mmapOffset(0)), first);
+      assert.deepEqual(await driver.mmap(queue.session, await mmapOffset(0), false), first);
       await driver.munmap(first.driverAddress);
-      assert.deepEqual(await driver.mmap(queue.session, await cookie(0)), first);
+      assert.deepEqual(await driver.mmap(queue.session, await mmapOffset(0)), first);
     });
 
     it('MUNMAP as after fork() and split(): more often than MMAP, and in the middle', async () => {
       await queue.request(2);
-      const { driverAddress } = await driver.mmap(queue.session, await cookie(0));
+      const { driverAddress } = await driver.mmap(queue.session, await mmapOffset(0));
       await driver.munmap(driverAddress);
       await driver.munmap(driverAddress);
       await driver.munmap(driverAddress + 4096);
-      assert.deepEqual((await driver.mmap(queue.session, await cookie(0))).driverAddress, driverAddress);
+      assert.deepEqual((await driver.mmap(queue.session, await mmapOffset(0))).driverAddress, driverAddress);
     });
 
     it('an unknown address, offset or session: refused, and nothing happens', async () => {
@@ -104,21 +104,21 @@ for (const [mmap, dialect] of ways)
       await queue.map(0);
       assert.equal(await errnoOf(driver.munmap(31 << 20)), Errno.EINVAL);
       assert.equal(await errnoOf(driver.munmap(2 ** 40)), Errno.EINVAL);
-      for (const offset of [0, 4096, (await cookie(0)) + 4096, 0xffff_0000])
+      for (const offset of [0, 4096, (await mmapOffset(0)) + 4096, 0xffff_0000])
         assert.equal(await errnoOf(driver.mmap(queue.session, offset)), Errno.EINVAL, `offset ${offset}`);
       const other = await driver.open();
-      assert.equal(await errnoOf(driver.mmap(other, await cookie(0))), Errno.EINVAL);
+      assert.equal(await errnoOf(driver.mmap(other, await mmapOffset(0))), Errno.EINVAL);
       await driver.close(other);
-      assert.notEqual(await errnoOf(driver.mmap(4711, await cookie(0))), 0);
+      assert.notEqual(await errnoOf(driver.mmap(4711, await mmapOffset(0))), 0);
       assert.ok(view(0).length > 0);
     });
 
     it('an offset of buffers that are gone: EINVAL', async () => {
       await queue.request(2);
-      const stale = await cookie(0);
+      const stale = await mmapOffset(0);
       await queue.request(2);
       assert.equal(await errnoOf(driver.mmap(queue.session, stale)), Errno.EINVAL);
-      const fresh = await cookie(0);
+      const fresh = await mmapOffset(0);
       await queue.request(0);
       assert.equal(await errnoOf(driver.mmap(queue.session, fresh)), Errno.EINVAL);
     });
@@ -157,7 +157,7 @@ for (const [mmap, dialect] of ways)
       await driver.close(queue.session);
       await stage.close();
       const serve = { mmap, sharedMemorySize: 2 << 20 };
-      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { vmm: dialect }, serve });
+      stage = await Stage.open(nodeNamed(CAMERA), { frontEnd: { vmm }, serve });
       driver = stage.driver;
       queue = await openQueue(driver);
       const errno = await errnoOf(queue.start(32));
@@ -209,8 +209,8 @@ describe('lab: mapping without shared memory', function () {
       const queue = await openQueue(driver);
       await queue.request(2);
       for (let index = 0; index < 2; index++) {
-        const [cookie] = await queue.cookies(index);
-        assert.equal(await errnoOf(driver.mmap(queue.session, cookie!)), Errno.EINVAL);
+        const [mmapOffset] = await queue.mmapOffsets(index);
+        assert.equal(await errnoOf(driver.mmap(queue.session, mmapOffset!)), Errno.EINVAL);
         await queue.queue(index);
       }
       await queue.on();

@@ -1,4 +1,7 @@
-/** What a native program gets from vicodec: the native tools themselves are tested by it. */
+/**
+ * The results of a native program on vicodec. These are tests of the native tools, with which other tests compare the
+ * bridge.
+ */
 import assert from 'node:assert/strict';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { codedSize, decode, encodedPattern, type Picture, visible } from './support/native-codec.js';

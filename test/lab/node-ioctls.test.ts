@@ -1,4 +1,7 @@
-/** The ioctls that a webcam does not have, on the nodes that do: through the bridge and natively the same errno and bytes. */
+/**
+ * The ioctls that a webcam does not have, on nodes that have them. Errno and bytes must be the same through the bridge
+ * and natively.
+ */
 import assert from 'node:assert/strict';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
@@ -9,7 +12,7 @@ import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';
 import { errnoOf, onStage, type Stage } from './support/stage.js';
 
-/** Inputs: webcam, TV, S-Video, HDMI; outputs: S-Video, HDMI. */
+/** Inputs: webcam, TV, S-Video, HDMI. Outputs: S-Video, HDMI. */
 const MODULES = ['vivid n_devs=1', 'vicodec'];
 const [TV, HDMI] = [1, 3];
 const [S_INPUT, S_OUTPUT, S_HW_FREQ_SEEK] = [39, 47, 82];
@@ -20,7 +23,7 @@ const [VBI_CAPTURE, SLICED_CAPTURE, VIDEO_CAPTURE, VIDEO_OUTPUT] = [4, 6, 1, 2];
 type Request = readonly [name: string, ...words: number[]];
 interface Case {
   readonly node: string;
-  /** Sent first, to both. */
+  /** An ioctl that is sent first, through the bridge and natively. */
   readonly first?: readonly [nr: number, value: number];
   readonly requests: readonly Request[];
 }
@@ -80,13 +83,16 @@ function payloadOf([name, ...words]: Request): Buffer {
   return payload;
 }
 
-/** Compared in a test of their own: blocks follow the structure, and a seek moves the frequency. */
+/** These have tests of their own: EDID blocks follow the structure, and a seek changes the frequency. */
 const ownTests = new Set(['G_EDID', 'S_EDID', 'S_HW_FREQ_SEEK']);
 /** Rows that other files compare. */
 const elsewhere =
   /^(ENUM_FMT|._FMT|TRY_FMT|.*BUFS?|STREAM(ON|OFF)|._PARM|(QUERY_?|._|TRY_)?(EXT_)?CTRLS?|QUERY(CTRL|MENU|_EXT_CTRL)|ENUMINPUT|._INPUT|ENUM_FRAME.*|(UN)?SUBSCRIBE_EVENT|._SELECTION)$/;
 
-/** V4L2_TUNER_CAP_*: RDS blocks would come by read(), which is not offered; RDS by controls stays. */
+/**
+ * V4L2_TUNER_CAP_*: the bridge does not offer read(), by which RDS blocks would come, so it hides this capability. RDS
+ * by controls stays.
+ */
 const withoutRdsBlocks = (capability: number): number => capability & ~(capability & 0x200 ? 0x100 : 0x180);
 
 describe('lab: ioctls of other nodes', function () {
@@ -111,7 +117,7 @@ describe('lab: ioctls of other nodes', function () {
     );
   });
 
-  /** Opens both ways to the node. */
+  /** Opens the node through the bridge and natively. */
   const onBoth = (node: string, play: (stage: Stage, session: number, host: NativeNode) => Promise<void>) =>
     onStage(nodeNamed(node), {}, async (stage) => {
       const session = await stage.driver.open();
@@ -148,7 +154,8 @@ describe('lab: ioctls of other nodes', function () {
         assert.ok(succeeded > 1, 'everything was refused: the test says nothing');
       }));
 
-  // vivid answers a seek and stays where it is: the errno tells. On a non-blocking file it would be EAGAIN.
+  // vivid accepts a seek and does not change the frequency, so the test looks at the errno. On a non-blocking file it
+  // would be EAGAIN.
   it('a radio seeks, though the bridge has its file non-blocking', () =>
     onBoth('vivid-000-rad-rx', async ({ driver }, session) => {
       const seek = (tuner: number) =>

@@ -1,4 +1,4 @@
-/** Nodes that are no cameras: VBI, sliced VBI, SDR, metadata, touch and output, of one plane or several. */
+/** Nodes that are no cameras: VBI, sliced VBI, SDR, metadata, touch and output, with one plane or several. */
 import assert from 'node:assert/strict';
 import { isMultiplanar } from '../../src/client/buffer-ioctls.js';
 import { encoded } from '../../src/client/record.js';
@@ -15,14 +15,14 @@ import { NativeNode } from './support/native-node.js';
 import { onStage } from './support/stage.js';
 import { selectSVideo, VividControl } from './support/vivid.js';
 
-/** Everything but radio; the second device is multi-planar, and stays at its first input, a webcam. */
+/** All kinds of nodes except radio. The second device is multi-planar, and stays at its first input, a webcam. */
 const VIVID = 'vivid n_devs=2 node_types=0xe0d2d,0xe0d2d multiplanar=1,2';
 const BUFFERS = 4;
 const FRAMES = 2 * BUFFERS + 1;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName }[] = [
-  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
-  { name: 'direct', mmap: 'direct', dialect: 'crosvm' },
+const ways: readonly { name: string; mmap: MmapMode; vmm: VmmName }[] = [
+  { name: 'arena', mmap: 'arena', vmm: 'qemu' },
+  { name: 'direct', mmap: 'direct', vmm: 'crosvm' },
 ];
 
 interface Frame {
@@ -34,20 +34,20 @@ interface Kind {
   readonly name: string;
   readonly node: string;
   readonly type: number;
-  /** Before REQBUFS. */
+  /** Called before REQBUFS. */
   readonly prepare?: (queue: AnyQueue) => Promise<void>;
-  /** Output: what goes into a buffer, and what v4l2_buffer says of it. */
+  /** Only for outputs: fills a buffer, and returns fields for its v4l2_buffer. */
   readonly fill?: (planes: readonly Uint8Array[], frame: number) => { bytesused?: number; field?: number };
-  /** What must be true of what came, or of the world after it went. */
+  /** Checks the frames that came, or the effect of the frames that were shown. */
   readonly judge?: (frames: readonly Frame[]) => Promise<void> | void;
 }
 
-/** A node for both kinds of VBI has the kind that S_FMT was called for. */
+/** A node for both kinds of VBI takes the kind of the last S_FMT. */
 async function setAgain(queue: AnyQueue): Promise<void> {
   await queue.ioctl(Ioctl.S_FMT, await queue.ioctl(Ioctl.G_FMT, encoded(formatRecord, { type: queue.type })));
 }
 
-/** Every service that there is: `service_set` of struct v4l2_sliced_vbi_format. */
+/** All services: `service_set` of struct v4l2_sliced_vbi_format. */
 async function setServices(queue: AnyQueue): Promise<void> {
   await queue.ioctl(Ioctl.S_FMT, encoded(formatRecord, { type: queue.type, fmt: Buffer.from([0xff, 0xff]) }));
 }
@@ -108,13 +108,13 @@ const kinds: readonly Kind[] = [
 ];
 
 const FIRST_BYTE = 0x40;
-/** One value, which depends on the frame. */
+/** Fills the planes with one value, which depends on the frame. */
 function full(planes: readonly Uint8Array[], frame: number) {
   for (const plane of planes) plane.fill(FIRST_BYTE + frame);
   return { bytesused: planes[0]!.length, field: 1 };
 }
 
-/** Luminance of lines: none of them is black throughout. */
+/** The luminance of lines. Not all of them are black. */
 function judgeRawVbi(frames: readonly Frame[]): void {
   for (const { planes } of frames)
     assert.ok(
@@ -123,7 +123,10 @@ function judgeRawVbi(frames: readonly Frame[]): void {
     );
 }
 
-/** struct v4l2_sliced_vbi_data: id, field, line, 0, and 48 bytes. PAL has teletext in both fields, and one line of wide screen signalling. */
+/**
+ * struct v4l2_sliced_vbi_data: id, field, line, 0, and 48 bytes. PAL has teletext in both fields, and one line of wide
+ * screen signalling.
+ */
 function judgeSlicedVbi(frames: readonly Frame[]): void {
   const TELETEXT_B = 0x0001;
   const WSS_625 = 0x4000;
@@ -139,7 +142,7 @@ function judgeSlicedVbi(frames: readonly Frame[]): void {
   }
 }
 
-/** CU08: I and Q of a carrier whose amplitude does not change. */
+/** CU08: I and Q of a carrier with constant amplitude. */
 function judgeSdr(frames: readonly Frame[]): void {
   for (const { planes } of frames) {
     const bytes = planes[0]!;
@@ -163,7 +166,7 @@ function judgeMeta(frames: readonly Frame[]): void {
 
 const BRIGHTNESS = 30;
 
-/** struct vivid_meta_out_buf: brightness, contrast, saturation, hue of the camera beside it. */
+/** struct vivid_meta_out_buf: brightness, contrast, saturation, hue of the camera of the same device. */
 function fillMeta([plane]: readonly Uint8Array[], frame: number) {
   const bytes = Buffer.alloc(8);
   bytes.writeUInt16LE(BRIGHTNESS + frame, 0);
@@ -180,7 +183,7 @@ async function judgeMetaOut(): Promise<void> {
   assert.ok(value >= BRIGHTNESS && value < BRIGHTNESS + FRAMES + BUFFERS, `brightness ${value}`);
 }
 
-/** Signed 16-bit deltas of pressure: never all of them the same for long. */
+/** Signed 16-bit deltas of pressure. They do not stay the same for long. */
 function judgeTouch(frames: readonly Frame[]): void {
   const seen = new Set(frames.map(({ planes }) => planes[0]!.toString('latin1')));
   assert.ok(seen.size > 1, 'nobody touches anything');
@@ -199,7 +202,7 @@ describe('lab: node kinds', function () {
   });
   after(() => unload(VIVID));
 
-  /** Streams for a while; what was said of each frame. */
+  /** Streams for a while. Returns the frames, and the record of each buffer. */
   async function play(kind: Kind, queue: AnyQueue) {
     await kind.prepare?.(queue);
     let frame = 0;
@@ -234,12 +237,12 @@ describe('lab: node kinds', function () {
   }
 
   for (const kind of kinds)
-    for (const { name, mmap, dialect } of ways)
+    for (const { name, mmap, vmm } of ways)
       it(`${kind.name}, ${name}: as natively, in order`, async () => {
         const path = nodeNamed(kind.node);
         const own = await NativeNode.with(path, (node) => play(kind, new HostQueue(node, kind.type)));
         await kind.judge?.(own.frames);
-        await onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, async ({ driver, frontEnd }) => {
+        await onStage(path, { frontEnd: { vmm }, serve: { mmap } }, async ({ driver, frontEnd }) => {
           const { frames, told, buffers } = await play(
             kind,
             new GuestQueue(driver, await driver.open(), kind.type),

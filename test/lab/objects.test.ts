@@ -1,4 +1,4 @@
-/** OBJECT: a camera's buffers named by UUIDs, and given to another device of the VM without a copy. */
+/** OBJECT: a camera's buffers get UUIDs, and another device of the VM uses them without a copy. */
 import assert from 'node:assert/strict';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
@@ -29,10 +29,10 @@ const CAMERA = 'vivid-000-vid-cap';
 const CONVERTER = 'vim2m';
 const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
 const UUID = 16;
-/** The record's place for a descriptor: what is in it means nothing, and comes back. */
+/** Value of the descriptor field of a record. The device ignores it and returns it unchanged. */
 const PLACEHOLDER = 0x5a5a_5a5a;
 
-/** One daemon for both nodes, each with a VMM's front-end of its own, as QEMU has a socket a device. */
+/** One daemon for both nodes, each with a front-end of its own, because QEMU has one socket for each device. */
 class Pair {
   camera!: GuestDriver;
   converter!: GuestDriver;
@@ -48,18 +48,18 @@ class Pair {
     this.#daemon = new Daemon(plainly(pairs, 32 << 20, { objects: true, ...options }));
   }
 
-  static async open(dialect: 'qemu' | 'crosvm', options: Partial<ServeOptions> = {}): Promise<Pair> {
+  static async open(vmm: 'qemu' | 'crosvm', options: Partial<ServeOptions> = {}): Promise<Pair> {
     const sockets = [0, 1].map((n) => `/tmp/vmb-objects-${process.pid}-${n}.sock`);
     const pair = new Pair(sockets, options);
     await pair.#daemon.start();
-    pair.camera = await pair.#enter(0, dialect);
-    pair.converter = await pair.#enter(1, dialect);
+    pair.camera = await pair.#enter(0, vmm);
+    pair.converter = await pair.#enter(1, vmm);
     return pair;
   }
 
-  async #enter(n: number, dialect: 'qemu' | 'crosvm'): Promise<GuestDriver> {
-    const protocolFeatures = vmmTranscripts[dialect].protocolFeatures | Protocol.SHARED_OBJECT;
-    const frontEnd = await Vmm.connect(this.sockets[n]!, { vmm: dialect, protocolFeatures });
+  async #enter(n: number, vmm: 'qemu' | 'crosvm'): Promise<GuestDriver> {
+    const protocolFeatures = vmmTranscripts[vmm].protocolFeatures | Protocol.SHARED_OBJECT;
+    const frontEnd = await Vmm.connect(this.sockets[n]!, { vmm, protocolFeatures });
     this.frontEnds.push(frontEnd);
     return GuestDriver.probe(frontEnd);
   }
@@ -76,11 +76,11 @@ class Pair {
 }
 
 async function onPair(
-  dialect: 'qemu' | 'crosvm',
+  vmm: 'qemu' | 'crosvm',
   play: (pair: Pair) => Promise<void>,
   options: Partial<ServeOptions> = {},
 ): Promise<void> {
-  const pair = await Pair.open(dialect, options);
+  const pair = await Pair.open(vmm, options);
   try {
     await play(pair);
     pair.verify();
@@ -89,7 +89,7 @@ async function onPair(
   }
 }
 
-/** EXPBUF: the structure and the UUID behind it. */
+/** EXPBUF: the structure is followed by the UUID. Returns the UUID. */
 async function exportOf(queue: GuestQueue, index: number, plane = 0, flags = 0): Promise<Buffer> {
   const record = encoded(exportBuffer, { type: queue.type, index, plane, flags, fd: PLACEHOLDER });
   const sent = Buffer.concat([record, Buffer.alloc(UUID, 0xff)]);
@@ -98,7 +98,7 @@ async function exportOf(queue: GuestQueue, index: number, plane = 0, flags = 0):
   return answer.subarray(exportBuffer.size);
 }
 
-/** QBUF, PREPARE_BUF or QUERYBUF of a single-planar buffer with the UUID behind it: the record and the UUID that come back. */
+/** QBUF, PREPARE_BUF or QUERYBUF of a single-planar buffer, whose record is followed by the UUID. Returns both. */
 async function objectIoctl(queue: GuestQueue, nr: number, index: number, uuid: Uint8Array, bytesused = 0) {
   const m = Buffer.alloc(8);
   m.writeUInt32LE(PLACEHOLDER);
@@ -122,9 +122,9 @@ describe('lab: objects', function () {
   });
   after(() => unload(...MODULES));
 
-  for (const dialect of ['qemu', 'crosvm'] as const)
-    it(`${dialect}: a camera's frame goes to a mem-to-mem device and comes out as it was`, () =>
-      onPair(dialect, async ({ camera, converter, frontEnds }) => {
+  for (const vmm of ['qemu', 'crosvm'] as const)
+    it(`${vmm}: a camera's frame goes to a mem-to-mem device and comes out as it was`, () =>
+      onPair(vmm, async ({ camera, converter, frontEnds }) => {
         const source = new GuestQueue(camera, await camera.open(), VIDEO_CAPTURE);
         await source.setFormat('RGB3', 320, 240);
         await source.start(4);

@@ -1,4 +1,4 @@
-/** A daemon without privileges whose node is taken away from it by chmod, and given back. */
+/** A daemon without privileges. chmod takes its node away and gives it back. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,7 +17,7 @@ const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const SOCKET = '/tmp/vmb-lab-permission.sock';
-/** nobody and nogroup, of Debian. */
+/** User nobody and group nogroup of Debian. */
 const NOBODY = { uid: 65_534, gid: 65_534 };
 
 describe('lab: the permission of a node is lost', function () {

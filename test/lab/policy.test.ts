@@ -1,4 +1,7 @@
-/** What `serve` is told to keep from a guest, on a real driver: it is there by no path, and nobody else is disturbed. */
+/**
+ * What `serve` is told to hide from a guest, on a real driver: the guest cannot reach it by any ioctl, and other
+ * programs are not affected.
+ */
 import assert from 'node:assert/strict';
 import { policyOf } from '../../src/cli/policy.js';
 import { type ControlRequest, controlIoctl } from '../../src/client/control-ioctls.js';
@@ -31,12 +34,12 @@ const CAMERA = 'vivid-000-vid-cap';
 const CAPTURE = BufferType.VIDEO_CAPTURE;
 const { G_EXT_CTRLS: G, S_EXT_CTRLS: S, TRY_EXT_CTRLS: TRY } = Ioctl;
 const { NEXT_CTRL, NEXT_COMPOUND } = ControlFlag;
-/** No control. */
+/** The id of no control. */
 const UNKNOWN = 0x0098_fff0;
 /** V4L2_CID_PRIVATE_BASE. */
 const ALIAS = 0x0800_0000;
 
-/** vivid's own class has DISCONNECT and the other faults. */
+/** vivid's own class contains DISCONNECT and the other faults. */
 const DENIED = [V.BRIGHTNESS, V.MENU, V.U8_ARRAY, V.STRING, V.AREA];
 const CONTROLS = `${DENIED.join(',')},0x00f00000`;
 const isDenied = (id: number) => DENIED.includes(id as never) || (id & 0x0fff_0000) === 0x00f0_0000;
@@ -58,7 +61,7 @@ const askGuest =
     return { errno: await errnoOf(asked), payload: answer };
   };
 
-/** Ids that QUERYCTRL or QUERY_EXT_CTRL leads to. */
+/** The ids that QUERYCTRL or QUERY_EXT_CTRL enumerates. */
 async function enumerate(ask: Ask, nr: number, flags: number): Promise<number[]> {
   const ids: number[] = [];
   for (let last = 0; ; last = ids.at(-1)!) {
@@ -267,7 +270,7 @@ describe('lab: policy', function () {
         for (const [asked, taken] of [
           ['RGB3', 'RGB3'],
           ['NV12', shown[0]],
-          // The driver falls back to YUYV by itself.
+          // The driver replaces an unknown format by YUYV.
           ['abcd', shown[0]],
         ] as const)
           assert.equal(await adjusted(nr, asked), taken);
@@ -284,7 +287,7 @@ describe('lab: policy', function () {
       await queue.setFormat('RGB3', 320, 180);
       await queue.request(2);
       await queue.request(0);
-      // Another program of the host sets what is denied, before there are buffers.
+      // Another program of the host sets a denied format before there are buffers.
       assert.equal(node.ioctl(Ioctl.S_FMT, formatRequest(CAPTURE, 'YUYV', 320, 180)).errno, 0);
       assert.equal(await errnoOf(queue.request(2)), Errno.EINVAL);
       assert.equal(await errnoOf(queue.create(2, formatRequest(CAPTURE, 'YUYV', 320, 180))), Errno.EINVAL);
@@ -315,7 +318,7 @@ describe('lab: policy', function () {
       const { index, count, maxNumBuffers } = await queue.create(9);
       assert.deepEqual([index, count, maxNumBuffers], [2, 2, 4]);
       await queue.request(0);
-      // 460,800 bytes each.
+      // 460,800 bytes for each buffer.
       await queue.setFormat('YUYV', 640, 360);
       const granted = await errnoOf(queue.request(4));
       assert.equal(granted, Errno.ENOMEM, 'one fits, and the driver makes no fewer than two');

@@ -1,4 +1,7 @@
-/** serve gives up root: a real root, a real node with the owner and mode that udev gives it, a real setuid program. */
+/**
+ * serve gives up root: with a real root user, a real node with the owner and mode that udev gives it, and a real setuid
+ * program.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
@@ -40,7 +43,7 @@ const ADDON = `${FOLDER}/addon.node`;
 const SECRET = `${FOLDER}/secret`;
 const SETUID_ID = `${FOLDER}/id`;
 const SOCKET = `${FOLDER}/camera.sock`;
-const CAPTIVE = fileURLToPath(new URL('support/intruder.js', import.meta.url));
+const INTRUDER = fileURLToPath(new URL('support/intruder.js', import.meta.url));
 const CLIENT = fileURLToPath(new URL('support/serve-process.js', import.meta.url));
 const asNobody = ['--user', 'nobody', '--group', 'video'];
 
@@ -54,7 +57,7 @@ describe('lab: privileges', function () {
     provide(this, VIVID);
     rmSync(FOLDER, { recursive: true, force: true });
     mkdirSync(FOLDER);
-    // The lab's own is where only root may read.
+    // Only root may read the folder of the lab's own addon.
     copyFileSync(addonPath, ADDON);
     chmodSync(ADDON, 0o755);
     lent = process.env.VMB_ADDON;
@@ -69,14 +72,14 @@ describe('lab: privileges', function () {
   });
   after(async () => {
     await end();
-    // Programs of later tests start with this process's environment.
+    // Programs of later tests inherit this process's environment.
     if (lent === undefined) delete process.env.VMB_ADDON;
     else process.env.VMB_ADDON = lent;
     unload(VIVID);
     rmSync(FOLDER, { recursive: true, force: true });
   });
 
-  /** What udev does with a new node. */
+  /** Does what udev does with a new node. */
   const plug = (gid: number, mode: number) => {
     chownSync(nodeNamed(CAMERA), 0, gid);
     chmodSync(nodeNamed(CAMERA), mode);
@@ -93,9 +96,9 @@ describe('lab: privileges', function () {
   describe('root becomes a user with one group', () => {
     const more = ['--socket-group', `${STRANGER}`, '--allow-uid', `${STRANGER}`, '--allow-uid', '0'];
     const env = {
-      NODE_OPTIONS: `--import=${CAPTIVE}`,
-      CAPTIVE_SECRET: SECRET,
-      CAPTIVE_SETUID_ID: SETUID_ID,
+      NODE_OPTIONS: `--import=${INTRUDER}`,
+      INTRUDER_SECRET: SECRET,
+      INTRUDER_SETUID_ID: SETUID_ID,
     };
     before(() => serve([...asNobody, ...more], { env }));
     after(end);
@@ -116,8 +119,8 @@ describe('lab: privileges', function () {
       const control = spawnSync(SETUID_ID, ['-u'], { uid: NOBODY, gid: VIDEO, encoding: 'latin1' });
       assert.equal(control.stdout.trim(), '0', 'the setuid program gives root to anybody else');
       server!.signal('SIGUSR2');
-      await until(() => /^captive .*\n/m.test(server!.stderr), 'the attempts', 30_000);
-      const found = JSON.parse(/^captive (.*)$/m.exec(server!.stderr)![1]!) as Attempts;
+      await until(() => /^intruder .*\n/m.test(server!.stderr), 'the attempts', 30_000);
+      const found = JSON.parse(/^intruder (.*)$/m.exec(server!.stderr)![1]!) as Attempts;
       const { setuidProgram, ...refused } = found;
       assert.equal(setuidProgram, String(NOBODY));
       for (const [what, errno] of Object.entries(refused))
@@ -280,7 +283,7 @@ async function frames(queue: GuestQueue, count: number): Promise<void> {
   for (let n = 0; n < count; n++) await queue.queue((await queue.next()).buffer.index);
 }
 
-/** What a VMM of this user and group reads: the card's name. Throws where it is not let in. */
+/** Connects as a VMM of this user and group and returns the card's name. Throws if the VMM is not admitted. */
 function asked(uid: number, gid: number): unknown {
   const script = `
     const { enter } = await import(${JSON.stringify(CLIENT)});

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds what the tests in the lab use besides the checkout, outside of it and at full speed, where it is not there yet: the USB
-# camera, the guest driver of programs, and an addon that the lab's node can load.
+# Builds what the tests in the lab use besides the checkout: the USB camera, the guest driver of programs, and an addon
+# that the lab's node can load. Builds on the host, without emulation, and only what is missing.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../steps.sh"

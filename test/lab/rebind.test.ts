@@ -1,4 +1,7 @@
-/** Drivers that are unbound from their device under a stream, and bound again: a way for a device to go and come back. */
+/**
+ * Drivers that are unbound from their device during a stream and bound again: another way for a device to disappear and
+ * come back.
+ */
 import assert from 'node:assert/strict';
 import { readFileSync, realpathSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
@@ -41,12 +44,15 @@ class Binding {
 
 interface Case {
   readonly driver: string;
-  /** Loads the driver; the name of the node in sysfs. */
+  /** Loads the driver. Resolves to the name of the node in sysfs. */
   readonly provide: (context: Mocha.Context) => Promise<string>;
   readonly remove: () => Promise<void>;
-  /** Whether it keeps an interface of the device, and so cannot be bound again, until its last file is closed. */
+  /**
+   * 'when closed': the driver keeps an interface of the device until its last file is closed, and cannot be bound
+   * before.
+   */
   readonly binds: 'at once' | 'when closed';
-  /** Queues that stream; the first has buffers that the driver has not given back. */
+  /** Starts queues. The first one has buffers that the driver has not given back. */
   readonly start: (stage: Stage) => Promise<GuestQueue[]>;
 }
 
@@ -54,7 +60,7 @@ const VIVID = 'vivid n_devs=1 node_types=0x1';
 const VIM2M = 'vim2m';
 let camera: UsbCamera;
 
-/** So slowly that the driver has empty buffers when it goes. */
+/** The rate is so low that the driver has empty buffers when it is unbound. */
 async function capture(stage: Stage, fourcc: string, rate: number): Promise<GuestQueue[]> {
   const queue = new GuestQueue(stage.driver, await stage.driver.open(), VIDEO_CAPTURE);
   await queue.setFormat(fourcc, 320, 180);
@@ -64,7 +70,7 @@ async function capture(stage: Stage, fourcc: string, rate: number): Promise<Gues
   return [queue];
 }
 
-/** Nothing is converted: the driver has no input, and keeps the buffers that it was given for the result. */
+/** Nothing is converted, because the driver has no input. It keeps the CAPTURE buffers. */
 async function convert(stage: Stage): Promise<GuestQueue[]> {
   const session = await stage.driver.open();
   const queues = [VIDEO_CAPTURE, VIDEO_OUTPUT].map((type) => new GuestQueue(stage.driver, session, type));

@@ -1,4 +1,4 @@
-/** A USB camera that is pulled and plugged in again under a running daemon and VM: what is served then, and what is not. */
+/** A USB camera that is pulled and plugged in again while daemon and VM run: what is served then, and what is not. */
 import assert from 'node:assert/strict';
 import { closeSync, constants, mkdirSync, openSync, rmSync, symlinkSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
@@ -55,7 +55,7 @@ describe('lab: a camera is plugged in again', function () {
     return queue;
   }
 
-  /** Every byte of some frames: the camera's own, each once. */
+  /** Checks every byte of some frames, and that each frame comes once. */
   async function goodFrames(queue: GuestQueue): Promise<void> {
     const numbers = new Set<number>();
     while (numbers.size < 4) {
@@ -68,7 +68,7 @@ describe('lab: a camera is plugged in again', function () {
     }
   }
 
-  /** A session of its own that streams, and is closed. */
+  /** Opens a session, streams, and closes it. */
   async function streams(on: Stage): Promise<void> {
     const queue = await openQueue(on);
     await queue.start(BUFFERS);
@@ -78,7 +78,7 @@ describe('lab: a camera is plugged in again', function () {
     await on.driver.close(queue.session);
   }
 
-  /** Pulls the plug while the driver has every buffer, empty: the camera sends no more frames. */
+  /** Pulls the plug while the driver has every buffer and all are empty, because the camera sends no more frames. */
   async function pull(queue: GuestQueue): Promise<void> {
     assert.equal(await camera.tell('no-frames'), 'ok');
     for (let quiet = false; !quiet; ) {
@@ -100,7 +100,7 @@ describe('lab: a camera is plugged in again', function () {
     await camera.heal();
   }
 
-  /** The daemon and the VMM are this process. */
+  /** Checks that this process, which is daemon and VMM, uses little processor time. */
   async function isIdle(): Promise<void> {
     const before = process.cpuUsage();
     await sleep(1000);
@@ -112,7 +112,7 @@ describe('lab: a camera is plugged in again', function () {
 
   it('in mid-stream: the old session is dead and idle, a new one streams from the node that it is now', async () => {
     const before = camera.node;
-    // A name of its own: lines about it are limited to one in five seconds.
+    // A path of its own, because log lines about one path are limited to one in five seconds.
     const link = `/tmp/vmb-lab-replug-${process.pid}`;
     symlinkSync(before, link);
     const on = await serve(link);
@@ -124,7 +124,7 @@ describe('lab: a camera is plugged in again', function () {
     assert.equal(await openErrno(on), Errno.ENODEV);
     assert.equal(await openErrno(on), Errno.ENODEV);
     await isIdle();
-    // The guest's program still has its file: so the number is taken.
+    // The guest's program still has its file open, so the number of the node is taken.
     await camera.replug();
     assert.notEqual(camera.node, before);
     await streams(on);

@@ -1,4 +1,4 @@
-/** The request API on vicodec's stateless decoder, which requires it, through the raw addon. */
+/** The request API on vicodec's stateless decoder, which requires it, through the addon alone. */
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
@@ -68,7 +68,7 @@ for (const multiplanar of [false, true]) {
         await output.queue(1, { bytes: frames[0]!.data, request });
         assert.equal(await requests.control(request, FWHT_PARAMS, params()), 0);
         assert.equal(await requests.queue(request), EINVAL, 'two buffers');
-        // Withdrawn, both buffers are free for another one.
+        // REINIT takes both buffers out, so another request may use them.
         assert.equal(await requests.reinit(request), 0);
         await output.queue(1, { bytes: frames[0]!.data, request });
         assert.equal(await requests.reinit(request), 0);
@@ -137,7 +137,7 @@ for (const multiplanar of [false, true]) {
         assert.equal(await requests.queue(requests.media), ENOTTY);
         assert.equal(await requests.reinit(requests.media), ENOTTY);
         assert.equal(await node.submit({ kind: 'allocateRequest', media: request }), ENOTTY);
-        // Its last descriptor here is the lane's own.
+        // The request is released here, so only the lane's copy of its descriptor is left.
         const queued = output.ask(0, { bytes, request });
         requests.release(request);
         assert.equal((await queued).errno, 0);

@@ -3,10 +3,10 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 
-timed_out=124 failed=125 reader_gone=141 # as timeout(1), container runners and shells have them
+timed_out=124 failed=125 reader_gone=141 # the exit statuses that timeout(1), container runners and shells use
 usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] [--leap] [--tell] -- COMMAND [ARGUMENT]..."
 
-boot_limit=180 # seconds; 6 are usual
+boot_limit=180 # seconds; usually 6 are enough
 timeout=900 memory=4096 append='' console='' tell='' vm='' terminal_state=''
 accel=${VMB_LAB_ACCEL:-tcg}
 variables=("TERM=${TERM:-dumb}")
@@ -32,7 +32,7 @@ parse() {
   [ ${#argv[@]} -gt 0 ] || die "no command; $usage" "$failed"
 }
 
-# An addon that the host built for itself serves inside too, where it loads: addon.sh.
+# Uses the addon that the host built for itself if it loads in the lab's machine; addon.sh finds out.
 choose_addon() {
   local own=$checkout/build/Release/virtio_media_bridge.node addon
   [ -e "$own" ] || return 0
@@ -42,13 +42,13 @@ choose_addon() {
   variables=(VMB_ADDON=/run/lab/addon.node "${variables[@]}")
 }
 
-# Tests want the camera of usb-camera/, and say so where it is missing.
+# The tests need the camera of usb-camera/. They report it if it is missing.
 make_camera() {
   [ "${VMB_LAB:-}" != demo ] || return 0
   "$lab_scripts/usb-camera/build.sh" > /dev/null || echo 'run.sh: the USB camera could not be built: the lines above say why' >&2
 }
 
-# What the machine's guest/init reads, in a folder that it shares with this run alone.
+# Files for the machine's guest/init, in a folder that only this run shares with the machine.
 make_run_folder() {
   run=$(mktemp -d "${TMPDIR:-/tmp}/vmb-lab.XXXXXXXX")
   trap clean_up EXIT
@@ -75,16 +75,16 @@ clean_up() {
   rm -rf -- "$run"
 }
 
-# QEMU reads a comma in a path as the end of the option's value, and two as one comma.
+# QEMU ends an option's value at a comma in a path, and reads two commas as one.
 share() {
   local tag=$1 path=${2//,/,,} more=${3-}
   machine+=(-fsdev "local,id=$tag,path=$path,security_model=none,multidevs=remap$more" -device "virtio-9p-pci,fsdev=$tag,mount_tag=$tag")
 }
 
-# The lab's own QEMU on its own libraries: the same version on every host.
-# no_timer_check: on a busy host the emulated timer is late for the kernel's test of it, which ends in a panic.
-# hugepages: taken at boot, since a machine that has run for a while has no 2 MiB in one piece.
-# erms, fsrm: emulation executes "rep movsb" byte by byte; without them kernel and libc copy seven times as fast.
+# The lab's own QEMU with its own libraries, so that every host runs the same version.
+# no_timer_check: on a busy host the emulated timer is too late for the kernel's test, which then panics.
+# hugepages: taken at boot, because a machine that has run for a while has no 2 MiB of contiguous memory.
+# erms, fsrm: emulation executes "rep movsb" byte by byte. Without them kernel and libc copy seven times as fast.
 qemu_command() {
   local root=$lab/rootfs usr=$lab/rootfs/usr
   machine=("$root/lib64/ld-linux-x86-64.so.2" --library-path "$usr/lib/x86_64-linux-gnu" "$usr/bin/qemu-system-x86_64"
@@ -101,8 +101,8 @@ qemu_command() {
   if [ -e "$run/terminal" ]; then machine+=(-chardev stdio,id=tty,signal=off -serial chardev:tty); fi
 }
 
-# Of those that this script may use the first that no other machine has: it is held, by descriptor 6, until this machine ends.
-# Where all are taken, any of them.
+# Chooses the first processor that this script may use and that no other machine uses. It is locked through descriptor 6
+# until this machine ends. If all are in use, the machine may run on any of them.
 choose_processors() {
   local all number
   all=$(taskset --cpu-list --pid $$)
@@ -118,15 +118,15 @@ choose_processors() {
   processors=$all
 }
 
-# The kernel as a program: no QEMU, and the host's folders as they are. One processor of the host, since its processes
-# take turns, and going to another one each time costs them a third of their speed.
+# The kernel as a program: without QEMU, with the host's folders as they are. It gets one processor of the host, because
+# its processes take turns, and each change of the processor would cost them a third of their speed.
 um_command() {
   local processors
   choose_processors
   [ -e "$um/linux" ] || die "there is no kernel in $um: test/lab/um/build.sh makes it" "$failed"
   touch -- "$um"
   case $lab_dir$checkout$run in *' '*) die 'a folder with a space in its name cannot be given to this kernel' "$failed" ;; esac
-  export TMPDIR=/dev/shm # where the machine's memory is
+  export TMPDIR=/dev/shm # where the machine's memory file is created
   # shellcheck disable=SC2206  # kernel arguments are words
   machine=(taskset --cpu-list "$processors" "$um/linux" "mem=${memory}M" rootfstype=hostfs rootflags=/ ro "init=$lab_scripts/um/init"
     "lab.rootfs=$lab/rootfs" "lab.modules=$(echo "$um"/lib/modules/*)" "lab.checkout=$checkout" "lab.run=$run"
@@ -142,7 +142,7 @@ machine_command() {
   esac
 }
 
-# --pdeathsig: QEMU ends even if this script is killed outright.
+# --pdeathsig: QEMU ends even if this script is killed by SIGKILL.
 start() {
   local input=/dev/null
   if [ -e "$run/terminal" ]; then input=/dev/stdin; fi
@@ -151,14 +151,14 @@ start() {
   vm=$!
 }
 
-# A reader that went away (run.sh ... | head) ends the machine.
+# If the reader of the output goes away (run.sh ... | head), the machine is ended.
 follow() {
   tail -c +1 -s 0.05 -f --pid="$vm" -- "$run/$1" && return
   : > "$run/reader-gone"
   kill -TERM "$vm" 2> /dev/null
 }
 
-# A machine that never gets to its command: a broken /dev/kvm stops QEMU without ending it.
+# Ends a machine that never starts its command: a broken /dev/kvm stops QEMU without ending it.
 watch_boot() {
   local start=$SECONDS deadline=$((SECONDS + boot_limit)) told=0
   while [ ! -e "$run/started" ] && kill -0 "$vm" 2> /dev/null; do

@@ -1,4 +1,4 @@
-/** Many sessions, and their end: closed while they stream, their VMM killed, the device reset, the VM paused. */
+/** Many sessions, and all ways in which they end: closed while they stream, VMM killed, device reset, VM paused. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,7 +21,7 @@ import { isFree, NativeNode } from './support/native-node.js';
 import { errnoOf, onStage, Stage } from './support/stage.js';
 import { MovingBars, showMovingBars } from './support/vivid.js';
 
-/** The second camera has no USERPTR: its frames are copied, and mappings of the node are open. */
+/** The second camera has no USERPTR. Its frames are copied, so the bridge maps the node's memory. */
 const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1';
 const SCATTERED = 'vivid-000-vid-cap';
 const CONTIGUOUS = 'vivid-001-vid-cap';
@@ -31,18 +31,18 @@ const CLIENT = fileURLToPath(new URL('support/streaming-client.js', import.meta.
 interface Way {
   readonly name: string;
   readonly camera: string;
-  readonly dialect: VmmName;
+  readonly vmm: VmmName;
   readonly mmap: MmapMode;
 }
 const ways: readonly Way[] = [
-  { name: 'arena, zero copy', camera: SCATTERED, dialect: 'qemu', mmap: 'arena' },
-  { name: 'arena, one copy', camera: CONTIGUOUS, dialect: 'qemu', mmap: 'arena' },
-  { name: 'direct', camera: SCATTERED, dialect: 'crosvm', mmap: 'direct' },
+  { name: 'arena, zero copy', camera: SCATTERED, vmm: 'qemu', mmap: 'arena' },
+  { name: 'arena, one copy', camera: CONTIGUOUS, vmm: 'qemu', mmap: 'arena' },
+  { name: 'direct', camera: SCATTERED, vmm: 'crosvm', mmap: 'direct' },
 ];
 
-function onWay({ camera, dialect, mmap }: Way, play: (stage: Stage, path: string) => Promise<void>) {
+function onWay({ camera, vmm, mmap }: Way, play: (stage: Stage, path: string) => Promise<void>) {
   const path = nodeNamed(camera);
-  return onStage(path, { frontEnd: { vmm: dialect }, serve: { mmap } }, (stage) => play(stage, path));
+  return onStage(path, { frontEnd: { vmm }, serve: { mmap } }, (stage) => play(stage, path));
 }
 
 async function streaming(driver: GuestDriver, buffers = 4): Promise<GuestQueue> {
@@ -54,7 +54,7 @@ async function streaming(driver: GuestDriver, buffers = 4): Promise<GuestQueue> 
   return queue;
 }
 
-/** cloud-hypervisor disables and enables the rings, and says nothing else. */
+/** cloud-hypervisor disables and enables the rings, and sends nothing else. */
 const stopped = { stop: (vmm: Vmm) => vmm.stop(), start: (vmm: Vmm) => vmm.start() };
 const pauses = {
   qemu: stopped,
@@ -65,7 +65,7 @@ const pauses = {
   },
 };
 
-/** The arena, the guest's memory, and the node's own buffers, as far as this process has them mapped. */
+/** Number of mappings in this process of the arena, the guest's memory, and the node's buffers. */
 function heldMappings(path: string): number {
   return ['memfd:virtio-media', 'memfd:guest-ram', 'dmabuf', path].reduce(
     (sum, name) => sum + mappingsOf(name),
@@ -73,7 +73,7 @@ function heldMappings(path: string): number {
   );
 }
 
-/** The promise is one second; whether it is kept is asked every few milliseconds. */
+/** The promise is one second. The node is tested every few milliseconds. */
 async function freeWithinASecond(path: string): Promise<void> {
   const started = performance.now();
   while (!(await isFree(path, type)))
@@ -203,7 +203,7 @@ describe('lab: sessions', function () {
         client.kill('SIGKILL');
         await freeWithinASecond(path);
         await closed;
-        // The last thread of a file that is closed may take a moment to go.
+        // The last thread of a closed file may need a moment to end.
         const isQuiet = () => holdingsOf('self').threads.length === 0;
         assert.ok(await eventually(isQuiet), `threads of closed files: ${holdingsOf('self').threads}`);
         held.push([openDescriptors(), threads()]);
@@ -242,9 +242,9 @@ describe('lab: sessions', function () {
       assert.equal(frontEnd.sharedMemory.mappings.length, before[2]);
     }));
 
-  for (const dialect of ['qemu', 'crosvm', 'cloud-hypervisor'] as const)
-    it(`${dialect}: a VM that is paused finds its stream going on`, () =>
-      onStage(nodeNamed(SCATTERED), { frontEnd: { vmm: dialect } }, async ({ driver, frontEnd }) => {
+  for (const vmm of ['qemu', 'crosvm', 'cloud-hypervisor'] as const)
+    it(`${vmm}: a VM that is paused finds its stream going on`, () =>
+      onStage(nodeNamed(SCATTERED), { frontEnd: { vmm } }, async ({ driver, frontEnd }) => {
         const queue = new GuestQueue(driver, await driver.open(), type);
         await queue.setFormat('RGB3', 320, 180);
         await queue.setRate(30);
@@ -261,13 +261,13 @@ describe('lab: sessions', function () {
         };
         await take(5);
         for (let pause = 0; pause < 2; pause++) {
-          await pauses[dialect].stop(frontEnd);
+          await pauses[vmm].stop(frontEnd);
           const rings = () =>
             frontEnd.rings.map(({ driver: ring }) => usedIndex(ring!.places.used, frontEnd.heap));
           const before = rings();
           await new Promise((resolve) => setTimeout(resolve, 250));
           assert.deepEqual(rings(), before, 'the device wrote to a guest that stands still');
-          await pauses[dialect].start(frontEnd);
+          await pauses[vmm].start(frontEnd);
           await take(6);
         }
         assert.deepEqual(

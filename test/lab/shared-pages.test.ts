@@ -22,7 +22,7 @@ import { errnoOf, onStage, type Stage } from './support/stage.js';
 import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=4 node_types=0x1,0x1,0x1,0x1 allocators=0,1,0,1 multiplanar=1,1,2,2';
-/** These take USERPTR; the others want contiguous memory. */
+/** These take USERPTR; the others need contiguous memory. */
 const SCATTERED = 'vivid-000-vid-cap';
 const CONTIGUOUS = 'vivid-001-vid-cap';
 const SCATTERED_PLANES = 'vivid-002-vid-cap';
@@ -34,7 +34,7 @@ const ONE_TIB = 2 ** 40;
 const onPages = (node: string, play: (stage: Stage) => Promise<void>, more = {}): Promise<void> =>
   onStage(nodeNamed(node), { serve: { sharedPages: true, ...more } }, play);
 
-/** Mappings of this process that stand for memory of ours behind a guest's buffer. */
+/** Number of mappings of this process that are copies of a guest's buffers. */
 const copies = () => readFileSync('/proc/self/maps', 'latin1').split('virtio-media-copy').length - 1;
 
 async function pagesQueue({ driver }: Stage, bufferType: number = type): Promise<PagesQueue> {
@@ -66,7 +66,7 @@ describe('lab: shared pages', function () {
   interface Case {
     readonly node: string;
     readonly fourcc: string;
-    /** Planes that are copied: in a mapping of the node, or in memory of ours. */
+    /** Number of planes that are copied: to a mapping of the node's memory, or to memory of the bridge. */
     readonly nodeCopies: number;
     readonly ownCopies: Record<LayoutName, number>;
   }
@@ -107,7 +107,8 @@ describe('lab: shared pages', function () {
       for (let round = 0; round < 8; round++) {
         const { index } = (await queue.next()).buffer;
         const before = queue.pages.get(index)!;
-        // The same place once more, others, and the first again: what vb2 would keep its pins for.
+        // The same pages once more, then other pages, then the first ones again. For all of these vb2 would keep old
+        // pins.
         if (round % 4 !== 1) queue.give(index, layouts.scattered);
         const untouched = Buffer.alloc(queue.contents(index).length, 0xee);
         queue.fill(index, untouched);
@@ -302,7 +303,7 @@ function fillPieces(queue: PagesQueue, pieces: readonly Piece[], byte: number): 
   for (const { address, length } of pieces) queue.driver.heap.ram.view(address, length).fill(byte);
 }
 
-/** The next frame of this buffer; the other ones go round. */
+/** The next frame of this buffer. Other buffers are queued again. */
 async function untilIndex(queue: PagesQueue, index: number) {
   for (;;) {
     const frame = await queue.next();

@@ -1,6 +1,6 @@
 /**
- * The trap that every user of USERPTR must know: vb2 looks at a buffer's address and length, and where both are those of
- * the last time it keeps the pages that it pinned then, whatever lies at that address now (__prepare_userptr).
+ * A trap of USERPTR: vb2 compares a buffer's address and length with those of its last QBUF. If both are the same, it
+ * keeps the pages that it pinned then, whatever memory is at that address now (__prepare_userptr).
  */
 import assert from 'node:assert/strict';
 import { BufferType, Memory } from '../../src/v4l2/layout.js';
@@ -40,7 +40,7 @@ describe('lab: stale pins', function () {
   after(() => unload(VIVID));
 
   const size = () => queue.sizes[0]!;
-  /** A frame into buffer 0, which lies there. */
+  /** Captures a frame into buffer 0, whose memory is `region`. */
   async function frame(region: ReturnType<ScatteredMemory['join']>): Promise<void> {
     memory.clear();
     queue.queue(0, { memory: [{ region, offset: 0, length: size() }] });

@@ -1,6 +1,7 @@
 /**
- * Stateless decoders through the bridge: for guests that know no media requests (`--requests auto`), and for guests that
- * make their own (`--requests handles`, docs/stateless.md). The pictures are those of a native program with requests.
+ * Stateless decoders through the bridge: for guests that know no media requests (`--requests auto`), and for guests
+ * that make their own (`--requests handles`, docs/stateless.md). The pictures must be those of a native program with
+ * requests.
  */
 import assert from 'node:assert/strict';
 import { Errno } from '../../src/errno.js';
@@ -21,7 +22,7 @@ import { type Feed, queueOutput, StatelessSession, type Way } from './support/st
 const [ALLOC, QUEUE, REINIT, CLOSE] = [192, 193, 194, 195];
 const COUNT = 12;
 
-/** Nothing but what a stateful decoder's program does, and a control. */
+/** Sends what the program of a stateful decoder sends, and a control. */
 const withoutRequests: Way = async (feed) => {
   assert.equal(await feed.session.setControl(feed.control), 0);
   await queueOutput(feed);
@@ -34,7 +35,7 @@ const handleOf = async (session: StatelessSession): Promise<number> =>
 const tell = (session: StatelessSession, nr: number, handle: number) =>
   session.driver.ioctl(session.id, nr, u32(handle), { direction: 'w', size: 4 });
 
-/** One request, made anew for each frame. */
+/** Allocates a new request for each frame. */
 const withHandles: Way = async (feed) => {
   const { session, control } = feed;
   const handle = await handleOf(session);
@@ -82,29 +83,25 @@ for (const multiplanar of [false, true]) {
       );
 
     for (const { mode, way } of ways)
-      for (const dialect of ['qemu', 'crosvm'] as const)
+      for (const vmm of ['qemu', 'crosvm'] as const)
         for (const [width, height] of [
           [640, 360],
           [800, 600],
           [1280, 720],
         ] as const)
-          it(`--requests ${mode}, ${dialect}, ${width}x${height}: byte for byte as a native program with requests`, async () => {
+          it(`--requests ${mode}, ${vmm}, ${width}x${height}: byte for byte as a native program with requests`, async () => {
             const frames = await encodedPattern(multiplanar, width, height, COUNT);
             const native = await decodeWithRequests(nodeNamed('stateless-decoder'), multiplanar, frames);
             const serve = { requests: mode, sharedMemorySize: 128 << 20 };
-            await onStage(
-              nodeNamed('stateless-decoder'),
-              { frontEnd: { vmm: dialect }, serve },
-              async (stage) => {
-                const session = await open(stage, width, height);
-                await session.start();
-                for (const [number, frame] of frames.entries()) {
-                  const picture = await session.decode(frame.data, params(frame, number), way);
-                  assert.ok(picture.equals(native[number]!.bytes), `picture ${number}`);
-                }
-                await session.stop();
-              },
-            );
+            await onStage(nodeNamed('stateless-decoder'), { frontEnd: { vmm }, serve }, async (stage) => {
+              const session = await open(stage, width, height);
+              await session.start();
+              for (const [number, frame] of frames.entries()) {
+                const picture = await session.decode(frame.data, params(frame, number), way);
+                assert.ok(picture.equals(native[number]!.bytes), `picture ${number}`);
+              }
+              await session.stop();
+            });
           });
 
     const frame = async () => (await encodedPattern(multiplanar, 640, 360, 1))[0]!;

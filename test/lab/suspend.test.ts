@@ -1,7 +1,7 @@
 /**
- * The host is suspended in mid-stream, as far as the lab's machine can: the kernel stops every process and thread, then
- * lets them go on (its own test, /sys/power/pm_test "freezer"). The devices keep their power: the machine's folders are
- * a device too, and do not come back.
+ * The host is suspended during a stream, as far as the lab's machine can do it: the kernel stops every process and
+ * thread, then lets them go on (its own test, /sys/power/pm_test "freezer"). The devices keep their power, because the
+ * machine's folders are devices too and would not come back.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -25,7 +25,10 @@ const HEIGHT = 180;
 const BUFFERS = 4;
 const SUSPENDED_S = 3;
 
-/** For that many seconds, in a moment: when this process has come back from starting the other. Throws where the kernel gave it up. */
+/**
+ * Suspends the machine for that many seconds. It starts one second later, so that this process has returned from
+ * starting the child. Throws if the kernel has aborted it.
+ */
 async function suspend(seconds: number): Promise<void> {
   writeFileSync('/sys/module/suspend/parameters/pm_test_delay', `${seconds}`);
   writeFileSync('/sys/power/pm_test', 'freezer');
@@ -36,7 +39,7 @@ async function suspend(seconds: number): Promise<void> {
   }
 }
 
-/** Does `work`, and says how long this process did not run meanwhile, in seconds. */
+/** Runs `work`. Returns the longest time in seconds for which this process did not run meanwhile. */
 async function standstill(work: () => Promise<unknown>): Promise<number> {
   let [longest, last] = [0, performance.now()];
   const look = () => {
@@ -50,7 +53,7 @@ async function standstill(work: () => Promise<unknown>): Promise<number> {
   return longest / 1000;
 }
 
-/** A guest that streams and asks, before, meanwhile and afterwards; `look` judges a picture. */
+/** A guest that streams and sends ioctls before, during and after the suspend. `look` checks a picture. */
 async function sleepThrough(
   { driver }: Stage,
   queueOf: (driver: GuestDriver, session: number) => GuestQueue,

@@ -1,4 +1,4 @@
-/** `probe --transcode` in front of `serve`: files through codecs and converters, and what goes wrong with them. */
+/** `probe --transcode` against `serve`: files through codecs and converters, and the errors of both. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -96,7 +96,7 @@ describe('lab: probe --transcode', function () {
   });
 
   it('converts: as many frames out as in', async () => {
-    // As many bytes as four frames of RGB3 320x240.
+    // The size of four frames of RGB3 320x240.
     const pictures = Buffer.concat(movingPicture(320, 480, 4));
     const wanted = convertNatively(nodeNamed('vim2m'), { width: 320, height: 240 }, pictures);
     const { stdout } = await transcode(2, pictures, '--format', 'RGB3', '--size', '320x240', '--json');

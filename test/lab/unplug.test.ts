@@ -1,4 +1,4 @@
-/** A camera that goes away under a stream: vivid's DISCONNECT, set by another program of the host. */
+/** A camera that disappears during a stream: another program of the host sets vivid's DISCONNECT. */
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -40,7 +40,7 @@ describe('lab: a camera is unplugged', function () {
 
   const unplug = () =>
     NativeNode.with(nodeNamed(CAMERA), (node) => {
-      // The control is a button: the node is gone when the call comes back, whatever it says.
+      // The control is a button. When the call returns, the node is gone, whatever the errno is.
       node.setControl(VividControl.DISCONNECT, 1);
     });
 

@@ -1,4 +1,4 @@
-/** What a USB webcam can do, asked through the bridge and natively: formats, controls, and events of controls. */
+/** The features of a USB webcam, read through the bridge and natively: formats, controls, and events of controls. */
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
@@ -26,7 +26,7 @@ const BRIGHTNESS = 0x0098_0900;
 const POWER_LINE = 0x0098_0918;
 const WHITE_BALANCE_AUTO = 0x0098_090c;
 const WHITE_BALANCE = 0x0098_091a;
-/** The camera has a knob for it. */
+/** A control that the camera's own knob changes. */
 const ZOOM = 0x009a_090d;
 
 /** The session's next event that is no frame. */
@@ -158,7 +158,7 @@ describe('lab: controls of uvcvideo', function () {
       });
     }));
 
-  // uvcvideo listens to a camera that turns its own knobs only while it streams.
+  // uvcvideo reports changes by the camera itself only while it streams.
   it('a control that another program sets, or the camera itself turns, is the native event', () =>
     onCamera(async (stage) => {
       const { driver } = stage;
@@ -166,7 +166,8 @@ describe('lab: controls of uvcvideo', function () {
       await natively((node) =>
         NativeNode.with(camera.node, async (other) => {
           const valueIn = (u: Uint8Array) => Buffer.from(u).readInt32LE(8);
-          // uvcvideo tells of some changes later: what earlier ones have caused, one of the two may have been too late for.
+          // uvcvideo reports some changes late. One of the two subscriptions may have been too late for an event of an
+          // earlier change.
           const settle = async (id: number, value: number) => {
             node.setControl(id, value);
             const record = Buffer.alloc(eventRecord.size);

@@ -1,4 +1,4 @@
-/** Controls that a guest does not have, on a driver that looks its controls up by itself: uvcvideo. */
+/** Controls that are hidden from a guest, on a driver that does its own look-up of controls: uvcvideo. */
 import assert from 'node:assert/strict';
 import { policyOf } from '../../src/cli/policy.js';
 import { controlIoctl } from '../../src/client/control-ioctls.js';
@@ -22,7 +22,7 @@ import { UsbCamera } from './support/usb-camera.js';
 
 const BRIGHTNESS = 0x0098_0900;
 const ZOOM = 0x009a_090d;
-/** No control. */
+/** The id of no control. */
 const UNKNOWN = 0x0098_fff0;
 const NEXT = (ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND) >>> 0;
 const { G_EXT_CTRLS: G, S_EXT_CTRLS: S, TRY_EXT_CTRLS: TRY } = Ioctl;
@@ -40,7 +40,7 @@ describe('lab: policy on uvcvideo', function () {
   });
   after(() => camera?.end());
 
-  /** What the driver, or the guest's, lists. */
+  /** The ids that the driver lists natively, or that the guest sees. */
   async function enumerate(ask: (payload: Buffer) => Promise<Buffer | undefined>): Promise<number[]> {
     const ids: number[] = [];
     for (;;) {

@@ -1,4 +1,4 @@
-/** A USB webcam through the bridge, on the kernel's own uvcvideo: frames, metadata, controls, and its faults. */
+/** A USB webcam through the bridge, on the kernel's own uvcvideo: frames, metadata, controls, and faults. */
 import assert from 'node:assert/strict';
 import { encoded } from '../../src/client/record.js';
 import type { VmmName } from '../../src/client/vmm-transcripts.js';
@@ -17,14 +17,14 @@ import { verifyMjpeg, verifyYuy2 } from './support/usb-camera-frame.js';
 const WIDTH = 320;
 const HEIGHT = 180;
 const FRAME_BYTES = WIDTH * HEIGHT * 2;
-/** As usb-camera/uvc.h and video_pipe.h have it: bytes of picture in a payload, and of its header. */
+/** Bytes of picture in a payload, and of its header, as in usb-camera/uvc.h and video_pipe.h. */
 const PAYLOAD = 16_384 - 12;
 const HEADER = 12;
 const BUFFERS = 4;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName; mapped: number }[] = [
-  { name: 'arena, zero copy', mmap: 'arena', dialect: 'qemu', mapped: 1 },
-  { name: 'direct', mmap: 'direct', dialect: 'crosvm', mapped: BUFFERS },
+const ways: readonly { name: string; mmap: MmapMode; vmm: VmmName; mapped: number }[] = [
+  { name: 'arena, zero copy', mmap: 'arena', vmm: 'qemu', mapped: 1 },
+  { name: 'direct', mmap: 'direct', vmm: 'crosvm', mapped: BUFFERS },
 ];
 type Way = (typeof ways)[number];
 
@@ -43,7 +43,7 @@ describe('lab: uvcvideo', function () {
   after(() => camera?.end());
 
   const onCamera = (way: Way, play: (stage: Stage) => Promise<void>) =>
-    onStage(camera.node, { frontEnd: { vmm: way.dialect }, serve: { mmap: way.mmap } }, play);
+    onStage(camera.node, { frontEnd: { vmm: way.vmm }, serve: { mmap: way.mmap } }, play);
 
   async function openQueue({ driver }: Stage, fourcc: string, width = WIDTH, height = HEIGHT) {
     const queue = GuestQueue.ofCamera(driver, await driver.open());
@@ -51,7 +51,10 @@ describe('lab: uvcvideo', function () {
     return queue;
   }
 
-  /** The camera counts its frames and uvcvideo counts what arrives: a frame that is stale or skipped parts them. */
+  /**
+   * Checks frames. The camera counts its frames, and uvcvideo counts those that arrive. A stale or skipped frame
+   * changes the difference.
+   */
   async function frames(
     queue: GuestQueue,
     count: number,
@@ -152,7 +155,7 @@ describe('lab: uvcvideo', function () {
       onCamera(way, (video) =>
         onStage(
           camera.metadata,
-          { frontEnd: { vmm: way.dialect }, serve: { mmap: way.mmap } },
+          { frontEnd: { vmm: way.vmm }, serve: { mmap: way.mmap } },
           async ({ driver }) => {
             const queue = await openQueue(video, 'YUYV');
             const metadata = new GuestQueue(driver, await driver.open(), BufferType.META_CAPTURE);
@@ -176,7 +179,7 @@ describe('lab: uvcvideo', function () {
       ));
   }
 
-  /** struct uvc_meta_buf, once for each payload: host's time, USB frame, and the payload's header. */
+  /** struct uvc_meta_buf, once for each payload: the host's time, the USB frame, and the payload's header. */
   function verifyMetadata(live: Uint8Array, { buffer }: DqbufEvent): number {
     const bytes = Buffer.from(live);
     const block = 10 + HEADER;

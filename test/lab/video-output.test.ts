@@ -1,4 +1,4 @@
-/** What a guest shows on a video output, as an input that is connected to it sees it. */
+/** What a guest shows on a video output, as seen by an input that is connected to it. */
 import assert from 'node:assert/strict';
 import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
@@ -14,24 +14,27 @@ import { connectSVideo, isNoise, selectSVideo } from './support/vivid.js';
 const VIVID = 'vivid n_devs=1 node_types=0x101';
 const INPUT = 'vivid-000-vid-cap';
 const OUTPUT = 'vivid-000-vid-out';
-/** What the output shows in its standard, PAL. */
+/** The size of the output's standard, PAL. */
 const WIDTH = 720;
 const HEIGHT = 576;
 const BUFFERS = 4;
-/** Frames of the guest's that have to be seen: more than its buffers hold at first. */
+/** Number of the guest's frames that must be seen: more than its buffers contain at first. */
 const FRAMES = 2 * BUFFERS + 1;
-/** Pictures that are looked at for that: some come twice, and some are noise. */
+/** Most pictures to look at for that. Some pictures come twice, and some are noise. */
 const MOST = 40 * FRAMES;
-/** All bytes of a frame are one, which counts frames: from the first, as many as there are, then from the first again. */
+/**
+ * All bytes of a frame have the same value, which counts frames: it goes from FIRST_BYTE through VALUES numbers, then
+ * starts again.
+ */
 const FIRST_BYTE = 0x40;
 const VALUES = 0x80;
 
-const ways: readonly { name: string; mmap: MmapMode; dialect: VmmName }[] = [
-  { name: 'arena', mmap: 'arena', dialect: 'qemu' },
-  { name: 'direct', mmap: 'direct', dialect: 'crosvm' },
+const ways: readonly { name: string; mmap: MmapMode; vmm: VmmName }[] = [
+  { name: 'arena', mmap: 'arena', vmm: 'qemu' },
+  { name: 'direct', mmap: 'direct', vmm: 'crosvm' },
 ];
 
-/** Shows frames for as long as it has the output's queue: what comes back is filled and queued at once. */
+/** Shows frames until the queue is stopped. A buffer that comes back is filled and queued at once. */
 class Show {
   #sent = 0;
   #error: Error | undefined;
@@ -54,7 +57,7 @@ class Show {
     });
   }
 
-  /** Rejects where anything went wrong. */
+  /** Rejects if anything went wrong. */
   async end(): Promise<void> {
     const { driver, session } = this.queue;
     await this.queue.off();
@@ -74,7 +77,7 @@ class Show {
   }
 }
 
-/** The number that a picture shows; null: noise, where the output had no buffer just then. Throws where it is neither. */
+/** The number that a picture shows; null: it is noise, because the output had no buffer. Throws if it is neither. */
 function numberOf(picture: Buffer): number | null {
   const [first] = picture;
   const isOne = picture.subarray(1).equals(picture.subarray(0, -1));
@@ -87,8 +90,9 @@ function numberOf(picture: Buffer): number | null {
 }
 
 /**
- * Connects the input, and looks until it is: it shows noise then, as nobody shows anything yet. A thread that vivid starts
- * when it is loaded, to make the menu of outputs, may come after us and disconnect it.
+ * Connects the input and waits until it is connected: it shows noise then, because nothing is shown on the output yet.
+ * vivid starts a thread when it is loaded, which makes the menu of outputs. It may disconnect the input again, so the
+ * connection is repeated.
  */
 async function connect(seen: HostQueue): Promise<void> {
   for (let looked = 0; ; looked++) {
@@ -98,7 +102,7 @@ async function connect(seen: HostQueue): Promise<void> {
   }
 }
 
-/** A copy of the next one. */
+/** A copy of the next picture. */
 async function picture(seen: HostQueue): Promise<Buffer> {
   const { buffer } = await seen.next();
   const copy = Buffer.from(seen.view(buffer.index)[0]!.subarray(0, buffer.bytesused));
@@ -106,7 +110,7 @@ async function picture(seen: HostQueue): Promise<Buffer> {
   return copy;
 }
 
-/** Looks at pictures until enough frames of the guest's were seen: in their order. */
+/** Looks at pictures until enough of the guest's frames were seen, in order. */
 async function watch(seen: HostQueue): Promise<void> {
   const shown = new Set<number>();
   let last = 0;
@@ -120,7 +124,7 @@ async function watch(seen: HostQueue): Promise<void> {
   }
 }
 
-/** While the input streams. */
+/** Calls `look` while the input streams. */
 function onInput(look: (seen: HostQueue) => Promise<void>): Promise<void> {
   const stream = async (seen: HostQueue) => {
     await seen.setFormat('YUYV', WIDTH, HEIGHT);
@@ -146,9 +150,9 @@ describe('lab: video output', function () {
   });
   after(() => unload(VIVID));
 
-  for (const { name, mmap, dialect } of ways)
+  for (const { name, mmap, vmm } of ways)
     it(`${name}: an input that is connected to it sees what the guest shows, whole and in order`, () =>
-      onStage(nodeNamed(OUTPUT), { frontEnd: { vmm: dialect }, serve: { mmap } }, async ({ driver }) => {
+      onStage(nodeNamed(OUTPUT), { frontEnd: { vmm }, serve: { mmap } }, async ({ driver }) => {
         const show = new Show(new GuestQueue(driver, await driver.open(), BufferType.VIDEO_OUTPUT));
         await show.start();
         await onInput(watch);

@@ -1,4 +1,7 @@
-/** Media requests on visl, which decodes nothing but draws what it was told: the values of each request reach it. */
+/**
+ * Media requests on visl, which decodes nothing but draws the values that it got. So the test sees that the values of
+ * each request reach it.
+ */
 import assert from 'node:assert/strict';
 import { DrawnText } from './support/drawn-text.js';
 import { FWHT_PARAMS, fwhtParams } from './support/fwht.js';
@@ -6,7 +9,10 @@ import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { StatelessDecoder } from './support/native-stateless.js';
 
 const [WIDTH, HEIGHT] = [640, 360];
-/** The line that shows the reference of a FWHT frame. The parameter tpg_verbose would add what is not the same twice. */
+/**
+ * The line that shows the reference of a FWHT frame. The parameter tpg_verbose would add text that differs from run to
+ * run.
+ */
 const REFERENCE_LINE = 4;
 
 /** Flags: three components, YUV, an I frame. */

@@ -1,4 +1,4 @@
-// What changes a whole queue: buffers made and freed, streaming, drain commands.
+// Ioctls that change a whole queue: allocation, streaming, drain commands.
 #include <algorithm>
 #include <cerrno>
 
@@ -9,7 +9,7 @@
 namespace preload {
 namespace {
 
-// The Linux driver has no objects: what it cannot carry it does not show.
+// The Linux driver has no objects. It hides the capabilities that it does not support.
 void hide_objects(uint32_t& capabilities) {
   if (!Settings::get().objects) capabilities &= ~V4L2_BUF_CAP_SUPPORTS_DMABUF;
 }
@@ -81,7 +81,7 @@ int stream_off(Call& call) {
   return 0;
 }
 
-// START goes on after a drain: capture queues are not at their end any more.
+// START continues after a drain, so the capture queues are not at their end any more.
 int coder_command(Call& call) {
   const uint32_t start = call.row.request == VIDIOC_DECODER_CMD ? V4L2_DEC_CMD_START : V4L2_ENC_CMD_START;
   const bool starts = call.as<uint32_t>() == start;

@@ -1,4 +1,4 @@
-// One buffer: QUERYBUF, QBUF, PREPARE_BUF with what follows them, DQBUF from the events, EXPBUF.
+// Ioctls on one buffer: QUERYBUF, QBUF, PREPARE_BUF with what follows the planes, DQBUF from events, EXPBUF.
 #include <algorithm>
 #include <cerrno>
 
@@ -14,7 +14,7 @@ namespace {
 
 constexpr Judgement kJudgement = {sizeof(wire::ResponseHeader) + sizeof(v4l2_buffer), 0};
 
-// What follows the planes.
+// The data that follows the planes.
 struct Following {
   std::vector<wire::SgEntry> pages;
   std::vector<uint8_t> uuids;
@@ -24,7 +24,7 @@ int list_pages(Call& call, Following& following) {
   auto& buffer = call.as<v4l2_buffer>();
   GuestRam& ram = *GuestRam::get();
   const auto list = [&](uint64_t user, uint32_t& length) {
-    // The Linux driver: no address, no length.
+    // As the Linux driver: without an address the length is 0.
     if (user == 0) length = 0;
     return length == 0 ? 0 : list_user_pages(ram, user, length, following.pages);
   };
@@ -43,7 +43,7 @@ int list_objects(Call& call, Following& following) {
     const Object* object = find_object(fd);
     const auto& uuid = (object ? object : &none)->uuid;
     following.uuids.insert(following.uuids.end(), std::begin(uuid), std::end(uuid));
-    // QUERYBUF asks for nothing: whatever is there goes along.
+    // QUERYBUF needs no object: for any other descriptor the nil UUID is sent.
     return object || call.row.request == VIDIOC_QUERYBUF ? 0 : -EINVAL;
   };
   if (!is_multiplanar(buffer.type)) return add(buffer.m.fd);
@@ -52,7 +52,8 @@ int list_objects(Call& call, Following& following) {
   return 0;
 }
 
-// The lengths that the Linux driver sets to 0 where there is no address: a kernel's node leaves them to the program.
+// Restores the lengths that the Linux driver sets to 0 if there is no address. A kernel's node does not
+// change them.
 class PlaneLengths {
  public:
   explicit PlaneLengths(Call& call) : call_(call), planes_(call.array.size() / sizeof(v4l2_plane)) {
@@ -89,14 +90,14 @@ int send(Call& call) {
   return result;
 }
 
-// The program's number of the request that a buffer was queued to, in answers: what it named at QBUF.
+// Puts the program's request descriptor into the answer, as the program gave it at QBUF.
 void show_request(Call& call, int32_t request_fd) {
   auto& buffer = call.as<v4l2_buffer>();
   if (call.session.device().has_media())
     buffer.request_fd = buffer.flags & V4L2_BUF_FLAG_REQUEST_FD ? request_fd : 0;
 }
 
-// As send, for QBUF. `handle`: of the request that it is queued to; 0: none.
+// As `send`, for QBUF. `handle`: receives the handle of the request that the buffer is queued to; 0: none.
 int send_in_request(Call& call, uint32_t* handle) {
   auto& buffer = call.as<v4l2_buffer>();
   const int32_t request_fd = buffer.request_fd;
@@ -118,7 +119,7 @@ void keep(Buffer& buffer, Call& call) {
   memcpy(buffer.planes, call.array.data(), call.array.size());
 }
 
-// Puts the memory that a buffer has into what the program gave or gets.
+// Copies the memory that the buffer has to the record that the program gives or gets.
 void tell_memory(const Buffer& buffer, Call& call) {
   if (!buffer.has_memory) return;
   if (!is_multiplanar(buffer.kept.type)) call.as<v4l2_buffer>().m = buffer.kept.m;
@@ -131,7 +132,8 @@ Buffer* find(Session& session, uint32_t type, uint32_t index) {
   return &session.queues[type].buffers[index];
 }
 
-// Fills in what the program gets: the event's values, and `m` as it was queued. A negative errno or 0.
+// Fills in the record that the program gets: the values of the event, and `m` as it was queued. Returns 0 or
+// a negative errno.
 int hand_over(Call& call, Queue& queue) {
   auto& out = call.as<v4l2_buffer>();
   const auto& [buffer, planes] = queue.done.front().dqbuf;
@@ -158,7 +160,7 @@ int hand_over(Call& call, Queue& queue) {
   return 0;
 }
 
-// Where the session's mmap has a plane, and how long that is.
+// Finds the offset of a plane in the session's mmap, and its length.
 int find_plane(const Call& call, const v4l2_exportbuffer& request, off_t* offset, uint32_t* length) {
   Call query = {call.session, *find_row(VIDIOC_QUERYBUF), call.non_blocking, {}, {}};
   auto& buffer = query.as<v4l2_buffer>();
@@ -186,7 +188,7 @@ int query_buffer(Call& call) {
   if (!known) return 0;
   if (buffer.memory != V4L2_MEMORY_MMAP) tell_memory(*known, call);
   show_request(call, known->kept.request_fd);
-  // The device has given it back, the program does not know yet.
+  // The device has given the buffer back, but the program has not dequeued it yet.
   for (const wire::Event& event : call.session.queues[buffer.type].done)
     if (event.dqbuf.buffer.index == buffer.index) buffer.flags |= V4L2_BUF_FLAG_DONE;
   return 0;
@@ -210,7 +212,7 @@ int queue_buffer(Call& call) {
   bool first = false;
   {
     std::lock_guard lock(session.mutex);
-    // Before the command: the buffer may come back before its answer is looked at.
+    // Recorded before the command is sent, because the buffer may come back before the answer is processed.
     Buffer* buffer = find(session, type, index);
     if (buffer && !buffer->queued) {
       first = true;
@@ -230,7 +232,7 @@ int queue_buffer(Call& call) {
   if (result == 0) {
     keep(*buffer, call);
     buffer->request = handle;
-    // QUEUE of the request counts it.
+    // A buffer in a request is counted when the request is queued (MEDIA_REQUEST_IOC_QUEUE).
     if (first && handle != 0) session.queues[type].queued--;
     session.queues[type].waits_for_buffers = false;
     session.changed();
@@ -241,7 +243,7 @@ int queue_buffer(Call& call) {
   return result;
 }
 
-// As vb2_core_dqbuf decides.
+// Decides as vb2_core_dqbuf does.
 int dequeue_buffer(Call& call) {
   const uint32_t type = call.as<v4l2_buffer>().type;
   if (!has_type(call.session.device(), type)) return -EINVAL;

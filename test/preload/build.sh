@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of the library, built in the lab's root file system (its glibc, its <linux/videodev2.h>), at full
-# speed; once for each state of the sources. README.md says what it is for.
+# Prints the path of the library. It is built in the lab's root file system (with its glibc and <linux/videodev2.h>),
+# without emulation, once for each state of the sources. README.md describes the library.
 set -euo pipefail
 here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 . "$here/../lab/cache.sh"
@@ -26,7 +26,7 @@ build() {
     mv $name.new $name" >&2
 }
 
-# Keeps a few: a machine may be using one.
+# Keeps a few versions, because a machine may be using one.
 remove_old() {
   (cd -- "$output" && ls -t | tail -n +4 | xargs -r rm -r --)
 }

@@ -1,4 +1,5 @@
-// An ioctl of a program, copied in; and what carries it out. A handler returns 0 or a negative errno.
+// An ioctl of a program, copied in, and the functions that carry it out. A handler returns 0 or a negative
+// errno.
 #pragma once
 
 #include <cstring>
@@ -11,16 +12,16 @@ namespace preload {
 
 struct Row;
 
-// The largest payload: G_ENC_INDEX.
+// Bytes of the largest payload, G_ENC_INDEX.
 constexpr size_t kMaxPayload = sizeof(v4l2_enc_idx);
 
 struct Call {
   Session& session;
   const Row& row;
   bool non_blocking;
-  // The payload. A pointer to an array in it is the program's own.
+  // The payload. A pointer in it to an array is an address of the program.
   alignas(8) uint8_t payload[kMaxPayload];
-  // What that pointer points to: planes, controls, EDID blocks.
+  // The array that this pointer points to: planes, controls, EDID blocks.
   std::vector<uint8_t> array;
 
   template <typename Record>
@@ -35,11 +36,11 @@ struct Call {
 
 using Handler = int (*)(Call&);
 
-// Sends the payload, the array and what follows them to the device.
+// Sends the payload, the array and what follows them to the device. Returns 0 or a negative errno.
 int forward(Call& call);
 int forward(Call& call, std::span<const Part> rest, Judgement judgement);
 
-// core.cc: what v4l2-core answers itself.
+// core.cc: ioctls that v4l2-core answers itself.
 int query_capabilities(Call&);
 int get_priority(Call&);
 int set_priority(Call&);
@@ -70,7 +71,7 @@ int dequeue_event(Call&);
 // edid_ioctl.cc
 int edid(Call&);
 
-// Whether the node has queues and formats of this buffer type (v4l2-core: check_fmt).
+// Whether the node has queues and formats of this buffer type (check_fmt of v4l2-core).
 bool has_type(const Device& device, uint32_t type);
 
 }  // namespace preload

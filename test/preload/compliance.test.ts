@@ -1,6 +1,7 @@
 /**
- * v4l2-compliance through the bridge and natively: the same binary, the same node, test by test. What differs is listed in
- * docs/protocol.md with its cause; one difference more fails, and so does a row of the list that no node shows any more.
+ * v4l2-compliance through the bridge and natively: the same binary, the same node, compared test by test.
+ * docs/protocol.md lists the expected differences with their causes. The test fails on any other difference, and also
+ * if no node shows a listed difference any more.
  */
 import assert from 'node:assert/strict';
 import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
@@ -9,19 +10,23 @@ import { compliance, type Difference, differences, type Outcome } from './suppor
 import { type Expected, expectedDifferences, isExpected } from './support/expected.js';
 import { type Options, type SceneRow, scenes, skipped, wanted } from './support/scenes.js';
 
-/** Both runs of one node. */
+/** The results of both runs on one node. */
 interface Runs {
   readonly natively: Outcome;
   readonly bridged: Outcome;
 }
 
 /**
- * A job of a mem-to-mem driver ends with both its buffers at once, and the bridge sends one event after the other. A program that is
- * quick enough to see the first alone is one that the tool was not written for: see `compliance`.
+ * Microseconds that a waiting program sleeps after a change. A job of a mem-to-mem driver ends with both its buffers at
+ * once, but the bridge sends one event after the other. v4l2-compliance is not written for a program that is so fast
+ * that it sees the first event alone: see `compliance`.
  */
 const WAKE_US = 10_000;
 
-/** The tool on a node that the bridge serves. It has exceptions for drivers that it knows by name: both runs shall have the same. */
+/**
+ * Runs the tool on a node that the bridge serves. The tool has exceptions for drivers that it knows by name, so
+ * `driver` makes both runs use the same ones.
+ */
 async function bridged(device: string, driver: string, serve: Options): Promise<Outcome> {
   const bridge = await Bridge.open(device, serve);
   try {
@@ -38,12 +43,12 @@ async function both(device: string, serve: Options = {}): Promise<Runs> {
 
 const keyOf = (row: SceneRow, kind: string): string => `${row.title}: ${kind}`;
 
-/** What lanes are busy with: the runs of each node, by title and kind, and the end of each scene. */
+/** The work of the lanes: the runs of each node, by title and kind, and the end of each scene. */
 class Lanes {
   readonly runs = new Map<string, Promise<Runs>>();
   readonly #ends: Promise<void>[] = [];
 
-  /** One scene after the other. */
+  /** Starts the scenes, one after the other. */
   start(rows: readonly SceneRow[]): void {
     let free: Promise<unknown> = Promise.resolve();
     for (const row of rows) {
@@ -54,7 +59,7 @@ class Lanes {
         this.runs.set(keyOf(row, kind), runs);
         turn = runs;
       }
-      // What could not be opened, the tests of its nodes say.
+      // If a scene cannot be opened, the tests of its nodes report it.
       const ended = turn.catch(ignore).then(() => opened.then((scene) => scene.end(), ignore));
       this.#ends.push(ended);
       free = ended;
@@ -62,13 +67,13 @@ class Lanes {
     free.catch(ignore);
   }
 
-  /** Rejects where something still had a node open when its driver was unloaded. */
+  /** Rejects if a process still had a node open when its driver was unloaded. */
   async end(): Promise<void> {
     await Promise.all(this.#ends);
   }
 }
 
-/** It is told by the promise itself, to whoever waits for it. */
+/** Errors are ignored here, because the promise reports them to the test that waits for it. */
 const ignore = (): void => undefined;
 
 describe('preload: v4l2-compliance', function () {
@@ -84,7 +89,7 @@ describe('preload: v4l2-compliance', function () {
     return rows.length === 0;
   };
 
-  // The tool sleeps much of its time on a codec.
+  // On a codec the tool sleeps most of its time, so the lanes can run side by side.
   before(() => {
     keepJournal();
     for (const lane of new Set(scenes.map((row) => row.lane)))
@@ -108,7 +113,7 @@ describe('preload: v4l2-compliance', function () {
         });
     });
 
-  // A suite of its own: mocha runs the tests of a suite before the suites in it.
+  // A suite of its own, because mocha runs the tests of a suite before its inner suites.
   describe('the list of differences', () => {
     it('has no row that no node shows', function () {
       if (!complete) return this.skip();

@@ -1,4 +1,5 @@
-// Controls: everything goes to the device as QUERY_EXT_CTRL or G/S/TRY_EXT_CTRLS, as guests from 6.15 on have it.
+// Controls: everything is sent to the device as QUERY_EXT_CTRL or G/S/TRY_EXT_CTRLS, as guests from Linux
+// 6.15 on do it.
 #include <cerrno>
 
 #include "ioctl_table.h"
@@ -11,15 +12,15 @@ namespace {
 constexpr Judgement kJudgement = {sizeof(wire::ResponseHeader) + sizeof(v4l2_ext_controls),
                                   sizeof(wire::ResponseHeader) + sizeof(v4l2_ext_controls)};
 
-// v4l2-core: check_ext_ctrls. `request`: the program's own. `in_requests`: of a node with a media device, where a
-// request's values are the device's business.
+// Checks as check_ext_ctrls of v4l2-core. `request`: the ioctl that the program called. `in_requests`: the
+// node has a media device; then the device checks the values of a request.
 bool are_sound(v4l2_ext_controls& controls, v4l2_ext_control* array, unsigned request, bool in_requests) {
   const bool reads = request == VIDIOC_G_EXT_CTRLS || request == VIDIOC_G_CTRL;
   controls.reserved[0] = 0;
   for (uint32_t i = 0; i < controls.count; i++) array[i].reserved2[0] = 0;
   switch (controls.which) {
     case V4L2_CID_PRIVATE_BASE:
-      // Only the old pair may use the base of private controls.
+      // Only G_CTRL and S_CTRL may use the base of private controls.
       if (request == VIDIOC_G_CTRL || request == VIDIOC_S_CTRL) return true;
       controls.error_idx = controls.count;
       return false;
@@ -29,7 +30,7 @@ bool are_sound(v4l2_ext_controls& controls, v4l2_ext_control* array, unsigned re
       return in_requests;
     default: break;
   }
-  // The default value, and in newer headers the smallest and the largest: nobody sets them.
+  // `which` names the default value, or in newer headers the minimum or maximum. These cannot be set.
   if (controls.which >= V4L2_CTRL_WHICH_DEF_VAL && controls.which <= V4L2_CTRL_WHICH_DEF_VAL + 0x3'0000) {
     if (!reads) controls.error_idx = controls.count;
     return reads;
@@ -42,7 +43,7 @@ bool are_sound(v4l2_ext_controls& controls, v4l2_ext_control* array, unsigned re
   return true;
 }
 
-// What a control points to, in memory of ours for the time of the ioctl.
+// The memory that a control points to, copied to this process for the time of the ioctl.
 struct Pointed {
   void* user;
   std::vector<uint8_t> bytes, before;
@@ -60,14 +61,15 @@ bool collect(const Call& call, std::vector<Pointed>& pointed) {
   return true;
 }
 
-// A program may keep what it sets in read-only memory: written only where the device did.
+// Writes back only payloads that the device has changed, because a program may keep the values that it sets
+// in read-only memory.
 bool put_back(const std::vector<Pointed>& pointed) {
   for (const Pointed& each : pointed)
     if (each.bytes != each.before && !copy_to_user(each.user, each.bytes.data(), each.bytes.size())) return false;
   return true;
 }
 
-// QUERY_EXT_CTRL.
+// QUERY_EXT_CTRL of one control.
 int query(const Call& call, uint32_t id, v4l2_query_ext_ctrl* found) {
   Call extended = {call.session, *find_row(VIDIOC_QUERY_EXT_CTRL), call.non_blocking, {}, {}};
   extended.as<v4l2_query_ext_ctrl>().id = id;
@@ -76,8 +78,9 @@ int query(const Call& call, uint32_t id, v4l2_query_ext_ctrl* found) {
   return result;
 }
 
-// The old pair is for controls of one 32-bit number: an extended ioctl would not mind the others. (A guest's core that
-// has no more than the driver's extended ioctls lets them pass.)
+// G_CTRL and S_CTRL are for controls of one 32-bit number. An extended ioctl would accept the other controls
+// too, so they are refused here. (A guest's v4l2-core that uses only the driver's extended ioctls lets them
+// pass.)
 int require_number(const Call& call, uint32_t id) {
   v4l2_query_ext_ctrl found;
   const int result = query(call, id & V4L2_CTRL_ID_MASK, &found);
@@ -87,7 +90,7 @@ int require_number(const Call& call, uint32_t id) {
   return number ? 0 : -EINVAL;
 }
 
-// One control, as the old pair has it, by an extended ioctl.
+// G_CTRL or S_CTRL of one control, by an extended ioctl.
 int one_control(Call& call, unsigned request) {
   auto& control = call.as<v4l2_control>();
   if (const int refusal = require_number(call, control.id); refusal != 0) return refusal;
@@ -105,7 +108,8 @@ int one_control(Call& call, unsigned request) {
   return result;
 }
 
-// Where the payload names a request, the program's descriptor is a handle on the way.
+// If the payload names a request, the program's descriptor is replaced by the handle while the command is
+// sent.
 int forward_in_request(Call& call, std::span<const Part> parts) {
   auto& controls = call.as<v4l2_ext_controls>();
   if (controls.which != V4L2_CTRL_WHICH_REQUEST_VAL) return forward(call, parts, kJudgement);

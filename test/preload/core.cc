@@ -12,13 +12,13 @@
 namespace preload {
 namespace {
 
-// Where a payload points to an array, and how long that is.
+// Address and length of the array that a payload points to.
 struct ArrayPlace {
   void* user = nullptr;
   size_t bytes = 0;
 };
 
-// v4l2-core: check_array_args. False: EINVAL.
+// As check_array_args of v4l2-core. False: EINVAL.
 bool find_array(Call& call, ArrayPlace* place) {
   switch (call.row.request) {
     case VIDIOC_QUERYBUF:
@@ -64,7 +64,7 @@ int admit_and_run(Call& call) {
   return call.row.handler(call);
 }
 
-// v4l2-core: video_usercopy, from the handler's return on.
+// As video_usercopy of v4l2-core, from the return of the handler on.
 int copy_out(Call& call, int result, void* argument, const ArrayPlace& array) {
   if (result == -ENOTTY) return result;
   if (array.bytes > 0 && !copy_to_user(array.user, call.array.data(), array.bytes)) result = -EFAULT;
@@ -114,7 +114,7 @@ int query_capabilities(Call& call) {
   sscanf(name.release, "%u.%u.%u", &a, &b, &c);
   strcpy(reinterpret_cast<char*>(capability.driver), Settings::get().driver.c_str());
   strcpy(reinterpret_cast<char*>(capability.bus_info), "platform:virtio-media");
-  // virtio_cread_bytes reads byte for byte.
+  // virtio_cread_bytes reads byte by byte.
   for (uint32_t i = 0; i < sizeof capability.card; i++)
     if (!device.front_end().read_config(offsetof(wire::Config, card) + i, capability.card + i, 1)) return -EIO;
   capability.version = KERNEL_VERSION(a, b, c);
@@ -148,7 +148,7 @@ bool has_type(const Device& device, uint32_t type) {
 
 int format(Call& call) { return has_type(call.session.device(), call.as<uint32_t>()) ? forward(call) : -EINVAL; }
 
-// G_INPUT and G_OUTPUT: the Linux driver sends a payload with them, though they are _IOR.
+// G_INPUT and G_OUTPUT: the Linux driver sends a payload although they are _IOR.
 int get_number(Call& call) {
   const Part number[] = {{call.payload, call.row.size(), Part::kBoth}};
   call.session.last_code = call.row.nr();

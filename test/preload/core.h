@@ -1,4 +1,4 @@
-// The part of v4l2-core that every ioctl goes through.
+// The part of v4l2-core that every ioctl passes through.
 #pragma once
 
 #include <memory>
@@ -7,7 +7,7 @@
 
 namespace preload {
 
-// 0 or a negative errno.
+// Returns 0 or a negative errno.
 int core_ioctl(Session& session, unsigned request, void* argument, bool non_blocking);
 
 }  // namespace preload

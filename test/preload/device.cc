@@ -14,7 +14,8 @@ constexpr uint32_t kM2m = V4L2_CAP_VIDEO_M2M | V4L2_CAP_VIDEO_M2M_MPLANE;
 constexpr uint32_t kOutput = V4L2_CAP_VIDEO_OUTPUT | V4L2_CAP_VIDEO_OUTPUT_MPLANE | V4L2_CAP_VBI_OUTPUT |
                              V4L2_CAP_SLICED_VBI_OUTPUT | V4L2_CAP_SDR_OUTPUT | V4L2_CAP_META_OUTPUT |
                              V4L2_CAP_MODULATOR;
-// A node that is both without being mem-to-mem (v4l2loopback): the Linux driver would take it for an output alone.
+// A node that has both directions and is not mem-to-mem (v4l2loopback). The Linux driver would treat it as an
+// output only.
 constexpr uint32_t kBoth = V4L2_CAP_VIDEO_CAPTURE | V4L2_CAP_VIDEO_CAPTURE_MPLANE;
 
 std::mutex& devices_mutex() {
@@ -57,7 +58,7 @@ bool Device::probe(const std::string& socket) {
   front_end_.on_unmap([this](uint64_t offset, uint64_t length) { return is_mapped(*this, offset, length); });
   if (!front_end_.connect(socket) || !front_end_.read_config(0, &config_, sizeof config_) || !driver_.probe())
     return false;
-  // Signals are the program's own threads' business.
+  // Signals must be handled by the program's own threads.
   sigset_t all, old;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &old);

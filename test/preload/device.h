@@ -1,4 +1,4 @@
-// One node: the driver, the VMM behind it, and the open files.
+// One node: the driver, the VMM that serves it, and the open files.
 #pragma once
 
 #include <map>
@@ -13,9 +13,9 @@ namespace preload {
 
 class Device {
  public:
-  // The device of a path, connected at the first call and then kept. Null: it cannot be had.
+  // The device of a path. It is connected at the first call and kept. Null: it could not be connected.
   static std::shared_ptr<Device> at(const char* path);
-  // After a fork: the devices belong to the parent.
+  // Called after a fork: the devices belong to the parent.
   static void abandon_all();
 
   Driver& driver() { return driver_; }
@@ -23,7 +23,7 @@ class Device {
   Priorities& priorities() { return priorities_; }
   const wire::Config& config() const { return config_; }
   bool is_m2m() const;
-  // A media device is offered beside the node: requests have handles (docs/stateless.md).
+  // Whether the library shows a media device for the node: requests have handles (docs/stateless.md).
   bool has_media() const { return has_media_; }
   bool is_capture() const;
   bool is_output() const;

@@ -10,11 +10,11 @@ namespace preload {
 namespace {
 
 constexpr unsigned kEventBuffers = 16;
-// A command's records: extended controls may carry a mebibyte.
+// Pages for the records of a command: extended controls may have 1 MiB.
 constexpr size_t kCommandPages = 512;
 constexpr size_t kEventPages = 4;
 constexpr long kTimeoutMs = 5000;
-// Reserved words hold what was there before.
+// Reserved words are not 0: they contain what was in the memory before.
 constexpr uint32_t kReservedWord = 0x5a5a'5a5a;
 
 long now_ms() {
@@ -52,7 +52,7 @@ bool Driver::probe() {
     uint8_t* buffer = event_memory_->take(sizeof(wire::Event));
     std::vector<Piece> pieces;
     event_memory_->pieces(buffer, sizeof(wire::Event), true, pieces);
-    // One descriptor each: a buffer never lies across a page border.
+    // One descriptor for each buffer, so a buffer must not cross a page border.
     if (pieces.size() > 1) {
       i--;
       continue;
@@ -79,7 +79,7 @@ int Driver::open(uint32_t* session) {
 }
 
 void Driver::close(uint32_t session, uint32_t stale) {
-  // The reserved word holds what the session's last command left there.
+  // The reserved word contains what the session's last command left there.
   wire::CloseCommand command = {wire::kClose, 0, session, stale};
   const Part parts[] = {to_device(command)};
   const int written = run(parts);
@@ -176,7 +176,7 @@ int Driver::wait(int head) {
     if (abandoned_) return -ENODEV;
   }
   complain("a command was not answered within 5 s");
-  // The chain is the device's for ever: its memory is never used again.
+  // The device may write to the chain at any time, so its memory is never used again.
   (void)memory_.release();
   memory_ = std::make_unique<KernelMemory>(ram_, kCommandPages);
   return -ETIMEDOUT;

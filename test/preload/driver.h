@@ -1,4 +1,4 @@
-// The guest's driver: commands on the commandq, one in flight, and the event buffers of the eventq.
+// The guest's driver: commands on the commandq, one at a time, and the event buffers of the eventq.
 #pragma once
 
 #include <functional>
@@ -10,9 +10,9 @@
 
 namespace preload {
 
-// A record of a command: bytes of ours, copied to guest memory before and back afterwards. One that is both written
-// and read by the device is in the chain twice with the same guest memory. A pointed one is not in the chain: the SG
-// list of its memory is.
+// A record of a command: bytes of this process, copied to guest memory before the command and back after it.
+// A record that the device both reads and writes is in the chain twice, with the same guest memory. A record
+// with direction kPointed is not in the chain; the SG list of its memory is.
 struct Part {
   enum Direction { kToDevice = 1, kFromDevice = 2, kBoth = 3, kPointed = 4 };
   void* data;
@@ -20,7 +20,8 @@ struct Part {
   Direction direction;
 };
 
-// How an answer of the device is judged. `least`: bytes that it must have written, on success and on an error.
+// How an answer is judged. `least`, `least_on_error`: bytes that the device must have written on success and
+// on an error.
 struct Judgement {
   size_t least = 0, least_on_error = 0;
 };
@@ -32,7 +33,7 @@ class Driver {
   // Makes both queues, posts the event buffers and starts the device.
   bool probe();
 
-  // Negative errno or 0, as the guest's system calls have it.
+  // These return 0 or a negative errno, as the guest's system calls do.
   int open(uint32_t* session);
   void close(uint32_t session, uint32_t stale);
   // `parts`: the payload and what follows it.
@@ -42,18 +43,19 @@ class Driver {
 
   using Handler = std::function<void(const wire::Event&, uint32_t bytes)>;
   void on_event(Handler handler) { handler_ = std::move(handler); }
-  // Hands every event that has arrived to the handler; each buffer goes back right after. From any thread.
+  // Calls the handler for every event that has arrived. Each buffer goes back to the device after that. May
+  // be called from any thread.
   void process_events();
-  // Readable when there may be events.
+  // A descriptor that is readable when there may be events.
   int events_fd() const { return eventq_->call_fd(); }
-  // Nothing of the device is touched any more: commands fail with ENODEV.
+  // From now on nothing of the device is touched: commands fail with ENODEV.
   void abandon() { abandoned_ = true; }
 
  private:
-  // Bytes that the device says it has written, or a negative errno.
+  // Returns the number of bytes that the device reports as written, or a negative errno.
   int run(std::span<const Part> parts);
   int submit(std::span<const Part> parts, std::span<uint8_t* const> places);
-  // The SG list of memory at `place`, in guest memory.
+  // Appends the SG list of the memory at `place`; the list itself is in guest memory.
   bool list(const uint8_t* place, size_t bytes, std::vector<Piece>& chain);
   int wait(int head);
 

@@ -1,4 +1,4 @@
-// G_EDID and S_EDID: the blocks follow the record, in both parts.
+// G_EDID and S_EDID: the blocks follow the record in both parts of the chain.
 #include <cerrno>
 
 #include "ioctl_table.h"

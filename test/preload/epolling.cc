@@ -24,7 +24,7 @@ std::mutex& mutex() {
   return mutex;
 }
 
-// By epoll descriptor, then by ours.
+// By epoll descriptor, then by our descriptor.
 std::map<int, std::map<int, Watched>>& watched() {
   static auto& watched = *new std::map<int, std::map<int, Watched>>;
   return watched;
@@ -37,7 +37,7 @@ int fail(int error) {
   return -1;
 }
 
-// What one entry reports now; 0: nothing.
+// The events that one entry reports now; 0: none.
 uint32_t ready(Watched& each) {
   const auto file = each.file.lock();
   if (!file || each.disabled) return 0;

@@ -1,4 +1,4 @@
-// epoll with descriptors of ours in it: the kernel knows nothing of them.
+// epoll for sets that contain descriptors of ours, which the kernel does not know.
 #pragma once
 
 #include "real.h"
@@ -7,11 +7,11 @@ namespace preload {
 
 // As epoll_ctl, for a descriptor of ours.
 int control_epoll(int epoll, int operation, int fd, epoll_event* event);
-// Whether an epoll descriptor has descriptors of ours.
+// Whether an epoll descriptor contains descriptors of ours.
 bool is_watched(int epoll);
-// As epoll_pwait, for such an epoll descriptor.
+// As epoll_pwait, for an epoll descriptor that contains descriptors of ours.
 int wait_epoll(int epoll, epoll_event* events, int most, int milliseconds, const sigset_t* mask);
-// A descriptor is about to be closed: ours, or an epoll descriptor.
+// Called before a descriptor is closed: one of ours, or an epoll descriptor.
 void forget_epoll(int fd);
 
 }  // namespace preload

@@ -16,7 +16,7 @@ int subscribe_event(Call& call) {
     added = session.events.subscribe(subscription);
   }
   const int result = forward(call);
-  // The initial event is in the eventq by now: it is seen before the program is told.
+  // The initial event is in the eventq by now. Take it before the ioctl returns.
   if (result == 0) session.device().driver().process_events();
   if (result == 0 || !added) return result;
   std::lock_guard lock(session.mutex);

@@ -6,10 +6,10 @@
 namespace preload {
 namespace {
 
-// Drivers ask for two where each event counts; else the newest says it all.
+// Drivers use a depth of two for events that must each be seen; for the others the newest event is enough.
 unsigned depth_of(uint32_t type) { return type == V4L2_EVENT_EOS || type == V4L2_EVENT_MOTION_DET ? 2 : 1; }
 
-// What is lost of the older event lives on in the newer one.
+// Copies the changes of the older event, which is dropped, to the newer one.
 void merge(const v4l2_event& older, v4l2_event& newer) {
   if (newer.type == V4L2_EVENT_CTRL) newer.u.ctrl.changes |= older.u.ctrl.changes;
   if (newer.type == V4L2_EVENT_SOURCE_CHANGE) newer.u.src_change.changes |= older.u.src_change.changes;

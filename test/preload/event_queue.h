@@ -1,4 +1,5 @@
-// The V4L2 events of one open file, as v4l2-event keeps them: a ring for each subscription, one order over all.
+// The V4L2 events of one open file, kept as v4l2-event does: a ring for each subscription, and one order for
+// all events.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +11,13 @@ namespace preload {
 
 class EventQueue {
  public:
-  // True: it is new.
+  // True: the subscription is new.
   bool subscribe(const v4l2_event_subscription& subscription);
   void unsubscribe(const v4l2_event_subscription& subscription);
-  // An event of the device: dropped unless it is subscribed to.
+  // Adds an event of the device. It is dropped if there is no subscription for it.
   void push(const v4l2_event& event);
   bool pending() const { return !events_.empty(); }
-  // Undefined where nothing is pending.
+  // Undefined if no event is pending.
   v4l2_event pop();
 
  private:

@@ -21,7 +21,7 @@ std::map<int, std::shared_ptr<OpenFile>>& files() {
   return files;
 }
 
-// Most descriptors of most programs are not ours: found out without a lock.
+// Most descriptors of most programs are not ours. This is found out without a lock.
 constexpr int kFlags = 1 << 16;
 std::atomic<bool> is_ours[kFlags];
 std::atomic<bool> abandoned;
@@ -46,7 +46,7 @@ std::shared_ptr<OpenFile> file_of(int fd) {
 std::shared_ptr<Session> session_of(int fd) { return std::dynamic_pointer_cast<Session>(file_of(fd)); }
 
 int install(std::shared_ptr<OpenFile> file, int flags) {
-  // Its own file status flags are the open file's: O_NONBLOCK is read from it.
+  // The eventfd stores O_NONBLOCK in its own file status flags, which copies of the descriptor share.
   const int fd = eventfd(0, (flags & O_CLOEXEC ? EFD_CLOEXEC : 0) | (flags & O_NONBLOCK ? EFD_NONBLOCK : 0));
   if (fd >= 0) put(fd, std::move(file));
   return fd;

@@ -1,4 +1,4 @@
-// Which of the program's descriptors are open files of ours.
+// Which of the program's descriptors are open files of this library.
 #pragma once
 
 #include <memory>
@@ -7,21 +7,23 @@
 
 namespace preload {
 
-// Null: the descriptor is not ours. The file stays open while the pointer is held, as a file does during a call.
+// The open file of a descriptor. Null: the descriptor is not ours. The file stays open while the pointer
+// exists, as a kernel file does during a call.
 std::shared_ptr<OpenFile> file_of(int fd);
-// Null: it is not one of a node.
+// As file_of, for open files of nodes. Null: it is none.
 std::shared_ptr<Session> session_of(int fd);
 
-// A new descriptor for a file: `flags` as open has them. -1 and errno.
+// Makes a descriptor for a file. `flags`: as for open. On an error: -1 and errno.
 int install(std::shared_ptr<OpenFile> file, int flags);
 
-// The descriptor `copy` is a copy of `fd`.
+// Records that the descriptor `copy` is a copy of `fd`.
 void copied(int fd, int copy);
 
-// The descriptor is about to be closed or replaced. The file ends with its last descriptor and mapping.
+// Called before a descriptor is closed or replaced. The file ends when its last descriptor and mapping are
+// gone.
 std::shared_ptr<OpenFile> forget(int fd);
 
-// After a fork.
+// Called in the child after a fork.
 void abandon_files();
 bool are_abandoned();
 

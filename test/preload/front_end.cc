@@ -11,21 +11,21 @@
 namespace preload {
 namespace {
 
-struct Dialect {
+struct VmmTraits {
   uint64_t virtio, protocol;
   unsigned queue_size;
   bool qemu;
 };
-constexpr Dialect kQemu = {wire::kVersion1 | wire::kIndirect | wire::kEventIdx,
-                           wire::kMq | wire::kReplyAck | wire::kBackendReq | wire::kConfig | wire::kBackendSendFd |
-                               wire::kShmem,
-                           256, true};
-// No indirect descriptors, no descriptors over the channel as a feature of its own, huge queues.
-constexpr Dialect kCrosvm = {wire::kVersion1 | wire::kEventIdx,
-                             wire::kMq | wire::kReplyAck | wire::kBackendReq | wire::kConfig | wire::kShmem, 32768,
-                             false};
+constexpr VmmTraits kQemu = {wire::kVersion1 | wire::kIndirect | wire::kEventIdx,
+                             wire::kMq | wire::kReplyAck | wire::kBackendReq | wire::kConfig | wire::kBackendSendFd |
+                                 wire::kShmem,
+                             256, true};
+// crosvm: no indirect descriptors, no BACKEND_SEND_FD, huge queues.
+constexpr VmmTraits kCrosvm = {wire::kVersion1 | wire::kEventIdx,
+                               wire::kMq | wire::kReplyAck | wire::kBackendReq | wire::kConfig | wire::kShmem, 32768,
+                               false};
 
-const Dialect& dialect() { return Settings::get().crosvm ? kCrosvm : kQemu; }
+const VmmTraits& traits() { return Settings::get().crosvm ? kCrosvm : kQemu; }
 
 UniqueFd connect_to(const std::string& path) {
   sockaddr_un address = {};
@@ -39,7 +39,7 @@ UniqueFd connect_to(const std::string& path) {
 
 }  // namespace
 
-unsigned FrontEnd::queue_size() const { return dialect().queue_size; }
+unsigned FrontEnd::queue_size() const { return traits().queue_size; }
 
 bool FrontEnd::connect(const std::string& socket) {
   control_ = connect_to(socket);
@@ -51,15 +51,15 @@ bool FrontEnd::connect(const std::string& socket) {
   return negotiate();
 }
 
-// The order of QEMU 11.1; crosvm says SET_OWNER first, and nothing about calls and errors before the start.
+// The order of QEMU 11.1. crosvm sends SET_OWNER first, and no call and error descriptors before the start.
 bool FrontEnd::negotiate() {
-  const bool qemu = dialect().qemu;
+  const bool qemu = traits().qemu;
   uint64_t value = 0, queues = 0;
   if (!qemu && !tell(wire::kSetOwner, {})) return false;
   if (!ask_number(wire::kGetFeatures, &offered_) || !(offered_ & wire::kProtocolFeatures)) return false;
-  features_ = offered_ & (dialect().virtio | wire::kProtocolFeatures);
+  features_ = offered_ & (traits().virtio | wire::kProtocolFeatures);
   if (!ask_number(wire::kGetProtocolFeatures, &value)) return false;
-  protocol_ = value & dialect().protocol;
+  protocol_ = value & traits().protocol;
   if (!tell_number(wire::kSetProtocolFeatures, protocol_)) return false;
   if (!qemu && !send_channel()) return false;
   if (!ask_number(wire::kGetQueueNum, &queues) || queues != 2) return failed(wire::kGetQueueNum);
@@ -92,7 +92,7 @@ bool FrontEnd::start(std::span<Virtqueue* const> queues) {
     return true;
   };
   started_ = true;
-  if (!dialect().qemu) return true;
+  if (!traits().qemu) return true;
   return each([&](const Virtqueue& queue) {
            return tell(wire::kSetVringEnable, bytes_of(wire::VringState{queue.index(), 1}), {}, true);
          }) &&
@@ -101,7 +101,7 @@ bool FrontEnd::start(std::span<Virtqueue* const> queues) {
 
 bool FrontEnd::start_ring(const Virtqueue& queue) {
   const unsigned index = queue.index();
-  const bool qemu = dialect().qemu;
+  const bool qemu = traits().qemu;
   queue.kick_always();
   const auto state = [&](wire::Request request, uint32_t number) {
     return tell(request, bytes_of(wire::VringState{index, number}));
@@ -125,9 +125,9 @@ bool FrontEnd::announce_memory() {
   };
   for (const wire::MemoryRegion& region : ram_.regions()) add(region, ram_.fd());
   for (const auto& [region, fd] : window_.echoes()) {
-    // QEMU goes on with what the back-end knows already.
+    // If the table is full, QEMU does not send it, and the back-end keeps the table that it has.
     if (table.count == wire::kMaxRegions) return true;
-    if (dialect().qemu) add(region, fd);
+    if (traits().qemu) add(region, fd);
   }
   const size_t bytes = offsetof(wire::MemoryTable, regions) + sizeof table.regions[0] * table.count;
   return tell(wire::kSetMemTable, bytes_of(table).first(bytes), std::span(fds, table.count), true);
@@ -167,8 +167,8 @@ bool FrontEnd::serve_channel() {
   if ((flags & wire::kNeedReply) &&
       !send_message(channel_.get(), {request, wire::kVersion | wire::kReply, 0}, bytes_of(status)))
     return false;
-  // The mapping comes back as guest memory, after the answer.
-  return !(done && dialect().qemu && started_) || announce_memory();
+  // After the answer, QEMU announces the mapping as guest memory.
+  return !(done && traits().qemu && started_) || announce_memory();
 }
 
 bool FrontEnd::ask(wire::Request request, Bytes body, Message& reply) {
@@ -187,7 +187,7 @@ bool FrontEnd::ask_number(wire::Request request, uint64_t* value) {
 }
 
 bool FrontEnd::tell(wire::Request request, Bytes body, std::span<const int> fds, bool acknowledged) {
-  const bool wanted = acknowledged && dialect().qemu && (protocol_ & wire::kReplyAck);
+  const bool wanted = acknowledged && traits().qemu && (protocol_ & wire::kReplyAck);
   const uint32_t flags = wire::kVersion | (wanted ? wire::kNeedReply : 0);
   if (!send_message(control_.get(), {request, flags, 0}, body, fds)) return failed(request);
   if (!wanted) return true;

@@ -1,4 +1,4 @@
-// The VMM: a vhost-user front-end with one device behind it.
+// The VMM: a vhost-user front-end with one device.
 #pragma once
 
 #include <functional>
@@ -14,9 +14,9 @@ class FrontEnd {
  public:
   explicit FrontEnd(GuestRam& ram) : ram_(ram) {}
 
-  // Connects and asks what there is (a VMM's "realize"). False: said on standard error.
+  // Connects and negotiates features ("realize" in a VMM). False: an error was printed on standard error.
   bool connect(const std::string& socket);
-  // What the guest's driver does with DRIVER_OK: from here on the queues run.
+  // Done when the guest's driver sets DRIVER_OK. From then on the queues run.
   bool start(std::span<Virtqueue* const> queues);
 
   uint64_t ring_features() const { return features_; }
@@ -26,12 +26,13 @@ class FrontEnd {
   // Reads the configuration space. False: the back-end is gone.
   bool read_config(uint32_t offset, void* bytes, uint32_t count);
 
-  // Tells whether the guest still has mappings in a piece of the window: to report a back-end that unmaps it.
+  // `in_use` returns whether the guest still has mappings in a part of SHM region 0. If the back-end unmaps
+  // such a part, this is reported.
   void on_unmap(std::function<bool(uint64_t offset, uint64_t length)> in_use) { in_use_ = std::move(in_use); }
 
-  // The back-end's channel, for poll; -1: none.
+  // Descriptor of the back-end channel, for poll; -1: there is none.
   int channel() const { return channel_.get(); }
-  // Serves one request of the channel. False: the channel is closed.
+  // Serves one request of the back-end channel. False: the channel is closed.
   bool serve_channel();
 
  private:
@@ -42,13 +43,14 @@ class FrontEnd {
   bool announce_memory();
   bool ask(wire::Request request, Bytes body, Message& reply);
   bool ask_number(wire::Request request, uint64_t* value);
-  // `acknowledged`: QEMU asks for an answer; where it does not, none is waited for.
+  // `acknowledged`: QEMU requests an acknowledgement of this message. Other VMMs do not wait for one.
   bool tell(wire::Request request, Bytes body, std::span<const int> fds = {}, bool acknowledged = false);
   bool tell_number(wire::Request request, uint64_t value, int fd = -1);
   bool failed(wire::Request request);
 
   GuestRam& ram_;
-  // Held from a request to its answer, and while the back-end's own request is served: QEMU's big lock.
+  // Locked from a request to its answer, and while a request of the back-end is served. It corresponds to
+  // QEMU's big lock.
   std::recursive_mutex mutex_;
   UniqueFd control_, channel_;
   uint64_t offered_ = 0, features_ = 0, protocol_ = 0;

@@ -8,10 +8,10 @@ namespace preload {
 namespace {
 
 constexpr size_t kBytes = size_t{1} << 30;
-// The first half is below 4 GiB, the second above.
+// The first half is below 4 GiB, the second half at 4 GiB and above.
 constexpr size_t kSplit = kBytes / 2;
 constexpr uint64_t kHigh = uint64_t{1} << 32;
-// For what needs pages in a row: rings.
+// Pages for rings, which must be contiguous.
 constexpr size_t kContiguousPages = 2048;
 constexpr size_t kScatteredRun = 4;
 
@@ -32,7 +32,7 @@ GuestRam::GuestRam(UniqueFd fd, uint8_t* base) : fd_(std::move(fd)), base_(base)
   fstat(fd_.get(), &status);
   device_ = status.st_dev;
   inode_ = status.st_ino;
-  // Page 0 stays free: an address of 0 is a mistake.
+  // Page 0 is not used, so that a guest address of 0 is always an error.
   used_[0] = true;
 }
 

@@ -1,4 +1,4 @@
-// The guest's memory: one memory file, in two regions as a PC has them, handed out by pages.
+// The guest's memory: one memory file in two regions, as a PC has them. Pages are handed out from it.
 #pragma once
 
 #include <cstddef>
@@ -23,24 +23,25 @@ struct Piece {
 
 class GuestRam {
  public:
-  // One for the process: all devices of a guest share its memory. Null: there is none to be had.
+  // One object for the process, because all devices of a guest share its memory. Null: it could not be made.
   static GuestRam* get();
 
   int fd() const { return fd_.get(); }
   uint8_t* at(size_t page) const { return base_ + page * kPage; }
-  // Where the page at this offset of the file is for the guest.
+  // The guest address of the page at this offset of the file.
   uint64_t address(size_t offset) const;
   bool is_backed_by(dev_t device, ino_t inode) const { return device == device_ && inode == inode_; }
-  // Where the whole file is mapped.
+  // The address in this process at which the whole file is mapped.
   const uint8_t* base() const { return base_; }
   std::vector<wire::MemoryRegion> regions() const;
 
   struct Run {
     size_t page, count;
   };
-  // `count` pages in a row; count 0: no room.
+  // Takes `count` contiguous pages; count 0 in the result: no room.
   Run take_contiguous(size_t count);
-  // Up to `most` pages in a row at a random place, rarely next to the last ones; count 0: no room.
+  // Takes up to `most` contiguous pages at a random place, which rarely follows the last one; count 0: no
+  // room.
   Run take_scattered(size_t most);
   void give(Run run);
 

@@ -1,4 +1,4 @@
-// The symbols that programs find here instead of libc's. Whatever is not of ours goes on to libc.
+// The symbols that programs find here instead of libc's. Calls for files that are not ours go on to libc.
 #include <cerrno>
 #include <cstdarg>
 #include <fcntl.h>
@@ -27,7 +27,7 @@ int fail(int error) {
   return -1;
 }
 
-// -2: the path is not taken over.
+// Returns a descriptor; -1: an error, and errno is set; -2: the path is not taken over.
 int open_node(const char* path, int flags) {
   if (!path || are_abandoned() || !Settings::get().socket(path)) return -2;
   const std::shared_ptr<Device> device = Device::at(path);
@@ -85,7 +85,7 @@ void* mmap_any(void* address, size_t length, int protection, int flags, int fd, 
   return real::mmap(address, length, protection, flags, fd, offset);
 }
 
-// The child of a fork has the parent's descriptors and no share in its connection.
+// The child of a fork has the parent's descriptors, but must not use the parent's connection.
 void after_fork_in_child() {
   abandon_files();
   Device::abandon_all();
@@ -157,7 +157,7 @@ EXPORT int dup3(int fd, int to, int flags) noexcept {
 FCNTL(fcntl)
 FCNTL(fcntl64)
 
-// Not noexcept: a thread that is cancelled while it waits in DQBUF unwinds through here.
+// Not noexcept: a thread that is cancelled while it waits in DQBUF unwinds through this function.
 EXPORT int ioctl(int fd, unsigned long request, ...) {
   va_list arguments;
   va_start(arguments, request);
@@ -196,7 +196,7 @@ EXPORT int __ppoll_chk(pollfd* fds, nfds_t count, const timespec* timeout, const
 EXPORT int pselect(int count, fd_set* in, fd_set* out, fd_set* except, const timespec* timeout, const sigset_t* mask) {
   return select_files(count, in, out, except, timeout, mask);
 }
-// Linux's select leaves in `timeout` what was left of it.
+// On Linux, select writes the remaining time to `timeout`.
 EXPORT int select(int count, fd_set* in, fd_set* out, fd_set* except, timeval* timeout) {
   if (!timeout) return select_files(count, in, out, except, nullptr, nullptr);
   const timespec wanted = {timeout->tv_sec, timeout->tv_usec * 1000};
@@ -218,7 +218,7 @@ EXPORT int epoll_wait(int epoll, epoll_event* events, int most, int milliseconds
   return epoll_pwait(epoll, events, most, milliseconds, nullptr);
 }
 
-// Nothing of ours has read or write: EINVAL, as v4l2-core, media devices and requests answer.
+// No file of ours supports read or write: EINVAL, as v4l2-core, media devices and requests answer.
 EXPORT ssize_t read(int fd, void* bytes, size_t count) {
   return file_of(fd) ? fail(EINVAL) : real::read(fd, bytes, count);
 }

@@ -96,7 +96,7 @@ constexpr Row kRows[] = {
 
 static_assert(std::ranges::all_of(kRows, [](const Row& row) { return row.size() <= kMaxPayload; }));
 
-// include/media/v4l2-dev.h: enum vfl_devnode_type.
+// enum vfl_devnode_type of include/media/v4l2-dev.h.
 enum VflType : uint32_t { kVflVideo, kVflVbi, kVflRadio, kVflSubdevice, kVflSdr, kVflTouch };
 
 uint16_t nodes_of(const Device& device) {

@@ -1,11 +1,11 @@
-// Every VIDIOC that a program may send, one row each. A missing row is ENOTTY.
+// Every VIDIOC ioctl that a program may call, one row each. An ioctl without a row is ENOTTY.
 #pragma once
 
 #include "call.h"
 
 namespace preload {
 
-// Which nodes v4l2-core admits an ioctl for.
+// The nodes for which v4l2-core admits an ioctl.
 enum Node : uint16_t {
   kVideo = 1,
   kVbi = 2,
@@ -23,14 +23,14 @@ enum Node : uint16_t {
 enum Rule : uint8_t {
   // EBUSY while another file has a higher priority.
   kPriority = 1,
-  // The payload goes out on errors too.
+  // The payload is copied out on errors too.
   kAlwaysCopy = 2,
 };
 
 struct Row {
   unsigned request;
   const char* name;
-  // Bytes of the payload that count on the way in; 0: all. The rest is zeroed.
+  // Bytes of the payload that are copied in; 0: all. The rest is zeroed.
   uint16_t input;
   uint8_t rules;
   uint16_t nodes;
@@ -42,7 +42,7 @@ struct Row {
   bool writes() const { return _IOC_DIR(request) & _IOC_WRITE; }
 };
 
-// The row of exactly this request (number, direction and size); null: unknown.
+// The row of exactly this request (number, direction and size); null: there is none.
 const Row* find_row(unsigned request);
 
 // Whether v4l2-core admits the ioctl on this node.

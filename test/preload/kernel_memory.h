@@ -1,4 +1,5 @@
-// Where a driver keeps commands and payloads: memory in a row for the guest's kernel, on pages that are not.
+// Memory for commands and payloads of the driver: contiguous for the guest's kernel, on scattered guest
+// pages.
 #pragma once
 
 #include <vector>
@@ -13,13 +14,14 @@ class KernelMemory {
   ~KernelMemory();
   bool usable() const { return base_ != nullptr; }
 
-  // Forgets everything that was taken: the next command begins.
+  // Releases everything that was taken. Called when the next command begins.
   void reset();
-  // Zeroed bytes; nullptr: no room. Every other command's records lie across page borders, each time elsewhere.
+  // Returns zeroed bytes; nullptr: no room. The records of every second command cross page borders, each time
+  // at another place.
   uint8_t* take(size_t bytes);
-  // Adds the pieces that [data, data + bytes) consists of: a new one at each page border.
+  // Appends the pieces of [data, data + bytes). A new piece begins at each page border.
   void pieces(const uint8_t* data, size_t bytes, bool writable, std::vector<Piece>& out) const;
-  // The guest's address of one byte.
+  // The guest address of one byte.
   uint64_t address(const uint8_t* data) const;
 
  private:

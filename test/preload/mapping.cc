@@ -17,7 +17,7 @@ constexpr size_t kPageSize = 4096;
 
 size_t whole_pages(size_t bytes) { return (bytes + kPageSize - 1) / kPageSize * kPageSize; }
 
-// A mapping keeps the session open, as it pins a file.
+// A mapping keeps the session open, as a mapping pins a file.
 struct Mapped {
   uintptr_t end;
   uint64_t address;
@@ -36,7 +36,8 @@ std::map<uintptr_t, Mapped>& mappings() {
 
 std::atomic<bool> any;
 
-// Takes the pieces of [start, end) out; what is left of a mapping stays, a tail with a shifted address.
+// Removes the parts of mappings in [start, end) and returns them. The rest of a mapping stays; the address of
+// a rest behind `end` is adjusted.
 std::vector<Mapped> cut(uintptr_t start, uintptr_t end) {
   std::lock_guard lock(mutex());
   std::vector<Mapped> gone;

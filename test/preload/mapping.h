@@ -1,4 +1,4 @@
-// mmap and munmap of a node: which of the program's addresses are mappings of ours.
+// mmap and munmap of nodes: which addresses of the program are mappings of ours.
 #pragma once
 
 #include <memory>
@@ -8,14 +8,14 @@
 
 namespace preload {
 
-// As mmap. MAP_FAILED and errno on errors.
+// As mmap. On an error: MAP_FAILED and errno.
 void* map_buffer(const std::shared_ptr<Session>& session, void* address, size_t length, int protection, int flags,
                  off_t offset);
 
-// The range is about to be unmapped or mapped anew: MUNMAP for each piece of a mapping in it.
+// Called before the range is unmapped or mapped again: sends MUNMAP for each part of a mapping in it.
 void release_mappings(void* address, size_t length);
 
-// Whether a program has something mapped of this piece of a device's window.
+// Whether the program has anything mapped in this part of the device's SHM region 0.
 bool is_mapped(const Device& device, uint64_t offset, uint64_t length);
 
 }  // namespace preload

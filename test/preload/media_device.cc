@@ -13,7 +13,7 @@
 namespace preload {
 namespace {
 
-// What changes nothing. SETUP_LINK does: ENOTTY.
+// Ioctls that change nothing. SETUP_LINK changes the graph, so it is ENOTTY.
 constexpr unsigned kLooks[] = {
     static_cast<unsigned>(MEDIA_IOC_DEVICE_INFO),
     static_cast<unsigned>(MEDIA_IOC_ENUM_ENTITIES),
@@ -35,7 +35,7 @@ int MediaDevice::ioctl(unsigned request, void* argument, bool) {
   return real::ioctl(host_.get(), request, argument) < 0 ? -errno : 0;
 }
 
-// As drivers/media/mc: the descriptor is closed by exec.
+// As drivers/media/mc: exec closes the descriptor.
 int MediaDevice::allocate_request(void* argument) {
   const int fd = install(std::make_shared<MediaRequest>(device_), O_CLOEXEC);
   if (fd < 0) return -errno;
@@ -46,7 +46,7 @@ int MediaDevice::allocate_request(void* argument) {
   return -EFAULT;
 }
 
-// A media device has no poll: DEFAULT_POLLMASK.
+// A media device has no poll, so the kernel answers DEFAULT_POLLMASK.
 short MediaDevice::readiness(short wanted) {
   return static_cast<short>(wanted & (POLLIN | POLLOUT | POLLRDNORM | POLLWRNORM));
 }

@@ -1,4 +1,4 @@
-// A media device beside a node: a read-only look at its graph, and requests.
+// A media device that belongs to a node: a read-only view of its graph, and requests.
 #pragma once
 
 #include <memory>
@@ -10,7 +10,7 @@ namespace preload {
 
 class MediaDevice : public OpenFile {
  public:
-  // Null and errno. `path`: of the host's media device; `flags`: as open has them.
+  // Null: errno is set. `path`: of the host's media device; `flags`: as for open.
   static std::shared_ptr<MediaDevice> open(const char* path, std::shared_ptr<Device> device, int flags);
 
   int ioctl(unsigned request, void* argument, bool non_blocking) override;
@@ -23,8 +23,8 @@ class MediaDevice : public OpenFile {
       : host_(std::move(host)), device_(std::move(device)), access_(access) {}
   int allocate_request(void* argument);
 
-  // A guest's driver would have a media controller of its own. This one has none: who only looks sees the host's, and
-  // finds the node by the same numbers.
+  // A guest's driver would have a media controller of its own. This library has none: a program that only
+  // looks sees the host's graph and finds the node by the same device numbers.
   const UniqueFd host_;
   const std::shared_ptr<Device> device_;
   const int access_;

@@ -28,7 +28,7 @@ void change(RequestState& state, RequestState::Value value) {
   Waiter::wake_all();
 }
 
-// Of a request's buffers: queued from now on (`by` 1), or not any more (-1).
+// Counts the buffers of a request as queued (`by` 1), or no longer (-1).
 void count(Session& session, uint32_t handle, int by) {
   std::lock_guard lock(session.mutex);
   for (Queue& queue : session.queues)
@@ -36,7 +36,7 @@ void count(Session& session, uint32_t handle, int by) {
       if (buffer.request == handle) queue.queued += static_cast<unsigned>(by);
 }
 
-// The program's again, without having been queued.
+// Gives the buffers of the request back to the program. They have not been queued.
 void take_out(Session& session, uint32_t handle) {
   std::lock_guard lock(session.mutex);
   for (Queue& queue : session.queues)
@@ -49,7 +49,7 @@ void take_out(Session& session, uint32_t handle) {
 MediaRequest::~MediaRequest() {
   const auto session = session_.lock();
   if (!session) return;
-  // One that is queued is carried out all the same.
+  // A request that is queued is carried out even if its descriptor is closed.
   if (state_->value != RequestState::kQueued) take_out(*session, handle_);
   const int result = tell(*session, wire::kRequestClose, handle_);
   if (result != 0) complain("REQUEST_CLOSE of handle %u: errno %d", handle_, -result);
@@ -62,7 +62,7 @@ int MediaRequest::handle_in(Session& session, uint32_t* handle) {
   const auto own = session_.lock();
   if (!own) {
     const int result = tell(session, wire::kRequestAlloc, handle_);
-    // A device without handles: what the kernel says of drivers without requests.
+    // The device has no request handles. The errno is the kernel's for drivers without requests.
     if (result != 0) return result == -ENOTTY ? -EBADR : result;
     session_ = session.weak_from_this();
     std::lock_guard also(session.mutex);
@@ -84,12 +84,12 @@ int MediaRequest::ioctl(unsigned request, void*, bool) {
   return result;
 }
 
-// A request that no file of a node has used is empty.
+// A request that was never used with a file of a node is empty.
 int MediaRequest::queue() {
   const auto session = session_.lock();
   RequestState::Value before = RequestState::kIdle;
   if (!session) return state_->value == before ? -ENOENT : -EBUSY;
-  // Before the command: the buffer may come back before its answer is looked at.
+  // Set before the command is sent, because the buffer may come back before the answer is processed.
   const bool first = state_->value.compare_exchange_strong(before, RequestState::kQueued);
   if (first) count(*session, handle_, 1);
   const int result = tell(*session, wire::kRequestQueue, handle_);

@@ -1,4 +1,4 @@
-// A media request of the program: a descriptor here, a handle on the wire (docs/stateless.md).
+// A media request of the program: a descriptor in this process, a handle on the wire (docs/stateless.md).
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 
 namespace preload {
 
-// What a session knows of a request.
+// What a session knows about a request.
 struct RequestState {
   enum Value { kIdle, kQueued, kComplete };
   std::atomic<Value> value = kIdle;
@@ -24,14 +24,15 @@ class MediaRequest : public OpenFile {
 
   // MEDIA_REQUEST_IOC_QUEUE and _REINIT.
   int ioctl(unsigned request, void* argument, bool non_blocking) override;
-  // As media_request_poll answers.
+  // As media_request_poll.
   short readiness(short wanted) override;
   uint64_t wakes() const override { return state_->wakes; }
   int access() const override { return 0; }
 
   const Device& device() const { return *device_; }
-  // The handle in a session. MEDIA_IOC_REQUEST_ALLOC names no file of a node: it is allocated where it is first used,
-  // and is of that session until it has ended. A negative errno or 0.
+  // Returns the handle for a session. MEDIA_IOC_REQUEST_ALLOC names no file of a node, so the handle is
+  // allocated when the request is first used in a session, and belongs to that session until the session
+  // ends. 0 or a negative errno.
   int handle_in(Session& session, uint32_t* handle);
 
  private:
@@ -45,17 +46,18 @@ class MediaRequest : public OpenFile {
   uint32_t handle_ = 0;
 };
 
-// A request_fd of the program becomes the handle of its request. A negative errno or 0; `state` may be null.
+// Replaces a request_fd of the program by the handle of its request. Returns 0 or a negative errno; `state`
+// may be null.
 int to_handle(Session& session, int32_t& request_fd, std::shared_ptr<RequestState>* state = nullptr);
 
-// An OUTPUT buffer has come back: its request is complete. With the session's mutex held.
+// An OUTPUT buffer has come back, so its request is complete. Call with the session's mutex locked.
 void complete_request(Session& session, const v4l2_buffer& buffer);
 
-// The OUTPUT queue is stopped: the requests that are queued are complete. With the session's mutex held.
+// The OUTPUT queue is stopped, so the queued requests are complete. Call with the session's mutex locked.
 void complete_requests(Session& session);
 
-// What the device refuses with `busy` of a request that is complete here: the buffer may come back a moment before the
-// host's driver has completed the request. Tried again for a second.
+// Repeats `attempt` for up to a second while the device answers `busy` for a request that is complete here:
+// the buffer may come back shortly before the host's driver has completed the request.
 int settled(const RequestState& state, int busy, const std::function<int()>& attempt);
 
 }  // namespace preload

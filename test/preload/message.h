@@ -14,16 +14,16 @@ struct Message {
   std::vector<uint8_t> body;
   std::vector<UniqueFd> descriptors;
 
-  // The body as one record; nullptr when it has another size.
+  // The body as one record; nullptr: it has another size.
   template <typename Record>
   const Record* as() const {
     return body.size() == sizeof(Record) ? reinterpret_cast<const Record*>(body.data()) : nullptr;
   }
 };
 
-// False: the peer is gone.
+// False: the connection is closed.
 bool send_message(int socket, wire::MessageHeader header, std::span<const uint8_t> body, std::span<const int> fds = {});
-// False: the peer is gone, or what it sent is no message.
+// False: the connection is closed, or the bytes are no message.
 bool receive_message(int socket, Message& message);
 
 template <typename Record>

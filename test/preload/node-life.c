@@ -1,4 +1,5 @@
-// What a program may do with a node beside ioctls: natively and through the library, each step has the same result.
+// What a program may do with a node besides ioctls. Each step has the same result natively and through the
+// library.
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/videodev2.h>
@@ -68,7 +69,7 @@ static void take_frames(int fd, unsigned count) {
   }
 }
 
-// A child that lets go of everything takes nothing from its parent.
+// A child that closes everything takes nothing away from its parent.
 static void forked(void) {
   struct stream stream = prepare(0);
   check(stream_on(stream.fd) == 0, "STREAMON");
@@ -84,7 +85,7 @@ static void forked(void) {
   take_frames(stream.fd, 5);
 }
 
-// Head, tail and middle of mappings go one by one.
+// Head, tail and middle of mappings are unmapped one by one.
 static void in_pieces(void) {
   struct stream stream = prepare(0);
   size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (stream.length + page - 1) / page * page;
@@ -97,7 +98,7 @@ static void in_pieces(void) {
   take_frames(stream.fd, 5);
 }
 
-// A mapping keeps the file open: the queue is its until it is gone.
+// A mapping keeps the file open: the queue belongs to the file until the mapping is gone.
 static void pinned(void) {
   struct stream stream = prepare(0);
   close(stream.fd);
@@ -108,7 +109,7 @@ static void pinned(void) {
   check(request(other, 2) == 0, "REQBUFS afterwards");
 }
 
-// Copies of a descriptor are one file, with one O_NONBLOCK.
+// Copies of a descriptor refer to one file and share one O_NONBLOCK flag.
 static void copied(void) {
   struct stream stream = prepare(0);
   int copy = dup(stream.fd), high = fcntl(stream.fd, F_DUPFD_CLOEXEC, 100);
@@ -126,7 +127,7 @@ static void copied(void) {
   check(0, "DQBUF waited");
 }
 
-// An edge is told once, a level again and again.
+// Edge-triggered: reported once. Level-triggered: reported again and again.
 static void edges(void) {
   struct stream stream = prepare(0);
   int epoll = epoll_create1(0);
@@ -134,7 +135,7 @@ static void edges(void) {
   check(epoll_ctl(epoll, EPOLL_CTL_ADD, stream.fd, &event) == 0, "EPOLL_CTL_ADD");
   check(epoll_wait(epoll, &found, 1, 0) == 1 && found.events == EPOLLERR, "before the stream");
   check(stream_on(stream.fd) == 0, "STREAMON");
-  // All buffers come back, and no edge after the last.
+  // All buffers come back; after the last one there is no edge.
   usleep(2000000);
   check(epoll_wait(epoll, &found, 1, 1000) == 1 && found.events == EPOLLIN && found.data.u32 == 7, "the edge");
   check(epoll_wait(epoll, &found, 1, 200) == 0, "no edge");

@@ -1,4 +1,4 @@
-/** The node that a program sees through the library is the node itself: settings, events, descriptors, mappings. */
+/** A program sees the same node through the library as natively: settings, events, descriptors, mappings. */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -15,12 +15,12 @@ import { Bridge } from './support/bridge.js';
 const VIVID = 'vivid n_devs=1 node_types=0x1';
 const CAMERA = 'vivid-000-vid-cap';
 const run = promisify(execFile);
-/** The TypeScript compiler leaves it where it is. */
+/** Path in the sources: the TypeScript compiler does not copy C files. */
 const SOURCE = fileURLToPath(new URL('../../../test/preload/node-life.c', import.meta.url));
 
-/** Lines of `v4l2-ctl --all` that name the driver, or depend on READWRITE, which the bridge hides. */
+/** Lines of `v4l2-ctl --all` that contain the driver's name or depend on READWRITE, which the bridge hides. */
 const OWN = /^\s*(Driver name|Bus info|Capabilities|Device Caps|Read\/Write|Read buffers)\b/;
-/** It goes on with what is beside the node in sysfs. */
+/** The part of the output about the media device that v4l2-ctl finds beside the node in sysfs. */
 const MEDIA = /\nMedia Driver Info:[\s\S]*?\n(?=Priority)/;
 
 describe('preload: a node', function () {

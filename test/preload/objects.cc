@@ -19,7 +19,8 @@ std::mutex& mutex() {
   return mutex;
 }
 
-// By device and inode, which a copy of a descriptor shares. Never forgotten: an inode does not tell when its last descriptor goes.
+// Keyed by device and inode, which a copy of a descriptor shares. Entries are never removed, because nothing
+// tells when the last descriptor of an inode is closed.
 using Key = std::pair<dev_t, ino_t>;
 std::map<Key, Object>& objects() {
   static auto& objects = *new std::map<Key, Object>;

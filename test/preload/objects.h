@@ -12,15 +12,16 @@ class Session;
 
 struct Object {
   wire::Uuid uuid;
-  // The buffer that was exported: where its session's mmap has it.
+  // The buffer that was exported, and its offset in the session's mmap.
   std::weak_ptr<Session> session;
   off_t offset;
 };
 
-// A new descriptor that stands for the object, of `bytes` bytes, or a negative errno. `flags`: as VIDIOC_EXPBUF has them.
+// Makes a descriptor for the object, of `bytes` bytes. Returns it, or a negative errno. `flags`: as in
+// VIDIOC_EXPBUF.
 int make_object(Object object, size_t bytes, uint32_t flags);
 
-// The object behind a descriptor, also behind a copy of it. Null: it stands for none.
+// The object of a descriptor or of a copy of it. Null: the descriptor has no object.
 const Object* find_object(int fd);
 
 }  // namespace preload

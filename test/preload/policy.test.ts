@@ -1,4 +1,4 @@
-/** v4l2-compliance on a node of which the guest has only a part: the rest is a driver that is sound in itself. */
+/** v4l2-compliance on a node of which the guest sees only a part. This part must behave like a complete driver. */
 import assert from 'node:assert/strict';
 import { policyOf } from '../../src/cli/policy.js';
 import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
@@ -7,7 +7,7 @@ import { VividControl as V } from '../lab/support/vivid.js';
 import { Bridge } from './support/bridge.js';
 import { compliance, type Outcome } from './support/compliance.js';
 
-/** The tool presses every button that it finds: there are none that inject faults. */
+/** The tool presses every button that it finds, so buttons that inject faults are hidden. */
 const VIVID = 'vivid n_devs=1 node_types=0x1 no_error_inj=1';
 
 describe('preload: v4l2-compliance under a policy', function () {
@@ -26,7 +26,7 @@ describe('preload: v4l2-compliance under a policy', function () {
     showJournal(this.currentTest);
   });
 
-  // vivid starts with YUYV; of vivid the tool wants to see the pixel array.
+  // vivid starts with YUYV. On vivid the tool needs to see the pixel array control.
   const allowed = {
     'max-buffers': '16',
     'allow-controls': [V.CONTRAST, V.INTEGER, V.U16_MATRIX, V.PIXEL_ARRAY].join(','),

@@ -14,7 +14,7 @@ namespace {
 constexpr timespec kNow = {0, 0};
 constexpr long kSecond = 1'000'000'000;
 
-// Sets `revents` of our descriptors; how many have any.
+// Sets `revents` of our descriptors. Returns how many of them have events.
 int look(pollfd* fds, const std::vector<std::shared_ptr<OpenFile>>& ours) {
   int ready = 0;
   for (size_t i = 0; i < ours.size(); i++) {
@@ -25,7 +25,7 @@ int look(pollfd* fds, const std::vector<std::shared_ptr<OpenFile>>& ours) {
   return ready;
 }
 
-// The rest, with ours hidden from the kernel and a waiter at the end.
+// The descriptors that are not ours: ours are hidden from the kernel, and a waiter is added at the end.
 struct Others {
   std::vector<pollfd> fds;
 
@@ -90,7 +90,7 @@ int poll_files(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_
 }
 
 int select_files(int count, fd_set* in, fd_set* out, fd_set* except, const timespec* timeout, const sigset_t* mask) {
-  // What each set waits for, and what sets it (fs/select.c).
+  // The events that each set waits for, and those that put a descriptor into it (fs/select.c).
   constexpr short kWanted[] = {POLLIN | POLLRDNORM | POLLRDBAND, POLLOUT | POLLWRNORM | POLLWRBAND, POLLPRI};
   constexpr short kSets[] = {kWanted[0] | POLLHUP | POLLERR, kWanted[1] | POLLERR, POLLPRI};
   fd_set* const sets[] = {in, out, except};

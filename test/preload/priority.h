@@ -1,4 +1,4 @@
-// VIDIOC_G/S_PRIORITY: the guest's kernel keeps them, the device never hears of it.
+// VIDIOC_G/S_PRIORITY: the guest's kernel stores the priorities; the device does not know them.
 #pragma once
 
 #include <array>

@@ -1,4 +1,4 @@
-/** Unmodified programs capture through the bridge: every byte of every frame is that of the test pattern. */
+/** Unmodified programs capture through the bridge. Every byte of every frame is that of the test pattern. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
@@ -71,7 +71,7 @@ const programs: readonly Program[] = [
 
 describe('preload: programs', function () {
   this.timeout(180_000);
-  // Anew for each: a program may leave a colour space behind that the next one keeps.
+  // Loaded again for each program, because a program may set a colour space that the next one would keep.
   beforeEach(function () {
     provide(this, VIVID);
     keepJournal();
@@ -82,15 +82,15 @@ describe('preload: programs', function () {
   after(() => unload(VIVID));
 
   for (const { name, fourcc, command } of programs)
-    for (const dialect of ['qemu', 'crosvm'] as const)
-      it(`${name}, as a guest of ${dialect}: ${FRAMES} frames, bit for bit`, async () => {
+    for (const vmm of ['qemu', 'crosvm'] as const)
+      it(`${name}, as a guest of ${vmm}: ${FRAMES} frames, bit for bit`, async () => {
         const device = nodeNamed(CAMERA);
         const output = `/tmp/vmb-frames-${process.pid}.raw`;
         await (fourcc === 'RGB3' ? showMovingBars(device) : showBars(device));
         const bridge = await Bridge.open(device);
         try {
           const [program, ...options] = command(device, output);
-          await run(program, options, { env: bridge.environment({ dialect }), maxBuffer: 1 << 24 });
+          await run(program, options, { env: bridge.environment({ vmm }), maxBuffer: 1 << 24 });
         } finally {
           await bridge.close();
         }

@@ -12,7 +12,7 @@ Function next(const char* name) {
 
 }  // namespace
 
-// Resolved at the first call: the next library in the order of symbols has it.
+// Resolved at the first call: the next library in the order of symbols has the function.
 #define FORWARD(name, type, ...)                        \
   static const auto function = next<type>(#name);      \
   return function(__VA_ARGS__)

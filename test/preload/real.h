@@ -1,4 +1,4 @@
-// libc's own functions behind those that this library takes over. Nothing in it calls the taken ones.
+// libc's own functions that this library replaces. They never call the replacements.
 #pragma once
 
 #include <poll.h>

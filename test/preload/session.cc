@@ -99,7 +99,7 @@ short Session::readiness(short wanted) {
   return static_cast<short>((urgent | data) & (wanted | POLLERR | POLLHUP));
 }
 
-// As vb2_core_poll answers.
+// As vb2_core_poll.
 short Session::poll_queue(short wanted) {
   uint32_t type = device_->is_output() ? V4L2_BUF_TYPE_VIDEO_OUTPUT : V4L2_BUF_TYPE_VIDEO_CAPTURE;
   for (uint32_t each = 1; each < kQueueTypes; each++)
@@ -111,7 +111,7 @@ short Session::poll_queue(short wanted) {
   return !queue.done.empty() || queue.last_dequeued ? ready : 0;
 }
 
-// As v4l2_m2m_poll answers.
+// As v4l2_m2m_poll.
 short Session::poll_m2m(short wanted) {
   if (!(wanted & (kIn | kOut))) return 0;
   const auto of = [&](uint32_t single, uint32_t multi) -> const Queue& {

@@ -1,4 +1,4 @@
-// An open file of a node: what the driver and v4l2-core keep for it.
+// An open file of a node: the state that the driver and v4l2-core keep for it.
 #pragma once
 
 #include <array>
@@ -23,32 +23,35 @@ constexpr unsigned kQueueTypes = V4L2_BUF_TYPE_META_OUTPUT + 1;
 bool is_multiplanar(uint32_t type);
 bool is_output(uint32_t type);
 
-// A buffer of the guest. `m` of `kept` and `planes`: the memory that the program gave it last, by QBUF or PREPARE_BUF. The
-// device does not know the program's addresses and descriptors: QUERYBUF and DQBUF tell them from here.
+// A buffer of the guest. `m` of `kept` and `planes` is the memory that the program gave at its last QBUF or
+// PREPARE_BUF. The device does not know the program's addresses and descriptors, so QUERYBUF and DQBUF take
+// them from here.
 struct Buffer {
   v4l2_buffer kept{};
   v4l2_plane planes[VIDEO_MAX_PLANES]{};
   bool has_memory = false;
-  // QBUF does not look at what it is given then.
+  // If true, QBUF ignores the memory that it is given.
   bool prepared = false;
   bool queued = false;
-  // The handle of the request that it is in; 0: none. Then `queued` is true from QBUF on, as ever.
+  // The handle of the request that the buffer is in; 0: none. In a request too, `queued` is true from QBUF
+  // on.
   uint32_t request = 0;
 };
 
 struct Queue {
   std::vector<Buffer> buffers;
-  // Buffers that the device has given back and the program has not asked for.
+  // Buffers that the device has given back and the program has not dequeued.
   std::deque<wire::Event> done;
-  // Buffers that were queued and not dequeued; in a request, from its own QUEUE on.
+  // Number of buffers that were queued and not dequeued. A buffer in a request counts from the QUEUE of the
+  // request on.
   unsigned queued = 0;
   bool streaming = false;
-  // A buffer with LAST was dequeued: DQBUF says EPIPE.
+  // A buffer with the flag LAST was dequeued: DQBUF returns EPIPE.
   bool last_dequeued = false;
-  // Nothing was queued since the queue was stopped: poll says so at once.
+  // Nothing was queued since the queue was stopped: poll returns an error at once.
   bool waits_for_buffers = true;
 
-  // STREAMOFF, and freeing all buffers: everything is the program's again.
+  // STREAMOFF, or all buffers are freed: every buffer belongs to the program again.
   void clear();
 };
 
@@ -64,23 +67,23 @@ class Session : public OpenFile, public std::enable_shared_from_this<Session> {
   uint64_t wakes() const override { return generation; }
   int ioctl(unsigned request, void* argument, bool non_blocking) override;
 
-  // An event of the eventq.
+  // Processes an event of the eventq.
   void handle(const wire::Event& event, uint32_t bytes);
   short readiness(short wanted) override;
 
-  // Held for everything below.
+  // Protects all members below.
   std::mutex mutex;
   std::array<Queue, kQueueTypes> queues;
   EventQueue events;
   v4l2_priority priority = V4L2_PRIORITY_DEFAULT;
-  // Changes with every wake-up: what edge-triggered polling compares.
+  // Changes with every wake-up. Edge-triggered polling compares it.
   std::atomic<uint64_t> generation = 0;
-  // By handle.
+  // Requests by handle.
   std::map<uint32_t, std::shared_ptr<RequestState>> requests;
-  // Number of the last ioctl; it shows in a reserved word of CLOSE.
+  // Number of the last ioctl. It is sent in a reserved word of CLOSE.
   uint32_t last_code = 0;
 
-  // Counts and wakes; with `mutex` held.
+  // Increments `generation` and wakes the waiters. Call with `mutex` locked.
   void changed();
 
  private:

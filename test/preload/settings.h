@@ -1,4 +1,4 @@
-// What the environment says: README.md describes the variables.
+// Settings from the environment; README.md describes the variables.
 #pragma once
 
 #include <string>
@@ -14,18 +14,18 @@ struct Settings {
     std::string path, node;
   };
   std::vector<Node> nodes;
-  // Media devices: path, and the node's path.
+  // Media devices: their path and the path of their node.
   std::vector<Media> media;
   bool crosvm = false;
   bool objects = false;
-  // What QUERYCAP calls the driver.
+  // The driver's name in QUERYCAP.
   std::string driver = "virtio-media";
   std::string trace;
-  // How long after a change a program that waits for one goes on.
+  // Microseconds after a change until a waiting program goes on.
   unsigned wake_microseconds = 0;
 
   static const Settings& get();
-  // The socket behind a path that a program opens; nullptr: the path is not taken over.
+  // The socket of a path that a program opens; nullptr: the path is not taken over.
   const std::string* socket(const char* path) const;
   // The node of a media device's path; nullptr: the path is not taken over.
   const std::string* node_of_media(const char* path) const;
@@ -33,9 +33,9 @@ struct Settings {
   bool has_media(const std::string& node) const;
 };
 
-// One line to VMB_PRELOAD_TRACE, where that is set.
+// Appends one line to the file VMB_PRELOAD_TRACE, if the variable is set.
 void trace(const char* format, ...) __attribute__((format(printf, 1, 2)));
-// One line to standard error: something that ends in an errno that the program cannot explain.
+// Prints one line on standard error: the cause of an errno that the program cannot explain.
 void complain(const char* format, ...) __attribute__((format(printf, 1, 2)));
 
 }  // namespace preload

@@ -1,4 +1,4 @@
-/* What stateless.c asks besides decoding: refusals, states and the end of a stream. */
+/* What stateless.c tests besides decoding: refusals, states and the end of a stream. */
 #include "stateless.h"
 
 #include <stdlib.h>
@@ -17,7 +17,7 @@ void show_media(const struct decoder *d) {
   show("a V4L2 ioctl on the media device", ioctl(d->media, VIDIOC_STREAMON, &d->output.type));
 }
 
-/* Before the stream: nothing of this may leave a trace in the decoder. */
+/* Called before the stream. None of these calls may change the later decoding. */
 void show_refusals(struct decoder *d, struct frame *frame) {
   struct v4l2_ctrl_fwht_params params = frame->params;
   const int request = d->requests[0], copy = dup(request);
@@ -50,7 +50,7 @@ void show_refusals(struct decoder *d, struct frame *frame) {
   printf("poll after it: %#x\n", poll_request(request, 0));
 }
 
-/* A request that is queued and cannot be carried out, as CAPTURE has stopped. */
+/* A request that is queued but cannot be carried out, because CAPTURE has stopped. */
 void show_stop(struct decoder *d, struct frame *frame) {
   const int request = d->requests[1];
   frame->params.flags |= V4L2_FWHT_FL_I_FRAME;

@@ -1,6 +1,10 @@
-/* A program of the media request API, on the kernel alone: decodes a FWHT stream on a stateless decoder, one request a frame.
+/*
+ * A program of the media request API that uses only the kernel. It decodes a FWHT stream on a stateless
+ * decoder, with one request for each frame.
  *   stateless VIDEO MEDIA RAW-FOURCC INPUT OUTPUT
- * OUTPUT gets the pictures; standard output what the kernel said besides, which is the same in every run. */
+ * The pictures go to OUTPUT. Standard output shows the other answers of the kernel, which are the same in
+ * every run.
+ */
 #define _GNU_SOURCE
 #include "stateless.h"
 
@@ -88,7 +92,7 @@ int queue_buffer(const struct decoder *d, const struct queue *q, uint32_t index,
   return result;
 }
 
-/* What QUERYBUF says of a buffer and requests. `request`: the one that it is in. */
+/* Prints what QUERYBUF says about a buffer and its request. `request`: the request that the buffer is in. */
 void show_buffer(const struct decoder *d, const struct queue *q, uint32_t index, int request, const char *when) {
   struct v4l2_plane plane;
   struct v4l2_buffer buffer = buffer_of(d, q, index, &plane);
@@ -121,7 +125,7 @@ int poll_request(int request, int milliseconds) {
   return fd.revents;
 }
 
-/* The same by select and by epoll: both must agree with poll. */
+/* Checks that select and epoll agree with poll. */
 static void await_complete(int request) {
   struct epoll_event event = {.events = EPOLLPRI, .data.fd = request};
   fd_set except;
@@ -138,7 +142,10 @@ static void await_complete(int request) {
 
 /* Frames. */
 
-/* The next frame of the stream; 0: there is none. Each starts with two magic words; all eleven are big-endian. */
+/*
+ * Reads the next frame of the stream; 0: there is none. A frame starts with two magic words. All eleven words
+ * are big-endian.
+ */
 static int next_frame(FILE *stream, struct frame *frame) {
   uint32_t words[kHeaderWords];
   if (fread(words, sizeof words, 1, stream) != 1) return 0;
@@ -175,7 +182,7 @@ void collect(struct decoder *d, uint32_t number) {
   printf("picture %u: OUTPUT %u flags %#x, CAPTURE %u flags %#x\n", number, out.index, out.flags, in.index, in.flags);
   const uint32_t bytes = d->planes ? plane.bytesused : in.bytesused;
   if (fwrite(d->capture.map[in.index], 1, bytes, d->pictures) != bytes) fail("write");
-  /* The next picture is made of this one; the one before is not needed any more. */
+  /* The next picture is predicted from this one. The previous one is not needed any more. */
   if (d->before >= 0) must(queue_buffer(d, &d->capture, d->before, 0, 0, kNoRequest), "QBUF");
   d->before = in.index;
   must(ioctl(request, MEDIA_REQUEST_IOC_REINIT), "REINIT");

@@ -1,4 +1,4 @@
-/* What stateless.c decodes with, and the refusals of stateless-refusals.c. */
+/* Declarations of stateless.c for stateless-refusals.c. */
 #pragma once
 
 #include <errno.h>
@@ -28,13 +28,13 @@ struct decoder {
   FILE *pictures;
 };
 
-/* Each returns what the system call does. */
+/* Each returns the result of its system call. */
 int queue_buffer(const struct decoder *d, const struct queue *q, uint32_t index, uint32_t bytes, uint32_t stamp, int request);
 int use_control(const struct decoder *d, unsigned long code, int request, struct v4l2_ctrl_fwht_params *params);
-/* POLL* of a request. */
+/* POLL* flags that poll reports for a request. */
 int poll_request(int request, int milliseconds);
 
-/* These print what the kernel says. */
+/* These print the kernel's answers. */
 void show(const char *what, int result);
 void show_buffer(const struct decoder *d, const struct queue *q, uint32_t index, int request, const char *when);
 void show_media(const struct decoder *d);

@@ -1,6 +1,6 @@
 /**
- * Programs of the media request API through the bridge (`--requests handles`, docs/stateless.md): what they hear from
- * the kernel and the pictures that they write are those of a native run.
+ * Programs of the media request API through the bridge (`--requests handles`, docs/stateless.md). They get the same
+ * answers from the kernel, and write the same pictures, as in a native run.
  */
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
@@ -13,7 +13,7 @@ import { mediaOf } from '../lab/support/native-stateless.js';
 import { Bridge } from './support/bridge.js';
 
 const FRAMES = 12;
-/** vicodec takes nothing smaller. */
+/** vicodec takes no smaller size. */
 const [WIDTH, HEIGHT] = [640, 360];
 const PROGRAM = '/tmp/vmb-stateless';
 const STREAM = '/tmp/vmb-stateless.fwht';
@@ -33,14 +33,14 @@ async function outcome(
   const [program, ...options] = command;
   const env = { ...process.env, ...environment };
   const { stdout, stderr } = await run(program, options, { env, timeout: 60_000 });
-  // The library complains of a device that is wrong where the program would not notice.
+  // The library prints a message if the device does something wrong that the program would not notice.
   assert.equal(stderr, '');
   const pictures = readFileSync(PICTURES);
   rmSync(PICTURES);
   return { heard: stdout, pictures };
 }
 
-/** Each of 12 bits a pixel, and no two the same. */
+/** Checks that the pictures have 12 bits a pixel each and that no two are the same. */
 function assertPictures({ pictures }: Outcome, width: number, height: number): void {
   const bytes = width * height * 1.5;
   assert.equal(pictures.length, FRAMES * bytes);
@@ -51,13 +51,13 @@ function assertPictures({ pictures }: Outcome, width: number, height: number): v
 /** The same command in a guest of a bridge. */
 async function bridgedOutcome(
   device: string,
-  dialect: 'qemu' | 'crosvm',
+  vmm: 'qemu' | 'crosvm',
   command: readonly [string, ...string[]],
   environment: NodeJS.ProcessEnv = {},
 ): Promise<Outcome> {
   const bridge = await Bridge.open(device, { requests: 'handles', objects: true });
   try {
-    const guest = bridge.environment({ dialect, objects: true, media: mediaOf(device) });
+    const guest = bridge.environment({ vmm, objects: true, media: mediaOf(device) });
     const bridged = await outcome(command, { ...guest, ...environment, VMB_PRELOAD_TRACE: TRACE });
     const requests = readFileSync(TRACE, 'utf8').match(/IOCTL 193 -> \d+, status 0/g) ?? [];
     rmSync(TRACE);
@@ -74,7 +74,7 @@ function assertSame(own: Outcome, bridged: Outcome): void {
   assert.ok(bridged.pictures.equals(own.pictures), 'other pictures');
 }
 
-const dialects = ['qemu', 'crosvm'] as const;
+const vmms = ['qemu', 'crosvm'] as const;
 const decode = (device: string, raw: string) =>
   [PROGRAM, device, mediaOf(device), raw, STREAM, PICTURES] as const;
 
@@ -96,18 +96,18 @@ for (const multiplanar of [false, true]) {
     });
     after(() => unload(...modules));
 
-    // visl is multi-planar alone, and draws what it was told of each frame.
+    // visl has only multi-planar queues, and draws the values that it got for each frame.
     const decoders = [
       { name: 'stateless-decoder', raw: 'YU12', lines: codedSize(HEIGHT) },
       ...(multiplanar ? [{ name: 'visl', raw: 'NV12', lines: HEIGHT }] : []),
     ];
     for (const { name, raw, lines } of decoders)
-      for (const dialect of dialects)
-        it(`${name}, as a guest of ${dialect}: ${FRAMES} frames, each in a request`, async () => {
+      for (const vmm of vmms)
+        it(`${name}, as a guest of ${vmm}: ${FRAMES} frames, each in a request`, async () => {
           const device = nodeNamed(name);
           const own = await outcome(decode(device, raw));
           assertPictures(own, WIDTH, lines);
-          assertSame(own, await bridgedOutcome(device, dialect, decode(device, raw)));
+          assertSame(own, await bridgedOutcome(device, vmm, decode(device, raw)));
         });
   });
 }
@@ -115,7 +115,7 @@ for (const multiplanar of [false, true]) {
 interface Codec {
   readonly parser: string;
   readonly decoder: string;
-  /** Of ffmpeg. */
+  /** Options of ffmpeg. */
   readonly encoder: readonly string[];
   readonly format: string;
 }
@@ -135,7 +135,7 @@ const codecs: readonly Codec[] = [
   },
 ];
 
-/** A test picture of ffmpeg's, as an elementary stream. */
+/** A test picture of ffmpeg as an elementary stream. */
 function encodeTestSource({ encoder, format }: Codec, stream: string): void {
   const source = ['-f', 'lavfi', '-i', 'testsrc=size=320x240:rate=25', '-frames:v', `${FRAMES}`];
   const output = ['-pix_fmt', 'yuv420p', '-c:v', ...encoder, '-f', format, stream];
@@ -153,17 +153,18 @@ describe("preload: GStreamer's v4l2codecs on visl", function () {
   });
   after(() => unload('visl'));
 
-  // The plug-in looks for its devices when it is loaded: not in a child process, which would be another guest.
+  // The plug-in looks for its devices when it is loaded. This must not happen in a child process, because that would be
+  // another guest.
   const environment = { GST_REGISTRY_FORK: 'no' };
   for (const codec of codecs)
-    for (const dialect of dialects)
-      it(`${codec.decoder}, as a guest of ${dialect}: the pictures of a native run`, async () => {
+    for (const vmm of vmms)
+      it(`${codec.decoder}, as a guest of ${vmm}: the pictures of a native run`, async () => {
         const device = nodeNamed('visl');
         encodeTestSource(codec, STREAM);
         const source = ['-q', 'filesrc', `location=${STREAM}`, '!', codec.parser, '!', codec.decoder];
         const pipeline = ['gst-launch-1.0', ...source, '!', 'filesink', `location=${PICTURES}`] as const;
         const own = await outcome(pipeline, environment);
         assertPictures(own, 320, 240);
-        assertSame(own, await bridgedOutcome(device, dialect, pipeline, environment));
+        assertSame(own, await bridgedOutcome(device, vmm, pipeline, environment));
       });
 });

@@ -1,4 +1,5 @@
-// The program's memory as a kernel sees it: reading or writing what is not there is EFAULT, not a signal.
+// Access to the program's memory as the kernel does it: memory that does not exist causes EFAULT, not a
+// signal.
 #pragma once
 
 #include <cstddef>

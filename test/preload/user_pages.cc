@@ -12,8 +12,8 @@
 namespace preload {
 namespace {
 
-// What the kernel says of a mapping is the only record of moved pages: programs unmap behind this library's back
-// (free() does), and the addresses come again with other pages.
+// The kernel's answer about a mapping is the only record of moved pages. Programs unmap memory without this
+// library's knowledge (free() does), and the same addresses may then be used for other pages.
 bool find_mapping(uint64_t address, procmap_query* query) {
   static const int maps = real::open("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
   *query = {};

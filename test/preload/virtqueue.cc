@@ -104,7 +104,7 @@ void Virtqueue::acknowledge() const {
 }
 
 std::optional<wire::UsedElement> Virtqueue::take() {
-  // Asks for a call at the next one first: it may come between the look and the wait.
+  // Request a call for the next used buffer first, because it may arrive between the look and the wait.
   *static_cast<volatile uint16_t*>(used_event()) = seen_;
   barrier();
   if (*used_index() == seen_) return std::nullopt;

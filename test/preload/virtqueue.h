@@ -1,4 +1,4 @@
-// A split virtqueue (VIRTIO 1.4, 2.7), the driver's side.
+// The driver's side of a split virtqueue (VIRTIO 1.4, 2.7).
 #pragma once
 
 #include <optional>
@@ -12,15 +12,17 @@ namespace preload {
 
 class Virtqueue {
  public:
-  // `size` entries, in pages of its own. `features`: what was negotiated of the ring.
+  // A ring of `size` entries in pages of its own. `features`: the negotiated ring features.
   Virtqueue(GuestRam& ram, unsigned index, unsigned size, uint64_t features);
   bool usable() const { return rings_.count > 0 && kick_ && call_ && error_; }
 
-  // The head of the chain, or -ENOSPC. A chain of several pieces goes into an indirect table where that was negotiated.
+  // Makes a chain available. Returns its head, or -ENOSPC. A chain of several pieces goes into an indirect
+  // table if that was negotiated.
   int add(std::span<const Piece> pieces);
-  // Tells the device, unless it said that it need not be told.
+  // Kicks the device, unless the device has suppressed kicks.
   void kick();
-  // The next chain that the device has given back: its head and how many bytes it says it has written.
+  // The next chain that the device has given back: its head, and the number of bytes that the device reports
+  // as written.
   std::optional<wire::UsedElement> take();
 
   unsigned index() const { return index_; }
@@ -29,9 +31,9 @@ class Virtqueue {
   int call_fd() const { return call_.get(); }
   int error_fd() const { return error_.get(); }
   void kick_always() const;
-  // Empties the call descriptor.
+  // Resets the call descriptor.
   void acknowledge() const;
-  // Places of the rings, as front-end user addresses.
+  // Addresses of the rings, as front-end user addresses.
   wire::VringAddress address() const;
 
  private:
@@ -52,7 +54,7 @@ class Virtqueue {
   uint16_t* available_ = nullptr;
   uint8_t* used_ = nullptr;
   std::vector<uint16_t> free_;
-  // The pages of indirect tables, by head; 0: none.
+  // Pages of the indirect tables, by head; 0: none.
   std::vector<size_t> tables_;
   uint16_t next_ = 0, kicked_ = 0, seen_ = 0;
 };

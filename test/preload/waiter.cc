@@ -63,7 +63,8 @@ void Waiter::go_on() {
   if (time.tv_nsec > 0) nanosleep(&time, nullptr);
 }
 
-// A blocking read: the kernel restarts it after a signal exactly where it restarts a driver's DQBUF.
+// Waits by a blocking read, because the kernel restarts it after a signal in the same cases as a driver's
+// DQBUF.
 bool Waiter::wait() const {
   uint64_t count;
   return real::read(fd_, &count, sizeof count) == sizeof count;

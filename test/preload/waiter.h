@@ -1,25 +1,27 @@
-// Threads that wait for something of any session: each has a descriptor that becomes readable when anything changed.
+// Threads that wait for a change in any session. Each waiter has a descriptor that becomes readable when
+// anything has changed.
 #pragma once
 
 namespace preload {
 
-// Registered from construction to destruction: look at the state after constructing one, then wait.
+// Registered from construction to destruction. Construct one, then check the state, then wait.
 class Waiter {
  public:
   Waiter();
   ~Waiter();
   Waiter(const Waiter&) = delete;
 
-  // For poll.
+  // The descriptor for poll.
   int fd() const { return fd_; }
-  // Makes it unreadable until the next change.
+  // Makes the descriptor unreadable until the next change.
   void drain() const;
-  // After poll has said that there is a change: the time until the program goes on (VMB_PRELOAD_WAKE_US).
+  // Call this after poll has reported a change. It sleeps for the time after which the program goes on
+  // (VMB_PRELOAD_WAKE_US).
   static void go_on();
-  // Waits for a change. False: a signal whose handler does not restart system calls.
+  // Waits for a change. False: a signal arrived whose handler does not restart system calls.
   bool wait() const;
 
-  // Something has changed.
+  // Reports a change to all waiters.
   static void wake_all();
 
  private:

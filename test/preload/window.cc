@@ -7,7 +7,7 @@ namespace preload {
 namespace {
 
 constexpr size_t kPageSize = 4096;
-// Where a PC has a 64-bit BAR: above all RAM.
+// A PC places a 64-bit BAR above all RAM.
 constexpr uint64_t kGuestAddress = uint64_t{1} << 39;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// SHM region 0 of a device: a reserved range that the back-end fills with descriptors of its own.
+// SHM region 0 of a device: a reserved range of addresses into which the back-end maps descriptors.
 #pragma once
 
 #include <map>
@@ -11,22 +11,24 @@ namespace preload {
 
 class Window {
  public:
-  // Reserves the range; 0 bytes: the device has no region.
+  // Reserves the range. 0 bytes: the device has no SHM region 0.
   bool reserve(uint64_t bytes);
   uint64_t size() const { return size_; }
 
-  // SHMEM_MAP and SHMEM_UNMAP. False: refused, as QEMU refuses them (overlap, out of range, not what was mapped).
+  // SHMEM_MAP and SHMEM_UNMAP. False: refused for the reasons for which QEMU refuses (overlap, out of range,
+  // not a range that was mapped).
   bool map(const wire::ShmemMap& request, UniqueFd fd);
   bool unmap(const wire::ShmemMap& request);
 
-  // A program's mapping of [offset, offset + length): `address` and `flags` as mmap takes them. An errno, 0 on success.
+  // Maps [offset, offset + length) for the program. `address` and `flags` are those of mmap. Returns an
+  // errno; 0 on success.
   int view(uint64_t offset, size_t length, int protection, int flags, void** address);
 
   struct Echo {
     wire::MemoryRegion region;
     int fd;
   };
-  // What a VMM shows of the window to its vhost-user devices as guest memory.
+  // The mappings that a VMM announces to its vhost-user devices as guest memory.
   std::vector<Echo> echoes();
 
  private:

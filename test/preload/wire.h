@@ -1,4 +1,5 @@
-// vhost-user (docs/interop/vhost-user.rst) and virtio-media (VIRTIO 1.4, "Media Device") on the wire: numbers and records.
+// vhost-user (docs/interop/vhost-user.rst) and virtio-media (VIRTIO 1.4, "Media Device"): numbers and records
+// on the wire.
 #pragma once
 
 #include <cstdint>
@@ -40,7 +41,7 @@ constexpr uint64_t kMq = bit(0), kReplyAck = bit(3), kBackendReq = bit(5), kConf
 struct VringState {
   uint32_t index, num;
 };
-// The used ring comes before the available one.
+// The address of the used ring comes before that of the available ring.
 struct VringAddress {
   uint32_t index, flags;
   uint64_t descriptors, used, available, log;
@@ -78,7 +79,7 @@ struct UsedElement {
 enum Command : uint32_t { kOpen = 1, kClose = 2, kIoctl = 3, kMmap = 4, kMunmap = 5 };
 enum EventKind : uint32_t { kError = 0, kDqbuf = 1, kEvent = 2 };
 
-// docs/stateless.md: ioctl codes beside those of V4L2. The payload is a handle.
+// docs/stateless.md: ioctl codes in addition to those of V4L2. The payload is a handle.
 enum RequestCode : uint32_t { kRequestAlloc = 192, kRequestQueue = 193, kRequestReinit = 194, kRequestClose = 195 };
 
 struct CommandHeader {

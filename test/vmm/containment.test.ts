@@ -1,4 +1,7 @@
-/** Faults of the bridge itself, behind a real QEMU, which aborts when its back-end goes; and what it does when it goes. */
+/**
+ * Faults of the bridge behind a real QEMU, which aborts when its back-end disappears; and what QEMU does when the
+ * bridge does end.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
@@ -15,7 +18,7 @@ import { BUFFERS, inOrder, startStream, takeFrames } from './support/streaming.j
 
 const RATE = 20;
 const FREE_MS = 1000;
-/** See lifecycle.test.ts. */
+/** Milliseconds; see lifecycle.test.ts. */
 const REBOOT_MS = 60;
 const SAID_MS = 5000;
 const SABOTAGE = new URL('./support/sabotage.js', import.meta.url).href;
@@ -56,7 +59,9 @@ describe('a bridge whose code fails, behind a real QEMU', function () {
     await said(() => bridge.program.stdout, `sabotage: ${fault}`);
   };
 
-  /** Frames come, and the configuration is read: each a round trip that QEMU would not survive without a back-end. */
+  /**
+   * Checks that frames come and that the configuration can be read. QEMU would abort on either if it had no back-end.
+   */
   const goesOn = async () => {
     inOrder(await takeFrames(capture, 2 * BUFFERS));
     assert.equal((await guest.machine.readConfig()).card, 'vivid');
@@ -138,7 +143,7 @@ describe('a bridge that ends before its real QEMU', function () {
     await bridge.close();
   });
 
-  /** SIGTERM: the one line about the VM. */
+  /** Ends the bridge by SIGTERM and returns its one log line about the VM. */
   const lastWords = async (): Promise<string> => {
     assert.deepEqual(await bridge.stop(1000), { code: 0, signal: null });
     const lines = bridge.program.stderr.split('\n').filter((line) => line.includes('leaving a VM'));

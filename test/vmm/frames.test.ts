@@ -1,4 +1,4 @@
-/** Frames through a real QEMU's SHM BAR, byte for byte. */
+/** Frames through a real QEMU's SHM BAR, compared byte for byte. */
 import assert from 'node:assert/strict';
 import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
 import { Bridge } from './support/bridge.js';
@@ -9,12 +9,14 @@ import { hostBuffer } from './support/host-buffer.js';
 import { colourBars, difference, rgb3, yuyv } from './support/test-pattern.js';
 import { BARS_100, Control, Movement, Text } from './support/vivid.js';
 
-/** With the RAM's two regions a vhost-user table of QEMU takes six mappings more. */
+/** QEMU's vhost-user table has room for six mappings besides the RAM's two regions. */
 const BUFFERS = 4;
 const [WIDTH, HEIGHT] = [320, 240];
 const EVENT_BUFFERS = 16;
 
-/** `memory`: what the host's own queue is on. A vivid of contiguous memory takes no USERPTR: its frames are copied. */
+/**
+ * `memory`: memory type of the host's queue. A vivid with contiguous memory takes no USERPTR, so its frames are copied.
+ */
 const ways = [
   { mode: 'arena', module: VIVID, memory: 'userptr', copied: false },
   { mode: 'arena', module: VIVID_CONTIGUOUS, memory: 'mmap', copied: true },

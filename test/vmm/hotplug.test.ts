@@ -1,4 +1,4 @@
-/** Memory and the device itself come and go in a real QEMU that runs. */
+/** Memory and the device itself are added to and removed from a running QEMU. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { GuestDriver } from '../../src/client/guest-driver.js';
@@ -17,7 +17,7 @@ import { BUFFERS, inOrder, startStream, takeFrames } from './support/streaming.j
 const RATE = 10;
 const FREE_MS = 1000;
 const MORE_RAM = 64 << 20;
-/** PIIX4's ACPI hot-plug registers: a bit a slot. */
+/** Registers of PIIX4's ACPI hot-plug: one bit for each slot. */
 const EJECT_PORT = 0xae08;
 const UNPLUG_MS = 5000;
 
@@ -54,7 +54,10 @@ for (const mode of ['arena', 'direct'] as const) {
       assert.deepEqual(guest.driver.complaints, []);
     };
 
-    /** The operator asks, the guest agrees; resolves when the device is gone, or QEMU. */
+    /**
+     * Removes the device: the operator requests it and the guest agrees. Resolves when the device is gone, or when QEMU
+     * has ended.
+     */
     const unplug = async () => {
       const { qmp, qtest, program } = guest.qemu;
       await qmp.execute('device_del', { id: DEVICE.id });

@@ -1,4 +1,4 @@
-/** What becomes of a stream when a real QEMU is paused, reset, ended or killed. */
+/** What happens to a stream when a real QEMU is paused, reset, ended or killed. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BufferRecord } from '../../src/client/event-lane.js';
@@ -12,9 +12,12 @@ import { BUFFERS, startStream, takeFrames } from './support/streaming.js';
 
 const RATE = 5;
 const FRAME_MS = 1000 / RATE;
-/** A guest that starts again less than 10 ms after its reset never met the fault of QEMU that is looked for here. */
+/**
+ * Milliseconds. QEMU has a fault that shows only if the guest starts again at least 10 ms after its reset. The test
+ * looks for it, so it waits longer.
+ */
 const REBOOT_MS = 60;
-/** How long a node may stay taken after its guest has gone. */
+/** Milliseconds after which the node must be free when its guest has gone. */
 const FREE_MS = 1000;
 
 for (const mode of ['arena', 'direct'] as const) {
@@ -49,7 +52,7 @@ for (const mode of ['arena', 'direct'] as const) {
     const stream = () => startStream(guest, RATE);
     const frames = (count: number) => takeFrames(capture, count);
 
-    /** The back-end holds what it held before any VMM came. */
+    /** Checks that the back-end holds what it held before any VMM came. */
     async function nothingIsLeft(): Promise<void> {
       const deadline = Date.now() + FREE_MS;
       while (bridge.program.descriptors.length > descriptors && Date.now() < deadline) await delay(20);
@@ -72,7 +75,7 @@ for (const mode of ['arena', 'direct'] as const) {
       assert.equal(guest.driver.waitingEvents(capture.session), waiting, 'frames during the pause');
       const resumed = process.hrtime.bigint();
       await guest.qemu.qmp.execute('cont');
-      // The hardware filled every buffer before it ran out of them, and went on when they had come back.
+      // The hardware filled all its buffers before it ran out of them, and went on when they came back.
       const [held, later] = [await frames(BUFFERS), await frames(BUFFERS)];
       assert.deepEqual(held.map(({ index }) => index).toSorted(), [0, 1, 2, 3]);
       assert.ok(held.every((buffer) => filledAt(buffer) < resumed));
@@ -95,7 +98,7 @@ for (const mode of ['arena', 'direct'] as const) {
         await reset();
         guest.driver.remove();
         await delay(REBOOT_MS);
-        // To a vhost-user back-end of QEMU a reset is a pause until the device starts again.
+        // For a vhost-user back-end of QEMU, a reset is a pause until the device starts again.
         await guest.reboot();
         await freeWithin(camera, FREE_MS);
         capture = await stream();
@@ -134,7 +137,7 @@ for (const mode of ['arena', 'direct'] as const) {
   });
 }
 
-/** When the buffer was filled: CLOCK_MONOTONIC in nanoseconds, as a struct timeval says it. */
+/** The time at which the buffer was filled: CLOCK_MONOTONIC in nanoseconds, from its struct timeval. */
 function filledAt({ timestamp }: BufferRecord): bigint {
   const view = Buffer.from(timestamp);
   return view.readBigInt64LE(0) * 1_000_000_000n + view.readBigInt64LE(8) * 1000n;

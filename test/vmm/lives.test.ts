@@ -1,4 +1,7 @@
-/** The lives of four VMMs, spoken by our own front-end, with a stream of a real node in the guest: unit/vhost-user has them alone. */
+/**
+ * Message sequences of four VMMs, sent by our own front-end, while the guest streams from a real node. unit/vhost-user
+ * tests the sequences without a node.
+ */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { GuestDriver } from '../../src/client/guest-driver.js';
@@ -28,15 +31,15 @@ interface Life {
   readonly name: string;
   readonly frontEnd: { vmm: VmmName } & Partial<VmmOptions>;
   readonly memSlots?: boolean;
-  /** cloud-hypervisor has no window: its frames cannot be looked at. */
+  /** false: cloud-hypervisor has no SHM region 0, so the frames cannot be looked at. */
   readonly maps: boolean;
-  /** How memory is added; absent: never. */
+  /** How memory is added. Absent: never. */
   readonly addMemory?: 'table' | 'slot';
-  /** Whether the sessions end with the reset, or only when the next driver starts. */
+  /** true: the sessions end with the reset. false: they end when the next driver starts. */
   readonly endsAtReset: boolean;
 }
 
-/** QEMU with memory slots: everything that our front-end's qemu has, and CONFIGURE_MEM_SLOTS. */
+/** QEMU with memory slots: the features of our front-end's qemu, and CONFIGURE_MEM_SLOTS. */
 const SLOTS = 0x40_8629n;
 const lives: readonly Life[] = [
   { name: 'QEMU', frontEnd: { vmm: 'qemu' }, maps: true, addMemory: 'table', endsAtReset: false },
@@ -78,7 +81,9 @@ async function streaming(driver: GuestDriver, maps: boolean): Promise<GuestQueue
   return queue;
 }
 
-/** Takes frames and gives their buffers back: in the order in which they went, each once. */
+/**
+ * Takes frames and gives their buffers back. Checks that they come in the order in which they were queued, each once.
+ */
 class Frames {
   #taken = 0;
 
@@ -95,7 +100,7 @@ class Frames {
 
 let added = 0;
 
-/** A DIMM behind everything else. */
+/** A DIMM after all other memory. */
 async function addMemory({ heap, conversation }: Vmm, how: 'table' | 'slot'): Promise<void> {
   const { regions } = heap.ram as MemfdRam;
   const fd = native.memoryFile('more-ram', MORE_RAM);

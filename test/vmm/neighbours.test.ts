@@ -1,4 +1,4 @@
-/** Two real QEMUs that want the same socket. */
+/** Two real QEMUs that connect to the same socket. */
 import assert from 'node:assert/strict';
 import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
 import { Bridge } from './support/bridge.js';

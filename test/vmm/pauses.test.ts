@@ -1,4 +1,6 @@
-/** A real QEMU that is paused and resumed two hundred times at random moments of a stream, on drivers that are quick and on one that is slow. */
+/**
+ * A real QEMU is paused and resumed two hundred times at random moments of a stream, on fast drivers and on a slow one.
+ */
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
 import { Codec } from '../../src/client/codec.js';
@@ -20,15 +22,15 @@ import { BUFFERS, inOrder, startStream } from './support/streaming.js';
 
 const PAUSES = 200;
 const RATE = 15;
-/** Less than BUFFERS periods: the hardware always has a buffer. */
+/** Milliseconds. Less than BUFFERS frame periods, so that the hardware always has a buffer. */
 const LONGEST_MS = 40;
-/** Of a pause after which the hardware may not have run out of buffers. */
+/** Milliseconds. In a longer pause the hardware may run out of buffers. */
 const MOST_MS = ((BUFFERS - 1) * 1000) / RATE;
 const SLOW_MS = 15;
 const CODEC_LONGEST_MS = 4;
 const VICODEC = 'vicodec multiplanar=0';
 const FRAMES = 12;
-/** So long is an ioctl of a lane that a pause aims at. */
+/** Milliseconds that an ioctl of a lane takes when a pause is placed within it. */
 const HELD_MS = 1000;
 const whereHeld: Readonly<Record<Held, string>> = {
   enter: 'before the driver has it',
@@ -61,7 +63,7 @@ describe('a real QEMU that is paused again and again', function () {
   });
   after(() => unload(VICODEC));
 
-  /** Takes frames until the VM has had its pauses, and `more` behind them. */
+  /** Takes frames until the VM has had all its pauses, and `more` frames after that. */
   const stream = async (capture: Capture, more: number) => {
     const taken = [];
     const pauses = vm.pause(PAUSES, LONGEST_MS);
@@ -94,7 +96,8 @@ describe('a real QEMU that is paused again and again', function () {
     console.log(
       `      ${frames.length} frames, ${missing} numbers missing, ${vm.interrupted} commands ended with EINTR, longest pause ${vm.longest.toFixed()} ms`,
     );
-    // vivid counts on where it has no buffer: with pauses of more than its buffers last, nobody can say which is missing for which reason.
+    // vivid goes on counting without a buffer. If a pause lasts longer than the buffers do, a missing number can have
+    // either cause.
     if (vm.longest < MOST_MS) assert.equal(missing, 0);
     else console.error('      NOT JUDGED: whether a number is missing; this machine is too slow');
     nobodyComplains();
@@ -180,7 +183,7 @@ function ioctlOf(request: Buffer): number {
   return request.readUInt32LE(0) === Command.IOCTL ? request.readUInt32LE(12) : 0;
 }
 
-/** Until it is called, what the lanes ask of the driver takes its time, and goes into `asked`. */
+/** Slows down the ioctls of the lanes until the returned function is called, which adds their names to `asked`. */
 async function slowed(pid: number, held: Held, asked: string[]): Promise<() => Promise<void>> {
   const lanes = await SlowedLanes.slow(pid, held, HELD_MS);
   return async () => void asked.push(...(await lanes.heal()));

@@ -1,4 +1,4 @@
-/** A real QEMU holds its big lock while it waits for us: nothing that a device does may show there. */
+/** A real QEMU holds its big lock while it waits for the bridge. No call of the device may make it wait longer. */
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { bufferIoctl } from '../../src/client/buffer-ioctls.js';
@@ -12,10 +12,10 @@ import { Guest } from './support/guest.js';
 import { requires, VIM2M } from './support/host.js';
 import { CapabilityType } from './support/virtio-pci.js';
 
-/** vim2m's "Transaction Time (msec)": how long a job takes, and with it the STREAMOFF that waits for it. */
+/** vim2m's "Transaction Time (msec)": the duration of a job, and so of a STREAMOFF that waits for the job. */
 const TRANSACTION_TIME = 0x0098_1900;
 const JOB_MS = 2500;
-/** Between two accesses. */
+/** Milliseconds between two accesses. */
 const PAUSE_MS = 5;
 const streamType = struct({ type: u32 });
 
@@ -38,7 +38,7 @@ describe('a real QEMU while an ioctl of the guest is slow', function () {
     await bridge?.close();
   });
 
-  /** Hands the device one job of JOB_MS. */
+  /** Gives the device one job of JOB_MS. */
   async function startJob(): Promise<void> {
     const { driver } = guest;
     const time = [{ id: TRANSACTION_TIME, value: BigInt(JOB_MS) }];
@@ -53,13 +53,16 @@ describe('a real QEMU while an ioctl of the guest is slow', function () {
     }
   }
 
-  /** Milliseconds of each access to the configuration space while `lasts` says so, the slowest last. */
+  /**
+   * Durations in milliseconds of accesses to the configuration space while `lasts` returns true, sorted, the slowest
+   * last.
+   */
   async function accesses(lasts: () => boolean): Promise<number[]> {
     const { address } = guest.machine.device.find(CapabilityType.DEVICE);
     const times: number[] = [];
     while (lasts()) {
       const start = performance.now();
-      // Each of them is a GET_CONFIG, and QEMU stands still until it is answered.
+      // Each access is a GET_CONFIG, and QEMU stands still until it is answered.
       await guest.qemu.qtest.readl(address);
       times.push(performance.now() - start);
       await delay(PAUSE_MS);
@@ -83,7 +86,8 @@ describe('a real QEMU while an ioctl of the guest is slow', function () {
     console.error(
       `      ${times.length} accesses during the job: median ${times[times.length >> 1]!.toFixed(1)} ms, slowest ${slowest.toFixed(1)} ms`,
     );
-    // An access that waits for the ioctl takes most of the job; a busy machine alone takes tens of milliseconds.
+    // An access that waits for the ioctl takes most of the job. An access that is only slowed by a busy machine takes
+    // tens of milliseconds.
     assert.ok(times.length > 20 && slowest < JOB_MS / 5, `${times.length} accesses, slowest ${slowest} ms`);
   });
 

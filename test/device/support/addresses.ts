@@ -1,4 +1,4 @@
-/** Addresses of a process, and whether bytes hold any. */
+/** Address ranges of a process, and a search for them in bytes. */
 import { readFileSync } from 'node:fs';
 
 export interface Range {
@@ -7,7 +7,7 @@ export interface Range {
   readonly name: string;
 }
 
-/** Everything that a process has mapped. */
+/** Ranges of everything that a process has mapped. */
 export function addressesOf(pid: number | 'self'): Range[] {
   const lines = readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n').filter(Boolean);
   return lines.map((line) => {
@@ -18,13 +18,13 @@ export function addressesOf(pid: number | 'self'): Range[] {
 }
 
 /**
- * Everything that looks like an address of one of the ranges, at any offset of 4 bytes. `filler`: a word that the guest puts
- * where nobody reads, no half of an address whatever stands beside it.
+ * Finds 64-bit values that lie in one of the ranges, at every offset of 4 bytes. `filler`: a word that the guest writes
+ * to reserved fields. It is never the lower half of an address, whatever word is beside it.
  */
 export function addressesIn(bytes: Buffer, ranges: readonly Range[], filler?: number): string[] {
   const found: string[] = [];
   const words = new Uint32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
-  // The upper halves that addresses have: nearly every word is ruled out by its neighbour alone.
+  // Upper halves of the addresses. They rule out nearly every word without a comparison of 64 bits.
   const highs = new Set(
     ranges.flatMap(({ start, end }) => [Number(start >> 32n), Number((end - 1n) >> 32n)]),
   );

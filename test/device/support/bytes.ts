@@ -1,4 +1,4 @@
-/** Bytes as a hostile VMM or guest writes them: by hand, little-endian, with nothing from src. */
+/** Bytes as a hostile VMM or guest writes them: by hand, little-endian, without any code of src. */
 
 export function u16(...values: number[]): Buffer {
   const raw = Buffer.alloc(2 * values.length);
@@ -22,7 +22,7 @@ export const zeros = (length: number): Buffer => Buffer.alloc(length);
 export const filled = (length: number, byte: number): Buffer => Buffer.alloc(length, byte);
 export const join = (...parts: readonly Uint8Array[]): Buffer => Buffer.concat(parts);
 
-/** `size` zero bytes with something written at some offsets: a 32-bit number, or bytes. */
+/** `size` zero bytes, with a 32-bit number or bytes written at some offsets. */
 export function record(size: number, fields: Readonly<Record<number, number | Uint8Array>>): Buffer {
   const raw = Buffer.alloc(size);
   for (const [at, value] of Object.entries(fields))

@@ -1,4 +1,4 @@
-/** The daemon under test: one process, and what the kernel says that it holds. */
+/** The daemon under test: one process, and what the kernel reports about it. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { until } from './until.js';
 const program = fileURLToPath(new URL('serve.js', import.meta.url));
 
 export class DaemonProcess {
-  /** Log lines at level error: something went wrong inside. */
+  /** Log lines at level error: faults of the daemon itself. */
   readonly errors: string[] = [];
   readonly log: string[] = [];
   #ready = false;
@@ -30,7 +30,7 @@ export class DaemonProcess {
     });
   }
 
-  /** `inherited`: descriptors that the daemon has as 3, 4, .. without knowing of them. */
+  /** `inherited`: descriptors that the daemon gets as 3, 4, … without knowing of them. */
   static async start(options: object, inherited: readonly number[]): Promise<DaemonProcess> {
     const stdio = ['pipe', 'pipe', 'pipe', ...inherited] as ('pipe' | number)[];
     const daemon = new DaemonProcess(spawn(process.execPath, [program, JSON.stringify(options)], { stdio }));
@@ -47,7 +47,7 @@ export class DaemonProcess {
     return this.#end === undefined;
   }
 
-  /** How the daemon ended, with its last words. */
+  /** How the daemon ended, and the last lines that it printed. */
   get obituary(): string {
     return `the daemon ended (${this.#end}):\n${this.log.slice(-20).join('\n')}`;
   }
@@ -56,18 +56,18 @@ export class DaemonProcess {
     return holdingsOf(this.pid);
   }
 
-  /** Address ranges of everything that is mapped. */
+  /** Address ranges of everything that the daemon has mapped. */
   addresses(): Range[] {
     return addressesOf(this.pid);
   }
 
-  /** A line of /proc/PID/status in KiB. */
+  /** The value of a line of /proc/PID/status, in KiB. */
   memory(line: 'VmHWM' | 'VmPeak' | 'VmRSS'): number {
     const text = readFileSync(`/proc/${this.pid}/status`, 'utf8');
     return Number(new RegExp(`^${line}:\\s+(\\d+)`, 'm').exec(text)![1]);
   }
 
-  /** What the kernel says of one descriptor: position, flags, inode. */
+  /** The kernel's text about one descriptor: position, flags, inode. */
   descriptor(fd: number): string {
     return `${readlinkSync(`/proc/${this.pid}/fd/${fd}`)} ${readFileSync(`/proc/${this.pid}/fdinfo/${fd}`, 'utf8')}`;
   }

@@ -7,7 +7,7 @@ import { record } from './bytes.js';
 const REQBUFS = 8;
 const EXPBUF = 16;
 
-/** Exports one buffer of a queue and lets go of the node: the descriptor stays good. */
+/** Exports one buffer of a queue and closes the node. The descriptor stays valid. */
 export async function exportBuffer(node: string, type = 1): Promise<number> {
   const file = new native.NodeFile(() => undefined);
   const ioctl = (nr: number, payload: Buffer) =>

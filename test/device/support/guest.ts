@@ -1,13 +1,13 @@
-/** A guest without manners, on a VMM without manners: raw chains, raw commands, and events as they come. */
+/** A hostile guest on a hostile VMM: raw chains, raw commands, and events as they arrive. */
 import assert from 'node:assert/strict';
 import { filled, join, u32, u64 } from './bytes.js';
 import { descriptor, INDIRECT, NEXT, type Piece, type Returned, type Ring, WRITE } from './ring.js';
 import { until } from './until.js';
 import { Vmm, type VmmOptions } from './vmm.js';
 
-/** What writable memory holds before the device writes. */
+/** Value of every byte of writable memory before the device writes. */
 const UNTOUCHED = 0xa5;
-/** Where commands lie: from here, for this long, and round again. */
+/** Memory of the commands. When its end is reached, it is used again from the start. */
 const SCRATCH = 0x4002_0000;
 const SCRATCH_END = 0x401f_0000;
 const EVENT_BUFFERS = 0x4001_0000;
@@ -15,33 +15,33 @@ export const EVENT_BYTES = 608;
 
 /** How a command is cut into descriptors. */
 export interface Shape {
-  /** Lengths of the descriptors; one that covers everything where they are not given. */
+  /** Lengths of the descriptors. Absent: one descriptor that covers everything. */
   readonly readable?: readonly number[];
   readonly writable?: readonly number[];
-  /** Put the descriptors into an indirect table. */
+  /** Puts the descriptors into an indirect table. */
   readonly indirect?: boolean;
 }
 
 export interface Reply {
-  /** What the device says that it wrote. */
+  /** Number of bytes that the device reports as written. */
   readonly length: number;
-  /** What it wrote. */
+  /** The bytes that were written. */
   readonly bytes: Buffer;
-  /** -1: not even that. */
+  /** -1: the device did not write a whole status. */
   readonly status: number;
   readonly payload: Buffer;
 }
 
 export class Guest {
-  /** Events as they came: exactly the bytes that the device says it wrote. */
+  /** Events as they arrived: exactly the bytes that the device reports as written. */
   readonly events: Buffer[] = [];
-  /** Event buffers go back as soon as they were read. */
+  /** Whether event buffers go back to the device as soon as they are read. */
   reposts = true;
   #scratch = SCRATCH;
 
   private constructor(readonly vmm: Vmm) {}
 
-  /** A guest whose driver runs, with sixteen event buffers posted unless `events` says otherwise. */
+  /** A guest whose driver runs, with sixteen event buffers posted unless `events` gives another number. */
   static async boot(socket: string, options: Partial<VmmOptions> & { events?: number } = {}): Promise<Guest> {
     const guest = new Guest(new Vmm(socket, options));
     guest.postEvents(options.events ?? 16);
@@ -62,7 +62,7 @@ export class Guest {
     return this.vmm.rings[1]!;
   }
 
-  /** Posts that many event buffers of `length` bytes, in the slots from 0. */
+  /** Posts `count` event buffers of `length` bytes, in the slots from 0. */
   postEvents(count: number, length = EVENT_BYTES, flags = WRITE): void {
     for (let slot = 0; slot < count; slot++) {
       this.eventq.describe(slot, { address: eventPlace(slot), length, flags });
@@ -71,7 +71,7 @@ export class Guest {
     this.eventq.kick();
   }
 
-  /** Memory for `bytes`, which nothing else uses for a good while. */
+  /** Writes `bytes` to guest memory and returns the address. The memory is used again only after a long time. */
   place(bytes: Uint8Array, alignment = 16): number {
     let address = Math.ceil(this.#scratch / alignment) * alignment;
     if (address + bytes.length > SCRATCH_END) address = SCRATCH;
@@ -80,7 +80,7 @@ export class Guest {
     return address;
   }
 
-  /** Looks at both rings and at what the device wants of the VMM. */
+  /** Takes what both rings have given back, and serves the back-end channel. */
   pump(): void {
     this.commandq.poll();
     this.eventq.poll();
@@ -104,14 +104,14 @@ export class Guest {
     );
   }
 
-  /** Makes a head available, kicks, and waits for it: the length that the device reports. */
+  /** Makes a head available, kicks, and waits until it comes back. Returns the length that the device reports. */
   async offered(head: number, ms?: number): Promise<number> {
     this.commandq.offer(head);
     this.commandq.kick();
     return this.answered(head, ms);
   }
 
-  /** Waits for a head that was offered before. */
+  /** Waits until a head comes back that was made available before. Returns the length that the device reports. */
   async answered(head: number, ms?: number): Promise<number> {
     const { returned } = this.commandq;
     let found: Returned | undefined;
@@ -127,7 +127,7 @@ export class Guest {
     return found!.length;
   }
 
-  /** Writes the chain of a command; where its writable part lies is told to `room`. */
+  /** Writes the chain of a command. Returns its head, and the address of its writable part (`room`). */
   lay(readable: Uint8Array, room: number, shape: Shape = {}): { head: number; room: number } {
     const input = cut(this.place(readable), readable.length, shape.readable, 0);
     const at = this.place(filled(room, UNTOUCHED));
@@ -135,7 +135,7 @@ export class Guest {
     return { head: this.commandq.chain(shape.indirect ? [this.table(pieces)] : pieces), room: at };
   }
 
-  /** The descriptor of an indirect table with these pieces. */
+  /** Writes an indirect table with these pieces. Returns the descriptor that refers to it. */
   table(pieces: readonly Piece[]): Piece {
     const entries = pieces.map((piece, at) => {
       const last = at === pieces.length - 1;
@@ -144,7 +144,9 @@ export class Guest {
     return { address: this.place(join(...entries)), length: 16 * pieces.length, flags: INDIRECT };
   }
 
-  /** One command with `room` writable bytes. Nothing may be written beyond what the device reports. */
+  /**
+   * One command with `room` writable bytes. Checks that nothing was written beyond the length that the device reports.
+   */
   async command(readable: Uint8Array, room: number, shape: Shape = {}, ms?: number): Promise<Reply> {
     const laid = this.lay(readable, room, shape);
     return this.reply(laid.room, room, await this.offered(laid.head, ms));
@@ -196,7 +198,7 @@ export function eventPlace(slot: number): number {
   return EVENT_BUFFERS + 1024 * slot;
 }
 
-/** Descriptors of the given lengths, and one more for what they leave. */
+/** Descriptors of the given lengths, and one more for the rest. */
 function cut(address: number, length: number, lengths: readonly number[] = [], flags: number): Piece[] {
   const pieces: Piece[] = [];
   let at = 0;

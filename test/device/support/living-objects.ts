@@ -1,6 +1,6 @@
 /**
- * Which objects of sessions and connections this process still knows though they are closed: what a descriptor count
- * does not see of a leak. Counted from the import of this file on.
+ * Objects of sessions and connections that are closed but not yet collected by V8: a leak that a count of descriptors
+ * does not show. They are counted from the import of this file on.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Session } from '../../../src/media/session.js';
@@ -9,14 +9,14 @@ import { OpenFile } from '../../../src/v4l2/node.js';
 import { Connection } from '../../../src/vhost-user/connection.js';
 import { collectGarbage as collect } from '../../addon/garbage.js';
 
-/** Deadlines of the last commands may know their sessions. */
+/** Milliseconds. The deadlines of the last commands still refer to their sessions for that long. */
 const FORGET_MS = 6000;
 
-/** Each is known to many others: a connection to its back-end, a session to its queues and buffers. */
+/** Each class is referred to by many others: a connection by its back-end, a session by its queues and buffers. */
 const kinds = { Connection, Session, OpenFile, NodeFile: class extends native.NodeFile {} };
 export type Kind = keyof typeof kinds;
 
-/** How many, by class. */
+/** Number of closed objects that are not collected, by class. */
 export type Known = Readonly<Record<Kind, number>>;
 
 const known: Record<Kind, number> = { Connection: 0, Session: 0, OpenFile: 0, NodeFile: 0 };
@@ -25,7 +25,7 @@ const collected = new FinalizationRegistry<Kind>((kind) => {
   known[kind]--;
 });
 
-/** The object is counted when it is closed, and no more when V8 has collected it. */
+/** Counts each object when it is closed, until V8 has collected it. */
 function count(kind: Kind): void {
   const prototype = kinds[kind].prototype as { close(...how: unknown[]): unknown };
   const { close } = prototype;
@@ -42,10 +42,13 @@ function count(kind: Kind): void {
 }
 
 for (const kind of Object.keys(kinds) as Kind[]) count(kind);
-// A method of the addon cannot be replaced, that of a class above it can.
+// A method of an addon's class cannot be replaced; one of a derived class can.
 native.NodeFile = kinds.NodeFile;
 
-/** Collects all garbage: twice, with a turn between, as what a finalizer lets go of is freed by the second. */
+/**
+ * Collects all garbage. It collects twice, with a turn between, because the second run frees what finalizers have
+ * released.
+ */
 export async function collectGarbage(): Promise<void> {
   for (let i = 0; i < 2; i++) {
     collect();
@@ -53,13 +56,13 @@ export async function collectGarbage(): Promise<void> {
   }
 }
 
-/** What is known with all garbage gone. */
+/** The number of closed objects after garbage collection. */
 export async function closedButKnown(): Promise<Known> {
   await collectGarbage();
   return { ...known };
 }
 
-/** Waits until no more than `most` of any class are known. Throws where they stay. */
+/** Waits until no class has more than `most` closed objects. Throws if that does not happen within FORGET_MS. */
 export async function untilForgotten(most: number): Promise<void> {
   const limit = performance.now() + FORGET_MS;
   for (;;) {

@@ -1,19 +1,19 @@
-/** What a process holds, as /proc shows it. `pid`: its number, or `self`. */
+/** What a process holds, as /proc shows it. `pid`: process number, or `self`. */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
 /** What must be the same after a test as before it. */
 export interface Holdings {
-  /** Kinds of open descriptors, in order. */
+  /** Kinds of the open descriptors, sorted. */
   readonly descriptors: readonly string[];
-  /** Mappings of files, by name, in order: guest memory, arenas, nodes, DMABUFs. */
+  /** Names of the files that are mapped, sorted: guest memory, arenas, nodes, DMABUFs. */
   readonly mappings: readonly string[];
-  /** Lanes and watchers, by name; Node's own come and go. */
+  /** Names of lanes and watchers. Node's own threads are left out because they come and go. */
   readonly threads: readonly string[];
 }
 
 type Process = number | 'self';
 
-/** What `read` makes of each entry of a folder; those that go between the two calls are left out. */
+/** Calls `read` for each entry of a folder. Entries that disappear before they are read are left out. */
 function entriesOf(folder: string, read: (path: string) => string): string[] {
   return readdirSync(folder).flatMap((name) => {
     try {
@@ -24,17 +24,17 @@ function entriesOf(folder: string, read: (path: string) => string): string[] {
   });
 }
 
-/** What its descriptors are. */
+/** Targets of the descriptors of the process. */
 export const filesOf = (pid: Process): string[] => entriesOf(`/proc/${pid}/fd`, (fd) => readlinkSync(fd));
 
-/** The status file of every thread. */
+/** Text of the status file of every thread. */
 export const statusesOf = (pid: Process): string[] =>
   entriesOf(`/proc/${pid}/task`, (thread) => readFileSync(`${thread}/status`, 'latin1'));
 
 export const mapsOf = (pid: Process): string[] =>
   readFileSync(`/proc/${pid}/maps`, 'latin1').split('\n').filter(Boolean);
 
-/** Without the inode: two sockets are of one kind. */
+/** The name without the inode number: two sockets are of one kind. */
 export const descriptorsOf = (pid: Process): string[] =>
   filesOf(pid).map((file) => file.replace(/:\[\d+\]$/, ''));
 

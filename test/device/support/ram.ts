@@ -10,7 +10,7 @@ export interface MemoryRegion {
   readonly file: number;
 }
 
-/** Two regions that touch, with user addresses that do not, and a third one behind a hole. */
+/** Two adjacent regions with user addresses that are not adjacent, and a third region after a hole. */
 const DEFAULT: readonly MemoryRegion[] = [
   { guest: 0x4000_0000, length: 0x20_0000, user: 0x7a00_0000_0000, file: 0 },
   { guest: 0x4020_0000, length: 0x20_0000, user: 0x7b00_0000_0000, file: 0x20_0000 },
@@ -19,7 +19,7 @@ const DEFAULT: readonly MemoryRegion[] = [
 
 export class Ram {
   readonly fd: number;
-  /** The whole file. */
+  /** All bytes of the file. */
   readonly bytes: Buffer;
   readonly #region: Region;
 
@@ -30,12 +30,12 @@ export class Ram {
     this.bytes = Buffer.from(this.#region.windows[0]!);
   }
 
-  /** Where a guest address lies in the file. */
+  /** Offset of a guest address in the file. */
   at(guest: number): number {
     return this.#of(guest).file + guest - this.#of(guest).guest;
   }
 
-  /** What the VMM calls a guest address. */
+  /** The VMM's user address for a guest address. */
   user(guest: number): number {
     return this.#of(guest).user + guest - this.#of(guest).guest;
   }

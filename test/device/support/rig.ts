@@ -1,6 +1,6 @@
 /**
- * What every test here runs on: vivid's nodes served by one daemon, a neighbour VM that must never notice anything, and
- * a count of what the daemon holds before and after each test.
+ * What every test here needs: vivid's nodes served by one daemon, a neighbour VM that must never notice anything, and a
+ * count of what the daemon holds before and after each test.
  */
 import assert from 'node:assert/strict';
 import { closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,8 +20,8 @@ import type { VmmOptions } from './vmm.js';
 /** V4L2_CAP_VIDEO_CAPTURE_MPLANE. */
 const CAPTURE_MPLANE = 0x1000;
 const SYSFS = '/sys/class/video4linux';
-/** Descriptors of the daemon that it knows nothing of. */
-export const DECOYS = { dmabuf: 3, eventFd: 4, file: 5 } as const;
+/** Descriptors that the daemon inherits and does not know. */
+export const FOREIGN = { dmabuf: 3, eventFd: 4, file: 5 } as const;
 export const SHM_SIZE = 256 << 20;
 
 /** `/dev/videoN` of every camera of the driver vivid. */
@@ -42,21 +42,21 @@ function vividNodes(): string[] {
 class Rig {
   readonly nodes = vividNodes();
   daemon!: DaemonProcess;
-  /** Which node has multi-planar buffers; -1: none. */
+  /** Index of the node with multi-planar buffers; -1: there is none. */
   multiplanar = -1;
   #folder = '';
-  #decoys: number[] = [];
+  #foreign: number[] = [];
   #neighbour!: { frontEnd: Vmm; driver: GuestDriver; session: number };
-  /** What the daemon holds when it serves nobody but the neighbour. */
+  /** What the daemon holds while it serves only the neighbour. */
   #before!: Holdings;
   #guests: { close(): void }[] = [];
 
-  /** Socket of the n-th node. */
+  /** Path of the socket of the n-th node. */
   socket(node = 0): string {
     return join(this.#folder, `${node}.sock`);
   }
 
-  /** A guest that is gone after the test. */
+  /** A guest that is closed after the test. */
   async guest(options: Partial<VmmOptions> & { events?: number; node?: number } = {}): Promise<Guest> {
     return this.own(await Guest.boot(this.socket(options.node), options));
   }
@@ -76,18 +76,18 @@ class Rig {
     const off = { objects: false, sharedPages: false, errorEvents: false };
     const vmm = { sharedMemorySize: SHM_SIZE, mmap: 'auto', frontend: 'auto', memSlots: true };
     const options = { pairs, ...vmm, ...off };
-    this.#decoys = await this.#openDecoys();
-    this.daemon = await DaemonProcess.start(options, this.#decoys);
+    this.#foreign = await this.#openForeign();
+    this.daemon = await DaemonProcess.start(options, this.#foreign);
     const frontEnd = await Vmm.connect(neighbour);
     const driver = await GuestDriver.probe(frontEnd);
     this.#neighbour = { frontEnd, driver, session: await driver.open() };
-    // What Node opens once and keeps is open afterwards.
+    // First use: Node opens some descriptors once and keeps them.
     const caps = await this.#deviceCaps();
     this.multiplanar = caps.findIndex((each) => (each & CAPTURE_MPLANE) !== 0);
     this.#before = await this.#quiet();
   }
 
-  /** Waits until the daemon has let go of what the test has given up: a next connection is served. */
+  /** Waits until the daemon has released what the test has closed: it serves a new connection then. */
   released(): Promise<void> {
     const same = () => JSON.stringify(this.daemon.holdings()) === JSON.stringify(this.#before);
     return until(same, 'the daemon to let go');
@@ -99,11 +99,14 @@ class Rig {
     return sleep(ms);
   }
 
-  /** Ends what the test has begun; then the daemon holds what it held before, and nobody has noticed anything. */
+  /**
+   * Closes what the test has opened. Then the daemon must hold what it held before, and the neighbour must have noticed
+   * nothing.
+   */
   async settle(): Promise<void> {
     for (const guest of this.#guests.splice(0)) guest.close();
     assert.ok(this.daemon.alive, this.daemon.alive ? '' : this.daemon.obituary);
-    // Not the wait, but the comparison fails: it says what is different.
+    // If the wait ends without success, the comparison below fails and says what is different.
     await this.released().catch(() => undefined);
     assert.deepEqual(this.daemon.holdings(), this.#before);
     assert.deepEqual(this.daemon.errors.splice(0), [], 'errors in the log of the daemon');
@@ -113,7 +116,7 @@ class Rig {
   async stop(): Promise<void> {
     this.#neighbour?.frontEnd.close();
     if (this.daemon?.alive) await this.daemon.stop();
-    for (const fd of this.#decoys) closeSync(fd);
+    for (const fd of this.#foreign) closeSync(fd);
     if (this.#folder) rmSync(this.#folder, { recursive: true });
     assert.deepEqual(this.daemon?.errors ?? [], [], 'the last words of the daemon');
   }
@@ -128,7 +131,7 @@ class Rig {
     return caps;
   }
 
-  /** The other VM still gets its answers, and nothing that it did not ask for. */
+  /** Checks that the other VM still gets its answers, and nothing else. */
   async #greetNeighbour(): Promise<void> {
     const { frontEnd, driver, session } = this.#neighbour;
     const type = Buffer.from([1, 0, 0, 0]);
@@ -136,7 +139,7 @@ class Rig {
     assert.deepEqual([frontEnd.crash, frontEnd.ended, driver.complaints], [undefined, undefined, []]);
   }
 
-  /** Holdings that have not changed for a moment: whoever was here before has left. */
+  /** Waits until the holdings have not changed for a moment: earlier clients have left by then. */
   async #quiet(): Promise<Holdings> {
     let last = '';
     let since = 0;
@@ -150,9 +153,9 @@ class Rig {
   }
 
   /** A DMABUF, an eventfd whose count would change if it were read, and a file with a position. */
-  async #openDecoys(): Promise<number[]> {
-    const file = join(this.#folder, 'decoy');
-    writeFileSync(file, 'decoy of the test');
+  async #openForeign(): Promise<number[]> {
+    const file = join(this.#folder, 'foreign');
+    writeFileSync(file, 'file of the test');
     const counter = native.eventFd();
     native.signal(counter);
     return [await exportBuffer(this.nodes[0]!), counter, openSync(file, 'r+')];
@@ -161,7 +164,7 @@ class Rig {
 
 export const rig = new Rig();
 
-/** A suite that needs vivid: where there is none it says so and is skipped. */
+/** A suite that needs vivid. Without vivid it says so and is skipped. */
 export function onVivid(title: string, body: () => void): void {
   describe(`device: ${title}`, () => {
     before(async function () {

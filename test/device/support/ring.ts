@@ -1,4 +1,4 @@
-/** The driver's side of a split ring, by plain offsets: it offers whatever it is told to. */
+/** The driver's side of a split ring, with plain offsets. It makes any head available that it is told to. */
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { join, u16, u32, u64 } from './bytes.js';
@@ -24,13 +24,13 @@ export class Ring {
   readonly callFd = native.eventFd();
   readonly errorFd = native.eventFd();
   readonly places: { readonly descriptors: number; readonly available: number; readonly used: number };
-  /** What the device has given back so far. */
+  /** Chains that the device has given back and that nobody has taken from here yet. */
   readonly returned: Returned[] = [];
   available = 0;
   #used = 0;
   #slot = 0;
 
-  /** Takes 0x8000 bytes of RAM from `base` for up to 1024 descriptors. */
+  /** Takes 0x8000 bytes of RAM from `base`, for up to 1024 descriptors. */
   constructor(
     private readonly ram: Ram,
     readonly size: number,
@@ -40,12 +40,15 @@ export class Ring {
     ram.write(base, Buffer.alloc(0x8000));
   }
 
-  /** One descriptor, raw. */
+  /** Writes one descriptor as it is. */
   describe(slot: number, { address, length, flags = 0 }: Piece, next = 0): void {
     this.ram.write(this.places.descriptors + 16 * slot, descriptor({ address, length, flags }, next));
   }
 
-  /** Writes a chain into free slots and gives its head. The pieces' own flags are kept; NEXT is added. */
+  /**
+   * Writes a chain into free slots and returns its head. NEXT is added to the flags of the pieces; nothing else is
+   * changed.
+   */
   chain(pieces: readonly Piece[]): number {
     if (this.#slot + pieces.length > this.size) this.#slot = 0;
     const head = this.#slot;
@@ -67,7 +70,7 @@ export class Ring {
     this.publish(this.available);
   }
 
-  /** Says that the next available index is this, whatever was offered. */
+  /** Writes this number as the next available index, whatever was made available. */
   publish(index: number): void {
     this.ram.write(this.places.available + 2, u16(index));
   }
@@ -76,7 +79,7 @@ export class Ring {
     native.signal(this.kickFd);
   }
 
-  /** Collects what the device has given back. */
+  /** Takes what the device has given back. */
   poll(): void {
     const index = this.ram.bytes.readUInt16LE(this.ram.at(this.places.used + 2));
     while (this.#used !== index) {
@@ -89,7 +92,7 @@ export class Ring {
     }
   }
 
-  /** A reset ring: empty, at index 0. */
+  /** Resets the ring: empty, at index 0. */
   clear(): void {
     this.ram.write(this.places.descriptors, Buffer.alloc(0x8000));
     this.returned.length = 0;
@@ -107,7 +110,7 @@ export function descriptor({ address, length, flags = 0 }: Piece, next: number):
   return join(u64(address), u32(length), u16(flags, next));
 }
 
-/** Whether an eventfd was signalled since it was last looked at. */
+/** Whether an eventfd was signalled since the last call. Resets its count. */
 export function isSignalled(fd: number): boolean {
   return native.drain(fd) > 0;
 }

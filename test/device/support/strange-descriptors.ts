@@ -1,4 +1,4 @@
-/** Descriptors that no VMM would give away for what is asked. */
+/** Descriptors of kinds that no VMM would send. */
 import { execFileSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,7 +10,7 @@ export interface Strange {
   readonly fd: number;
 }
 
-/** One of each kind; `close()` closes them. */
+/** One descriptor of each kind. `close()` closes them. */
 export class StrangeDescriptors {
   readonly all: readonly Strange[];
   readonly #folder = mkdtempSync(join(tmpdir(), 'vmb-strange-'));
@@ -39,7 +39,7 @@ export class StrangeDescriptors {
   }
 }
 
-/** The epoll of the loop that runs this test: the only one at hand, and borrowed. */
+/** The epoll descriptor of the event loop that runs this test. It is borrowed, because the addon cannot make one. */
 function ownEpoll(): number {
   const isEpoll = (fd: string) => {
     try {

@@ -1,7 +1,7 @@
-/** Bounded waits. */
+/** Waits with a time limit. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Waits until `condition` holds. Throws after `ms`. */
+/** Waits until `condition` returns true. Throws after `ms`. */
 export async function until(condition: () => boolean, what: string, ms = 6000): Promise<void> {
   const end = performance.now() + ms;
   while (!condition()) {
@@ -10,7 +10,7 @@ export async function until(condition: () => boolean, what: string, ms = 6000): 
   }
 }
 
-/** Runs `work` and says how many milliseconds it took. */
+/** Runs `work` and measures how many milliseconds it took. */
 export async function timed<T>(work: () => Promise<T>): Promise<{ value: T; ms: number }> {
   const started = performance.now();
   const value = await work();

@@ -1,4 +1,4 @@
-/** Payloads of <linux/videodev2.h>, written by hand, and the numbers that go with them. */
+/** Payloads of <linux/videodev2.h> written by hand, and the numbers in them. */
 import { join, record, u32, u64, zeros } from './bytes.js';
 
 export const Nr = {
@@ -107,7 +107,7 @@ export function control(id: number, size = 0, value: number | bigint = 0): Buffe
   return join(u32(id, size, 0), u64(value));
 }
 
-/** struct virtio_media_sg_entry: 16 bytes; the reserved word is never clean. */
+/** struct virtio_media_sg_entry: 16 bytes; the reserved word is never 0. */
 export function sg(start: number | bigint, length: number): Buffer {
   return join(u64(start), u32(length, 0x5a5a_5a5a));
 }

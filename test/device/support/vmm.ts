@@ -1,4 +1,4 @@
-/** A VMM without manners: it says what it is told to, in any order, and a ring that it starts is a raw one. */
+/** A hostile VMM: it sends the messages that it is told to, in any order. Its rings are raw rings. */
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { join, u32, u64 } from './bytes.js';
@@ -7,7 +7,7 @@ import { Ring } from './ring.js';
 import { Window } from './window.js';
 import { type Message, message, NEED_REPLY, REPLY, Wire } from './wire.js';
 
-/** Requests of a front-end that the tests name. */
+/** Requests of a front-end that the tests use. */
 export const Ask = {
   GET_FEATURES: 1,
   SET_FEATURES: 2,
@@ -37,19 +37,19 @@ export const Ask = {
   GET_SHMEM_CONFIG: 44,
 } as const;
 
-/** VERSION_1, INDIRECT_DESC, PROTOCOL_FEATURES; not EVENT_IDX: every chain is kicked and called. */
+/** VERSION_1, INDIRECT_DESC, PROTOCOL_FEATURES. EVENT_IDX is left out, so that every chain is kicked and called. */
 export const FEATURES = (1n << 32n) | (1n << 28n) | (1n << 30n);
 const INDIRECT_DESC = 1n << 28n;
-/** MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, MEM_SLOTS, SHMEM: QEMU's, and with it arena mode. */
+/** MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, MEM_SLOTS, SHMEM: QEMU's features, which select arena mode. */
 export const QEMU = 0x408629n;
-/** The same without BACKEND_SEND_FD, as crosvm: buffers are mapped one by one. */
+/** crosvm's features: the same without BACKEND_SEND_FD. Buffers are mapped one by one. */
 export const CROSVM = 0x408229n;
 
 export interface VmmOptions {
   readonly protocol: bigint;
   readonly features: bigint;
   readonly queueSize: number;
-  /** Every message byte by byte. */
+  /** Send every message byte by byte. */
   readonly dribble: boolean;
 }
 
@@ -60,7 +60,7 @@ export class Vmm {
   readonly ram = new Ram();
   readonly options: VmmOptions;
   readonly rings: readonly Ring[];
-  /** The back-end's requests to us; null until it was given away. */
+  /** The back-end channel. null until SET_BACKEND_REQ_FD. */
   window: Window | null = null;
   #closed = false;
 
@@ -81,13 +81,13 @@ export class Vmm {
     if (sent !== bytes.length) throw new Error(`request ${request} was not sent: ${sent}`);
   }
 
-  /** A request with a reply of its own. */
+  /** Sends a request that has a reply of its own, and returns the reply's body. */
   async ask(request: number, body: Uint8Array = Buffer.alloc(0)): Promise<Buffer> {
     this.tell(request, body);
     return (await this.#reply(request)).body;
   }
 
-  /** A request without: 0 when it was carried out. */
+  /** Sends a request without a reply of its own and asks for an acknowledgement: 0 if the back-end carried it out. */
   async acknowledged(
     request: number,
     body: Uint8Array = Buffer.alloc(0),
@@ -99,7 +99,7 @@ export class Vmm {
     return answer.readBigUInt64LE(0);
   }
 
-  /** Up to where acknowledgements work. */
+  /** Sends the messages up to the point from which acknowledgements work. */
   async negotiate(): Promise<void> {
     await this.ask(Ask.GET_FEATURES);
     await this.ask(Ask.GET_PROTOCOL_FEATURES);
@@ -126,14 +126,14 @@ export class Vmm {
     );
   }
 
-  /** SET_VRING_ADDR of one ring; places can be bent. */
+  /** Body of SET_VRING_ADDR of one ring; `bent` replaces addresses. */
   addressBody(index: number, bent: Partial<Ring['places']> = {}): Buffer {
     const { descriptors, used, available } = { ...this.rings[index]!.places, ...bent };
     const user = (guest: number) => this.ram.user(guest);
     return join(u32(index, 0), u64(user(descriptors), user(used), user(available), 0));
   }
 
-  /** Everything of one ring but ENABLE. */
+  /** Sets up everything of one ring except ENABLE. */
   async prepare(index: number, base = 0): Promise<void> {
     const { size, kickFd, callFd, errorFd } = this.rings[index]!;
     this.tell(Ask.SET_VRING_NUM, u32(index, size));
@@ -148,12 +148,12 @@ export class Vmm {
     return this.acknowledged(Ask.SET_VRING_ENABLE, u32(index, on ? 1 : 0));
   }
 
-  /** Stops a ring: the base that it goes on at. */
+  /** Stops a ring. Returns the index at which it can go on. */
   async base(index: number): Promise<number> {
     return (await this.ask(Ask.GET_VRING_BASE, u32(index, 0))).readUInt32LE(4);
   }
 
-  /** Negotiates, and starts both rings with what they have. */
+  /** Negotiates, and starts both rings with their present content. */
   async start(): Promise<void> {
     await this.negotiate();
     await this.openChannel();
@@ -163,13 +163,13 @@ export class Vmm {
     for (const index of this.rings.keys()) await this.enable(index);
   }
 
-  /** The whole configuration space; within `ms`. */
+  /** Reads the whole configuration space within `ms`. */
   async config(ms = 6000): Promise<Buffer> {
     this.tell(Ask.GET_CONFIG, join(u32(0, 40, 0), Buffer.alloc(40)));
     return (await this.#reply(Ask.GET_CONFIG, ms)).body.subarray(12);
   }
 
-  /** Twice is harmless. */
+  /** May be called twice. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;

@@ -1,4 +1,4 @@
-/** The VMM's end of the back-end channel: SHM region 0, and what is said about it. */
+/** The VMM's end of the back-end channel: SHM region 0 and the requests about it. */
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { u64 } from './bytes.js';
@@ -15,23 +15,23 @@ export interface Mapping {
   readonly length: number;
 }
 
-/** The bytes of an answer; null: none is given. */
+/** Decides about a request: the bytes of the answer; null: no answer. */
 export type Verdict = (request: Message) => Buffer | null;
 
-/** The answer to `request`, well formed: 0 is consent. */
+/** A well-formed answer to `request`; errno 0 accepts it. */
 export function answer(request: number, value = 0n): Buffer {
   return message(request, u64(value), REPLY);
 }
 
 export class Window {
-  /** What is mapped now. */
+  /** The present mappings. */
   mappings: Mapping[] = [];
-  /** Requests that were never answered, oldest first. */
+  /** Requests that were not answered, oldest first. */
   readonly held: Message[] = [];
   verdict: Verdict = ({ request }) => answer(request);
   readonly #wire: Wire;
 
-  /** Takes our end of a socket pair. */
+  /** Takes ownership of our end of a socket pair. */
   constructor(fd: number) {
     this.#wire = new Wire(fd);
   }
@@ -44,7 +44,7 @@ export class Window {
     return this.#wire.send(bytes, descriptors);
   }
 
-  /** Serves what has come. */
+  /** Serves the requests that have come. */
   poll(): void {
     for (const request of this.#wire.received.splice(0)) {
       const verdict = this.verdict(request);

@@ -1,4 +1,4 @@
-/** A unix socket that carries vhost-user messages, seen as bytes: nothing is checked, anything can be sent. */
+/** A unix socket for vhost-user messages as bytes: nothing is checked, and anything can be sent. */
 import { closeSync } from 'node:fs';
 import { type FdPoller, native, PollEvents } from '../../../src/native.js';
 import { join, u32 } from './bytes.js';
@@ -12,25 +12,25 @@ export interface Message {
   readonly request: number;
   readonly flags: number;
   readonly body: Buffer;
-  /** The test's to close. */
+  /** The test has to close them. */
   readonly descriptors: number[];
 }
 
-/** Header and body; `size` may lie. */
+/** Header and body. `size` may differ from the body's length. */
 export function message(request: number, body: Uint8Array, flags = 1, size = body.length): Buffer {
   return join(u32(request, flags, size), body);
 }
 
 export class Wire {
   readonly received: Message[] = [];
-  /** The daemon has hung up. */
+  /** The daemon has closed the connection. */
   closed = false;
   readonly #poller: FdPoller;
   #bytes: Buffer = Buffer.alloc(0);
   #descriptors: number[] = [];
   #open = true;
 
-  /** Takes the descriptor. */
+  /** Takes ownership of the descriptor. */
   constructor(
     readonly fd: number,
     private readonly dribble = false,
@@ -39,7 +39,7 @@ export class Wire {
     this.#poller.watch(PollEvents.READABLE);
   }
 
-  /** Bytes that the socket took, or -errno. */
+  /** Returns the number of bytes that the socket took, or -errno. */
   send(bytes: Uint8Array, descriptors: readonly number[] = []): number {
     if (!this.dribble) return native.send(this.fd, bytes, descriptors);
     for (let at = 0; at < bytes.length; at++)
@@ -47,7 +47,7 @@ export class Wire {
     return bytes.length;
   }
 
-  /** The next message. Throws when the daemon hangs up instead, or after `ms`. */
+  /** The next message. Throws if the daemon closes the connection first, or after `ms`. */
   async next(ms = 6000): Promise<Message> {
     await until(() => this.received.length > 0 || this.closed, 'a message of the daemon', ms);
     const first = this.received.shift();
@@ -55,12 +55,12 @@ export class Wire {
     return first;
   }
 
-  /** Waits for the daemon to hang up. */
+  /** Waits until the daemon closes the connection. */
   ended(ms = 6000): Promise<void> {
     return until(() => this.closed, 'the end of the connection', ms);
   }
 
-  /** Nothing is read any more until `listen()`. */
+  /** Stops reading until `listen()`. */
   deafen(): void {
     this.#poller.watch(0);
   }

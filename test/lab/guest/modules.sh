@@ -1,5 +1,5 @@
 #!/bin/sh
-# Inside the machine: loads a module and prints the video nodes that came with it, one a line, in their order.
+# Runs inside the machine: loads a module and prints the video nodes that it has created, one a line, in order.
 # Usage: node=$(test/lab/guest/modules.sh vivid n_devs=1 node_types=0x1)
 set -eu
 

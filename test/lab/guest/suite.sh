@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs inside the lab: every test that wants a V4L2 node or a VMM, or those named: folders, as "vmm", and files of them, as "lab/capture".
+# Runs inside the lab: all tests that need a V4L2 node or a VMM, or those that are named: folders such as "vmm", and
+# files such as "lab/capture".
 set -uo pipefail
 cd /checkout || exit 1
 status=0
@@ -8,8 +9,8 @@ mocha() {
   node node_modules/mocha/bin/mocha.js --reporter test/tally.cjs "$@" || status=1
 }
 
-# Modules are found and read from memory three times as fast as from the host's folder, by every process of every test.
-# Of node_modules the compilers stay where they are.
+# Every process of every test finds and reads modules from memory three times as fast as from the host's folder. The
+# compilers of node_modules are not copied.
 in_memory() {
   local folder=$1
   shift
@@ -18,7 +19,7 @@ in_memory() {
 in_memory dist || exit 1
 in_memory node_modules --exclude=./{@biomejs,@typescript,typescript,@types,node-gyp,undici,tar} || exit 1
 
-# Cameras of one plane and of several, and three codecs. VMB_FUZZ_OPERATIONS is of each.
+# Cameras with one plane and with several, and three codecs. VMB_FUZZ_OPERATIONS counts for each node.
 fuzz() {
   local codecs
   modprobe vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2
@@ -27,7 +28,7 @@ fuzz() {
   modprobe -r vicodec
 }
 
-# A camera of one plane and one of several; test/lab, test/vmm and test/preload load what they want themselves.
+# One camera with one plane and one with several. test/lab, test/vmm and test/preload load their own modules.
 device() {
   modprobe vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2
   mocha 'dist/test/device/**/*.test.js'
@@ -42,6 +43,6 @@ for part; do
     *) files+=("dist/test/$part/**/*.test.js") ;;
   esac
 done
-# One process for all of them: node takes seconds to start in emulation.
+# One process for all files, because node takes seconds to start in emulation.
 if [ ${#files[@]} -gt 0 ]; then mocha "${files[@]}"; fi
 exit $status

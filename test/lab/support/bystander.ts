@@ -1,4 +1,4 @@
-/** Whoever has nothing to do with a device that hangs, and how long each of their questions takes meanwhile. */
+/** Clients that have nothing to do with a device that hangs, and how long each of their requests takes meanwhile. */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
@@ -6,19 +6,22 @@ import { FrontEndRequest } from '../../../src/client/request-numbers.js';
 import type { Vmm } from '../../../src/client/vmm.js';
 import type { GuestQueue } from './guest-queue.js';
 
-/** The promise. */
+/** Milliseconds within which the bridge promises to answer others. */
 const PROMISE_MS = 50;
-/** A machine in emulation that others work on too may be slower than the promise anyway: so many times its usual self. */
+/**
+ * An emulated machine that others use too may be slower than the promise. Then this many times its usual time is
+ * allowed.
+ */
 const TIMES_USUAL = 3;
-/** Far below what anything hangs for: who waits for the device waits for seconds. */
+/** Milliseconds. Every hang lasts much longer, so a request that waits for the device takes longer than this. */
 const BUSY_MACHINE_MS = 1000;
-/** How often everything is asked to learn what is usual. */
+/** Number of rounds that measure the usual time. */
 const USUAL_ROUNDS = 10;
 const EMPTY = Buffer.alloc(0);
 
 type Questions = Readonly<Record<string, () => Promise<unknown>>>;
 
-/** What a VMM asks at any time. */
+/** Requests that a VMM may send at any time. */
 export function controlQuestions({ conversation }: Vmm): Questions {
   return {
     GET_FEATURES: () => conversation.ask(FrontEndRequest.GET_FEATURES, EMPTY, 8),
@@ -27,10 +30,10 @@ export function controlQuestions({ conversation }: Vmm): Questions {
   };
 }
 
-/** Milliseconds of each answer, by question. */
+/** Milliseconds of each answer, by request. */
 type Times = ReadonlyMap<string, number[]>;
 
-/** Asks everything in turn while `lasts` says so. */
+/** Sends all requests in turn while `lasts` returns true. */
 async function askWhile(questions: Questions, lasts: () => boolean): Promise<Times> {
   const times = new Map<string, number[]>(Object.keys(questions).map((name) => [name, []]));
   while (lasts()) {
@@ -44,13 +47,13 @@ async function askWhile(questions: Questions, lasts: () => boolean): Promise<Tim
   return times;
 }
 
-/** The median of the answers when nothing hangs. */
+/** The median time of the answers when nothing hangs, in milliseconds. */
 export async function usual(questions: Questions): Promise<number> {
   let left = USUAL_ROUNDS;
   return middle(await askWhile(questions, () => left-- > 0));
 }
 
-/** Asks everything in turn until `work` is done. */
+/** Sends all requests in turn until `work` has ended. */
 export function askMeanwhile(questions: Questions, work: Promise<unknown>): Promise<Times> {
   let over = false;
   const end = () => {
@@ -65,7 +68,7 @@ function middle(times: Times): number {
   return all[all.length >> 1]!;
 }
 
-/** Holds the answers to the promise, and says in one line what they took. `before`: what was usual. */
+/** Checks that the answers came in time, and prints one line of figures. `before`: the usual time in milliseconds. */
 export function judge(what: string, times: Times, before: number): void {
   const all = [...times.values()].flat();
   const median = middle(times);
@@ -79,7 +82,7 @@ export function judge(what: string, times: Times, before: number): void {
   assert.ok(median < Math.max(PROMISE_MS, TIMES_USUAL * before), `others wait: ${figures}`);
 }
 
-/** A stream that goes on whatever happens elsewhere: each frame, in order, as often as it can be had. */
+/** A stream that must go on whatever happens elsewhere. It takes each frame in order and queues it again at once. */
 export class Onlooker {
   frames = 0;
   #last = -1;
@@ -101,7 +104,7 @@ export class Onlooker {
     });
   }
 
-  /** Runs `work`; the stream must go on meanwhile. */
+  /** Waits for `work`. Throws if the stream does not go on meanwhile. */
   async during<T>(work: Promise<T>): Promise<T> {
     const [frames, started] = [this.frames, performance.now()];
     const value = await work;

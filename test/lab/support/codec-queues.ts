@@ -8,7 +8,7 @@ import { BufferFlag, BufferType, EventType, eventSubscription } from '../../../s
 import { type DqbufEvent, GuestQueue } from './guest-queue.js';
 
 export class DecoderQueues {
-  /** Everything that nobody has asked for yet. */
+  /** Events that nobody has taken yet. */
   readonly waiting: MediaEvent[] = [];
 
   private constructor(
@@ -18,7 +18,10 @@ export class DecoderQueues {
     readonly capture: GuestQueue,
   ) {}
 
-  /** Subscribed to EOS and SOURCE_CHANGE; OUTPUT streams with `count` mapped buffers of `size`. */
+  /**
+   * A session that is subscribed to EOS and SOURCE_CHANGE. Its OUTPUT queue streams with `count` mapped buffers of
+   * `size`.
+   */
   static async open(driver: GuestDriver, count: number, size: { width: number; height: number }) {
     const session = await driver.open();
     const output = new GuestQueue(driver, session, BufferType.VIDEO_OUTPUT);
@@ -44,7 +47,7 @@ export class DecoderQueues {
     await this.driver.ioctl(this.session, Ioctl.DECODER_CMD, payload);
   }
 
-  /** The next event of a kind; what comes before it waits. */
+  /** The next event of a type. Other events before it are kept in `waiting`. */
   async next(wanted: (event: MediaEvent) => boolean): Promise<MediaEvent> {
     const at = this.waiting.findIndex(wanted);
     if (at >= 0) return this.waiting.splice(at, 1)[0]!;
@@ -59,7 +62,7 @@ export class DecoderQueues {
     const { type } = this.capture;
     const event = await this.next((each) => each.kind === 'dqbuf' && each.buffer.type === type);
     assert.ok(event.kind === 'dqbuf');
-    // LAST has whatever sequence number its buffer had before.
+    // A LAST buffer has the sequence number of its earlier use.
     if ((event.buffer.flags & BufferFlag.LAST) === 0) this.capture.verify(event);
     return event;
   }

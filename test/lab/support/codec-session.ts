@@ -1,13 +1,13 @@
-/** vicodec through the bridge, by the client's own Codec. */
+/** vicodec through the bridge, used by the client's own Codec. */
 import { Codec, type CodecOptions } from '../../../src/client/codec.js';
 import { fwhtSize, planesOf } from './fwht-stream.js';
 import type { Stage, StageOptions } from './stage.js';
 import type { PictureSize } from './v4l2-ctl-codec.js';
 
-/** Software codecs on an emulated machine take their time. */
+/** Milliseconds. Software codecs are slow on an emulated machine. */
 export const PATIENT: Pick<CodecOptions, 'timeout'> = { timeout: 20_000 };
 
-/** How MMAP buffers reach the guest. */
+/** The ways in which MMAP buffers reach the guest. */
 export const backings: Readonly<Record<'arena' | 'direct', Partial<StageOptions>>> = {
   arena: { frontEnd: { vmm: 'qemu' }, serve: { mmap: 'arena', sharedMemorySize: 64 << 20 } },
   direct: { frontEnd: { vmm: 'crosvm' }, serve: { mmap: 'direct', sharedMemorySize: 64 << 20 } },
@@ -27,7 +27,7 @@ export function openDecoder({ driver }: Pick<Stage, 'driver'>, caps: number, fra
   return Codec.open(driver, caps, { output, ...PATIENT });
 }
 
-/** Copies of everything that comes out, until the codec is drained. */
+/** Collects copies of everything that comes out, until the codec is drained. */
 export async function collect(codec: Codec, frames: readonly Buffer[]): Promise<Buffer[]> {
   const got: Buffer[] = [];
   for await (const { planes } of codec.run(planesOf(frames))) got.push(Buffer.concat(planes));

@@ -1,10 +1,13 @@
-/** A process that has given everything up, as the kernel sees it. */
+/** Checks that a process has given up all privileges, as the kernel reports it. */
 import assert from 'node:assert/strict';
 import { lineOf } from '../../addon/child.js';
 
 const NO_CAPABILITY = '0000000000000000';
 
-/** Every thread, by what the kernel says of it. `bounding`: that set is empty too, which takes root. */
+/**
+ * Checks the status text of every thread. `bounding`: the bounding set must be empty too, which only a process that
+ * started as root can do.
+ */
 export function assertConfined(
   statuses: readonly string[],
   uid: number,

@@ -27,10 +27,10 @@ struct camera_file {
   int memory;
 };
 
-/* The one queue, and the file that has it. */
+/* The only queue, and the file that owns it. */
 static struct camera_file *owner;
 static struct slot slots[BUFFERS];
-/* Indices in the order of QBUF. */
+/* Indices of the buffers in the order of QBUF. */
 static unsigned order[BUFFERS], queued;
 static unsigned count, sequence;
 static bool streaming;
@@ -77,7 +77,7 @@ static int enumerate_formats(struct camera_file *file, void *data) {
   return 0;
 }
 
-/* G_FMT, S_FMT, TRY_FMT: there is only one. */
+/* G_FMT, S_FMT, TRY_FMT: there is only one format. */
 static int format(struct camera_file *file, void *data) {
   (void)file;
   struct v4l2_format *format = data;
@@ -124,7 +124,7 @@ static void describe(unsigned index, struct v4l2_buffer *buffer) {
   buffer->timestamp = slot->time;
 }
 
-/* QUERYBUF, and PREPARE_BUF, which changes nothing here. */
+/* QUERYBUF and PREPARE_BUF; here the latter changes nothing. */
 static int query_buffer(struct camera_file *file, void *data) {
   struct v4l2_buffer *buffer = data;
   const int error = buffer_of(file, buffer);
@@ -204,7 +204,7 @@ unsigned camera_ready(const struct camera_file *file) {
   return oldest(DONE) < 0 ? 0 : EPOLLIN;
 }
 
-/* Each frame is full of its sequence number. */
+/* Every byte of a frame is its sequence number. */
 struct camera_file *camera_tick(void) {
   if (!streaming) return NULL;
   const int at = oldest(QUEUED);

@@ -1,15 +1,16 @@
 /*
- * A V4L2 node in user space, over /dev/cuse and the kernel's FUSE protocol, that hangs at will: what a program asks of
- * it is held back until it is told otherwise, as a driver does whose hardware has stopped answering.
+ * A V4L2 node in user space, over /dev/cuse and the kernel's FUSE protocol. On command it stops answering
+ * requests of programs, as a driver does whose hardware has stopped answering.
  *
  * Usage: cuse-node NAME
  *
- * Makes /dev/NAME (NAME: videoN) and says "ready". Commands, one a line, on the standard input:
- *   hold open | close | poll | all    from now on, these are not answered
- *   hold NR                           an ioctl, by the number of its VIDIOC_*
- *   slow MS                           from now on, an ioctl takes so many milliseconds
- *   well                              whatever is held is done now, and nothing is held any more
- * It says "done" when it has obeyed, "held" for each request that begins to wait, and ends with its input.
+ * Creates /dev/NAME (NAME: videoN) and prints "ready". Commands on standard input, one a line:
+ *   hold open | close | poll | all    from now on, do not answer these
+ *   hold NR                           from now on, do not answer the ioctl with this VIDIOC_* number
+ *   slow MS                           from now on, an ioctl takes that many milliseconds
+ *   well                              answer all waiting requests, and hold back no more
+ * It prints "done" when it has carried out a command, and "held" for each request that begins to wait. It
+ * ends when its input ends.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -57,7 +58,7 @@ static unsigned held_count;
 static void send_reply(uint64_t unique, int error, const void *body, size_t length, const void *more, size_t rest) {
   struct fuse_out_header header = {.len = (uint32_t)(sizeof header + length + rest), .error = error, .unique = unique};
   struct iovec parts[] = {{&header, sizeof header}, {(void *)body, length}, {(void *)more, rest}};
-  /* ENOENT: the one who asked was killed meanwhile. */
+  /* ENOENT: the process of the request was killed meanwhile. */
   if (writev(cuse, parts, 3) < 0 && errno != ENOENT) warn("an answer to /dev/cuse");
 }
 
@@ -95,7 +96,7 @@ static void run_ioctl(struct request *request) {
   send_reply(request->header.unique, 0, &out, sizeof out, data, out.result < 0 ? 0 : in.out_size);
 }
 
-/* Whom to wake when a frame is there: the kernel's handle of the file that streams. */
+/* Files to wake when a frame is there, by the kernel's poll handle. */
 static struct poller {
   struct camera_file *file;
   uint64_t handle;
@@ -172,7 +173,7 @@ static void serve(struct request *request) {
     else operations[i].run(request);
     return;
   }
-  /* FUSE_INTERRUPT has no answer: what hangs does not hear it. */
+  /* FUSE_INTERRUPT needs no answer: a driver that hangs does not see it. */
   if (request->header.opcode != FUSE_INTERRUPT) refuse(request, -ENOSYS);
 }
 
@@ -200,7 +201,7 @@ static void obey(const char *line) {
   printf("done\n");
 }
 
-/* Every line that is there. False: the input has ended. */
+/* Carries out every complete line that has arrived. False: the input has ended. */
 static bool obey_all(void) {
   static char buffer[256];
   static size_t length;
@@ -217,7 +218,7 @@ static bool obey_all(void) {
   return true;
 }
 
-/* Ticks at the rate of the camera. */
+/* A timer at the frame rate of the camera. */
 static int make_clock(void) {
   const int clock = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
   const struct timespec interval = {.tv_nsec = FRAME_INTERVAL_MS * 1000000};

@@ -1,4 +1,4 @@
-/** A node that hangs at will: cuse-node.c, compiled where it runs. */
+/** A node that hangs on command: cuse-node.c, compiled on the machine where it runs. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,19 +10,19 @@ import { fileURLToPath } from 'node:url';
 import { eventually } from '../../addon/process.js';
 import { provide } from './kernel-modules.js';
 
-/** The TypeScript compiler leaves them where they are. */
+/** Paths in the sources: the TypeScript compiler does not copy C files. */
 const SOURCES = ['cuse-node.c', 'cuse-camera.c'].map((name) =>
   fileURLToPath(new URL(`../../../../test/lab/support/${name}`, import.meta.url)),
 );
-/** Numbers that no driver of the lab comes to. */
+/** A number above those of the lab's drivers. */
 let number = 200;
 let program: string | undefined;
 
-/** What can be held back: an operation on the file, every one, or an ioctl by its number. */
+/** What is not answered: an operation on the file, all of them, or an ioctl by its number. */
 export type Held = 'open' | 'close' | 'poll' | 'all' | number;
 
 export class CuseNode {
-  /** Requests that have begun to wait, since the node is there. */
+  /** Number of requests that have begun to wait since the node was made. */
   held = 0;
   #answers = 0;
 
@@ -36,7 +36,7 @@ export class CuseNode {
     });
   }
 
-  /** Makes the node; skips the suite of `context` where that cannot be done. */
+  /** Makes the node. Skips the suite of `context` if that is not possible. */
   static async make(context: Mocha.Context): Promise<CuseNode> {
     provide(context, 'cuse');
     program ??= compile();
@@ -47,22 +47,22 @@ export class CuseNode {
     return node;
   }
 
-  /** From the moment that it resolves, none of it is answered. */
+  /** When this resolves, `what` is not answered any more. */
   hold(what: Held): Promise<void> {
     return this.#obeys(`hold ${what}`);
   }
 
-  /** From the moment that it resolves, every ioctl takes so many milliseconds. */
+  /** When this resolves, every ioctl takes that many milliseconds. */
   slow(milliseconds: number): Promise<void> {
     return this.#obeys(`slow ${milliseconds}`);
   }
 
-  /** Resolves when `count` more requests wait. */
+  /** Resolves when `count` requests more than `from` have begun to wait. */
   async waits(count = 1, from = this.held): Promise<void> {
     assert.ok(await eventually(() => this.held >= from + count, 5000), 'nothing waits');
   }
 
-  /** Everything that was held is done, and nothing is slow. */
+  /** Every waiting request is carried out, and nothing is slow any more. */
   heal(): Promise<void> {
     return this.#obeys('well');
   }
@@ -73,7 +73,7 @@ export class CuseNode {
     assert.ok(await eventually(() => this.#answers > before, 5000), 'the node does not obey');
   }
 
-  /** Whoever still waits is told ECONNABORTED by the kernel. */
+  /** Ends the node. The kernel answers ECONNABORTED to whoever still waits. */
   async end(): Promise<void> {
     const ended = once(this.child, 'exit');
     this.child.stdin!.end();

@@ -1,11 +1,11 @@
-/** The daemon's log, kept instead of printed: a failing test shows it, others may look something up in it. */
+/** The daemon's log. It is kept instead of printed: a failing test prints it, and other tests may search it. */
 import { Writable } from 'node:stream';
 import winston from 'winston';
 import { configureLog, log } from '../../../src/log.js';
 
 const lines: string[] = [];
 
-/** From now on nothing is printed. */
+/** From now on log lines are kept and not printed. */
 export function keepJournal(): void {
   configureLog('debug', 'text');
   lines.length = 0;
@@ -25,7 +25,7 @@ export function journalled(text: string): string[] {
   return lines.filter((line) => line.includes(text));
 }
 
-/** afterEach of every suite: what the daemon said about a failure. */
+/** Call in afterEach of every suite: prints the daemon's log of a test that failed. */
 export function showJournal(test: Mocha.Test | undefined): void {
   if (test?.state === 'failed') console.error(lines.map((line) => `      | ${line}`).join('\n'));
 }

@@ -1,25 +1,28 @@
 /**
- * The text that the kernel's test pattern generator draws into pictures, read back. The shapes of the letters are
+ * Reads back the text that the kernel's test pattern generator draws into pictures. The shapes of the letters are
  * learnt from a line whose text is known.
  */
 import assert from 'node:assert/strict';
 
 const CELL = { width: 8, height: 16 };
-/** Where a line starts. */
+/** Pixels from the left at which a line starts. */
 const MARGIN = 16;
-/** Luma: letters are bright, their ground is dark. */
+/** Luma above which a pixel belongs to a letter. Letters are bright on a dark ground. */
 const BRIGHT = 128;
 
 export class DrawnText {
   readonly #letters = new Map<string, string>();
 
-  /** `luma`: the lines of a picture, `stride` bytes each. `line`: as the driver counts, 16 lines of the picture each. */
+  /**
+   * Learns the letters of a line. `luma`: rows of a picture, `stride` bytes each. `line`: as the driver counts lines,
+   * 16 rows each.
+   */
   learn(luma: Uint8Array, stride: number, line: number, text: string): void {
     for (const [column, letter] of [...text].entries())
       this.#letters.set(shape(luma, stride, line, column), letter);
   }
 
-  /** `length` letters; those that were never learnt are question marks. */
+  /** Reads `length` letters. A letter that was never learnt is a question mark. */
   read(luma: Uint8Array, stride: number, line: number, length: number): string {
     const columns = Array.from({ length }, (_, column) => shape(luma, stride, line, column));
     return columns.map((each) => this.#letters.get(each) ?? '?').join('');

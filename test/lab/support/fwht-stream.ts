@@ -1,9 +1,9 @@
-/** FWHT as vicodec writes it, read with Buffer methods: it shares no code with the client. */
+/** FWHT as vicodec writes it, read with Buffer methods. This file shares no code with the client. */
 import assert from 'node:assert/strict';
 
 const HEADER = 44;
 
-/** The frames of a stream, headers included. */
+/** The frames of a stream, with their headers. */
 export function fwhtFrames(stream: Buffer): Buffer[] {
   const frames: Buffer[] = [];
   for (let at = 0; at < stream.length; ) {
@@ -19,7 +19,7 @@ export function fwhtSize(frame: Buffer): { width: number; height: number } {
   return { width: frame.readUInt32BE(12), height: frame.readUInt32BE(16) };
 }
 
-/** The frames as Codec.run wants them. */
+/** The frames in the form that Codec.run takes. */
 export function* planesOf(frames: readonly Buffer[]): Generator<Buffer[], void, undefined> {
   for (const frame of frames) yield [frame];
 }

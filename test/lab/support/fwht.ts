@@ -1,7 +1,12 @@
-/** FWHT, vicodec's own compression: the frames of a stream, and what a stateless decoder wants to know of each. */
+/**
+ * FWHT, vicodec's own compression: the frames of a stream, and the parameters that a stateless decoder needs for each.
+ */
 import assert from 'node:assert/strict';
 
-/** Two magic words, then nine more words, all big-endian; the last is how many bytes follow. */
+/**
+ * Bytes of a frame's header: two magic words, then nine more words, all big-endian. The last word is the number of
+ * bytes that follow.
+ */
 const HEADER = 44;
 const MAGIC = Buffer.from([0x4f, 0x4f, 0x4f, 0x4f, 0xff, 0xff, 0xff, 0xff]);
 const I_FRAME = 1 << 10;
@@ -20,15 +25,15 @@ export interface FwhtFrame {
   readonly transferFunction: number;
   readonly encoding: number;
   readonly quantization: number;
-  /** It needs no other frame. */
+  /** Whether the frame needs no other frame. */
   readonly isIntra: boolean;
-  /** Header and data: what the stateful decoder takes. */
+  /** Header and data, as the stateful decoder takes them. */
   readonly bytes: Buffer;
-  /** The data alone: what the stateless decoder takes. */
+  /** Only the data, as the stateless decoder takes them. */
   readonly data: Buffer;
 }
 
-/** Cuts a stream into its frames; fails the test unless it consists of whole ones. */
+/** Cuts a stream into its frames. Fails the test if a frame is not whole. */
 export function fwhtFrames(stream: Buffer): FwhtFrame[] {
   const frames: FwhtFrame[] = [];
   for (let at = 0; at < stream.length; at += frames.at(-1)!.bytes.length) frames.push(frameAt(stream, at));
@@ -56,7 +61,7 @@ function frameAt(stream: Buffer, start: number): FwhtFrame {
   };
 }
 
-/** struct v4l2_ctrl_fwht_params. `reference`: the timestamp of the CAPTURE buffer before, in nanoseconds. */
+/** struct v4l2_ctrl_fwht_params. `reference`: the timestamp of the previous CAPTURE buffer in nanoseconds. */
 export function fwhtParams(frame: Omit<FwhtFrame, 'bytes' | 'data' | 'isIntra'>, reference: bigint): Buffer {
   const params = Buffer.alloc(FWHT_PARAMS_SIZE);
   const words = [frame.version, frame.width, frame.height, frame.flags, frame.colorspace];

@@ -1,4 +1,4 @@
-/** One buffer queue of a guest's session, ioctl by ioctl; every DQBUF event is held to the protocol. */
+/** One buffer queue of a guest's session, ioctl by ioctl. Every DQBUF event is checked against the protocol. */
 import assert from 'node:assert/strict';
 import {
   type BufferAnswer,
@@ -24,13 +24,13 @@ import { fourccCode } from '../../../src/v4l2/names.js';
 
 export type DqbufEvent = MediaEvent & { kind: 'dqbuf' };
 
-/** Bytes of v4l2_timeval in seconds. */
+/** Seconds of the bytes of a v4l2_timeval. */
 export function seconds(timestamp: Uint8Array): number {
   const bytes = Buffer.from(timestamp);
   return Number(bytes.readBigInt64LE(0)) + Number(bytes.readBigInt64LE(8)) / 1e6;
 }
 
-/** width, height and pixelformat lie at the same places in both kinds of format. */
+/** width, height and pixelformat have the same offsets in both kinds of format. */
 export function formatRequest(type: number, fourcc: string, width: number, height: number): Buffer {
   const fmt = Buffer.alloc(12);
   fmt.writeUInt32LE(width, 0);
@@ -41,16 +41,16 @@ export function formatRequest(type: number, fourcc: string, width: number, heigh
 
 export class GuestQueue {
   format!: ImageFormat;
-  /** As S_FMT has answered it. */
+  /** The answer of S_FMT. */
   formatBytes!: Buffer;
   /** Mapped planes by buffer index. */
   readonly mappings = new Map<number, Mapping[]>();
-  /** Events of other kinds and queues that off() met. */
+  /** Events of other kinds and queues that off() has found. */
   readonly kept: MediaEvent[] = [];
   /** V4L2_MEMORY_*. */
   readonly memory: number = Memory.MMAP;
   #last: { sequence: number; time: number } | undefined;
-  /** Of this stream. */
+  /** Sequence numbers of this stream. */
   readonly #sequences = new Set<number>();
   #isOrdered = true;
 
@@ -61,8 +61,8 @@ export class GuestQueue {
   ) {}
 
   /**
-   * Of a USB camera. uvcvideo copies frames on all processors, and gives each back when the last piece of it is there: on a busy machine
-   * one may come before its elder, natively too.
+   * A queue of a USB camera. uvcvideo copies frames on all processors, and returns each one when its last part has been
+   * copied. On a busy machine a frame may come before an earlier one, natively too.
    */
   static ofCamera(driver: GuestDriver, session: number): GuestQueue {
     const queue = new GuestQueue(driver, session, BufferType.VIDEO_CAPTURE);
@@ -122,8 +122,8 @@ export class GuestQueue {
     });
   }
 
-  /** The offsets that the device wants to see in MMAP, one a plane. */
-  async cookies(index: number): Promise<number[]> {
+  /** The mmap offsets of a buffer, one for each plane. */
+  async mmapOffsets(index: number): Promise<number[]> {
     const { buffer, planes } = await this.query(index);
     const holders = isMultiplanar(this.type) ? planes : [buffer];
     return holders.map(({ m }) => Buffer.from(m).readUInt32LE());
@@ -131,7 +131,8 @@ export class GuestQueue {
 
   async map(index: number): Promise<void> {
     const mapped: Mapping[] = [];
-    for (const cookie of await this.cookies(index)) mapped.push(await this.driver.mmap(this.session, cookie));
+    for (const mmapOffset of await this.mmapOffsets(index))
+      mapped.push(await this.driver.mmap(this.session, mmapOffset));
     this.mappings.set(index, mapped);
   }
 
@@ -140,7 +141,7 @@ export class GuestQueue {
     this.mappings.delete(index);
   }
 
-  /** REQBUFS, map and queue all of them, STREAMON. */
+  /** REQBUFS, then maps and queues all buffers, STREAMON. */
   async start(count: number): Promise<void> {
     const granted = await this.request(count);
     assert.equal(granted.count, count);
@@ -155,7 +156,7 @@ export class GuestQueue {
     await this.stream(Ioctl.STREAMON);
   }
 
-  /** The driver forgets what it has not given to the program yet, as Linux does. */
+  /** STREAMOFF. As the Linux driver, forgets the frames that the program has not taken yet. */
   async off(): Promise<void> {
     await this.stream(Ioctl.STREAMOFF);
     while (this.driver.waitingEvents(this.session) > 0) {
@@ -184,13 +185,13 @@ export class GuestQueue {
     return event;
   }
 
-  /** Live bytes of a buffer's planes, whole. */
+  /** The planes of a buffer as the guest sees them, with their full length. */
   view(index: number): Uint8Array[] {
     const mapped = this.mappings.get(index)!;
     return mapped.map(({ driverAddress, length }) => this.driver.window(driverAddress, length));
   }
 
-  /** Live bytes of a frame's planes. */
+  /** The used bytes of a frame's planes as the guest sees them. */
   bytes({ buffer, planes }: DqbufEvent): Uint8Array[] {
     const single = [{ bytesused: buffer.bytesused, dataOffset: 0 }];
     const used = isMultiplanar(this.type) ? planes.slice(0, this.format.planes.length) : single;
@@ -200,7 +201,7 @@ export class GuestQueue {
     });
   }
 
-  /** What must be true of every frame. */
+  /** Checks what must be true of every frame. */
   verify({ buffer, planes }: DqbufEvent): void {
     assert.equal(buffer.type, this.type);
     assert.equal(buffer.memory, this.memory);
@@ -223,7 +224,7 @@ export class GuestQueue {
       return;
     }
     if (this.#last) {
-      // vivid gives a number twice where a picture has taken it longer than half a period.
+      // vivid gives a number twice if it needed longer than half a period for a picture.
       assert.ok(sequence >= this.#last.sequence, 'sequence numbers do not go back');
       assert.ok(time >= this.#last.time, 'timestamps do not go back');
     }

@@ -1,11 +1,11 @@
 /**
- * Loaded into the daemon by a test (node --import): at SIGUSR2 it tries what somebody would who has taken the daemon over, and
- * prints a line of JSON with what the kernel said.
+ * A test loads this module into the daemon (node --import). At SIGUSR2 it tries what an attacker would try who controls
+ * the daemon, and prints one line of JSON with the kernel's answers.
  */
 import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, readFileSync, unlinkSync } from 'node:fs';
 
-const { CAPTIVE_SECRET: secret = '', CAPTIVE_SETUID_ID: setuidId = '' } = process.env;
+const { INTRUDER_SECRET: secret = '', INTRUDER_SETUID_ID: setuidId = '' } = process.env;
 
 /** `done`, or the name of the errno. */
 function tried(what: () => unknown): string {
@@ -21,7 +21,10 @@ export interface Attempts {
   readonly [what: string]: string;
 }
 
-/** A program that changes its ids starts with those of this process. Node's own calls refuse where libuv may use io_uring. */
+/**
+ * Tries to change ids in a child process, which starts with the ids of this process. Node's own calls refuse to change
+ * ids if libuv may use io_uring.
+ */
 function changed(...words: string[]): string {
   const { status, stderr } = spawnSync('setpriv', [...words, 'true'], { encoding: 'latin1' });
   return status !== 0 && stderr.includes('not permitted') ? 'EPERM' : `${status} ${stderr}`;
@@ -35,13 +38,13 @@ function attempts(): Attempts {
     read: tried(() => closeSync(openSync(secret, 'r'))),
     write: tried(() => closeSync(openSync(secret, 'w'))),
     remove: tried(() => unlinkSync(secret)),
-    create: tried(() => closeSync(openSync('/root/captive', 'w'))),
+    create: tried(() => closeSync(openSync('/root/intruder', 'w'))),
     init: tried(() => closeSync(openSync('/proc/1/environ', 'r'))),
     kill: tried(() => process.kill(1, 0)),
     ownEnvironment: tried(() => readFileSync('/proc/self/environ')),
-    // A program that is root's whoever starts it.
+    // A program that runs as root, whoever starts it.
     setuidProgram: spawnSync(setuidId, ['-u'], { encoding: 'latin1' }).stdout.trim(),
   };
 }
 
-process.on('SIGUSR2', () => process.stderr.write(`captive ${JSON.stringify(attempts())}\n`));
+process.on('SIGUSR2', () => process.stderr.write(`intruder ${JSON.stringify(attempts())}\n`));

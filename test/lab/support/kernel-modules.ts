@@ -3,12 +3,15 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 
 const CLASS = '/sys/class/video4linux';
-/** run.sh shares this folder with the machine: nobody's own kernel gets test drivers loaded into it. */
+/**
+ * run.sh shares this folder with the machine. Without it no module is loaded, so that test drivers never get into a
+ * developer's own kernel.
+ */
 const LAB = '/run/lab';
 
 /**
- * Loads modules with their parameters, each a line as modprobe takes it; whatever of them is loaded is unloaded first.
- * Where this machine cannot do that, says so and skips the suite or test of `context`.
+ * Loads modules with their parameters; each string is a command line for modprobe. Modules that are loaded already are
+ * unloaded first. If this machine cannot do that, says so and skips the suite or test of `context`.
  */
 export function provide(context: Mocha.Context, ...lines: string[]): void {
   const reason = obstacle(lines);
@@ -20,7 +23,7 @@ export function provide(context: Mocha.Context, ...lines: string[]): void {
   for (const line of lines) execFileSync('modprobe', line.split(' '), { stdio: 'pipe' });
 }
 
-/** Fails while anything has one of their nodes open: that too is a test. */
+/** Unloads modules. Fails while anything has one of their nodes open, so it also tests that nothing has. */
 export function unload(...lines: string[]): void {
   for (const line of lines) {
     const module = line.split(' ')[0]!;
@@ -28,14 +31,14 @@ export function unload(...lines: string[]): void {
   }
 }
 
-/** /dev path of the node of this name in sysfs; of the n-th where several have it. */
+/** /dev path of the node with this name in sysfs; of the n-th one if several have it. */
 export function nodeNamed(name: string, n = 0): string {
   const node = nodesNamed((other) => other === name)[n];
   if (!node) throw new Error(`there is no V4L2 node called ${name}`);
   return node;
 }
 
-/** /dev paths of the nodes with such a name in sysfs. */
+/** /dev paths of the nodes whose name in sysfs `is` accepts, sorted by number. */
 export function nodesNamed(is: (name: string) => boolean): string[] {
   return readdirSync(CLASS)
     .filter((node) => is(readFileSync(`${CLASS}/${node}/name`, 'utf8').trim()))

@@ -1,4 +1,4 @@
-/** A program of the host that feeds v4l2loopback with write(). */
+/** A program of the host that feeds v4l2loopback by write(). */
 import assert from 'node:assert/strict';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { encoded } from '../../../src/client/record.js';
@@ -7,7 +7,7 @@ import { BufferType, event, eventSubscription } from '../../../src/v4l2/layout.j
 import { HostQueue } from './native-mmap-queue.js';
 import { NativeNode } from './native-node.js';
 
-/** V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback: a word that says whether anybody streams from the node. */
+/** V4L2_EVENT_PRI_CLIENT_USAGE of v4l2loopback: its 32-bit payload says whether anybody streams from the node. */
 const CLIENT_USAGE = 0x0800_0000 + 0x08e0_0000 + 1;
 const SEND_INITIAL = 1;
 
@@ -19,7 +19,7 @@ export class LoopbackWriter {
     private readonly node: NativeNode,
   ) {}
 
-  /** YUYV. */
+  /** Opens the node and sets YUYV. */
   static async open(path: string, width: number, height: number): Promise<LoopbackWriter> {
     const fd = openSync(path, constants.O_RDWR);
     const node = await NativeNode.open(fd);
@@ -29,7 +29,7 @@ export class LoopbackWriter {
     return new LoopbackWriter(fd, node);
   }
 
-  /** Whether anybody streams at this moment. */
+  /** Whether anybody streams from the node now. */
   get isRead(): boolean {
     const record = Buffer.alloc(event.size);
     while (this.node.run({ kind: 'dequeueEvent', event: record }) === 0)
@@ -37,7 +37,7 @@ export class LoopbackWriter {
     return this.#read;
   }
 
-  /** A whole frame. */
+  /** Writes one whole frame. */
   write(picture: Uint8Array): void {
     assert.equal(writeSync(this.fd, picture), picture.length);
   }

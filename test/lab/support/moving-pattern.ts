@@ -1,6 +1,8 @@
-/** Raw YU12 pictures that differ from their neighbours in every line: the same for the same size and number. */
+/**
+ * Raw YU12 pictures that differ from their neighbours in every line. The same size and number give the same picture.
+ */
 
-/** `width`: even; `height`: even. */
+/** `width` and `height` must be even. */
 export function movingPattern(width: number, height: number, number: number): Buffer {
   const chroma = { width: width / 2, height: height / 2 };
   return Buffer.concat([
@@ -10,7 +12,10 @@ export function movingPattern(width: number, height: number, number: number): Bu
   ]);
 }
 
-/** Each line is the one above, moved by `slant`; the whole is moved by `shift`. Steps every 32 bytes: edges for a codec. */
+/**
+ * Each line is the one above it, moved by `slant`; the whole picture is moved by `shift`. There is a step every 32
+ * bytes, so the codec has edges to encode.
+ */
 function slopes(width: number, height: number, shift: number, slant: number): Buffer {
   const ramp = Buffer.alloc(width + 256);
   for (let x = 0; x < ramp.length; x++) ramp[x] = (x + (x & 32) * 3) & 255;

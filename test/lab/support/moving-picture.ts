@@ -1,6 +1,6 @@
 /** Raw frames that are the same in every run: a gradient that moves, a bright square that jumps, and coarse noise. */
 
-/** YU12: luma, then Cb and Cr of half the size each way. */
+/** YU12: luma, then Cb and Cr with half the width and half the height. */
 export function movingPicture(width: number, height: number, frames: number, seed = 1): Buffer[] {
   return Array.from({ length: frames }, (_, n) => picture(width, height, n, seed));
 }

@@ -1,6 +1,7 @@
 /**
- * A native program on a stateful codec, as the kernel's documents of the stateful encoder and decoder tell it: both
- * queues at once, SOURCE_CHANGE, drain by STOP, the LAST buffer, EPIPE. What the bridge's answers are compared with.
+ * A native program on a stateful codec, written after the kernel's documents of the stateful encoder and decoder: both
+ * queues at once, SOURCE_CHANGE, drain by STOP, the LAST buffer, EPIPE. The bridge's answers are compared with its
+ * results.
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,7 +21,7 @@ const BUFFERS = 3;
 const CMD_STOP = 1;
 const S_SELECTION = 95;
 const RAW = 'YU12';
-/** Of nothing happening, in milliseconds. */
+/** Milliseconds without progress after which the codec counts as stuck. */
 const PATIENCE = 10_000;
 
 export interface Picture {
@@ -30,8 +31,8 @@ export interface Picture {
 }
 
 /**
- * What a viewer sees of a decoded YU12 picture. The rest is not the same twice: vicodec's stateful decoder predicts it
- * from memory that nothing was written to.
+ * The visible part of a decoded YU12 picture. The other bytes differ from run to run, because vicodec's stateful
+ * decoder predicts them from memory that was never written.
  */
 export function visible({ width, height, bytes }: Picture, wide: number, high: number): Buffer {
   assert.equal(bytes.length, (width * height * 3) / 2);
@@ -51,7 +52,7 @@ export const codecTypes = (multiplanar: boolean): readonly [number, number] =>
     ? [BufferType.VIDEO_OUTPUT_MPLANE, BufferType.VIDEO_CAPTURE_MPLANE]
     : [BufferType.VIDEO_OUTPUT, BufferType.VIDEO_CAPTURE];
 
-/** What encoder and decoder have in common. */
+/** The common part of encoder and decoder. */
 abstract class StatefulCodec {
   readonly output: MappedQueue;
   readonly capture: MappedQueue;
@@ -65,7 +66,7 @@ abstract class StatefulCodec {
   constructor(
     readonly node: NativeNode,
     multiplanar: boolean,
-    /** What goes in, a buffer each. */
+    /** The input, one entry for each buffer. */
     readonly frames: readonly Uint8Array[],
     private readonly commandNr: number,
     private readonly commandSize: number,
@@ -75,10 +76,10 @@ abstract class StatefulCodec {
     this.capture = new MappedQueue(node, capture);
   }
 
-  /** Something new about the stream that CAPTURE has to follow. */
+  /** Whether the stream has changed in a way that CAPTURE must follow. */
   protected abstract hasChanged(): boolean;
 
-  /** Feeds everything and drains: what came out. */
+  /** Feeds everything and drains. Returns what came out. */
   async run(): Promise<Picture[]> {
     this.output.request(BUFFERS);
     this.#free = this.output.indices;
@@ -102,7 +103,7 @@ abstract class StatefulCodec {
     this.#isCapturing = true;
   }
 
-  /** True: it is drained. */
+  /** Returns true when the codec is drained. */
   async #turn(): Promise<boolean> {
     await this.#feed();
     if (!this.#isCapturing && this.hasChanged()) await this.#startCapture();
@@ -133,7 +134,7 @@ abstract class StatefulCodec {
     this.#isStopped = true;
   }
 
-  /** True: nothing more comes before the next change. */
+  /** Returns true if no more pictures come before the next change. */
   async #take(taken: Dequeued | number): Promise<boolean> {
     if (typeof taken === 'number') {
       assert.equal(taken, EAGAIN, 'DQBUF of CAPTURE');
@@ -162,7 +163,7 @@ class Encoder extends StatefulCodec {
 }
 
 class Decoder extends StatefulCodec {
-  /** SOURCE_CHANGE since the last time. */
+  /** Whether there was a SOURCE_CHANGE since the last call. */
   protected hasChanged(): boolean {
     for (let changed = false; ; ) {
       const record = Buffer.alloc(event.size);
@@ -174,10 +175,12 @@ class Decoder extends StatefulCodec {
   }
 }
 
-/** The size that vicodec gives a picture in memory: whole 8 by 8 blocks in the chroma planes too. */
+/** Width or height of a picture in vicodec's memory: whole 8 by 8 blocks, also in the chroma planes. */
 export const codedSize = (pixels: number): number => Math.ceil(pixels / 16) * 16;
 
-/** Encodes YU12 pictures of `width` by `height`, lying in memory as codedSize says; returns the FWHT stream. */
+/**
+ * Encodes YU12 pictures of `width` by `height`, which have the size of codedSize in memory. Returns the FWHT stream.
+ */
 export function encode(
   path: string,
   multiplanar: boolean,
@@ -190,7 +193,7 @@ export function encode(
     encoder.capture.setFormat('FWHT', width, height);
     encoder.output.setFormat(RAW, width, height);
     assert.equal(encoder.output.format.planes[0]!.sizeimage, pictures[0]!.length);
-    // S_SELECTION takes the single-planar type always. struct v4l2_selection: type, target CROP, flags, left, top.
+    // S_SELECTION always takes the single-planar type. struct v4l2_selection: type, target CROP, flags, left, top.
     const selection = Buffer.alloc(64);
     selection.writeUInt32LE(BufferType.VIDEO_OUTPUT, 0);
     selection.writeInt32LE(width, 20);
@@ -200,7 +203,7 @@ export function encode(
   });
 }
 
-/** Decodes FWHT, a whole frame a buffer; returns YU12 pictures. The size may change on the way. */
+/** Decodes FWHT, one whole frame in each buffer. Returns YU12 pictures. The size may change in mid-stream. */
 export function decode(
   path: string,
   multiplanar: boolean,
@@ -217,7 +220,7 @@ export function decode(
   });
 }
 
-/** FWHT frames of a moving pattern. */
+/** FWHT frames of a moving pattern, for tests of decoders. */
 export async function encodedPattern(
   multiplanar: boolean,
   width: number,

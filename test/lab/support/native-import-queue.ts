@@ -1,4 +1,7 @@
-/** A buffer queue used as a host's program uses it, without the bridge, its memory brought along: USERPTR or DMABUF. */
+/**
+ * A buffer queue used as a program of the host uses it, without the bridge, with memory that the program supplies:
+ * USERPTR or DMABUF.
+ */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMultiplanar } from '../../../src/client/buffer-ioctls.js';
@@ -19,7 +22,7 @@ import type { NativeNode } from './native-node.js';
 
 const EAGAIN = 11;
 
-/** What the planes of a buffer lie in. */
+/** The memory of the planes of a buffer. */
 export interface Brought {
   readonly memory?: readonly PlaneMemory[];
   readonly descriptors?: readonly number[];
@@ -33,7 +36,7 @@ export interface Answer {
 
 export interface Frame {
   readonly index: number;
-  /** Where the picture is in each plane. */
+  /** The bytes of the picture in each plane. */
   readonly spans: readonly { start: number; end: number }[];
 }
 
@@ -92,7 +95,7 @@ export class NativeQueue {
     assert.equal(this.node.ioctl(nr, payload).errno, 0);
   }
 
-  /** DQBUF, as soon as there is a frame. */
+  /** DQBUF; waits until there is a frame. */
   async next(): Promise<Frame> {
     for (let tries = 0; tries < 600; tries++) {
       const planes = isMultiplanar(this.type) ? Buffer.alloc(64 * VIDEO_MAX_PLANES) : undefined;
@@ -116,7 +119,7 @@ export class NativeQueue {
     assert.fail('no frame came');
   }
 
-  /** EXPBUF: a descriptor a plane, the caller's. */
+  /** EXPBUF: one descriptor for each plane. The caller closes them. */
   export(index: number): number[] {
     return this.sizes.map(
       (_, plane) =>
@@ -125,7 +128,7 @@ export class NativeQueue {
   }
 }
 
-/** Neither a pointer nor a descriptor of ours came out. */
+/** Checks that the answer contains neither a pointer nor a descriptor of this process. */
 export function assertScrubbed({ buffer, planes }: Answer): void {
   const { memory } = bufferRecord.read(buffer);
   assert.ok(memory === Memory.USERPTR || memory === Memory.DMABUF);

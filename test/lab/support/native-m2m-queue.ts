@@ -1,4 +1,6 @@
-/** A queue of a mem-to-mem node used as a host's program uses it, without the bridge: MMAP buffers of one plane. */
+/**
+ * A queue of a mem-to-mem node used as a program of the host uses it, without the bridge: MMAP buffers of one plane.
+ */
 import assert from 'node:assert/strict';
 import { isMultiplanar } from '../../../src/client/buffer-ioctls.js';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
@@ -17,12 +19,12 @@ import type { NativeNode } from './native-node.js';
 
 const MMAP = Memory.MMAP;
 
-/** What is queued beside the buffer's index. */
+/** What QBUF sets besides the buffer's index. */
 export interface Filling {
   readonly bytes?: Uint8Array;
   /** Microseconds. */
   readonly timestamp?: number;
-  /** A media request. */
+  /** Descriptor of a media request. */
   readonly request?: number;
 }
 
@@ -73,7 +75,7 @@ export class MappedQueue {
     assert.equal(this.format.planes.length, 1);
   }
 
-  /** REQBUFS and a mapping of each buffer; whatever was mapped is unmapped first. */
+  /** REQBUFS, then maps each buffer. Existing mappings are unmapped first. */
   request(count: number): void {
     this.unmap();
     const granted = this.node.call(Ioctl.REQBUFS, requestBuffers, { count, type: this.type, memory: MMAP });
@@ -82,7 +84,7 @@ export class MappedQueue {
     this.#regions = Array.from({ length: granted.count }, (_, index) => this.#map(index));
   }
 
-  /** Mappings keep the driver's module in use. */
+  /** Unmaps all buffers. A mapping would keep the driver's module in use. */
   unmap(): void {
     for (const region of this.#regions.splice(0)) region.close();
   }
@@ -98,7 +100,7 @@ export class MappedQueue {
     return call.region!;
   }
 
-  /** QBUF, and what the record says afterwards. */
+  /** QBUF. Returns the errno, and the flags and the request of the record afterwards. */
   async ask(index: number, { bytes, timestamp = 0, request }: Filling = {}): Promise<QueuedAnswer> {
     if (bytes) this.#window(index).set(bytes);
     const { record, planes } = this.#records(index, bytes?.length ?? 0, timestamp);
@@ -126,7 +128,7 @@ export class MappedQueue {
     assert.equal(this.node.ioctl(nr, payload).errno, 0, `ioctl ${nr}`);
   }
 
-  /** DQBUF: what came, or an errno. */
+  /** DQBUF: the buffer, or an errno. */
   async dequeue(): Promise<Dequeued | number> {
     const { record, planes } = this.#records(0);
     const errno = await this.node.submit({ kind: 'dequeueBuffer', buffer: record, ...planes });

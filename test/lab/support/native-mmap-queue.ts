@@ -1,4 +1,7 @@
-/** An MMAP queue as a program of the host has it, without the bridge, with the same verbs as a guest has: queue.ts. */
+/**
+ * An MMAP queue as a program of the host uses it, without the bridge, with the same methods as a guest's queue
+ * (guest-queue.ts).
+ */
 import assert from 'node:assert/strict';
 import { type BufferAnswer, isMultiplanar, readBuffer } from '../../../src/client/buffer-ioctls.js';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
@@ -16,7 +19,7 @@ import { eventually } from '../../addon/process.js';
 import { formatRequest, type GuestQueue } from './guest-queue.js';
 import type { NativeNode } from './native-node.js';
 
-/** What a test can do to either. */
+/** The methods that both kinds of queue have. */
 export type AnyQueue = Pick<
   GuestQueue,
   'type' | 'setFormat' | 'ioctl' | 'format' | 'map' | 'view' | 'on' | 'off' | 'release'
@@ -30,7 +33,7 @@ export class HostQueue implements AnyQueue {
   format!: ImageFormat;
   readonly #regions = new Map<number, Region[]>();
 
-  /** Whatever happens to `use`, nothing stays mapped. */
+  /** Whatever happens in `use`, nothing stays mapped. */
   static async with<T>(node: NativeNode, type: number, use: (queue: HostQueue) => Promise<T>): Promise<T> {
     const queue = new HostQueue(node, type);
     try {
@@ -98,7 +101,7 @@ export class HostQueue implements AnyQueue {
     this.#stream(Ioctl.STREAMOFF);
   }
 
-  /** A mapping pins the open file, and goes some time after its region. */
+  /** A mapping keeps the open file in use, and is removed some time after its region is closed. */
   async release(): Promise<void> {
     this.unmap();
     assert.equal(this.node.request(0, this.type), 0);
@@ -130,7 +133,9 @@ export class HostQueue implements AnyQueue {
   }
 }
 
-/** REQBUFS, map and queue all that was granted, each as `fill` says, STREAMON; how many there are. */
+/**
+ * REQBUFS, then maps all buffers and queues each with the fields of `fill`, STREAMON. Returns the number of buffers.
+ */
 export async function start(
   queue: AnyQueue,
   count: number,

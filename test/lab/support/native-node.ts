@@ -1,4 +1,6 @@
-/** A node used as a host's program uses it, without the bridge: what the bridge's answers are compared with. */
+/**
+ * A node used as a program of the host uses it, without the bridge. The bridge's answers are compared with its results.
+ */
 import assert from 'node:assert/strict';
 import { encoded } from '../../../src/client/record.js';
 import { type NodeCall, type NodeFile, native } from '../../../src/native.js';
@@ -15,7 +17,7 @@ export interface NativeAnswer {
 export class NativeNode {
   private constructor(private readonly file: NodeFile) {}
 
-  /** A number: a descriptor, which stays the caller's. */
+  /** `path`: a number is a descriptor, which stays the caller's. */
   static async open(path: string | number): Promise<NativeNode> {
     const file = new native.NodeFile(() => undefined);
     const errno = await new Promise<number>((resolve) => file.open(path, resolve));
@@ -23,7 +25,7 @@ export class NativeNode {
     return new NativeNode(file);
   }
 
-  /** Opens, asks, closes. */
+  /** Opens the node, calls `use`, and closes the node. */
   static async with<T>(path: string | number, use: (node: NativeNode) => T | Promise<T>): Promise<T> {
     const node = await NativeNode.open(path);
     try {
@@ -37,18 +39,18 @@ export class NativeNode {
     return this.file.run(call);
   }
 
-  /** On the lane, after everything that was submitted before. */
+  /** Runs the call on the lane, after everything that was submitted before. Resolves to its errno. */
   submit(call: NodeCall): Promise<number> {
     return new Promise((resolve) => this.file.submit(call, resolve));
   }
 
-  /** A pointer-free ioctl. */
+  /** Runs an ioctl whose payload contains no pointer. */
   ioctl(nr: number, payload: Uint8Array): NativeAnswer {
     const copy = Buffer.from(payload);
     return { errno: this.run({ kind: 'ioctl', nr, payload: copy }), payload: copy };
   }
 
-  /** The same with a record; fails the test unless it succeeds. */
+  /** As `ioctl`, for a record. Fails the test if the ioctl fails. */
   // biome-ignore lint/suspicious/noExplicitAny: struct() takes the same open set of fields
   call<F extends Record<string, Field<any>>>(
     nr: number,
@@ -60,7 +62,7 @@ export class NativeNode {
     return record.read(payload);
   }
 
-  /** REQBUFS: only the errno matters. */
+  /** REQBUFS. Returns only the errno. */
   request(count: number, type: number, memory = 1): number {
     return this.ioctl(Ioctl.REQBUFS, encoded(requestBuffers, { count, type, memory })).errno;
   }
@@ -73,7 +75,7 @@ export class NativeNode {
     return this.call(Ioctl.G_CTRL, control, { id }).value;
   }
 
-  /** G/S/TRY_EXT_CTRLS of an array with payloads; both come back in place. */
+  /** G/S/TRY_EXT_CTRLS of an array with payloads. Both are changed in place. */
   controls(
     nr: number,
     which: number,
@@ -90,7 +92,7 @@ export class NativeNode {
   }
 }
 
-/** Whether the node's buffers can be had by somebody else now. */
+/** Whether another program could request the node's buffers now. */
 export function isFree(path: string, type: number): Promise<boolean> {
   return NativeNode.with(path, (node) => node.request(2, type) === 0);
 }

@@ -1,6 +1,6 @@
 /**
- * A native program on a stateless decoder: one media request a frame, with its buffer and its control values. What the
- * bridge's answers are compared with.
+ * A native program on a stateless decoder: one media request for each frame, with its buffer and its control values.
+ * The bridge's answers are compared with its results.
  */
 import assert from 'node:assert/strict';
 import { closeSync, constants, openSync, readdirSync, statSync } from 'node:fs';
@@ -17,7 +17,7 @@ const EAGAIN = 11;
 const EBUSY = 16;
 const PATIENCE = 10_000;
 
-/** A node's media device and the requests of one open file. */
+/** A node's media device, and the requests of one open file. */
 export class NativeRequests {
   readonly media: number;
   readonly #all = new Set<number>();
@@ -44,7 +44,7 @@ export class NativeRequests {
     return this.node.submit({ kind: 'reinitRequest', request });
   }
 
-  /** G/S/TRY_EXT_CTRLS of one compound control in a request; the payload comes back in place. */
+  /** G/S/TRY_EXT_CTRLS of one compound control in a request. The payload is changed in place. */
   control(request: number, id: number, payload: Buffer, nr: number = Ioctl.S_EXT_CTRLS): Promise<number> {
     const controls = Buffer.alloc(extControls.size);
     controls.writeUInt32LE(1, extControls.offset.count);
@@ -64,7 +64,7 @@ export class NativeRequests {
   }
 }
 
-/** The media device of a node, found beside it in sysfs. */
+/** Path of the media device of a node, found through sysfs. */
 export function mediaOf(path: string): string {
   const { rdev } = statSync(path);
   const names = readdirSync(`/sys/dev/char/${rdev >> 8}:${rdev & 255}/device`);
@@ -73,7 +73,7 @@ export function mediaOf(path: string): string {
   return `/dev/${name}`;
 }
 
-/** An open stateless decoder with formats and buffers, CAPTURE queued, nothing streaming. */
+/** An open stateless decoder with formats and buffers. The CAPTURE buffers are queued; nothing streams yet. */
 export class StatelessDecoder {
   readonly output: MappedQueue;
   readonly capture: MappedQueue;
@@ -122,7 +122,7 @@ export class StatelessDecoder {
     this.capture.on();
   }
 
-  /** Frame `number` of a stream in a request of its own, queued. Its timestamp is number + 1 microseconds. */
+  /** Queues frame `number` of a stream in a request of its own. Its timestamp is number + 1 microseconds. */
   async submit(request: number, index: number, frame: FwhtFrame, number: number): Promise<void> {
     const reference = frame.isIntra ? 0n : BigInt(number) * 1000n;
     assert.equal(await this.requests.control(request, FWHT_PARAMS, fwhtParams(frame, reference)), 0);
@@ -130,7 +130,7 @@ export class StatelessDecoder {
     assert.equal(await this.requests.queue(request), 0, 'MEDIA_REQUEST_IOC_QUEUE');
   }
 
-  /** DQBUF of OUTPUT and then of CAPTURE, as soon as there is one. */
+  /** DQBUF of OUTPUT and then of CAPTURE; waits for each. */
   async next(): Promise<{ output: number; capture: number; bytes: Buffer }> {
     const output = await waited(this.output);
     const capture = await waited(this.capture);
@@ -139,7 +139,7 @@ export class StatelessDecoder {
     return { output: output.index, capture: capture.index, bytes: capture.bytes };
   }
 
-  /** vicodec returns the OUTPUT buffer a moment before it completes the request. */
+  /** vicodec returns the OUTPUT buffer shortly before it completes the request. */
   async recycle(request: number): Promise<void> {
     for (const end = Date.now() + PATIENCE; ; await sleep(1)) {
       const errno = await this.requests.reinit(request);
@@ -157,7 +157,10 @@ async function waited(queue: MappedQueue) {
   }
 }
 
-/** Decodes a stream of one size, `depth` requests (at most 4) at once, each reused by REINIT; returns YU12 pictures. */
+/**
+ * Decodes a stream of one size with `depth` requests (at most 4) under way, each reused by REINIT. Returns YU12
+ * pictures.
+ */
 export function decodeWithRequests(
   path: string,
   multiplanar: boolean,
@@ -175,7 +178,7 @@ export function decodeWithRequests(
       if (number >= depth) {
         const { capture, bytes } = await decoder.next();
         pictures.push({ width: decoder.capture.format.width, height: decoder.capture.format.height, bytes });
-        // The next picture is made of this one; the one before is not needed any more.
+        // The next picture is predicted from this one. The previous one is not needed any more.
         if (before !== undefined) await decoder.capture.queue(before);
         before = capture;
         await decoder.recycle(request);

@@ -1,8 +1,8 @@
 /**
- * Another program of the host, which holds a converter's node: it gives vim2m a job of so many milliseconds and closes
- * its file. The driver waits for the job with the node's lock held, and so does every call on the node meanwhile.
+ * Another program of the host, which blocks a converter's node: it gives vim2m a job of some milliseconds and closes
+ * its file. The driver waits for the job with the node's lock taken, so every call on the node waits too.
  *
- * Arguments: the node, milliseconds. Says "holds" before it closes, and ends afterwards.
+ * Arguments: the node, milliseconds. Prints "holds" before it closes the file, and ends afterwards.
  */
 import assert from 'node:assert/strict';
 import { encoded } from '../../../src/client/record.js';
@@ -10,7 +10,7 @@ import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferType, buffer, Memory, streamType } from '../../../src/v4l2/layout.js';
 import { NativeNode } from './native-node.js';
 
-/** vim2m's "Transaction Time (msec)", one for each open file. */
+/** vim2m's "Transaction Time (msec)", set for each open file. */
 const TRANSACTION_TIME = 0x0098_1900;
 const [, , path, milliseconds] = process.argv;
 

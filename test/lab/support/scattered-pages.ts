@@ -1,4 +1,4 @@
-/** Guest memory in the raw: pages of a memfd in any order. */
+/** Guest memory without a VMM: pages of a memfd in any order. */
 import { closeSync } from 'node:fs';
 import { type LinearMapping, native, type Region, type RegionPiece } from '../../../src/native.js';
 import { vmasOf } from '../../addon/address-space.js';
@@ -25,7 +25,7 @@ export class ScatteredMemory {
     this.#bytes.fill(UNTOUCHED);
   }
 
-  /** `length` bytes in pages that follow each other nowhere; the first starts at `skip` in its page. */
+  /** Pieces for `length` bytes in pages that are not adjacent. The first piece starts at byte `skip` of its page. */
   pieces(first: number, length: number, skip = 0): RegionPiece[] {
     const pieces: RegionPiece[] = [];
     let page = first;
@@ -48,14 +48,14 @@ export class ScatteredMemory {
     return this.gather(pieces).every((byte) => byte === UNTOUCHED);
   }
 
-  /** Joins the pieces; throws where that fails. */
+  /** Joins the pieces to a linear mapping. Throws if that fails. */
   join(pieces: readonly RegionPiece[]): LinearMapping {
     const mapping = native.linearMapping(pieces);
     if (typeof mapping === 'number') throw new Error(`linearMapping: errno ${mapping}`);
     return mapping;
   }
 
-  /** Joins the pieces, and says where they are in this process. */
+  /** Joins the pieces, and finds their address in this process. */
   joinAt(pieces: readonly RegionPiece[]): { mapping: LinearMapping; address: number } {
     const before = new Set(this.addresses());
     const mapping = this.join(pieces);

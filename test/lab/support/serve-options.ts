@@ -1,4 +1,4 @@
-/** Options of a daemon with nothing switched on. */
+/** Options of a daemon with every optional feature off. */
 import type { ServeOptions, ServePair } from '../../../src/daemon.js';
 
 export const plainly = (

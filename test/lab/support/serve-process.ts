@@ -1,4 +1,4 @@
-/** `serve` as an operator starts it: a process of its own, with its words, its user and its log. */
+/** `serve` as an operator starts it: a process with its own command line, user and log. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
@@ -8,16 +8,16 @@ import { filesOf, statusesOf } from '../../device/support/process-holdings.js';
 import { until } from '../../device/support/until.js';
 
 export const CLI = fileURLToPath(new URL('../../../src/cli.js', import.meta.url));
-/** Two starts of node under emulation. */
+/** Milliseconds. In emulation this is enough for two starts of node. */
 const START_MS = 60_000;
 
 export interface ServeProcessOptions {
   readonly uid?: number;
   readonly gid?: number;
   readonly env?: NodeJS.ProcessEnv;
-  /** Its descriptors from 3 on. */
+  /** The descriptors that it gets, from 3 on. */
   readonly inherited?: readonly number[];
-  /** A shell line that ends in starting "$@"; plain exec unless told. */
+  /** A shell script that must end by starting "$@". Absent: plain exec. */
   readonly shell?: string;
 }
 
@@ -50,7 +50,7 @@ export class ServeProcess {
     return new ServeProcess(child);
   }
 
-  /** Resolves when it serves. Rejects with its words where it ended instead. */
+  /** Resolves when it serves. Rejects with its output if it ends instead. */
   static async start(words: readonly string[], options: ServeProcessOptions = {}): Promise<ServeProcess> {
     const server = ServeProcess.begin(words, options);
     const served = () => server.stdout.includes('is served on') || server.#end !== undefined;
@@ -59,7 +59,7 @@ export class ServeProcess {
     return server;
   }
 
-  /** Of one that does not start: its exit code, and its words. */
+  /** For a process that must not start: returns its exit code and its output. */
   static async refused(
     words: readonly string[],
     options: ServeProcessOptions = {},
@@ -74,12 +74,12 @@ export class ServeProcess {
     return this.child.pid!;
   }
 
-  /** /proc/PID/task/TID/status of every thread. */
+  /** Text of /proc/PID/task/TID/status of every thread. */
   statuses(): string[] {
     return statusesOf(this.pid);
   }
 
-  /** What its descriptors are. */
+  /** Targets of its descriptors. */
   files(): string[] {
     return filesOf(this.pid);
   }
@@ -88,7 +88,7 @@ export class ServeProcess {
     this.child.kill(signal);
   }
 
-  /** SIGTERM; its exit code. */
+  /** Sends SIGTERM. Resolves to its exit code. */
   async stop(): Promise<number | string> {
     if (this.#end === undefined) {
       const ended = once(this.child, 'exit');
@@ -106,7 +106,7 @@ export class ServeProcess {
   }
 }
 
-/** A VMM with its guest's driver. */
+/** A VMM and the driver of its guest. */
 export async function enter(socket: string): Promise<{ frontEnd: Vmm; driver: GuestDriver }> {
   const frontEnd = await Vmm.connect(socket, { vmm: 'qemu' });
   return { frontEnd, driver: await GuestDriver.probe(frontEnd) };

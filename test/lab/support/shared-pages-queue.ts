@@ -1,4 +1,6 @@
-/** A queue whose buffers are pages of the guest (SHARED_PAGES): the test decides which, and how they are cut. */
+/**
+ * A queue whose buffers are guest pages (SHARED_PAGES). The test decides which pages, and how they are cut into pieces.
+ */
 import {
   type BufferAnswer,
   type BufferRequest,
@@ -11,7 +13,7 @@ import { type DqbufEvent, GuestQueue } from './guest-queue.js';
 
 export const PAGE = 4096;
 
-/** How a plane of `length` bytes lies in guest memory. */
+/** Chooses guest memory for a plane of `length` bytes. */
 export type Layout = (queue: PagesQueue, length: number) => Piece[];
 
 const room = (queue: PagesQueue, bytes: number) => queue.driver.heap.allocate(bytes, PAGE);
@@ -21,7 +23,10 @@ export type LayoutName = 'contiguous' | 'scattered' | 'mid-page' | 'crumbs';
 export const layouts: Readonly<Record<LayoutName, Layout>> = {
   /** One piece of whole pages. */
   contiguous: (queue, length) => [{ address: room(queue, length), length }],
-  /** Every page a piece, none beside its neighbour, from two regions of guest memory in turn. */
+  /**
+   * Every page is a piece of its own. Neighbouring pieces are not adjacent, and come from two regions of guest memory
+   * in turn.
+   */
   scattered: (queue, length) => {
     const pages = Math.ceil(length / PAGE);
     const halves = [room(queue, pages * PAGE), room(queue, pages * PAGE)];
@@ -30,13 +35,13 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
       length: Math.min(PAGE, length - n * PAGE),
     }));
   },
-  /** As malloc gives it: it starts and ends inside a page, and the pages are scattered. */
+  /** As malloc does it: the memory starts and ends inside a page, and the pages are scattered. */
   'mid-page': (queue, length) => {
     const skip = 512;
     const [first, ...others] = layouts.scattered(queue, length + skip);
     return [{ address: first!.address + skip, length: first!.length - skip }, ...others];
   },
-  /** Pieces that no page table can join. */
+  /** Pieces that are no whole pages, so they cannot be joined by a page table. */
   crumbs: (queue, length) => {
     const start = room(queue, 2 * length);
     const size = 1000;
@@ -49,17 +54,17 @@ export const layouts: Readonly<Record<LayoutName, Layout>> = {
 
 export class PagesQueue extends GuestQueue {
   override readonly memory = Memory.USERPTR;
-  /** Planes of each buffer. */
+  /** The pieces of each plane, by buffer index. */
   readonly pages = new Map<number, Piece[][]>();
 
-  /** Gives the buffer pages for each of its planes. */
+  /** Gives the buffer new memory for each of its planes. */
   give(index: number, layout: Layout): Piece[][] {
     const planes = this.format.planes.map(({ sizeimage }) => layout(this, sizeimage));
     this.pages.set(index, planes);
     return planes;
   }
 
-  /** Fills the buffer's pages. */
+  /** Writes `bytes` to the buffer's memory. */
   fill(index: number, bytes: Uint8Array, plane = 0): void {
     scatter(this.driver.heap.ram, this.pages.get(index)![plane]!, bytes);
   }
@@ -103,7 +108,7 @@ export class PagesQueue extends GuestQueue {
   }
 }
 
-/** m.userptr as a program gives it: it means nothing to the device, which must give it back. */
+/** The m.userptr of a program. It has no meaning for the device, which must return it unchanged. */
 export function pointer(index: number, plane: number): Buffer {
   const m = Buffer.alloc(8);
   m.writeBigUInt64LE(0x7f12_3456_0000_0000n + BigInt(index * 0x100_0000 + plane * 0x1_0000 + 8));

@@ -1,25 +1,25 @@
-/** A guest driver that is slow to give event buffers back to the device: as few as a test wants. */
+/** A guest driver that keeps event buffers back, so that the device has as few as a test needs. */
 import type { DriverQueue, UsedChain } from '../../../src/client/driver-queue.js';
 import type { Piece } from '../../../src/client/pieces.js';
 import type { Vmm } from '../../../src/client/vmm.js';
 import { EVENTQ } from '../../../src/media/protocol.js';
 
 interface Waiting {
-  /** What the driver was told: it lies below every real one. */
+  /** The number that the driver gets instead of a token. It is negative; real tokens are not. */
   readonly token: number;
   readonly pieces: readonly Piece[];
 }
 
-export class HeldEvents {
+export class SlowEventBuffers {
   readonly #queue: DriverQueue;
   readonly #add: DriverQueue['add'];
   #waiting: Waiting[] = [];
-  /** Tokens that the driver knows by those of the ring. */
+  /** The driver's tokens by the tokens of the ring. */
   readonly #tokens = new Map<number, number>();
   #limit = Number.POSITIVE_INFINITY;
   #nextToken = -1;
 
-  /** Of a driver that has probed the machine. */
+  /** Call this when the driver has probed the machine. */
   constructor({ rings }: Vmm) {
     const queue = rings[EVENTQ]!.driver!;
     const poll = queue.poll.bind(queue);
@@ -29,18 +29,21 @@ export class HeldEvents {
     queue.poll = () => poll().map((chain) => this.#renamed(chain));
   }
 
-  /** Buffers that the device has. */
+  /** Number of event buffers that the device has. */
   get atDevice(): number {
     return this.#queue.inFlight;
   }
 
-  /** From now on what comes back is kept; `cause` is called for one event after the other until the device has no buffer left. */
+  /**
+   * From now on buffers that come back are kept. Calls `cause` for one event after the other until the device has no
+   * buffer left.
+   */
   async takeAll(cause: () => Promise<unknown>): Promise<void> {
     this.#limit = 0;
     while (this.atDevice > 0) await cause();
   }
 
-  /** The device may have this many again. */
+  /** From now on the device may have up to `limit` buffers; gives back as many. */
   giveBack(limit = Number.POSITIVE_INFINITY): void {
     this.#limit = limit;
     while (this.#waiting.length > 0 && this.atDevice < limit) {

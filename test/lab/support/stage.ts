@@ -1,4 +1,4 @@
-/** A whole daemon behind a real socket, and a VMM with a guest driver in front of it, in this process. */
+/** A whole daemon with a real socket, and a VMM with a guest driver that is connected to it, all in this process. */
 import assert from 'node:assert/strict';
 import { DriverError } from '../../../src/client/driver-error.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
@@ -36,19 +36,19 @@ export class Stage {
     return stage;
   }
 
-  /** A VMM connects and its guest driver probes the device. */
+  /** Connects a VMM, whose guest driver probes the device. */
   async enter(): Promise<void> {
     this.frontEnd = await Vmm.connect(this.socket, { vmm: 'qemu', ...this.#options.frontEnd });
     this.driver = await GuestDriver.probe(this.frontEnd, this.#options.lane);
   }
 
-  /** The VMM goes; the daemon stays. */
+  /** Disconnects the VMM. The daemon stays. */
   leave(): void {
     this.driver.remove();
     this.frontEnd.close();
   }
 
-  /** Nothing that the Linux driver would choke on has happened, and no real VMM would have died. */
+  /** Checks that nothing has happened that the Linux driver or a real VMM would not survive. */
   verify(): void {
     assert.deepEqual(this.driver.complaints, []);
     assert.equal(this.driver.lateAnswers, 0);
@@ -70,7 +70,7 @@ export class Stage {
   }
 }
 
-/** Runs a test body on a stage of its own: verified at the end, closed in any case. */
+/** Runs a test on a stage of its own. The stage is verified at the end, and closed in any case. */
 export async function onStage(
   device: string,
   options: Partial<StageOptions>,
@@ -85,7 +85,7 @@ export async function onStage(
   }
 }
 
-/** The errno that a command of the driver was refused with; 0: it was done. */
+/** The errno of a refused command of the driver; 0: it succeeded. */
 export async function errnoOf(command: Promise<unknown>): Promise<number> {
   try {
     await command;

@@ -1,4 +1,6 @@
-/** A guest's session on a stateless decoder: frames in, pictures out; who makes the media requests is the way's. */
+/**
+ * A guest's session on a stateless decoder: frames in, pictures out. The `Way` decides who makes the media requests.
+ */
 import assert from 'node:assert/strict';
 import { controlIoctl } from '../../../src/client/control-ioctls.js';
 import type { MediaEvent } from '../../../src/client/event-lane.js';
@@ -14,7 +16,7 @@ const CAPTURE_BUFFERS = 4;
 /** One frame on its way to the decoder. */
 export interface Feed {
   readonly session: StatelessSession;
-  /** OUTPUT buffer; its bytes are in place. */
+  /** Index of the OUTPUT buffer, which contains the data already. */
   readonly index: number;
   readonly bytesused: number;
   /** v4l2_buffer.timestamp. */
@@ -22,7 +24,7 @@ export interface Feed {
   readonly control: { readonly id: number; readonly payload: Buffer };
 }
 
-/** Sends the frame, as a guest that knows no requests or as one that makes its own. */
+/** Queues the frame: as a guest that knows no requests, or as one that makes its own. */
 export type Way = (feed: Feed) => Promise<void>;
 
 export class StatelessSession {
@@ -68,7 +70,7 @@ export class StatelessSession {
     await this.capture.on();
   }
 
-  /** Decodes one frame; its timestamp is its number + 1 microseconds. */
+  /** Decodes one frame. Its timestamp is its number + 1 microseconds. */
   async decode(data: Uint8Array, control: Feed['control'], way: Way): Promise<Buffer> {
     const number = this.#number++;
     const index = number % OUTPUT_BUFFERS;
@@ -84,7 +86,7 @@ export class StatelessSession {
     assert.equal((output.buffer.flags | capture.buffer.flags) & BufferFlag.ERROR, 0, 'a damaged picture');
     assert.deepEqual(capture.buffer.timestamp, output.buffer.timestamp);
     const picture = Buffer.concat(this.capture.bytes(capture));
-    // The next picture is made of this one; the one before is not needed any more.
+    // The next picture is predicted from this one. The previous one is not needed any more.
     if (this.#before !== undefined) await this.capture.queue(this.#before);
     this.#before = capture.buffer.index;
     return picture;
@@ -96,7 +98,7 @@ export class StatelessSession {
     return event;
   }
 
-  /** S_EXT_CTRLS of one compound control; `request`: a handle, where the values are for a request. */
+  /** S_EXT_CTRLS of one compound control. `requestFd`: a request handle, if the values are for a request. */
   async setControl({ id, payload }: Feed['control'], which = 0, requestFd = 0): Promise<number> {
     const address = this.driver.heap.allocate(payload.length);
     const memory = [{ address, length: payload.length }];
@@ -119,7 +121,7 @@ export class StatelessSession {
   }
 }
 
-/** QBUF of the OUTPUT buffer of a feed. */
+/** QBUF of the feed's OUTPUT buffer. */
 export function queueOutput(
   { session, index, bytesused, timestamp }: Feed,
   more: { flags?: number; requestFd?: number } = {},

@@ -1,4 +1,7 @@
-/** A VMM and its guest in a process of their own, to be killed: opens a camera through a socket and streams for ever. */
+/**
+ * A VMM and its guest in a process of their own, which the test kills. It opens a camera through a socket and streams
+ * for ever.
+ */
 
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';

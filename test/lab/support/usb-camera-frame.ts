@@ -1,4 +1,4 @@
-/** What a frame of the USB camera must look like, computed from the definition in usb-camera/pattern.h. */
+/** Checks the frames of the USB camera against the definition in usb-camera/pattern.h. */
 import assert from 'node:assert/strict';
 import { decode } from 'jpeg-js';
 
@@ -22,7 +22,7 @@ function start(frame: number): number {
   return (STEP * frame) % PERIOD;
 }
 
-/** The number of a frame. Every one of its bytes must be right. */
+/** Returns the number of a YUY2 frame. Throws unless every byte is right. */
 export function verifyYuy2(bytes: Uint8Array, length: number): number {
   const frame = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).readUInt32LE();
   const what = `frame ${frame}`;
@@ -33,7 +33,7 @@ export function verifyYuy2(bytes: Uint8Array, length: number): number {
   assert.fail(`${what}: byte ${wrong + 4} is ${bytes[wrong + 4]}, expected ${wanted[wrong]}`);
 }
 
-/** The number of an MJPEG frame. It must be one whole picture, and every pixel right. */
+/** Returns the number of an MJPEG frame. Throws unless it is one whole picture and every pixel is right. */
 export function verifyMjpeg(bytes: Uint8Array, width: number, height: number): number {
   assert.deepEqual([...bytes.subarray(0, 2), ...bytes.subarray(-2)], [0xff, 0xd8, 0xff, 0xd9]);
   const picture = decode(bytes, { useTArray: true });

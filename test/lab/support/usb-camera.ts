@@ -1,4 +1,4 @@
-/** The USB camera of usb-camera/, plugged in for the kernel's own uvcvideo: its nodes, and what it is told. */
+/** The USB camera of usb-camera/, plugged in for the kernel's own uvcvideo: its nodes, and its commands. */
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,19 +12,19 @@ import { provide, unload } from './kernel-modules.js';
 
 const PROGRAM = '/checkout/build/usb-camera/usb-camera';
 const UVCVIDEO = 'uvcvideo';
-/** The host controller stays: nothing that it keeps matters. */
+/** The host controller's module stays loaded, because it keeps no state that matters. */
 const MODULES = ['vhci-hcd', UVCVIDEO];
 
 /**
- * Seconds after which the kernel suspends what is plugged in from now on; negative: never. uvcvideo (7.3) that is asked for an event
- * while it suspends may wait for itself, and with it every program that has the camera open.
+ * Seconds after which the kernel suspends a device that is plugged in from now on; negative: never. uvcvideo (7.3) may
+ * wait for itself if a program asks it for an event while it suspends. Then every program that has the camera open waits.
  */
 const AUTOSUSPEND = '/sys/module/usbcore/parameters/autosuspend';
 
 let cameras = 0;
 
 export class UsbCamera {
-  /** /dev paths of the camera and of its metadata. */
+  /** /dev paths of the camera's node and of its metadata node. */
   node = '';
   metadata = '';
   #isPluggedIn = false;
@@ -34,7 +34,7 @@ export class UsbCamera {
     private readonly socket: string,
   ) {}
 
-  /** Loads the drivers and plugs a camera in; skips the suite of `context` where that cannot be done. */
+  /** Loads the drivers and plugs a camera in. Skips the suite of `context` if that is not possible. */
   static async plugIn(context: Mocha.Context): Promise<UsbCamera> {
     if (existsSync('/run/lab') && !existsSync(PROGRAM)) {
       console.error(`SKIPPED: there is no ${PROGRAM}: test/lab/usb-camera/build.sh makes it`);
@@ -45,7 +45,7 @@ export class UsbCamera {
     return UsbCamera.plugInBeside();
   }
 
-  /** One more, beside what is there; the drivers are loaded. `options`: of the program. */
+  /** Plugs one more camera in; the drivers are loaded already. `options`: of the camera's program. */
   static async plugInBeside(...options: string[]): Promise<UsbCamera> {
     const socket = `/run/usb-camera-${cameras++}.sock`;
     const child = spawn(PROGRAM, ['serve', '--socket', socket, ...options], {
@@ -57,19 +57,19 @@ export class UsbCamera {
     return camera;
   }
 
-  /** One of the commands of usb-camera/README.md. */
+  /** Sends one of the commands of usb-camera/README.md and returns the answer. */
   async tell(command: string): Promise<string> {
     const socket = connect(this.socket);
     socket.write(`${command}\n`);
     return (await text(socket)).trim();
   }
 
-  /** Undoes every fault. */
+  /** Ends every fault. */
   async heal(): Promise<void> {
     assert.equal(await this.tell('well'), 'ok');
   }
 
-  /** Pulls the plug; the nodes are gone afterwards. */
+  /** Pulls the plug. Resolves when the nodes are gone. */
   async unplug(): Promise<void> {
     assert.equal(await this.tell('unplug'), 'ok');
     this.#isPluggedIn = false;
@@ -79,14 +79,14 @@ export class UsbCamera {
     this.#named(await this.tell('replug'));
   }
 
-  /** Has the kernel suspend it as soon as nobody uses it; resolves when it has. */
+  /** Lets the kernel suspend the camera as soon as nobody uses it. Resolves when it is suspended. */
   async fallAsleep(): Promise<void> {
     writeFileSync(`${this.#power}/autosuspend_delay_ms`, '0');
     const status = () => readFileSync(`${this.#power}/runtime_status`, 'latin1').trim();
     assert.ok(await eventually(() => status() === 'suspended', 5000), `the camera is ${status()}`);
   }
 
-  /** Never again. */
+  /** Tells the kernel never to suspend it again. */
   stayAwake(): void {
     writeFileSync(`${this.#power}/autosuspend_delay_ms`, '-1');
   }
@@ -102,11 +102,11 @@ export class UsbCamera {
     unload(UVCVIDEO);
   }
 
-  /** Ends the camera; its driver stays. */
+  /** Ends the camera. Its driver stays loaded. */
   async takeAway(): Promise<void> {
     this.process.kill();
     await once(this.process, 'exit');
-    // Pulled before, its node's path may be another camera's.
+    // If it was pulled before, the path of its node may belong to another camera now.
     if (!this.#isPluggedIn) return;
     assert.ok(await eventually(() => !existsSync(this.node), 5000), `${this.node} outlives its camera`);
   }

@@ -1,4 +1,4 @@
-/** vicodec and vim2m used without the bridge, by v4l2-ctl's own streaming: what the bridge's work is compared with. */
+/** vicodec and vim2m without the bridge, by v4l2-ctl's own streaming. The bridge's output is compared with theirs. */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -9,18 +9,18 @@ export interface PictureSize {
   readonly height: number;
 }
 
-/** YU12 to FWHT. */
+/** Encodes YU12 to FWHT. */
 export function encodeNatively(node: string, { width, height }: PictureSize, raw: Buffer): Buffer {
   const output = `width=${width},height=${height},pixelformat=YU12`;
   return throughFiles(node, raw, ['-x', output, '-v', `width=${width},height=${height},pixelformat=FWHT`]);
 }
 
-/** FWHT to YU12. */
+/** Decodes FWHT to YU12. */
 export function decodeNatively(node: string, stream: Buffer): Buffer {
   return throughFiles(node, stream, ['-x', 'pixelformat=FWHT']);
 }
 
-/** RGB3 to what the converter is set to at first, in the same size. */
+/** Converts RGB3 to the converter's initial format, in the same size. */
 export function convertNatively(node: string, { width, height }: PictureSize, raw: Buffer): Buffer {
   const size = `width=${width},height=${height}`;
   return throughFiles(node, raw, ['-x', `${size},pixelformat=RGB3`, '-v', size]);

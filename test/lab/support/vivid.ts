@@ -1,4 +1,4 @@
-/** vivid: its controls, and what its moving colour bars look like, computed from the standards' numbers. */
+/** vivid: its controls, and the bytes of its moving colour bars, computed from the numbers of the standards. */
 import assert from 'node:assert/strict';
 import { NativeNode } from './native-node.js';
 
@@ -26,13 +26,13 @@ export const VividControl = {
   HORIZONTAL_MOVEMENT: 0x00f0f002,
   DROPPED: 0x00f0f040,
   DISCONNECT: 0x00f0f041,
-  /** A menu: Test Pattern Generator, None, then each output of this kind; of the instance. */
+  /** A menu of the instance: Test Pattern Generator, None, then each output of this kind. */
   S_VIDEO_CONNECTED_TO: 0x00f0f080,
 } as const;
 
-/** Of its inputs in their order: webcam, TV, S-Video, HDMI. */
+/** Index among vivid's inputs: webcam, TV, S-Video, HDMI. */
 const S_VIDEO_INPUT = 2;
-/** Of its outputs: S-Video, HDMI. */
+/** Index among vivid's outputs: S-Video, HDMI. */
 const S_VIDEO_OUTPUT = 0;
 const FIRST_S_VIDEO_OUTPUT = 2;
 const S_INPUT = 39;
@@ -46,7 +46,10 @@ const MANY_GREYS = 100;
 const STAND_STILL = 3;
 const MOVE_RIGHT = 5;
 
-/** Takes the capture node's S-Video input, and the output node's S-Video output: the analogue ones have a blanking interval. */
+/**
+ * Selects the S-Video input of the capture node and the S-Video output of the output node. Only analogue ones have a
+ * blanking interval.
+ */
 export async function selectSVideo(capture: string, output: string): Promise<void> {
   const number = (value: number) => Buffer.from([value, 0, 0, 0]);
   await NativeNode.with(capture, (node) => assert.equal(node.ioctl(S_INPUT, number(S_VIDEO_INPUT)).errno, 0));
@@ -55,7 +58,10 @@ export async function selectSVideo(capture: string, output: string): Promise<voi
   );
 }
 
-/** The capture node's S-Video input shows, without text, what is shown on the first output; noise while that has no buffer. */
+/**
+ * Connects the capture node's S-Video input to the first output, without text. It shows noise while that output has no
+ * buffer.
+ */
 export function connectSVideo(capture: string): Promise<void> {
   return NativeNode.with(capture, (node) => {
     node.setControl(VividControl.OSD, OSD_NONE);
@@ -63,7 +69,7 @@ export function connectSVideo(capture: string): Promise<void> {
   });
 }
 
-/** Whether a YUYV picture is vivid's noise: grey, and of all kinds of grey. */
+/** Whether a YUYV picture is vivid's noise: only greys, and many different ones. */
 export function isNoise(picture: Uint8Array): boolean {
   const greys = new Set<number>();
   for (let at = 0; at < picture.length; at += 2) {
@@ -73,7 +79,7 @@ export function isNoise(picture: Uint8Array): boolean {
   return greys.size > MANY_GREYS;
 }
 
-/** 100 % colour bars without text. */
+/** Shows 100 % colour bars without text. */
 export function showBars(path: string, movement: number = STAND_STILL): Promise<void> {
   return NativeNode.with(path, (node) => {
     node.setControl(VividControl.TEST_PATTERN, COLOUR_BARS_100);
@@ -82,12 +88,12 @@ export function showBars(path: string, movement: number = STAND_STILL): Promise<
   });
 }
 
-/** The same, moving: each frame differs from its neighbours. */
+/** Shows the same bars, moving: each frame differs from its neighbours. */
 export function showMovingBars(path: string): Promise<void> {
   return showBars(path, MOVE_RIGHT);
 }
 
-/** 100 % colour bars, R'G'B' of full range and Y'CbCr of BT.601, limited range, as vivid rounds it. */
+/** 100 % colour bars: R'G'B' of full range and Y'CbCr of BT.601, limited range, as vivid rounds it. */
 const bars = [
   { rgb: [255, 255, 255], yuv: [234, 128, 128] },
   { rgb: [255, 255, 0], yuv: [209, 16, 146] },
@@ -103,7 +109,7 @@ type Bar = (typeof bars)[number];
 interface PlaneLayout {
   /** Bytes of two neighbouring pixels of one bar. */
   readonly pair: (bar: Bar) => readonly number[];
-  /** Lines of the picture to a line of the plane. */
+  /** Number of picture lines for each line of the plane. */
   readonly every: number;
 }
 
@@ -122,7 +128,7 @@ const layouts: Readonly<Record<string, readonly PlaneLayout[]>> = {
 };
 
 export class MovingBars {
-  /** Of each plane two lines in a row, and the bytes that two pixels have there. */
+  /** For each plane: two times its line of bars, the bytes of two pixels, and its number of lines. */
   readonly #planes: readonly { twice: Buffer; pair: number; lines: number }[];
 
   /** `width`: a multiple of 16. */
@@ -137,7 +143,7 @@ export class MovingBars {
     });
   }
 
-  /** By how many pixels the bars of a frame are shifted. Every one of its bytes must be right. */
+  /** Returns by how many pixels the bars of a frame are shifted. Throws unless every byte is right. */
   shiftOf(planes: readonly Uint8Array[], what: string): number {
     const { twice, pair } = this.#planes[0]!;
     const first = planes[0]!.subarray(0, twice.length / 2);

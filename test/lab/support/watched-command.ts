@@ -1,4 +1,4 @@
-/** A command in a page of guest memory that stays ours whatever becomes of it: who writes there late is seen. */
+/** A command in a page of guest memory that is never used for anything else. So a late write to it is detected. */
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
 import type { Block } from '../../../src/client/heap.js';
@@ -14,7 +14,7 @@ import {
 import { ioctls } from '../../../src/v4l2/ioctls.js';
 
 const PAGE = 4096;
-/** Apart from each other, so that a record that is too long is seen too. */
+/** Distance of the records in bytes. With it a record that is too long is detected too. */
 const APART = 1024;
 const FILL = 0xa5;
 
@@ -38,7 +38,7 @@ export class KeptCommand {
     const header: Piece = { address: address + parts.length * APART, length: response };
     const pieces = [...readable, header];
     const bytes = (i: number) => driver.heap.ram.view(pieces[i]!.address, pieces[i]!.length);
-    // Never released: nobody else may get it.
+    // Never released, so that nothing else gets this memory.
     const block: Block = { pieces, bytes, release: () => undefined };
     const payload = answers ? readable.slice(1) : [];
     const started = performance.now();
@@ -67,12 +67,12 @@ export class KeptCommand {
     return new KeptCommand(driver, 'OPEN', [command], openResponse.size, false);
   }
 
-  /** The guest uses its memory for something else from now on. */
+  /** Fills the memory, as if the guest used it for something else from now on. */
   reuse(): void {
     this.#page.fill(FILL);
   }
 
-  /** Nobody has written to it since. */
+  /** Checks that nobody has written to the memory since reuse(). */
   verify(): void {
     const at = this.#page.findIndex((byte) => byte !== FILL);
     assert.equal(at, -1, `the guest was written to after its answer, at ${at}`);

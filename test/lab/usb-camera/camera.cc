@@ -13,7 +13,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-/** How often the kernel's progress is looked at: sysfs cannot be waited for. */
+/** How often the kernel's progress is checked. sysfs cannot be polled for it. */
 constexpr milliseconds kLook(10);
 
 struct FaultCommand {
@@ -123,7 +123,7 @@ void Camera::Settle() {
   std::exchange(settled_, nullptr)(plugged ? Joined(nodes) : "ok");
 }
 
-/** One message: poll() tells of the next. */
+/** Receives one message. poll() reports the next one. */
 void Camera::Receive() {
   std::optional<Transfer> transfer = link_->Receive();
   if (!transfer) {
@@ -146,9 +146,10 @@ void Camera::Receive() {
 }
 
 /**
- * vhci-hcd, which numbers its transfers upwards, sends an unlink before its transfer where the two are asked for while it is busy with
- * other unlinks. An answer before the transfer has come would end one that we still have: its completion is then one
- * too many, and vhci-hcd pulls the plug.
+ * vhci-hcd numbers its transfers upwards. If a transfer and its unlink are requested while it is busy with
+ * other unlinks, it sends the unlink first. If we answered before the transfer has arrived, vhci-hcd would
+ * end a transfer that we still have; our completion would then be one too many, and vhci-hcd would disconnect
+ * the device.
  */
 void Camera::Unlink(uint32_t sequence, uint32_t dropped) {
   if (dropped > latest_)
@@ -157,7 +158,7 @@ void Camera::Unlink(uint32_t sequence, uint32_t dropped) {
     link_->Unlinked(sequence, control_.Drop(dropped) || video_.Drop(dropped) || status_.Drop(dropped));
 }
 
-/** Milliseconds to the next thing to do, rounded up; -1: only a message can bring one. */
+/** Milliseconds until there is something to do, rounded up; -1: nothing until a message arrives. */
 int Camera::Timeout(Clock::time_point now) const {
   std::optional<Clock::time_point> next;
   if (link_) next = Earlier(control_.next(), video_.next());

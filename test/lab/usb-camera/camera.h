@@ -1,4 +1,4 @@
-/** The whole device: its pipes, its plug, and the orders that it takes. */
+/** The whole device: its pipes, its connection to the host, and the commands that it takes. */
 #pragma once
 
 #include <map>
@@ -28,8 +28,10 @@ class Camera {
  public:
   explicit Camera(const Options& options);
 
-  /** Plugs the camera in, prints its nodes, and serves it until the process is ended. Throws
-   * std::system_error. */
+  /**
+   * Plugs the camera in, prints its nodes, and serves it until the process is ended. Throws
+   * std::system_error.
+   */
   [[noreturn]] void Run();
 
  private:
@@ -39,7 +41,7 @@ class Camera {
   void Obey(const std::string& line, Answer answer);
   void Plug(Answer answer);
   void Unplug(Answer answer);
-  /** Answers whoever plugged or unplugged once the kernel is done with it. */
+  /** Answers the command that has plugged or unplugged the camera, when the kernel has finished. */
   void Settle();
   void Receive();
   void Unlink(uint32_t sequence, uint32_t dropped);
@@ -53,9 +55,12 @@ class Camera {
   ControlPipe control_;
   CommandSocket commands_;
   std::optional<Link> link_;
-  /** The latest transfer that has come. */
+  /** Sequence number of the latest transfer that has arrived. */
   uint32_t latest_ = 0;
-  /** Unlinks whose transfers are still to come: by those, their own numbers. */
+  /**
+   * Unlinks that have arrived before their transfers: sequence numbers of the unlinks, by those of the
+   * transfers.
+   */
   std::map<uint32_t, uint32_t> early_unlinks_;
   Awaited awaited_ = Awaited::kNothing;
   Answer settled_;

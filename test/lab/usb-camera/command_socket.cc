@@ -67,7 +67,7 @@ bool CommandSocket::Read(Client& client) {
   client.text.append(bytes, static_cast<size_t>(length));
   const size_t end = client.text.find('\n');
   if (end == std::string::npos) return client.text.size() < kLongestLine;
-  // The descriptor lives as long as somebody can still answer.
+  // The descriptor stays open as long as `answer` may be called.
   const auto fd = std::make_shared<vmb::UniqueFd>(std::move(client.fd));
   run_(client.text.substr(0, end), [fd](const std::string& answer) { Say(fd->get(), answer); });
   return false;

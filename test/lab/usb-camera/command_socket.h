@@ -1,4 +1,4 @@
-/** Where the camera takes its orders: a unix stream socket; a client sends a line and gets a line. */
+/** The socket for commands to the camera: a unix stream socket. A client sends a line and gets a line. */
 #pragma once
 
 #include <poll.h>
@@ -15,14 +15,14 @@ namespace usb_camera {
 class CommandSocket {
  public:
   using Answer = std::function<void(const std::string&)>;
-  /** May keep `answer` and call it later, once. */
+  /** Carries out a line. May keep `answer` and call it later, once. */
   using Run = std::function<void(const std::string& line, Answer answer)>;
 
-  /** Empty path: no socket. Throws std::system_error. */
+  /** Empty path: no socket is made. Throws std::system_error. */
   CommandSocket(const std::string& path, Run run);
 
   void AddTo(std::vector<pollfd>& waits) const;
-  /** Serves those that are ready. */
+  /** Serves the descriptors that are ready. */
   void Serve(const std::vector<pollfd>& waits);
 
  private:
@@ -31,7 +31,7 @@ class CommandSocket {
     std::string text;
   };
 
-  /** False when nothing more is wanted of the client. */
+  /** False: the client has been served or is gone. */
   bool Read(Client& client);
 
   vmb::UniqueFd listener_;
@@ -39,7 +39,7 @@ class CommandSocket {
   Run run_;
 };
 
-/** The other side: sends a line and returns the answer. Throws std::system_error. */
+/** The client's side: sends a line and returns the answer. Throws std::system_error. */
 std::string Ask(const std::string& path, const std::string& line);
 
 }  // namespace usb_camera

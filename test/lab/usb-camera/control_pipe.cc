@@ -9,7 +9,7 @@ namespace usb_camera {
 
 namespace {
 
-/** The set-up packet's fields; wValue and wIndex hold two bytes each that mean something by themselves. */
+/** Fields of the set-up packet. The two bytes of wValue and of wIndex have meanings of their own. */
 struct Request {
   uint8_t type, number, value_low, value_high, index_low, index_high;
   explicit Request(const Setup& setup)
@@ -72,7 +72,7 @@ std::optional<Bytes> ControlPipe::AnswerStandard(const Transfer& transfer) {
     case usb::kGetStatus:
       return Record(Word{0});
     case usb::kClearFeature:
-      // A host ends a bulk stream so: what comes next begins with a new frame.
+      // A host ends a bulk stream in this way. The next data begins with a new frame.
       if ((request.type & usb::kRecipientMask) == usb::kToEndpoint) video_.Stop();
       return Bytes();
     case usb::kSetAddress:

@@ -21,11 +21,11 @@ class ControlPipe {
       : strings_(std::move(strings)), faults_(faults), controls_(controls), video_(video) {}
 
   void Take(Link& link, Transfer transfer);
-  /** Whether the transfer was waiting. */
+  /** Returns whether the transfer was waiting. */
   bool Drop(uint32_t sequence);
-  /** A new host knows nothing of what the old one asked. */
+  /** Forgets the transfers of the old host. */
   void Reset() { waiting_.clear(); }
-  /** Sends answers whose time has come. */
+  /** Sends the answers that are due. */
   void Run(Link& link, Clock::time_point now);
   std::optional<Clock::time_point> next() const;
 
@@ -33,7 +33,7 @@ class ControlPipe {
   struct Waiting {
     Transfer transfer;
     std::optional<Bytes> answer;
-    /** None: never. */
+    /** No value: it is never answered. */
     std::optional<Clock::time_point> due;
   };
 

@@ -8,17 +8,17 @@ namespace usb_camera {
 
 namespace {
 
-/** pid.codes: "test PID". */
+/** Vendor and product of pid.codes: "test PID". */
 constexpr uint16_t kVendor = 0x1209;
 constexpr uint16_t kProduct = 0x0001;
 enum String : uint8_t { kLanguages = 0, kManufacturer = 1, kProductName = 2, kSerial = 3 };
 constexpr uint16_t kEnglish = 0x0409;
 constexpr uint8_t kColorBt709 = 1, kMatrixBt601 = 4;
 constexpr uint8_t kStatusPacket = 16;
-/** Microframes, as 2^(n - 1): 4 ms. */
+/** Interval in microframes as 2^(n - 1): 4 ms. */
 constexpr uint8_t kStatusInterval = 6;
 
-/** bLength and bDescriptorType go before the fields. */
+/** Prepends bLength and bDescriptorType to the fields. */
 template <typename... Fields>
 Bytes Descriptor(uint8_t type, const Fields&... fields) {
   Bytes bytes = Record(0, type, fields...);

@@ -1,4 +1,4 @@
-/** What the camera says of itself. */
+/** The descriptors of the camera. */
 #pragma once
 
 #include <cstdint>
@@ -9,13 +9,13 @@
 
 namespace usb_camera {
 
-/** What the camera calls itself. `product` is the name that the node will have. */
+/** The camera's names. `product` is the name that the node will have. */
 struct Strings {
   std::string product;
   std::string serial;
 };
 
-/** The descriptor that GET_DESCRIPTOR's wValue names. */
+/** The descriptor that wValue of GET_DESCRIPTOR names. */
 std::optional<Bytes> FindDescriptor(uint8_t type, uint8_t index, const Strings& strings);
 
 }  // namespace usb_camera

@@ -1,4 +1,4 @@
-/** What is wrong with the camera at present. */
+/** The present faults of the camera. */
 #pragma once
 
 #include <chrono>
@@ -12,13 +12,13 @@ enum class Answers { kAtOnce, kNever, kStalls, kLate };
 enum class Frames { kWhole, kNone, kShort, kDamaged };
 
 struct Faults {
-  /** kNever and kLate: every control transfer; kStalls: every class request. */
+  /** kNever and kLate affect every control transfer, kStalls every class request. */
   Answers answers = Answers::kAtOnce;
   std::chrono::milliseconds delay{};
   Frames frames = Frames::kWhole;
 };
 
-/** The earlier of two points in time that may be none. */
+/** The earlier of two points in time, each of which may be absent. */
 inline std::optional<Clock::time_point> Earlier(std::optional<Clock::time_point> a,
                                                 std::optional<Clock::time_point> b) {
   if (!a || !b) return a ? a : b;

@@ -19,21 +19,25 @@ enum Marker : uint8_t {
   kEnd = 0xd9
 };
 
-/** ITU-T T.81, B: segments have big-endian lengths that count themselves. */
+/** ITU-T T.81, B: a segment has a big-endian length, which counts its own two bytes. */
 void AppendSegment(Bytes& bytes, Marker marker, const Bytes& body) {
   const size_t length = body.size() + 2;
   Append(bytes, Record(0xff, marker, length >> 8, length & 0xff, body));
 }
 
-/** One table for all: every coefficient counts eight, so that DC is the mean of a block less 128. */
+/**
+ * One table for all components: every coefficient is multiplied by 8, so DC is the mean of a block minus 128.
+ */
 const Bytes kQuantisation = [] {
   Bytes bytes(65, 8);
   bytes[0] = 0;
   return bytes;
 }();
 
-/** Code lengths and values. DC: categories 0 to 8 have four bits, their own number; AC: end of block has one
- * bit. */
+/**
+ * Code lengths and values. DC: the codes of categories 0 to 8 have four bits and are the category's number.
+ * AC: the code of "end of block" has one bit.
+ */
 const Bytes kDcCodes =
     Record(0x00, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8);
 const Bytes kAcCodes = Record(0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x00);
@@ -50,7 +54,7 @@ class BitWriter {
       if (++filled_ == 8) Flush();
     }
   }
-  /** Fills the last byte with ones. */
+  /** Fills the last byte with 1 bits. */
   void Finish() {
     if (filled_ > 0) Write(0xff, 8 - filled_);
   }
@@ -68,7 +72,7 @@ class BitWriter {
   int filled_ = 0;
 };
 
-/** A block of one value, by its difference from the component's block before it. */
+/** A block of one value, coded as the difference from the component's previous block. */
 void WriteBlock(BitWriter& bits, int difference) {
   const int category = std::bit_width(static_cast<uint32_t>(std::abs(difference)));
   bits.Write(static_cast<uint32_t>(category), kCategoryBits);
@@ -76,7 +80,7 @@ void WriteBlock(BitWriter& bits, int difference) {
   bits.Write(0, 1);
 }
 
-/** Units of two blocks of luminance beside each other and one of each colour. */
+/** Units of two neighbouring blocks of luminance and one block of each colour component. */
 void WriteScan(Bytes& bytes, uint32_t frame, const Size& size) {
   BitWriter bits(bytes);
   const size_t columns = (size.width + 7) / 8, rows = (size.height + 7) / 8;

@@ -1,4 +1,4 @@
-/** Frame n as a baseline JPEG, 4:2:2 as webcams have it: pattern.h. */
+/** Frame n as a baseline JPEG with 4:2:2, as webcams send it; see pattern.h. */
 #pragma once
 
 #include <cstdint>

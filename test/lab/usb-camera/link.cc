@@ -57,7 +57,7 @@ bool Link::Read(void* bytes, size_t length) {
   return recv(fd(), bytes, length, MSG_WAITALL) == static_cast<ssize_t>(length);
 }
 
-/** A host that has gone shows at the next Receive(). */
+/** If the host has closed the connection, the next Receive() reports it. */
 void Link::Send(std::span<const uint32_t> words, std::span<const uint8_t> bytes) {
   Bytes message(words.size_bytes() + bytes.size());
   memcpy(message.data(), words.data(), words.size_bytes());

@@ -13,16 +13,16 @@ namespace usb_camera {
 
 using Setup = std::array<uint8_t, 8>;
 
-/** A transfer that the host asks for, or, with `unlink`, no longer asks for. */
+/** A transfer that the host requests, or with `unlink` the cancellation of one. */
 struct Transfer {
   uint32_t sequence = 0;
   bool unlink = false;
   uint32_t endpoint = 0;
   bool in = false;
-  /** Bytes that the host has room for (in) or sends (out). */
+  /** Bytes that the host can take (in) or sends (out). */
   uint32_t length = 0;
   Setup setup{};
-  /** What the host sends. */
+  /** Data from the host. */
   Bytes data;
 };
 
@@ -31,11 +31,11 @@ class Link {
   explicit Link(vmb::UniqueFd socket) : socket_(std::move(socket)) {}
 
   int fd() const { return socket_.get(); }
-  /** The next message; nothing when the host has closed the connection. Waits for the rest of a message. */
+  /** The next message. No value: the host has closed the connection. Waits until the message is complete. */
   std::optional<Transfer> Receive();
-  /** `status`: 0 or a negative errno. Bytes go along for transfers to the host only. */
+  /** `status`: 0 or a negative errno. `bytes` is only sent for transfers to the host. */
   void Complete(const Transfer& transfer, int status, std::span<const uint8_t> bytes = {});
-  /** The answer to an unlink. `was_pending`: the transfer will get no other answer. */
+  /** Answers an unlink. `was_pending`: the transfer gets no other answer. */
   void Unlinked(uint32_t sequence, bool was_pending);
 
  private:

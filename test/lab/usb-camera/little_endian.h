@@ -1,4 +1,4 @@
-/** Bytes of USB records: every number of USB is little-endian. */
+/** Bytes of USB records. All numbers of USB are little-endian. */
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,7 @@ inline void Append(Bytes& bytes, Word word) { Append(bytes, word.value, 2); }
 inline void Append(Bytes& bytes, Long word) { Append(bytes, word.value, 4); }
 inline void Append(Bytes& bytes, const Bytes& more) { bytes.insert(bytes.end(), more.begin(), more.end()); }
 
-/** Numbers are single bytes unless they are a Word or a Long. */
+/** Bytes of the fields one after the other. A number is one byte unless it is a Word or a Long. */
 template <typename... Fields>
 Bytes Record(const Fields&... fields) {
   Bytes bytes;

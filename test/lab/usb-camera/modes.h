@@ -12,7 +12,7 @@ enum class Coding { kYuy2, kMjpeg };
 struct Size {
   uint16_t width;
   uint16_t height;
-  /** No frame is larger: two bytes for each pixel. */
+  /** Bytes of the largest frame: two for each pixel. */
   constexpr uint32_t bytes() const { return uint32_t{width} * height * 2; }
 };
 
@@ -27,7 +27,7 @@ inline constexpr Size kMjpegSizes[] = {{320, 180}, {640, 360}, {1280, 720}};
 inline constexpr Format kFormats[] = {{Coding::kYuy2, kYuy2Sizes}, {Coding::kMjpeg, kMjpegSizes}};
 inline constexpr uint32_t kLargest = Size{1280, 720}.bytes();
 
-/** Of every size, in units of 100 ns: 30, 15 and 5 frames a second. */
+/** Frame intervals of every size in units of 100 ns: 30, 15 and 5 frames a second. */
 inline constexpr std::array<uint32_t, 3> kIntervals = {333'333, 666'666, 2'000'000};
 
 struct Mode {

@@ -9,7 +9,7 @@ namespace usb_camera {
 namespace {
 
 constexpr size_t kFormatAt = 2, kFrameAt = 3, kIntervalAt = 4;
-/** Of release 1.1. */
+/** Length of the controls in release 1.1. */
 constexpr uint16_t kControlLength = 34;
 constexpr uint8_t kFixInterval = 1;
 constexpr uint8_t kFrameIdIsUsed = 1, kEndOfFrameIsUsed = 2;
@@ -44,7 +44,7 @@ std::optional<Bytes> Negotiation::Handle(uint8_t selector, uint8_t request, std:
   }
 }
 
-/** A camera never refuses a proposal: it makes one of its own. */
+/** A camera never refuses a proposal. It answers with the nearest mode that it has. */
 Negotiation::Choice Negotiation::Nearest(std::span<const uint8_t> data) {
   Choice choice;
   choice.format = std::clamp<uint8_t>(data[kFormatAt], 1, std::size(kFormats));

@@ -12,9 +12,9 @@ namespace usb_camera {
 
 class Negotiation {
  public:
-  /** Answers a class request for the streaming interface. Nothing: a stall. */
+  /** Answers a class request for the streaming interface. No value: a stall. */
   std::optional<Bytes> Handle(uint8_t selector, uint8_t request, std::span<const uint8_t> data);
-  /** What was committed last. */
+  /** The mode of the last commit. */
   Mode mode() const { return ModeOf(committed_); }
 
  private:

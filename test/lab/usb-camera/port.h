@@ -1,4 +1,6 @@
-/** A port of vhci-hcd, the kernel's virtual host controller, and the V4L2 nodes of what is plugged into it.
+/**
+ * A port of vhci-hcd, the kernel's virtual host controller, and the V4L2 nodes of the device that is plugged
+ * into it.
  */
 #pragma once
 
@@ -13,10 +15,10 @@ class Port {
  public:
   explicit Port(unsigned number) : number_(number) {}
 
-  /** Plugs a high-speed device in: the device's end of its connection. Throws std::system_error. */
+  /** Plugs a high-speed device in. Returns the device's end of its connection. Throws std::system_error. */
   vmb::UniqueFd Plug() const;
   bool is_free() const;
-  /** /dev paths: the camera, then its metadata. */
+  /** /dev paths: of the camera, then of its metadata. */
   std::vector<std::string> Nodes() const;
 
  private:

@@ -1,4 +1,4 @@
-/** The interrupt endpoint: the camera says that something of it has changed. */
+/** The interrupt endpoint: the camera reports changes of its state. */
 #pragma once
 
 #include <cstdint>

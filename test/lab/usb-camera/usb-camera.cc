@@ -18,7 +18,7 @@ constexpr char kUsage[] =
   exit(2);
 }
 
-/** Takes the options off the front of what is left. */
+/** Takes the options from the front of the remaining arguments. */
 usb_camera::Options Parse(char**& rest) {
   usb_camera::Options options;
   for (; *rest != nullptr && strncmp(*rest, "--", 2) == 0; rest += 2) {

@@ -1,4 +1,4 @@
-/** USB/IP's messages, as Documentation/usb/usbip_protocol.rst of Linux has them: numbers are big-endian. */
+/** USB/IP's messages as in Documentation/usb/usbip_protocol.rst of Linux. Numbers are big-endian. */
 #pragma once
 
 #include <cstddef>
@@ -9,13 +9,13 @@ namespace usb_camera::usbip {
 enum Command : uint32_t { kSubmit = 1, kUnlink = 2, kSubmitted = 3, kUnlinked = 4 };
 enum Direction : uint32_t { kOut = 0, kIn = 1 };
 
-/** Words of the 48 bytes that every message begins with. */
+/** Index of the 32-bit words in the 48 bytes that every message begins with. */
 enum Field : size_t {
   kCommand = 0,
   kSequence = 1,
   kDirection = 3,
   kEndpoint = 4,
-  // USBIP_CMD_SUBMIT; the eight bytes of a control transfer's set-up packet are its last ones.
+  // USBIP_CMD_SUBMIT. The last words are the eight bytes of a control transfer's set-up packet.
   kLength = 6,
   kSetup = 10,
   // USBIP_CMD_UNLINK
@@ -26,7 +26,7 @@ enum Field : size_t {
 };
 constexpr size_t kWords = 12;
 
-/** No transfer of this camera is longer: uvcvideo's largest URB is 32 packets of 512 bytes. */
+/** Bytes. No transfer of this camera is longer: uvcvideo's largest URB is 32 packets of 512 bytes. */
 constexpr uint32_t kLongest = 1 << 16;
 
 }  // namespace usb_camera::usbip

@@ -1,4 +1,7 @@
-/** Numbers of the USB device class for video, release 1.1, and of USB itself; tables and names as there. */
+/**
+ * Numbers of the USB video device class, release 1.1, and of USB itself. Tables and names are those of the
+ * specifications.
+ */
 #pragma once
 
 #include <cstdint>
@@ -64,12 +67,12 @@ enum Request : uint8_t {
   kGetInfo = 0x86,
   kGetDef = 0x87,
 };
-/** GET_INFO */
+/** Bits of the answer to GET_INFO. */
 enum Info : uint8_t { kGet = 1, kSet = 2, kAsynchronous = 16 };
 
 enum StreamingControl : uint8_t { kProbe = 1, kCommit = 2 };
 constexpr uint8_t kRequestErrorCode = 2;
-/** Its values. */
+/** Values of kRequestErrorCode. */
 enum ErrorCode : uint8_t { kNoError = 0, kOutOfRange = 4, kInvalidControl = 6, kInvalidRequest = 7 };
 
 /** Bits of a payload's header. */
@@ -81,19 +84,18 @@ enum PayloadHeader : uint8_t {
   kError = 0x40,
   kEndOfHeader = 0x80,
 };
-/** A status packet of the interrupt endpoint says that a control of the video control interface has changed.
- */
+/** A status packet of the interrupt endpoint: a control of the video control interface has changed. */
 constexpr uint8_t kFromVideoControl = 1;
 constexpr uint8_t kControlChange = 0;
 constexpr uint8_t kValueChange = 0;
 }  // namespace uvc
 
-/** How this camera is put together. */
+/** The structure of this camera. */
 enum Interface : uint8_t { kControlInterface = 0, kStreamingInterface = 1 };
 enum Entity : uint8_t { kItself = 0, kCamera = 1, kProcessing = 2, kStreaming = 3 };
 enum Endpoint : uint8_t { kControlEndpoint = 0, kVideoEndpoint = 1, kStatusEndpoint = 2 };
 constexpr uint32_t kClockFrequency = 48'000'000;
-/** A payload is a URB: uvcvideo's largest is 32 packets of the endpoint's 512 bytes. */
+/** Bytes. A payload is one URB: uvcvideo's largest URB is 32 packets of the endpoint's 512 bytes. */
 constexpr uint16_t kPacket = 512;
 constexpr uint32_t kPayload = 32 * kPacket;
 

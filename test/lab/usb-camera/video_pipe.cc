@@ -53,7 +53,7 @@ std::optional<Clock::time_point> VideoPipe::next() const {
   return due_;
 }
 
-/** A host that is slow gets frames later, not fewer. */
+/** A slow host gets frames later, but does not lose any. */
 void VideoPipe::Begin(Clock::time_point now) {
   ++number_;
   frame_ = mode_.coding == Coding::kYuy2 ? Yuy2Frame(number_, mode_.size) : JpegFrame(number_, mode_.size);

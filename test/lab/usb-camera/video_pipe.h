@@ -1,7 +1,7 @@
 /**
- * The bulk endpoint: frames, cut into payloads of one URB each. A payload's header has the frame's number n
- * in its times: presentation time n << 16, source clock (n << 16) + the payload's place in the frame, from 0,
- * and its USB frame n mod 2048.
+ * The bulk endpoint: frames, cut into payloads of one URB each. The times in a payload's header contain the
+ * frame's number n: presentation time n << 16; source clock (n << 16) + the index of the payload in the
+ * frame, from 0; USB frame n mod 2048.
  */
 #pragma once
 
@@ -19,14 +19,14 @@ class VideoPipe {
  public:
   explicit VideoPipe(const Faults& faults) : faults_(faults) {}
 
-  /** A stream in this mode begins. */
+  /** Starts a stream in this mode. */
   void Start(const Mode& mode);
-  /** The frame that is being sent is given up. */
+  /** Drops the frame that is being sent. */
   void Stop() { frame_.clear(); }
   void Take(Transfer transfer) { waiting_.push_back(std::move(transfer)); }
   bool Drop(uint32_t sequence);
   void Reset();
-  /** Fills the host's buffers as far as frames are due. */
+  /** Fills the host's buffers with the frames that are due. */
   void Run(Link& link, Clock::time_point now);
   std::optional<Clock::time_point> next() const;
 
@@ -41,7 +41,7 @@ class VideoPipe {
   uint32_t number_ = 0;
   bool frame_id_ = false;
   bool damaged_ = false;
-  /** Empty: none is being sent. */
+  /** The frame that is being sent. Empty: there is none. */
   Bytes frame_;
   size_t sent_ = 0;
   uint32_t payloads_ = 0;

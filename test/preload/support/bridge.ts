@@ -1,10 +1,13 @@
-/** A node that the bridge serves in this process, and the environment in which a program finds it in the node's place. */
+/**
+ * A node that the bridge serves in this process, and the environment in which a program opens it instead of the node
+ * itself.
+ */
 import { readdirSync, statSync } from 'node:fs';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from '../../../src/cli/size.js';
 import { Daemon, type ServeOptions } from '../../../src/daemon.js';
 import { plainly } from '../../lab/support/serve-options.js';
 
-/** Built by build.sh on the host, before the machine is started. */
+/** Built by build.sh on the host before the machine is started. */
 function library(): string {
   const folder = 'build/preload';
   const built = readdirSync(folder)
@@ -33,10 +36,13 @@ export class Bridge {
     return new Bridge(device, socket, daemon);
   }
 
-  /** For a child process: opening the device reaches the bridge. `driver`: what QUERYCAP calls it. */
+  /**
+   * Environment of a child process in which opening the device reaches the bridge. `driver`: the driver's name in
+   * QUERYCAP.
+   */
   environment(
     options: {
-      dialect?: 'qemu' | 'crosvm';
+      vmm?: 'qemu' | 'crosvm';
       objects?: boolean;
       driver?: string;
       media?: string;
@@ -47,7 +53,7 @@ export class Bridge {
       ...process.env,
       LD_PRELOAD: library(),
       VMB_PRELOAD: `${this.device}=${this.socket}`,
-      VMB_PRELOAD_DIALECT: options.dialect ?? 'qemu',
+      VMB_PRELOAD_DIALECT: options.vmm ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
       ...(options.wakeMicroseconds && { VMB_PRELOAD_WAKE_US: `${options.wakeMicroseconds}` }),
       ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),

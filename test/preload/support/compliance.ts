@@ -1,32 +1,36 @@
-/** v4l2-compliance, run on a path, and its verdicts one by one. */
+/** Runs v4l2-compliance on a path and reads its verdicts. */
 import { spawn } from 'node:child_process';
 
 export type Verdict = 'OK' | 'OK (Not Supported)' | 'FAIL';
 
 export interface Outcome {
-  /** By heading and name, such as "Control ioctls (Input 0) / VIDIOC_G/S_CTRL". */
+  /** Verdicts by heading and name, such as "Control ioctls (Input 0) / VIDIOC_G/S_CTRL". */
   readonly verdicts: ReadonlyMap<string, Verdict>;
   readonly output: string;
-  /** As QUERYCAP calls it. */
+  /** The driver's name in QUERYCAP. */
   readonly driver: string;
 }
 
 const HEADING = /^\s*([A-Z][^\t]*):\s*$/;
 const TEST = /^\s*test (.+?): (OK \(Not Supported\)|OK|FAIL)\s*$/;
 
-/** Frames of each streaming test: the tool's own 60 take minutes under emulation. */
+/** Frames of each streaming test. The tool's default of 60 takes minutes in emulation. */
 export const FRAMES = process.env.VMB_COMPLIANCE_FRAMES ?? '5';
 
 const FRAME = /Frame #(\d+)/g;
-/** Streaming tests take a few frames more than they were asked for; the count that has passed zero has no end. */
+/**
+ * Streaming tests take a few frames more than requested. A larger number means that the count has passed zero and will
+ * not end.
+ */
 const ENDLESS = 20 * Number(FRAMES);
-/** How often the tool may lose count before that is a failure. */
+/** Number of times that the tool may lose count before this is a failure. */
 const ATTEMPTS = 5;
 
 /**
- * Runs the tool on `path` with `environment` beside this process's own. On mem-to-mem nodes 1.30 counts OUTPUT frames down and
- * looks for zero only in rounds in which select() or epoll says readable *and* writable: where the two come one after the other at
- * the last frame, the count passes zero and it streams for ever. That is seen by a frame number that was not asked for, and the run begins anew.
+ * Runs the tool on `path` with `environment` added to this process's own. On mem-to-mem nodes, version 1.30 counts
+ * OUTPUT frames down and tests for zero only in rounds in which select() or epoll reports readable *and* writable. If
+ * the two come one after the other at the last frame, the count passes zero and the tool streams for ever. A frame
+ * number that is too large shows this, and the run starts again.
  */
 export async function compliance(path: string, environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
   for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
@@ -37,7 +41,7 @@ export async function compliance(path: string, environment: NodeJS.ProcessEnv = 
   throw new Error(`v4l2-compliance lost count on ${path} ${ATTEMPTS} times`);
 }
 
-/** What the tool says; null: it has lost count. */
+/** The verdicts of the tool; null: it has lost count. */
 async function run(path: string, environment: NodeJS.ProcessEnv): Promise<string | null> {
   const tool = spawn('v4l2-compliance', ['-d', path, '-s', FRAMES], {
     env: { ...process.env, ...environment },
@@ -57,7 +61,7 @@ async function run(path: string, environment: NodeJS.ProcessEnv): Promise<string
 }
 
 function outcomeOf(output: string): Outcome {
-  // Progress is written over itself.
+  // The tool overwrites its progress lines.
   const lines = output.split('\n').map((line) => line.slice(line.lastIndexOf('\r') + 1));
   const driver = /Driver name\s*: (.*)/.exec(output)?.[1]?.trim() ?? '';
   return { verdicts: verdictsOf(lines), output: lines.join('\n'), driver };

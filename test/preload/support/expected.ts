@@ -1,20 +1,20 @@
-/** The list of docs/protocol.md: what v4l2-compliance may say otherwise through the bridge than natively. */
+/** The list of docs/protocol.md: results of v4l2-compliance that may differ between the bridge and the native node. */
 import { readFileSync } from 'node:fs';
 import type { Difference } from './compliance.js';
 
 const HEADING = '## What v4l2-compliance says otherwise';
 
 export interface Expected {
-  /** The test as the tool names it, without its heading. */
+  /** Name of the test in the tool, without its heading. */
   readonly test: string;
   readonly natively: string;
   readonly bridged: string;
-  /** Kinds of the scenes, or `all but` some. */
+  /** Kinds of nodes, or `all but` some. */
   readonly nodes: string;
   readonly cause: string;
 }
 
-/** The rows of the table under the heading. */
+/** The rows of the table after the heading. */
 export function expectedDifferences(): Expected[] {
   const text = readFileSync(new URL('../../../../docs/protocol.md', import.meta.url), 'utf8');
   const section = text.split(HEADING)[1];
@@ -32,7 +32,7 @@ export function expectedDifferences(): Expected[] {
 
 const plain = (cell: string): string => cell.trim().replaceAll('`', '');
 
-/** Whether a row is about this difference on this kind of node. */
+/** Whether a row describes this difference on this kind of node. */
 export function isExpected(
   { test, natively, bridged, nodes }: Expected,
   found: Difference,

@@ -1,38 +1,41 @@
-/** Nodes to compare on: what has to be there before they are, and what goes with them. */
+/** Nodes on which runs are compared: the modules and programs that they need. */
 import type { ServeOptions } from '../../../src/daemon.js';
 import { nodeNamed, provide, unload } from '../../lab/support/kernel-modules.js';
 import { LoopbackWriter } from '../../lab/support/loopback-writer.js';
 import { UsbCamera } from '../../lab/support/usb-camera.js';
 
 export interface Scene {
-  /** /dev path of each kind of node, as docs/protocol.md calls them. */
+  /** /dev path of each kind of node; docs/protocol.md uses the names of the kinds. */
   readonly nodes: ReadonlyMap<string, string>;
   end(): Promise<void> | void;
 }
 
-/** What else the bridge is told for the nodes of a scene. */
+/** Options of the bridge for the nodes of a scene. */
 export type Options = Partial<ServeOptions>;
 
 export interface SceneRow {
   readonly title: string;
-  /** Lanes run beside each other, the scenes of one after the other. All of a driver's are in one lane; the two take about as long. */
+  /**
+   * Lanes run side by side; the scenes of a lane run one after the other. All scenes of a driver are in one lane. Both
+   * lanes take about the same time.
+   */
   readonly lane: 'vivid' | 'others';
   readonly kinds: readonly string[];
   readonly serve?: Options;
-  /** Rejects with what `skipped` knows where the machine has no such nodes. */
+  /** Rejects with an error that `skipped` knows if the machine has no such nodes. */
   readonly open: () => Promise<Scene>;
 }
 
 class Missing extends Error {}
 
-/** Scenes are opened outside of any test. */
+/** A scene is opened outside of any test, so this stands for mocha's context. */
 const context = {
   skip: () => {
     throw new Missing('this machine has no such nodes');
   },
 } as unknown as Mocha.Context;
 
-/** Skips the test of `context` where its scene is missing. */
+/** Skips the test of `context` if its scene is missing. */
 export function skipped(test: Mocha.Context): (error: unknown) => never {
   return (error) => {
     if (error instanceof Missing) test.skip();
@@ -54,7 +57,7 @@ function nodesOf(lane: SceneRow['lane'], modules: string, names: Readonly<Record
   };
 }
 
-/** v4l2-compliance presses every button that it finds: there are none that inject faults. */
+/** v4l2-compliance presses every button that it finds, so the buttons that inject faults are hidden. */
 const vivid = (parameters: string, names: Readonly<Record<string, string>>): SceneRow =>
   nodesOf('vivid', `vivid ${parameters} no_error_inj=1`, names);
 
@@ -71,14 +74,14 @@ const usbCamera: SceneRow = {
 const LABEL = 'a-loopback';
 const [WIDTH, HEIGHT, FRAME_MS] = [320, 180, 33];
 /**
- * With a program that feeds it, but only while somebody streams: what it writes between REQBUFS and QUERYBUF shows in buffers that the
- * tool has not queued, and more often so where the tool's calls take longer.
+ * v4l2loopback with a program that feeds it, but only while somebody streams. Frames that were written between REQBUFS
+ * and QUERYBUF show in buffers that the tool has not queued, and more often if the tool's calls take longer.
  */
 const loopback: SceneRow = {
   title: 'v4l2loopback',
   lane: 'others',
   kinds: ['loopback'],
-  // The driver has no USERPTR: natively the tool is told so.
+  // The driver has no USERPTR, so the tool must not find it through the bridge either.
   serve: { sharedPages: false },
   open: async () => {
     const modules = `v4l2loopback devices=1 exclusive_caps=1 card_label=${LABEL}`;
@@ -100,7 +103,7 @@ const loopback: SceneRow = {
   },
 };
 
-/** A part of the titles of the scenes to be played; '': all. */
+/** Part of the titles of the scenes to run; '': all scenes. */
 export const wanted = process.env.VMB_COMPLIANCE_SCENE ?? '';
 
 const all: readonly SceneRow[] = [

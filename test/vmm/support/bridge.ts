@@ -28,12 +28,12 @@ export class Bridge {
     this.program = new Program('the bridge', process.execPath, [...node, CLI, ...words]);
   }
 
-  /** Resolves when it listens. Rejects with what it said. */
+  /** Resolves when it listens. Rejects with its output if it ends instead. */
   static serve(device: string, ...options: string[]): Promise<Bridge> {
     return Bridge.sabotaged([], device, ...options);
   }
 
-  /** The same with modules in its process that are not its own: file URLs. */
+  /** As `serve`, with additional modules loaded into its process. `preloaded`: file URLs. */
   static async sabotaged(
     preloaded: readonly string[],
     device: string,
@@ -49,19 +49,22 @@ export class Bridge {
     }
   }
 
-  /** SIGTERM, and how it ended. */
+  /** Sends SIGTERM. Resolves to how the process ended. */
   async stop(timeout: number): Promise<Exit> {
     this.program.signal('SIGTERM');
     return this.program.end(timeout);
   }
 
-  /** Releases everything; kills it if it still runs. */
+  /** Releases everything. Kills the process if it still runs. */
   async close(): Promise<void> {
     await this.program.kill();
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  /** It prints the VMM's options when everything is open; the socket file alone could be bound and not yet listen. */
+  /**
+   * Wait for its output: it prints the VMM's options when everything is open. The socket file may exist before it
+   * listens.
+   */
   async #listening(): Promise<void> {
     while (this.program.alive && !(existsSync(this.socket) && this.program.stdout !== ''))
       await delay(POLL_MS);

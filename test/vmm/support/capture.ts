@@ -1,4 +1,6 @@
-/** A guest's program that captures from its camera: V4L2 calls over the driver, frames read through the SHM window. */
+/**
+ * A guest's program that captures from its camera: V4L2 calls through the driver; frames are read from SHM region 0.
+ */
 import { bufferIoctl } from '../../../src/client/buffer-ioctls.js';
 import { controlIoctl } from '../../../src/client/control-ioctls.js';
 import type { BufferRecord } from '../../../src/client/event-lane.js';
@@ -26,7 +28,7 @@ export type PixFormat = ReturnType<typeof pixFormat.read>;
 export class Capture {
   readonly driver: GuestDriver;
   readonly session: number;
-  /** A mapping a buffer. */
+  /** One mapping for each buffer. */
   mappings: Mapping[] = [];
   readonly #guest: Guest;
 
@@ -47,7 +49,7 @@ export class Capture {
     return pixFormat.read(answer.fmt);
   }
 
-  /** Asks for `rate` frames a second; what the driver has made of it. */
+  /** Requests `rate` frames a second. Returns the rate that the driver has set. */
   async setRate(rate: number): Promise<number> {
     const fields = { type: TYPE, numerator: 1, denominator: rate };
     const answer = await this.driver.call(this.session, Ioctl.S_PARM, streamparm, fields);
@@ -81,20 +83,20 @@ export class Capture {
     await this.driver.call(this.session, Ioctl.STREAMON, streamType, { type: TYPE });
   }
 
-  /** Frames that nobody has taken are gone, as in the Linux driver. */
+  /** Stops the stream. Frames that nobody has taken are dropped, as in the Linux driver. */
   async stop(): Promise<void> {
     await this.driver.call(this.session, Ioctl.STREAMOFF, streamType, { type: TYPE });
     while (this.driver.waitingEvents(this.session) > 0) await this.next();
   }
 
-  /** The next frame's buffer: DQBUF. */
+  /** DQBUF: the buffer of the next frame. */
   async next(): Promise<BufferRecord> {
     const event = await this.driver.nextEvent(this.session, FRAME_TIMEOUT_MS);
     if (event.kind !== 'dqbuf') throw new Error(`a ${event.kind} event instead of a frame`);
     return event.buffer;
   }
 
-  /** What the guest sees in a buffer. */
+  /** The bytes of a buffer as the guest sees them. */
   read(index: number, length = this.mappings[index]!.length): Promise<Buffer> {
     return this.#guest.machine.readWindow(this.mappings[index]!.driverAddress, length);
   }
@@ -106,7 +108,7 @@ export class Capture {
     await this.driver.call(this.session, Ioctl.REQBUFS, requestBuffers, none);
   }
 
-  /** The program ends: its mappings hold the file open, so they go first. */
+  /** The program ends. Mappings keep the file open, so they are unmapped first. */
   async close(): Promise<void> {
     await this.#unmap();
     await this.driver.close(this.session);

@@ -1,4 +1,4 @@
-/** A guest in a real QEMU, from power-on to the driver that runs in it. */
+/** A guest in a real QEMU, from power-on to its running driver. */
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Qemu, type Shape } from './qemu.js';
 import { QemuMachine } from './qemu-machine.js';
@@ -14,7 +14,7 @@ export class Guest {
     this.driver = driver;
   }
 
-  /** Starts a QEMU on the vhost-user socket and the driver in it. */
+  /** Starts a QEMU on the vhost-user socket, and the driver in it. */
   static async boot(socket: string, shape: Partial<Shape> = {}): Promise<Guest> {
     const qemu = await Qemu.start(socket, shape);
     try {
@@ -26,13 +26,13 @@ export class Guest {
     }
   }
 
-  /** A new driver on a device that was reset: everything of the old one is gone. */
+  /** Starts a new driver on a device that was reset. Everything of the old driver is gone. */
   async reboot(): Promise<void> {
     this.machine = await QemuMachine.create(this.qemu);
     this.driver = await GuestDriver.probe(this.machine);
   }
 
-  /** Powers it off without a word to the device. */
+  /** Powers the guest off without telling the device. */
   async close(): Promise<void> {
     this.machine.attach(undefined);
     await this.qemu.close();

@@ -3,9 +3,9 @@
  *
  * Usage: host-buffer DEVICE PID INDEX
  *
- * QUERYBUF, which any open file of a vb2 node may ask, says where the buffer is. MMAP: the node's own memory, mapped
- * here at the kernel's offset. USERPTR: memory of the process PID, which holds the queue, read out of it. The kind of
- * memory goes to stderr, the bytes to stdout.
+ * Any open file of a vb2 node may use QUERYBUF, which says where the buffer is. MMAP: it is the node's own
+ * memory, which is mapped here at the kernel's offset. USERPTR: it is memory of process PID, which owns the
+ * queue, and is read from that process. The memory type is printed on stderr, the bytes on stdout.
  */
 #define _GNU_SOURCE
 #include <err.h>

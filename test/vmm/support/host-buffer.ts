@@ -1,23 +1,23 @@
-/** A capture buffer as the host's kernel has it: host-buffer.c, compiled where it runs. */
+/** A capture buffer as the host's kernel has it. host-buffer.c is compiled on the machine where it runs. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The TypeScript compiler leaves it where it is. */
+/** Path in the sources: the TypeScript compiler does not copy C files. */
 const SOURCE = fileURLToPath(new URL('../../../../test/vmm/support/host-buffer.c', import.meta.url));
 const MAX_BYTES = 64 << 20;
 
 export interface HostBytes {
-  /** Where the kernel keeps the buffer: V4L2_MEMORY_*. */
+  /** The memory type of the host's buffer: V4L2_MEMORY_*. */
   readonly memory: 'mmap' | 'userptr';
   readonly bytes: Buffer;
 }
 
 let program: string | undefined;
 
-/** Buffer `index` of the queue that process `pid` streams from. Throws with what the kernel said. */
+/** Reads buffer `index` of the queue from which process `pid` streams. Throws with the kernel's error. */
 export function hostBuffer(device: string, pid: number, index: number): HostBytes {
   program ??= compile();
   const words = [device, String(pid), String(index)];

@@ -1,8 +1,11 @@
-/** What a test needs of the machine that it runs on. What is missing is said aloud, and the tests count as pending. */
+/**
+ * Requirements of a test on the machine that it runs on. If something is missing, a message says so and the tests are
+ * pending.
+ */
 import { spawnSync } from 'node:child_process';
 import { QEMU_BINARY, QEMU_DEVICE } from './qemu.js';
 
-/** One single-planar camera, first of its kind. */
+/** One single-planar camera; the module's first instance. */
 export const VIVID = 'vivid n_devs=1 node_types=0x1';
 export const VIVID_CONTIGUOUS = `${VIVID} allocators=1`;
 export const VIVID_NODE = 'vivid-000-vid-cap';
@@ -17,7 +20,7 @@ const obstacles = {
   gcc: () => (spawnSync('gcc', ['--version']).error ? 'there is no gcc' : undefined),
 } as const;
 
-/** Skips the suite or test of `context`, loudly, where one of the tools is missing. */
+/** Skips the suite or test of `context` with a message if one of the tools is missing. */
 export function requires(context: Mocha.Context, ...tools: (keyof typeof obstacles)[]): void {
   for (const tool of tools) {
     const reason = obstacles[tool]();

@@ -4,7 +4,7 @@ const NEWLINE = 0x0a;
 
 export class LineReader {
   readonly #line: (text: string) => void;
-  /** Pieces of the line that has not ended yet: a frame comes as one line of a megabyte. */
+  /** Parts of the line that has not ended yet: a frame arrives as one line of a megabyte. */
   #pieces: Buffer[] = [];
 
   constructor(line: (text: string) => void) {

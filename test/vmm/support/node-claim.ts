@@ -1,4 +1,4 @@
-/** Whether another program could have the node now: it opens it and asks for buffers. */
+/** Tests whether another program could use the node now: opens it and requests buffers. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { Errno, errnoName } from '../../../src/errno.js';
 import { native } from '../../../src/native.js';
@@ -7,7 +7,9 @@ import { BufferType, Memory, requestBuffers } from '../../../src/v4l2/layout.js'
 
 const POLL_MS = 20;
 
-/** What REQBUFS of one buffer says to a newcomer, who leaves at once: 0 or EBUSY. */
+/**
+ * Errno of REQBUFS for one buffer by a new program, which closes the node at once: 0 or EBUSY. Or the errno of open.
+ */
 async function claim(device: string): Promise<number> {
   const file = new native.NodeFile(() => undefined);
   const opened = await new Promise<number>((resolve) => file.open(device, resolve));
@@ -17,7 +19,7 @@ async function claim(device: string): Promise<number> {
   return errno;
 }
 
-/** Milliseconds until the node was free; rejects when it is not within `timeout`. */
+/** Milliseconds until the node was free. Rejects if it is not free within `timeout`. */
 export async function freeWithin(device: string, timeout: number): Promise<number> {
   const start = performance.now();
   for (;;) {

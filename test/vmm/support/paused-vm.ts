@@ -1,6 +1,7 @@
 /**
- * A VM that is paused and resumed (QMP stop and cont), at random moments or within a command, and a driver in it that knows nothing of that: its processor stands
- * still meanwhile, and what answers EINTR its program asks again, with the same bytes.
+ * A VM that is paused and resumed (QMP stop and cont), at random moments or within a command. The driver in it does not
+ * know of the pauses: its processor stands still meanwhile. If a command is answered EINTR, its program sends the same
+ * bytes again.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
@@ -10,24 +11,29 @@ import { Errno } from '../../../src/errno.js';
 import { Random } from '../../fuzz/random.js';
 import type { Guest } from './guest.js';
 
-/** Between a command that is aimed at and its pause: it is on its lane by then. */
+/** Milliseconds between a command and the pause that is placed within it. The command is on its lane by then. */
 const LEAD_MS = 50;
 
-/** Holds a command up, of which these are the bytes, so that a pause finds it under way. Null: not this one. Resolves to what ends that. */
+/**
+ * Slows down a command with these bytes, so that a pause finds it under way. null: this command is not meant. The
+ * resolved function ends the slowdown.
+ */
 export type Aim = (request: Buffer) => Promise<() => Promise<void>> | null;
 
 export class PausedVm {
-  /** Which commands are paused within, the first time that they are made. */
+  /** Chooses the commands that are paused within when they are sent for the first time. */
   aim: Aim = () => null;
-  /** Pauses so far, and commands that one of them has ended with EINTR. */
+  /** Number of pauses so far, and of commands that ended with EINTR because of a pause. */
   pauses = 0;
   interrupted = 0;
-  /** The longest pause, in milliseconds: QEMU takes its time on a busy machine. */
+  /** The longest pause in milliseconds. On a busy machine QEMU may take long. */
   longest = 0;
   readonly #random: Random;
   #running: Promise<void> = Promise.resolve();
 
-  /** `seed` makes the moments; the driver of `guest` asks again from now on. */
+  /**
+   * `seed` decides the moments of the pauses. From now on the driver of `guest` repeats commands that end with EINTR.
+   */
   constructor(
     private readonly guest: Guest,
     readonly seed: number,
@@ -38,7 +44,7 @@ export class PausedVm {
     driver.transact = (transaction) => this.#persist(driver, transact, transaction);
   }
 
-  /** So many pauses, each for as long as `longest` milliseconds at most, with as much time between two. */
+  /** Makes `count` pauses, each of `longest` milliseconds at most, with at most as much time between two. */
   async pause(count: number, longest: number): Promise<void> {
     for (let n = 0; n < count; n++) {
       await delay(this.#random.below(longest));
@@ -82,7 +88,7 @@ export class PausedVm {
   }
 }
 
-/** The same command once more, in other memory. */
+/** The same command again, in other memory. */
 function copyOf(driver: GuestDriver, transaction: Transaction, bytes: readonly Buffer[]): Transaction {
   const { pieces } = transaction.block;
   const block = driver.heap.block(...bytes.map(({ length }) => length));

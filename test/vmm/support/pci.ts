@@ -1,7 +1,7 @@
 /** A PCI function as firmware and a driver see it: configuration space, BARs, capabilities (PCI 3.0). */
 import type { Qtest } from './qtest.js';
 
-/** Configuration mechanism 1: an address port and a data port. */
+/** Configuration mechanism 1: I/O ports of the address and of the data. */
 const Port = { ADDRESS: 0xcf8, DATA: 0xcfc, ENABLE: 0x8000_0000 } as const;
 const Register = { ID: 0x00, COMMAND: 0x04, BAR: 0x10, SUBSYSTEM: 0x2c, CAPABILITIES: 0x34 } as const;
 /** Bits of the command register. */
@@ -10,7 +10,7 @@ const Command = { MEMORY: 2, BUS_MASTER: 4 } as const;
 const Bar = { IO: 1, IS_64_BIT: 4, FLAGS: 0xf } as const;
 const BARS = 6;
 const SLOTS = 32;
-/** No firmware has run: where BARs go, above all RAM. */
+/** Address for the BARs, above all RAM. No firmware has run that would choose one. */
 const LOW_WINDOW = 0xe000_0000;
 const HIGH_WINDOW = 0x8_0000_0000;
 
@@ -21,9 +21,9 @@ export interface BarRange {
 
 export interface PciCapability {
   readonly id: number;
-  /** Register that it begins at. */
+  /** Register at which the capability begins. */
   readonly at: number;
-  /** Its bytes as they are, of which the capability itself says how many count. */
+  /** Bytes from there on. The capability itself says how many belong to it. */
   readonly bytes: Buffer;
 }
 
@@ -65,7 +65,7 @@ export class PciFunction {
     return { vendor: value & 0xffff, device: value >>> 16 };
   }
 
-  /** Does firmware's work: gives every memory BAR a place, and lets the device decode and write memory. */
+  /** Does the firmware's work: gives every memory BAR an address, and lets the device decode and write memory. */
   async placeBars(): Promise<Map<number, BarRange>> {
     const placed = new Map<number, BarRange>();
     let low = LOW_WINDOW;
@@ -84,7 +84,7 @@ export class PciFunction {
     return placed;
   }
 
-  /** The list of capabilities, in its order. */
+  /** The list of capabilities in the device's order. */
   async capabilities(): Promise<PciCapability[]> {
     const found: PciCapability[] = [];
     let at = (await this.readRegister(Register.CAPABILITIES)) & 0xfc;

@@ -1,10 +1,13 @@
-/** A process that a test has started: what it says, and how it ends. */
+/** A process that a test has started: its output and how it ends. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 
-/** A crash is a finding of a test, not a core file; and nothing outlives the tests, not even when they are killed. */
+/**
+ * A crash must be reported by a test and leave no core file. No process survives the tests, not even if they are
+ * killed.
+ */
 const LAUNCHER = ['-c', 'ulimit -c 0; exec setpriv --pdeathsig KILL -- "$@"', 'sh'];
 const EXIT_TIMEOUT_MS = 5000;
 
@@ -30,7 +33,7 @@ export class Program {
     child.stderr.on('data', (chunk: Buffer) => {
       this.stderr += chunk.toString();
     });
-    // `close`, not `exit`: all that it has said is there by then.
+    // `close`, not `exit`: all output has arrived by then.
     this.exited = once(child, 'close').then(([code, signal]): Exit => ({ code, signal }));
   }
 
@@ -47,7 +50,7 @@ export class Program {
     return readdirSync(`/proc/${this.pid}/fd`);
   }
 
-  /** `promise`, unless the program ends before it or the time is over. */
+  /** Resolves with `promise`. Rejects if the program ends before it, or after the time limit. */
   async during<T>(what: string, timeout: number, promise: Promise<T>): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -60,7 +63,7 @@ export class Program {
     return Promise.race([promise, late, ended]).finally(() => clearTimeout(timer));
   }
 
-  /** Nobody reads any more what it says. */
+  /** Closes the pipes of its output, so that nobody reads it any more. */
   deafen(): void {
     this.#child.stdout.destroy();
     this.#child.stderr.destroy();
@@ -70,7 +73,7 @@ export class Program {
     this.#child.kill(signal);
   }
 
-  /** How it ended; rejects if it does not. */
+  /** How it ended. Rejects if it does not end in time. */
   async end(timeout = EXIT_TIMEOUT_MS): Promise<Exit> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -79,7 +82,7 @@ export class Program {
     return Promise.race([this.exited, late]).finally(() => clearTimeout(timer));
   }
 
-  /** Ends it for good. Twice is harmless. */
+  /** Kills it. May be called twice. */
   async kill(): Promise<Exit> {
     if (this.alive) this.signal('SIGKILL');
     return this.end();

@@ -1,4 +1,4 @@
-/** A real QEMU as the machine of a GuestDriver: rings in its RAM, kicks through its PCI bus, interrupts by MSI-X. */
+/** A real QEMU as the machine of a GuestDriver: rings in its RAM, kicks over its PCI bus, interrupts by MSI-X. */
 import { DriverQueue } from '../../../src/client/driver-queue.js';
 import { Heap } from '../../../src/client/heap.js';
 import type { InterruptHandler, Machine } from '../../../src/client/machine.js';
@@ -8,10 +8,10 @@ import { PciFunction } from './pci.js';
 import { type Qemu, RAM_SIZE } from './qemu.js';
 import { CapabilityType, type QueueInfo, Status, VIRTIO_VENDOR, VirtioPci } from './virtio-pci.js';
 
-/** The last page of RAM: where MSI-X messages are written. */
+/** The last page of RAM: MSI-X messages are written to it. */
 const MESSAGE_ADDRESS = RAM_SIZE - 4096;
 const MESSAGE = 1;
-/** Below and above the hole of the PC's video memory: QEMU announces two regions, and both see traffic. */
+/** Memory below and above the hole of the PC's video memory: QEMU announces two regions, and the driver uses both. */
 const HEAP = [
   { address: 0x1000, length: 0x9_f000 },
   { address: 0x10_0000, length: MESSAGE_ADDRESS - 0x10_0000 },
@@ -39,7 +39,7 @@ export class QemuMachine implements Machine {
     void qemu.program.exited.then(() => this.#fail(new Error('QEMU has ended')));
   }
 
-  /** Finds the device and brings it as far as FEATURES_OK (VIRTIO 1.4, 3.1.1), whatever it was before. */
+  /** Finds the device and initializes it up to FEATURES_OK (VIRTIO 1.4, 3.1.1), whatever its state was. */
   static async create(qemu: Qemu): Promise<QemuMachine> {
     const pci = await PciFunction.find(qemu.qtest, VIRTIO_VENDOR);
     if (!pci) throw new Error('there is no virtio function on bus 0');
@@ -79,12 +79,12 @@ export class QemuMachine implements Machine {
     await this.device.setStatus((await this.device.status()) | Status.DRIVER_OK);
   }
 
-  /** The window of a real VMM is behind its PCI bus: readWindow. */
+  /** A real VMM's SHM region 0 is behind its PCI bus: use readWindow. */
   window(): Uint8Array {
     throw new Error('the SHM window of a QEMU without a CPU is read by qtest, which takes time: readWindow');
   }
 
-  /** What the guest reads at `offset` of the SHM window. */
+  /** The bytes that the guest reads at `offset` of SHM region 0. */
   readWindow(offset: number, length: number): Promise<Buffer> {
     const { address } = this.device.find(CapabilityType.SHARED_MEMORY);
     return this.device.qtest.read(address + offset, length);
@@ -95,7 +95,7 @@ export class QemuMachine implements Machine {
     return this.device.qtest.write(address + offset, bytes);
   }
 
-  /** The configuration space, 32 bits at a time: each of them is a GET_CONFIG to the back-end. */
+  /** Reads the configuration space 32 bits at a time. Each read is a GET_CONFIG to the back-end. */
   async readConfig() {
     const { address } = this.device.find(CapabilityType.DEVICE);
     const bytes = Buffer.alloc(configSpace.size);
@@ -104,7 +104,7 @@ export class QemuMachine implements Machine {
     return configSpace.read(bytes);
   }
 
-  /** The guest resets the device; a new driver takes a new machine. */
+  /** The guest resets the device. A new driver needs a new machine. */
   async reset(): Promise<void> {
     await reset(this.device);
   }
@@ -123,7 +123,7 @@ export class QemuMachine implements Machine {
   }
 }
 
-/** 4.1.4.3.2: the driver waits until the device says that it is done. */
+/** 4.1.4.3.2: the driver waits until the device reports that the reset is done. */
 async function reset(device: VirtioPci): Promise<void> {
   await device.setStatus(0);
   while ((await device.status()) !== 0);

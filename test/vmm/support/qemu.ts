@@ -1,4 +1,4 @@
-/** One QEMU without a CPU: qtest is its guest. Its RAM is a file that this process maps as well. */
+/** One QEMU without a CPU: qtest takes the guest's place. Its RAM is a file that this process maps as well. */
 import { once } from 'node:events';
 import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -14,8 +14,8 @@ import { Qtest } from './qtest.js';
 export const QEMU_BINARY = 'qemu-system-x86_64';
 export const QEMU_DEVICE = 'vhost-user-test-device-pci';
 /**
- * Stock QEMU 11.1.3 aborts on 48, the number of a media device: its table of names ends at 45. Nothing but the PCI
- * device number depends on it.
+ * QEMU 11.1.3 aborts on 48, the number of a media device, because its table of names ends at 45. Only the PCI device id
+ * depends on this number.
  */
 export const VIRTIO_ID = 45;
 export const RAM_SIZE = 64 << 20;
@@ -23,13 +23,13 @@ export const RAM_SIZE = 64 << 20;
 const START_TIMEOUT_MS = 60_000;
 
 export interface Shape {
-  /** `pc`: its only PCI bus takes and gives devices while it runs, which the root bus of q35 does not. */
+  /** `pc`: its only PCI bus supports hot-plug, which the root bus of q35 does not. */
   readonly machine: 'q35' | 'pc';
-  /** Room for RAM that is added later, in bytes. */
+  /** Bytes of RAM that can be added later. */
   readonly moreRam: number;
 }
 
-/** What is behind the vhost-user socket: id and slot of its function, as device_del and device_add name it. */
+/** The device behind the vhost-user socket: ids of its function and slot, as device_del and device_add name them. */
 export const DEVICE = { id: 'vmb', slot: 5 } as const;
 
 export class Qemu implements GuestRam {
@@ -45,7 +45,7 @@ export class Qemu implements GuestRam {
     this.qmp = qmp;
   }
 
-  /** A machine with one device behind the vhost-user socket. Rejects with what QEMU said. */
+  /** A machine with one device behind the vhost-user socket. Rejects with QEMU's error message. */
   static async start(vhostUserSocket: string, shape: Partial<Shape> = {}): Promise<Qemu> {
     const folder = mkdtempSync(join(tmpdir(), 'vmb-qemu-'));
     const ramPath = join('/dev/shm', `vmb-ram-${process.pid}-${folder.slice(-6)}`);
@@ -61,7 +61,7 @@ export class Qemu implements GuestRam {
       throw error;
     } finally {
       for (const server of servers) server.close();
-      // QEMU and this process have it all open: nothing is left behind, however the tests end.
+      // QEMU and this process have all files open by now. Remove them, so that nothing is left however the tests end.
       rmSync(folder, { recursive: true });
       rmSync(ramPath);
     }
@@ -71,14 +71,14 @@ export class Qemu implements GuestRam {
     return regionView(this.#ram, address, length);
   }
 
-  /** Ends it as an operator would. */
+  /** Ends it as an operator would, by QMP. */
   async quit(): Promise<Exit> {
-    // It hangs up instead of answering.
+    // It closes the connection instead of answering.
     await this.qmp.execute('quit').catch(() => undefined);
     return this.program.end();
   }
 
-  /** Releases everything; kills it if it still runs. */
+  /** Releases everything. Kills the process if it still runs. */
   async close(): Promise<void> {
     await this.program.kill();
     this.qtest.close();
@@ -98,14 +98,14 @@ function createRam(path: string): Region {
   }
 }
 
-/** The greeting of QMP comes when the device is realized; qtest is there before. */
+/** QMP sends its greeting when the device is realized; the qtest socket is there before. */
 async function connections(servers: readonly Server[]): Promise<[Qtest, Qmp]> {
   const sockets = await Promise.all(servers.map((server) => once(server, 'connection')));
   const [[qtest], [qmp]] = sockets as [[Socket], [Socket]];
   return [new Qtest(qtest), await Qmp.greet(qmp)];
 }
 
-/** The device's properties, the same in a command line and in QMP. */
+/** The device's properties; their form is the same on a command line and in QMP. */
 export const DEVICE_PROPERTIES = {
   driver: QEMU_DEVICE,
   id: DEVICE.id,

@@ -1,4 +1,4 @@
-/** QEMU's machine protocol: JSON lines, here without events. */
+/** QEMU's machine protocol (QMP): JSON lines. Events are ignored. */
 import type { Socket } from 'node:net';
 import { LineReader } from './line-reader.js';
 
@@ -35,7 +35,7 @@ export class Qmp {
     return qmp;
   }
 
-  /** What the command returns; rejects with QEMU's description. */
+  /** The return value of the command. Rejects with QEMU's description of the error. */
   async execute(command: string, parameters: object = {}): Promise<unknown> {
     const next = this.#next();
     this.#socket.write(`${JSON.stringify({ execute: command, arguments: parameters })}\n`);

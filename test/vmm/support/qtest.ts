@@ -1,4 +1,4 @@
-/** QEMU's qtest protocol: the accesses of a CPU that is not there, one line out and one line back, in order. */
+/** QEMU's qtest protocol: accesses of a CPU that does not exist, one line to QEMU and one line back, in order. */
 import type { Socket } from 'node:net';
 import { LineReader } from './line-reader.js';
 
@@ -13,7 +13,7 @@ export class Qtest {
   readonly #expected: Expected[] = [];
   #closed: Error | undefined;
 
-  /** Takes the socket of a QEMU that was started with `-qtest unix:…`. */
+  /** Takes ownership of the socket of a QEMU that was started with `-qtest unix:…`. */
   constructor(socket: Socket) {
     this.#socket = socket;
     const lines = new LineReader((line) => this.#receive(line));
@@ -75,7 +75,7 @@ export class Qtest {
     return Number(await this.#send(command));
   }
 
-  /** Lines that are sent without waiting for each other are carried out in their order. */
+  /** Lines that are sent without waiting for answers are carried out in their order. */
   #send(command: string): Promise<string> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(this.#closed);

@@ -1,11 +1,11 @@
 /**
- * Loaded into the process of a bridge by tests: faults of TypeScript at will. Each SIGUSR2 takes the next one. The bugs
- * are made up; what becomes of them is not.
+ * Tests load this module into the process of a bridge. Each SIGUSR2 causes the next fault in its TypeScript. The faults
+ * are artificial; the bridge's reaction is real.
  */
 import { log } from '../../../src/log.js';
 import { MediaDevice } from '../../../src/media/device.js';
 
-/** In this order; each says its name on stdout. */
+/** The faults in order. Each prints its name on stdout. */
 const faults = ['exception', 'rejection', 'command', 'kick', 'log'] as const;
 
 const { prototype } = MediaDevice;
@@ -19,21 +19,21 @@ const acts: Readonly<Record<(typeof faults)[number], () => void>> = {
     });
   },
   rejection: () => void Promise.reject(new Error('sabotage: a rejection')),
-  /** The next command. */
+  /** In the next command. */
   command: () => {
     prototype.ioctl = () => {
       prototype.ioctl = ioctl;
       throw new Error('sabotage: a command');
     };
   },
-  /** The next kick, on either queue. */
+  /** In the next kick, on either queue. */
   kick: () => {
     prototype.queueKicked = () => {
       prototype.queueKicked = queueKicked;
       throw new Error('sabotage: a kick');
     };
   },
-  /** More than a pipe holds. */
+  /** More lines than a pipe takes. */
   log: () => {
     for (let line = 0; line < 100; line++) log.warn(`sabotage: ${'a line of the log'.repeat(100)}`);
   },

@@ -1,4 +1,4 @@
-/** A driver that is slow for a while, on a node that is what it is: the ioctls of the bridge's lanes are held up by strace. */
+/** Makes any driver slow for a while: strace delays the ioctls of the bridge's lanes. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { eventually } from '../../addon/process.js';
@@ -7,13 +7,13 @@ import { Program } from './program.js';
 const ATTACH_MS = 20_000;
 const DETACH_MS = 20_000;
 
-/** Where an ioctl stands still: before the driver has it, or when the driver is done with it. */
+/** Where strace delays an ioctl: before the driver gets it, or after the driver has done it. */
 export type Held = 'enter' | 'exit';
 
 export class SlowedLanes {
   private constructor(private readonly strace: Program) {}
 
-  /** From the moment that it resolves, each ioctl on a lane of the process takes so many milliseconds more. */
+  /** When this resolves, each ioctl on a lane of the process takes that many milliseconds longer. */
   static async slow(pid: number, held: Held, milliseconds: number): Promise<SlowedLanes> {
     const lanes = readdirSync(`/proc/${pid}/task`).filter((tid) => nameOf(pid, tid) === 'vmb-lane');
     assert.ok(lanes.length > 0, 'the bridge has no lane');
@@ -25,7 +25,7 @@ export class SlowedLanes {
     return new SlowedLanes(strace);
   }
 
-  /** They are as quick as before. Resolves to the names of the ioctls that were held up, in order. */
+  /** Ends the delays. Resolves to the names of the ioctls that were delayed, in order. */
   async heal(): Promise<string[]> {
     this.strace.signal('SIGINT');
     await this.strace.end(DETACH_MS);

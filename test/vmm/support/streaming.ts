@@ -1,4 +1,4 @@
-/** A stream of vivid's colour bars in a guest, looked at once, and its frames. */
+/** A stream of vivid's colour bars in a guest, and checks of its frames. */
 import assert from 'node:assert/strict';
 import type { BufferRecord } from '../../../src/client/event-lane.js';
 import { Capture } from './capture.js';
@@ -6,7 +6,7 @@ import type { Guest } from './guest.js';
 import { colourBars, difference, rgb3 } from './test-pattern.js';
 import { BARS_100, Control, Movement, Text } from './vivid.js';
 
-/** With the RAM's two regions a vhost-user table of QEMU takes six mappings more. */
+/** QEMU's vhost-user table has room for six mappings besides the RAM's two regions. */
 export const BUFFERS = 4;
 const [WIDTH, HEIGHT] = [320, 240];
 
@@ -28,8 +28,8 @@ export async function startStream(guest: Guest, rate: number): Promise<Capture> 
 }
 
 /**
- * Each buffer in its turn: none was lost on the way, none came twice. vivid gives a number twice where a picture has taken it longer than
- * half a period.
+ * Checks that the buffers come in turn: none was lost on the way, none came twice. vivid gives a number twice if it
+ * needed longer than half a period for a picture.
  */
 export function inOrder(frames: readonly BufferRecord[]): void {
   for (const [at, { index, sequence }] of frames.entries()) {

@@ -1,6 +1,6 @@
-/** What vivid's 100% colour bars are in bytes, from the definitions of the formats and not from vivid. */
+/** The bytes of vivid's 100 % colour bars, computed from the definitions of the formats and not taken from vivid. */
 
-/** White, yellow, cyan, green, magenta, red, blue, black: each component on or off. */
+/** White, yellow, cyan, green, magenta, red, blue, black: each component is on or off. */
 const BARS = [0b111, 0b110, 0b011, 0b010, 0b101, 0b100, 0b001, 0b000].map((bits) => ({
   red: (bits >> 2) & 1,
   green: (bits >> 1) & 1,
@@ -10,7 +10,7 @@ type Colour = (typeof BARS)[number];
 
 export interface PatternFormat {
   readonly fourcc: string;
-  /** Bytes of two pixels of that colour, side by side. */
+  /** Bytes of two neighbouring pixels of that colour. */
   readonly pair: (colour: Colour) => readonly number[];
 }
 
@@ -20,7 +20,7 @@ export const rgb3: PatternFormat = {
   pair: ({ red, green, blue }) => [red, green, blue, red, green, blue].map((part) => 255 * part),
 };
 
-/** vivid converts in fixed point: a component of 255 is 255/256 of the range, and the result is cut off. */
+/** vivid converts in fixed point: a component of 255 is 255/256 of the range, and the result is rounded down. */
 const FULL = 255 / 256;
 
 /** ITU-R BT.601, limited range: what V4L2 prescribes for sRGB in YCbCr. */
@@ -42,7 +42,7 @@ export function colourBars({ pair }: PatternFormat, width: number, height: numbe
   return Buffer.concat(Array.from({ length: height }, () => Buffer.from(line)));
 }
 
-/** Where two frames part, in words. */
+/** Text that says where two frames first differ. */
 export function difference(seen: Buffer, expected: Buffer): string {
   const at = expected.findIndex((byte, i) => byte !== seen[i]);
   const part = (bytes: Buffer) => bytes.subarray(at, at + 8).toString('hex');

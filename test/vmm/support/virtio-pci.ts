@@ -4,7 +4,7 @@ import type { BarRange, PciCapability, PciFunction } from './pci.js';
 import type { Qtest } from './qtest.js';
 
 export const VIRTIO_VENDOR = 0x1af4;
-/** 4.1.2.1: device numbers start here. */
+/** 4.1.2.1: PCI device ids of virtio devices start here. */
 export const VIRTIO_DEVICE_BASE = 0x1040;
 /** 4.1.4: cfg_type. */
 export const CapabilityType = { COMMON: 1, NOTIFY: 2, ISR: 3, DEVICE: 4, PCI: 5, SHARED_MEMORY: 8 } as const;
@@ -30,7 +30,7 @@ const Common = {
   QUEUE_DRIVER: 40,
   QUEUE_DEVICE: 48,
 } as const;
-/** An entry of the MSI-X table: address, data, mask. */
+/** One entry of the MSI-X table: address, data, mask. */
 const Msix = { ADDRESS: 0, DATA: 8, CONTROL: 12, ENABLE: 0x8000_0000 } as const;
 
 export interface VirtioCapability extends BarRange {
@@ -69,7 +69,7 @@ export class VirtioPci {
     return new VirtioPci(pci, bars, await pci.capabilities());
   }
 
-  /** The capability of that type; throws when the device has none. */
+  /** The capability of that type. Throws if the device has none. */
   find(type: number): VirtioCapability {
     const found = this.capabilities.find((capability) => capability.type === type);
     if (!found) throw new Error(`the device has no virtio capability of type ${type}`);
@@ -88,7 +88,7 @@ export class VirtioPci {
     return this.qtest.readw(this.#common + Common.NUM_QUEUES);
   }
 
-  /** Everything that the device offers. */
+  /** All feature bits that the device offers. */
   async features(): Promise<bigint> {
     let features = 0n;
     for (const half of [0, 1]) {
@@ -115,7 +115,7 @@ export class VirtioPci {
     return { maximum, notifyAddress: notify.address + offset * notify.notifyMultiplier };
   }
 
-  /** Only writes, all sent before this returns: what is sent next finds the queue enabled. */
+  /** Writes only; all writes are sent before this returns. So the next command that is sent finds the queue enabled. */
   enableQueue(index: number, size: number, places: RingPlaces): Promise<unknown> {
     const { qtest } = this;
     const at = (register: number) => this.#common + register;
@@ -134,7 +134,7 @@ export class VirtioPci {
     ]);
   }
 
-  /** Every interrupt becomes `data` in the guest's memory at `address`. */
+  /** Makes every interrupt write `data` to guest memory at `address`. */
   async routeInterrupts(address: number, data: number): Promise<void> {
     const { bytes, at } = this.#msix;
     const place = bytes.readUInt32LE(4);

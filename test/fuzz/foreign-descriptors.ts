@@ -1,4 +1,7 @@
-/** Descriptors that a worker has at low numbers without knowing of them: whatever a guest guesses is open. */
+/**
+ * Foreign descriptors: open at low numbers in the worker without the product's knowledge, so that a guest that guesses
+ * a descriptor hits an open one.
+ */
 import { closeSync, mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,20 +10,20 @@ import { bufferTypesOf } from '../../src/v4l2/enumeration.js';
 import { HostNode } from '../../src/v4l2/node.js';
 import { exportBuffer } from '../device/support/dmabuf.js';
 
-/** As many as there are: the worker has them from 3 on. */
+/** Number of foreign descriptors. The worker has them from descriptor 3 on. */
 const COUNT = 24;
 
-export class Decoys {
+export class ForeignDescriptors {
   readonly #folder = mkdtempSync(join(tmpdir(), 'vmb-fuzz-'));
 
   private constructor(readonly all: readonly number[]) {}
 
-  /** `node`: of which DMABUFs are made, beside files, memory and eventfds whose count changes when they are read. */
-  static async open(node: string | undefined): Promise<Decoys> {
+  /** Opens DMABUFs of `node` (if given), files, memory files, and eventfds whose count changes when they are read. */
+  static async open(node: string | undefined): Promise<ForeignDescriptors> {
     const all: number[] = [];
-    const decoys = new Decoys(all);
-    const file = join(decoys.#folder, 'decoy');
-    writeFileSync(file, 'decoy of the test');
+    const foreign = new ForeignDescriptors(all);
+    const file = join(foreign.#folder, 'foreign');
+    writeFileSync(file, 'file of the test');
     const counter = () => {
       const fd = native.eventFd();
       native.signal(fd);
@@ -29,12 +32,12 @@ export class Decoys {
     const type = node === undefined ? 0 : bufferTypesOf((await new HostNode(node).describe()).deviceCaps)[0];
     const makers = [
       async () => (node === undefined ? counter() : exportBuffer(node, type)),
-      async () => native.memoryFile('decoy', 1 << 20),
+      async () => native.memoryFile('foreign', 1 << 20),
       async () => counter(),
       async () => openSync(file, 'r+'),
     ];
     for (let number = 0; number < COUNT; number++) all.push(await makers[number % makers.length]!());
-    return decoys;
+    return foreign;
   }
 
   close(): void {
