@@ -1,5 +1,5 @@
 #!/bin/bash
-# The demo's part inside the lab: vivid's camera, the daemon, the client.
+# The part of the demo that runs inside the lab: vivid's camera, the daemon, the client.
 set -euo pipefail
 cd /checkout
 socket=/run/vmb-demo.sock
@@ -18,5 +18,5 @@ for _ in $(seq 100); do
 done
 echo 'probe takes 30 frames'
 node dist/src/cli.js probe "$socket" --frames 30 --format YUYV --size 640x360 --output demo/frame.png
-printf '\nThe daemon says how a VMM uses it:\n'
+printf '\nThe daemon printed these options for a VMM:\n'
 cat /run/serve.txt

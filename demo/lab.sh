@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The machine of the demo: a small lab, or the whole one where the addon of this host does not load in it and has to be built there.
+# Builds the demo's machine: a small lab. If the host's addon does not load in it, the addon must be built inside, and that needs the whole lab.
 set -euo pipefail
 lab=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../test/lab" && pwd -P)
 

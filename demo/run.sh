@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `npm run demo`: a camera's frames through the bridge, on any Debian machine: vivid in the lab's machine, the daemon
-# and its client beside it, a picture in demo/frame.png.
+# `npm run demo` sends a camera's frames through the bridge, on any Debian machine. The lab's machine runs vivid, the daemon
+# and its client. The picture is demo/frame.png.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../test/prepare.sh"
 
@@ -15,7 +15,7 @@ main() {
   own_camera
 }
 
-# What to run where this machine has a camera of its own.
+# If this machine has a camera, prints the commands that show it through the bridge.
 own_camera() {
   local nodes=(/dev/video*)
   [ -e "${nodes[0]}" ] || return 0
