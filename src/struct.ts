@@ -110,15 +110,15 @@ export function struct<F extends Record<string, Field<any>>>(fields: F): Struct<
   const set = (view: DataView, at: number, value: ValueOf<F>) => {
     for (const [name, field] of entries) field.set(view, at + offset[name]!, value[name as keyof F]);
   };
-  const viewOf = (raw: Uint8Array, at: number) =>
+  const bounded = (raw: Uint8Array, at: number) =>
     new DataView(raw.buffer, raw.byteOffset + at, boundedSize(raw, at, size));
   return {
     size,
     offset: offset as { [K in keyof F]: number },
     get,
     set,
-    read: (raw, at = 0) => get(viewOf(raw, at), 0),
-    write: (raw, value, at = 0) => set(viewOf(raw, at), 0, value),
+    read: (raw, at = 0) => get(bounded(raw, at), 0),
+    write: (raw, value, at = 0) => set(bounded(raw, at), 0, value),
     encode: (value) => {
       const raw = Buffer.alloc(size);
       set(new DataView(raw.buffer, raw.byteOffset, size), 0, value);
@@ -131,4 +131,12 @@ function boundedSize(raw: Uint8Array, at: number, size: number): number {
   if (at < 0 || at + size > raw.length)
     throw new RangeError(`a record of ${size} bytes at ${at} exceeds ${raw.length} bytes`);
   return size;
+}
+
+/** No bytes. In a record: zeros. */
+export const NONE = Buffer.alloc(0);
+
+/** A DataView of the bytes of `raw`. */
+export function viewOf(raw: Uint8Array): DataView {
+  return new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
 }

@@ -1,4 +1,5 @@
 /** The command `probe`: connects like a VMM with a guest, reports what the bridge offers, and captures frames. */
+
 import type { Argv, CommandModule } from 'yargs';
 import { CameraError, NoFrames } from '../client/camera.js';
 import { capture, isCamera } from '../client/capture.js';
@@ -15,7 +16,7 @@ import { Vmm } from '../client/vmm.js';
 import { Errno } from '../errno.js';
 import { controlsOf } from '../v4l2/controls.js';
 import { queuesOf, type RunIoctl } from '../v4l2/enumeration.js';
-import { Enumerate } from '../v4l2/enumeration-layout.js';
+import { Ioctl } from '../v4l2/ioctls.js';
 import { capabilityWords } from '../v4l2/names.js';
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { OperatorError } from './exit.js';
@@ -142,11 +143,7 @@ const connectCures: ReadonlyMap<string, (socket: string) => string> = new Map([
 ]);
 
 /** Ioctls that are not sent, because the report does not show their results and a camera may answer some slowly. */
-const unasked: ReadonlySet<number> = new Set([
-  Enumerate.ENUM_FRAMEINTERVALS,
-  Enumerate.G_CTRL,
-  Enumerate.QUERYMENU,
-]);
+const unasked: ReadonlySet<number> = new Set([Ioctl.ENUM_FRAMEINTERVALS, Ioctl.G_CTRL, Ioctl.QUERYMENU]);
 
 /** The queues and controls that an application in the guest would see. */
 async function survey(

@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { HeaderFlags, VERSION } from '../vhost-user/protocol.js';
 import { ProtocolError } from './driver-error.js';
 import { type Message, MessageStream } from './message-stream.js';
-import { requestName } from './request-numbers.js';
+import { requestName } from './request-names.js';
 
 interface Expected {
   readonly request: number;

@@ -1,7 +1,8 @@
 /** The steps of a front-end's requests to its back-end. The VMM transcript decides which steps run, in which order. */
-import { struct, u32, u64 } from '../struct.js';
+import { NONE, struct, u32, u64, viewOf } from '../struct.js';
 import {
   configHeader,
+  FrontEndRequest,
   features as featureSet,
   HeaderFlags,
   Protocol,
@@ -14,7 +15,7 @@ import type { ControlChannel } from './control-channel.js';
 import { ProtocolError } from './driver-error.js';
 import { type AnnouncedRegion, USER_ADDRESS_OFFSET } from './memfd-ram.js';
 import { MemoryTable } from './memory-table.js';
-import { FrontEndRequest, requestName } from './request-numbers.js';
+import { requestName } from './request-names.js';
 import type { RingLink } from './ring-link.js';
 import type { RealizeStep, RingStep, StartStep, StopStep, VmmTranscript } from './vmm-transcripts.js';
 
@@ -22,7 +23,6 @@ import type { RealizeStep, RingStep, StartStep, StopStep, VmmTranscript } from '
 const number64 = struct({ value: u64 });
 /** Body of a request with a descriptor for a queue: the queue index as a 64-bit word. */
 const queueFd = struct({ index: u32, zero: u32 });
-const EMPTY = Buffer.alloc(0);
 
 export interface ConversationOptions {
   readonly virtioFeatures: bigint;
@@ -62,7 +62,7 @@ export class Conversation {
   readonly realize: Readonly<Record<RealizeStep, () => Promise<void>>> = {
     features: async () => {
       this.offered = featureSet.get(
-        viewOf(await this.ask(FrontEndRequest.GET_FEATURES, EMPTY, featureSet.size)),
+        viewOf(await this.ask(FrontEndRequest.GET_FEATURES, NONE, featureSet.size)),
         0,
       );
       this.features = this.offered & (this.#options.virtioFeatures | Virtio.PROTOCOL_FEATURES);
@@ -70,21 +70,21 @@ export class Conversation {
         throw new ProtocolError('the back-end has no protocol features (bit 30)');
     },
     'protocol features': async () => {
-      const answer = await this.ask(FrontEndRequest.GET_PROTOCOL_FEATURES, EMPTY, featureSet.size);
+      const answer = await this.ask(FrontEndRequest.GET_PROTOCOL_FEATURES, NONE, featureSet.size);
       this.offeredProtocol = featureSet.get(viewOf(answer), 0);
       this.protocol = this.offeredProtocol & this.#options.protocolFeatures;
       await this.tell(FrontEndRequest.SET_PROTOCOL_FEATURES, bits(this.protocol));
     },
     'queue number': async () => {
       if (!this.has(Protocol.MQ)) return;
-      this.queues = number64.read(await this.ask(FrontEndRequest.GET_QUEUE_NUM, EMPTY, number64.size)).value;
+      this.queues = number64.read(await this.ask(FrontEndRequest.GET_QUEUE_NUM, NONE, number64.size)).value;
     },
     'memory slots': async () => {
       if (this.has(Protocol.CONFIGURE_MEM_SLOTS))
-        await this.ask(FrontEndRequest.GET_MAX_MEM_SLOTS, EMPTY, number64.size);
+        await this.ask(FrontEndRequest.GET_MAX_MEM_SLOTS, NONE, number64.size);
     },
     'back-end channel': () => this.#sendChannel(),
-    owner: () => this.tell(FrontEndRequest.SET_OWNER, EMPTY),
+    owner: () => this.tell(FrontEndRequest.SET_OWNER, NONE),
     'call and error': async () => {
       for (const ring of this.#options.rings) {
         await this.tell(FrontEndRequest.SET_VRING_CALL, queueWord(ring), [ring.callFd]);
@@ -93,7 +93,7 @@ export class Conversation {
     },
     'shared memory': async () => {
       if (!this.has(Protocol.SHMEM)) return;
-      const answer = await this.ask(FrontEndRequest.GET_SHMEM_CONFIG, EMPTY, sharedMemoryConfig.size);
+      const answer = await this.ask(FrontEndRequest.GET_SHMEM_CONFIG, NONE, sharedMemoryConfig.size);
       const { count, sizes } = sharedMemoryConfig.read(answer);
       this.shmSize = count === 0 ? 0 : u64.get(viewOf(sizes), 0);
     },
@@ -116,7 +116,7 @@ export class Conversation {
     enable: async () => {
       await this.#eachRing(this.ring.enable);
       // Without acknowledgements QEMU sends a request that has an answer: then the requests before it are processed.
-      if (!this.has(Protocol.REPLY_ACK)) await this.ask(FrontEndRequest.GET_FEATURES, EMPTY, featureSet.size);
+      if (!this.has(Protocol.REPLY_ACK)) await this.ask(FrontEndRequest.GET_FEATURES, NONE, featureSet.size);
     },
     'call again': () => this.#eachRing(this.ring.call),
   };
@@ -204,7 +204,7 @@ export class Conversation {
     if (!this.has(Protocol.BACKEND_REQ)) return;
     const fd = this.#options.openChannel();
     try {
-      await this.tell(FrontEndRequest.SET_BACKEND_REQ_FD, EMPTY, [fd]);
+      await this.tell(FrontEndRequest.SET_BACKEND_REQ_FD, NONE, [fd]);
     } finally {
       this.#options.channelSent(fd);
     }
@@ -232,8 +232,4 @@ function queueWord(ring: RingLink): Buffer {
 function driverOf(ring: RingLink) {
   if (!ring.driver) throw new Error(`queue ${ring.index} was never created`);
   return ring.driver;
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

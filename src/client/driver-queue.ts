@@ -1,4 +1,4 @@
-/** The driver's side of a split virtqueue (VIRTIO 1.4, 2.7): makes descriptor chains available, collects used ones. */
+import { viewOf } from '../struct.js';
 import {
   Alignment,
   Available,
@@ -208,10 +208,6 @@ function writeDescriptor(table: DataView, slot: number, piece: Piece, flags: num
   table.setUint32(at + Descriptor.LENGTH, piece.length, true);
   table.setUint16(at + Descriptor.FLAGS, flags, true);
   table.setUint16(at + Descriptor.NEXT, next, true);
-}
-
-function viewOf(bytes: Uint8Array): DataView {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 function wordsOf(bytes: Uint8Array): Uint16Array {

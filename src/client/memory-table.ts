@@ -1,7 +1,11 @@
 /** Announces guest memory to the back-end: as a whole table, or slot by slot if CONFIGURE_MEM_SLOTS is negotiated. */
-import { memoryRegion, memoryTableHeader, singleMemoryRegion } from '../vhost-user/protocol.js';
+import {
+  FrontEndRequest,
+  memoryRegion,
+  memoryTableHeader,
+  singleMemoryRegion,
+} from '../vhost-user/protocol.js';
 import type { AnnouncedRegion } from './memfd-ram.js';
-import { FrontEndRequest } from './request-numbers.js';
 
 /** Most regions that QEMU sends in one SET_MEM_TABLE (VHOST_MEMORY_BASELINE_NREGIONS). */
 export const MAX_TABLE_REGIONS = 8;

@@ -2,8 +2,7 @@
  * VMM transcripts: the features that each of the four VMMs acknowledges, the order of its requests, and how it treats
  * SHMEM_MAP. Observed in QEMU 11.1.3; read in the source of crosvm, libkrun and cloud-hypervisor of August 2026.
  */
-import { Protocol, Virtio } from '../vhost-user/protocol.js';
-import { FrontEndRequest } from './request-numbers.js';
+import { FrontEndRequest, Protocol, Virtio } from '../vhost-user/protocol.js';
 
 /** Steps after the connect, before the guest runs. A step is skipped if the feature that it needs is not negotiated. */
 export type RealizeStep =

@@ -1,7 +1,8 @@
 /** The controls of a node, from QUERY_EXT_CTRL, QUERYMENU and G_CTRL. */
 
 import type { RunIoctl } from './enumeration.js';
-import { ControlType, control, Enumerate, querymenu } from './enumeration-layout.js';
+import { ControlType, control, querymenu } from './enumeration-layout.js';
+import { Ioctl } from './ioctls.js';
 import { ControlFlag, MAX_CONTROLS, queryExtCtrl } from './layout.js';
 import { controlTypeWord } from './names.js';
 
@@ -48,7 +49,7 @@ export async function controlsOf(ask: RunIoctl): Promise<Control[]> {
       (id | ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND) >>> 0,
       queryExtCtrl.offset.id,
     );
-    if ((await ask(Enumerate.QUERY_EXT_CTRL, payload)) !== 0) break;
+    if ((await ask(Ioctl.QUERY_EXT_CTRL, payload)) !== 0) break;
     const found = queryExtCtrl.read(payload);
     if (found.id <= id) break; // A driver that ignores the NEXT flags answers the same control for ever.
     id = found.id;
@@ -93,7 +94,7 @@ async function currentValue(
   if (valueless.has(type) || (flags & (ControlFlag.HAS_PAYLOAD | ControlFlag.WRITE_ONLY)) !== 0)
     return undefined;
   const payload = control.encode({ id, value: 0 });
-  if ((await ask(Enumerate.G_CTRL, payload)) !== 0) return undefined;
+  if ((await ask(Ioctl.G_CTRL, payload)) !== 0) return undefined;
   const { value } = control.read(payload);
   return type === ControlType.BITMASK ? value >>> 0 : value;
 }
@@ -109,7 +110,7 @@ async function menuOf(
   const items: MenuItem[] = [];
   for (let index = Math.max(first, 0); index <= Math.min(last, MAX_MENU_ITEMS - 1); index++) {
     const payload = querymenu.encode({ id, index, name: '', reserved: 0 });
-    if ((await ask(Enumerate.QUERYMENU, payload)) !== 0) continue; // Menus may have holes.
+    if ((await ask(Ioctl.QUERYMENU, payload)) !== 0) continue; // Menus may have holes.
     const number = payload.readBigInt64LE(querymenu.offset.name);
     items.push({ index, name: type === ControlType.MENU ? querymenu.read(payload).name : `${number}` });
   }

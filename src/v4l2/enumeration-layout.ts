@@ -1,19 +1,6 @@
 /** Records and numbers of the ioctls that enumerate what a node can do. */
 import { i32, struct, text, u32 } from '../struct.js';
 
-/** VIDIOC numbers. */
-export const Enumerate = {
-  QUERYCAP: 0,
-  ENUM_FMT: 2,
-  REQBUFS: 8,
-  EXPBUF: 16,
-  G_CTRL: 27,
-  QUERYMENU: 37,
-  ENUM_FRAMESIZES: 74,
-  ENUM_FRAMEINTERVALS: 75,
-  QUERY_EXT_CTRL: 103,
-} as const;
-
 /** V4L2_FMT_FLAG_*. */
 export const FormatFlag = { COMPRESSED: 0x1, EMULATED: 0x2 } as const;
 

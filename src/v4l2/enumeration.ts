@@ -1,13 +1,8 @@
 /** What a node can do, from queries to the node: capabilities, queues, formats, sizes, intervals, memory types. */
+
 import { Errno } from '../errno.js';
-import {
-  Enumerate,
-  FormatFlag,
-  fract,
-  frmsizeDiscrete,
-  frmsizeStepwise,
-  Steps,
-} from './enumeration-layout.js';
+import { FormatFlag, fract, frmsizeDiscrete, frmsizeStepwise, Steps } from './enumeration-layout.js';
+import { Ioctl } from './ioctls.js';
 import {
   BufferCapability,
   BufferType,
@@ -90,7 +85,7 @@ export interface NodeCapabilities {
 /** Runs QUERYCAP. Resolves to its errno if it fails. */
 export async function queryCap(ask: RunIoctl): Promise<NodeCapabilities | number> {
   const payload = Buffer.alloc(capability.size);
-  const errno = await ask(Enumerate.QUERYCAP, payload);
+  const errno = await ask(Ioctl.QUERYCAP, payload);
   if (errno !== 0) return errno;
   const { driver, card, busInfo, capabilities, deviceCaps } = capability.read(payload);
   const own = (capabilities & Capability.DEVICE_CAPS) !== 0 ? deviceCaps : capabilities;
@@ -146,7 +141,7 @@ export async function formatsOf(ask: RunIoctl, type: number, sizes: boolean): Pr
     payload.fill(0);
     payload.writeUInt32LE(formats.length, fmtdesc.offset.index);
     payload.writeUInt32LE(type, fmtdesc.offset.type);
-    if ((await ask(Enumerate.ENUM_FMT, payload)) !== 0) break;
+    if ((await ask(Ioctl.ENUM_FMT, payload)) !== 0) break;
     const { pixelformat, description, flags } = fmtdesc.read(payload);
     formats.push({
       fourcc: fourcc(pixelformat),
@@ -166,7 +161,7 @@ async function sizesOf(ask: RunIoctl, pixelFormat: number): Promise<FrameSize[]>
     payload.fill(0);
     payload.writeUInt32LE(sizes.length, frmsizeenum.offset.index);
     payload.writeUInt32LE(pixelFormat, frmsizeenum.offset.pixelFormat);
-    if ((await ask(Enumerate.ENUM_FRAMESIZES, payload)) !== 0) break;
+    if ((await ask(Ioctl.ENUM_FRAMESIZES, payload)) !== 0) break;
     const { type, size } = frmsizeenum.read(payload);
     const discrete = type === Steps.DISCRETE;
     const found = discrete ? frmsizeDiscrete.read(size) : rangeOf(size);
@@ -198,7 +193,7 @@ async function intervalsOf(
       interval: new Uint8Array(0),
       reserved: new Uint8Array(0),
     });
-    if ((await ask(Enumerate.ENUM_FRAMEINTERVALS, payload)) !== 0) break;
+    if ((await ask(Ioctl.ENUM_FRAMEINTERVALS, payload)) !== 0) break;
     const { type, interval } = frmivalenum.read(payload);
     const [minimum, maximum, step] = [0, 8, 16].map((at) => fract.read(interval, at)) as [
       Fraction,
@@ -227,7 +222,7 @@ async function memoryOf(ask: RunIoctl, type: number): Promise<string[] | null> {
     const payload = Buffer.alloc(requestBuffers.size);
     payload.writeUInt32LE(type, requestBuffers.offset.type);
     payload.writeUInt32LE(memory, requestBuffers.offset.memory);
-    const errno = await ask(Enumerate.REQBUFS, payload);
+    const errno = await ask(Ioctl.REQBUFS, payload);
     if (errno === Errno.EBUSY) return null;
     if (errno !== 0) continue;
     const { capabilities } = requestBuffers.read(payload);
@@ -243,5 +238,5 @@ async function memoryOf(ask: RunIoctl, type: number): Promise<string[] | null> {
 async function exportableOf(ask: RunIoctl, type: number): Promise<boolean> {
   const payload = Buffer.alloc(exportBuffer.size);
   payload.writeUInt32LE(type, exportBuffer.offset.type);
-  return (await ask(Enumerate.EXPBUF, payload)) !== Errno.ENOTTY;
+  return (await ask(Ioctl.EXPBUF, payload)) !== Errno.ENOTTY;
 }

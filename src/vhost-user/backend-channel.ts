@@ -6,6 +6,7 @@ import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { warnLimited } from '../log.js';
 import { native } from '../native.js';
+import { NONE } from '../struct.js';
 import { fileIdentity } from '../virtio/guest-memory.js';
 import { Connection, type Message, ProtocolError } from './connection.js';
 import type { ObjectTransport, SharedMemoryTransport } from './device.js';
@@ -217,7 +218,7 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
     const errno = channel.send(request, acks ? HeaderFlags.NEED_REPLY : 0, body, descriptors, false);
     // The front-end reads the next message only after it has handled this one. So this one is done when the next one
     // is read.
-    if (errno === 0 && !acks) channel.send(BackendRequest.CONFIG_CHANGE, 0, EMPTY);
+    if (errno === 0 && !acks) channel.send(BackendRequest.CONFIG_CHANGE, 0, NONE);
     return errno === Errno.EAGAIN ? Errno.EBUSY : errno;
   }
 
@@ -276,5 +277,4 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
   }
 }
 
-const EMPTY = new Uint8Array(0);
 const NO_PAD = new Uint8Array(7);

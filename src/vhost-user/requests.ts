@@ -1,12 +1,13 @@
 /** Every request of the front-end, one row each. A request without a row is not understood. */
 
 import { errorLimited, warnLimited } from '../log.js';
-import { type Field, type Fields, type Struct, u64 } from '../struct.js';
+import { type Field, type Fields, NONE, type Struct, u64, viewOf } from '../struct.js';
 import { GuestMemoryError, MAX_REGIONS, type MemoryRegion } from '../virtio/guest-memory.js';
 import { closeAll, type Message, ProtocolError } from './connection.js';
 import {
   configHeader,
   type Features,
+  FrontEndRequest,
   features,
   HeaderFlags,
   MAX_CONFIG,
@@ -78,8 +79,6 @@ const config =
     return fits && header.size <= MAX_CONFIG ? header : undefined;
   };
 
-const EMPTY = new Uint8Array(0);
-
 const one = () => [1, 1] as const;
 const perhapsOne = () => [0, 1] as const;
 const unlessNone = (value: number) => (hasDescriptor(value) ? ([1, 1] as const) : ([0, 0] as const));
@@ -87,42 +86,42 @@ const unlessNone = (value: number) => (hasDescriptor(value) ? ([1, 1] as const) 
 const hasDescriptor = (value: number) => (value & VringFd.NO_FD) === 0;
 const ringOf = (backend: RequestTarget, value: number) => backend.vring(value & VringFd.INDEX_MASK);
 
-function row<T>(number: number, name: string, body: Body<T>, rest: Omit<Request<T>, 'name' | 'body'>) {
-  return [number, { name, body, ...rest } as Request<unknown>] as const;
+function row<T>(name: keyof typeof FrontEndRequest, body: Body<T>, rest: Omit<Request<T>, 'name' | 'body'>) {
+  return [FrontEndRequest[name], { name, body, ...rest } as Request<unknown>] as const;
 }
 
 // biome-ignore format: a table
 export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
-  row( 1, 'GET_FEATURES',          none,   { answer: (b) => encode(features, b.offeredFeatures) }),
-  row( 2, 'SET_FEATURES',          set,    { run: (b, bits) => b.setFeatures(bits) }),
-  row( 3, 'SET_OWNER',             none,   { run: () => {} }),
+  row('GET_FEATURES',          none,   { answer: (b) => encode(features, b.offeredFeatures) }),
+  row('SET_FEATURES',          set,    { run: (b, bits) => b.setFeatures(bits) }),
+  row('SET_OWNER',             none,   { run: () => {} }),
   // Deprecated. It never meant "disconnect", so nothing is done.
-  row( 4, 'RESET_OWNER',           none,   { run: () => {} }),
-  row( 5, 'SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.setMemoryTable(table, fds) }),
-  row( 8, 'SET_VRING_NUM',         record(vringState),   { run: (b, { index, num }) => b.vring(index).setSize(num) }),
-  row( 9, 'SET_VRING_ADDR',        record(vringAddress), { run: (b, address) => b.vring(address.index).setAddress(address) }),
-  row(10, 'SET_VRING_BASE',        record(vringState),   { run: (b, { index, num }) => b.vring(index).setBase(num) }),
-  row(11, 'GET_VRING_BASE',        record(vringState),   { answer: (b, { index }) => vringState.encode({ index, num: b.stopVring(index) }) }),
-  row(12, 'SET_VRING_KICK',        number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setKick(fds) }),
-  row(13, 'SET_VRING_CALL',        number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setCall(fds) }),
-  row(14, 'SET_VRING_ERR',         number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setError(fds) }),
-  row(15, 'GET_PROTOCOL_FEATURES', none,   { answer: (b) => encode(features, b.offeredProtocolFeatures) }),
-  row(16, 'SET_PROTOCOL_FEATURES', set,    { run: (b, bits) => b.setProtocolFeatures(bits) }),
-  row(17, 'GET_QUEUE_NUM',         none,   { needs: Protocol.MQ, answer: (b) => encode(u64, b.queueCount) }),
-  row(18, 'SET_VRING_ENABLE',      record(vringState),   { run: (b, { index, num }) => b.vring(index).enable(num !== 0) }),
-  row(21, 'SET_BACKEND_REQ_FD',    none,   { needs: Protocol.BACKEND_REQ, descriptors: one, run: (b, _, fds) => b.attachChannel(fds) }),
-  row(24, 'GET_CONFIG',            config('perhaps'), { needs: Protocol.CONFIG, answer: (b, header) => Buffer.concat([configHeader.encode(header), b.readConfig(header.offset, header.size)]) }),
-  row(25, 'SET_CONFIG',            config('always'),  { needs: Protocol.CONFIG, run: () => {} }),
-  row(34, 'RESET_DEVICE',          none,   { run: (b) => b.resetDevice() }),
-  row(36, 'GET_MAX_MEM_SLOTS',     none,   { needs: Protocol.CONFIGURE_MEM_SLOTS, answer: () => encode(u64, MAX_REGIONS) }),
-  row(37, 'ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.addMemory(region, fds) }),
+  row('RESET_OWNER',           none,   { run: () => {} }),
+  row('SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.setMemoryTable(table, fds) }),
+  row('SET_VRING_NUM',         record(vringState),   { run: (b, { index, num }) => b.vring(index).setSize(num) }),
+  row('SET_VRING_ADDR',        record(vringAddress), { run: (b, address) => b.vring(address.index).setAddress(address) }),
+  row('SET_VRING_BASE',        record(vringState),   { run: (b, { index, num }) => b.vring(index).setBase(num) }),
+  row('GET_VRING_BASE',        record(vringState),   { answer: (b, { index }) => vringState.encode({ index, num: b.stopVring(index) }) }),
+  row('SET_VRING_KICK',        number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setKick(fds) }),
+  row('SET_VRING_CALL',        number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setCall(fds) }),
+  row('SET_VRING_ERR',         number, { descriptors: unlessNone, run: (b, value, fds) => ringOf(b, value).setError(fds) }),
+  row('GET_PROTOCOL_FEATURES', none,   { answer: (b) => encode(features, b.offeredProtocolFeatures) }),
+  row('SET_PROTOCOL_FEATURES', set,    { run: (b, bits) => b.setProtocolFeatures(bits) }),
+  row('GET_QUEUE_NUM',         none,   { needs: Protocol.MQ, answer: (b) => encode(u64, b.queueCount) }),
+  row('SET_VRING_ENABLE',      record(vringState),   { run: (b, { index, num }) => b.vring(index).enable(num !== 0) }),
+  row('SET_BACKEND_REQ_FD',    none,   { needs: Protocol.BACKEND_REQ, descriptors: one, run: (b, _, fds) => b.attachChannel(fds) }),
+  row('GET_CONFIG',            config('perhaps'), { needs: Protocol.CONFIG, answer: (b, header) => Buffer.concat([configHeader.encode(header), b.readConfig(header.offset, header.size)]) }),
+  row('SET_CONFIG',            config('always'),  { needs: Protocol.CONFIG, run: () => {} }),
+  row('RESET_DEVICE',          none,   { run: (b) => b.resetDevice() }),
+  row('GET_MAX_MEM_SLOTS',     none,   { needs: Protocol.CONFIGURE_MEM_SLOTS, answer: () => encode(u64, MAX_REGIONS) }),
+  row('ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.addMemory(region, fds) }),
   // Some front-ends send the descriptor of the region again.
-  row(38, 'REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.removeMemory(region) }),
-  row(39, 'SET_STATUS',            number, { run: (b, status) => b.setStatus(status) }),
-  row(40, 'GET_STATUS',            none,   { answer: (b) => encode(u64, b.status) }),
+  row('REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.removeMemory(region) }),
+  row('SET_STATUS',            number, { run: (b, status) => b.setStatus(status) }),
+  row('GET_STATUS',            none,   { answer: (b) => encode(u64, b.status) }),
   // The reply is only the descriptor. A reply without a descriptor means that there is no such object.
-  row(41, 'GET_SHARED_OBJECT',     uuid,   { needs: Protocol.SHARED_OBJECT, answer: () => EMPTY, lends: (b, id) => b.sharedObject(id) }),
-  row(44, 'GET_SHMEM_CONFIG',      none,   { needs: Protocol.SHMEM, answer: (b) => sharedMemoryConfigOf(b.sharedMemorySize) }),
+  row('GET_SHARED_OBJECT',     uuid,   { needs: Protocol.SHARED_OBJECT, answer: () => NONE, lends: (b, id) => b.sharedObject(id) }),
+  row('GET_SHMEM_CONFIG',      none,   { needs: Protocol.SHMEM, answer: (b) => sharedMemoryConfigOf(b.sharedMemorySize) }),
 ]);
 
 /**
@@ -197,8 +196,4 @@ function encode<T>(field: Field<T>, value: T): Uint8Array {
   const raw = Buffer.alloc(field.size);
   field.set(viewOf(raw), 0, value);
   return raw;
-}
-
-function viewOf(raw: Buffer): DataView {
-  return new DataView(raw.buffer, raw.byteOffset, raw.length);
 }

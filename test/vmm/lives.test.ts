@@ -6,13 +6,14 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import type { AnnouncedRegion, MemfdRam } from '../../src/client/memfd-ram.js';
-import { FrontEndRequest } from '../../src/client/request-numbers.js';
+
 import { Vmm, type VmmOptions } from '../../src/client/vmm.js';
 import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import { Errno } from '../../src/errno.js';
 import { native } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc } from '../../src/v4l2/layout.js';
+import { FrontEndRequest } from '../../src/vhost-user/protocol.js';
 import { openDescriptors } from '../addon/process.js';
 import { join, u64 } from '../device/support/bytes.js';
 import { keepJournal, showJournal } from '../lab/support/daemon-log.js';

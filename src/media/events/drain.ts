@@ -3,8 +3,10 @@
  * until EAGAIN (or EPIPE), then OUTPUT buffers until EAGAIN. It takes an event reservation before each dequeue. If no
  * descriptor is free, the kernel keeps the frame, and the drain continues at the next kick of the eventq.
  */
+
 import { Errno } from '../../errno.js';
 import { log } from '../../log.js';
+import { NONE } from '../../struct.js';
 import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { memoryTypes } from '../memory/types.js';
 import { backings } from '../queues/backings.js';
@@ -212,4 +214,3 @@ function emptyRecord(queue: BufferQueue): HostBuffer {
 
 /** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: the kind of timestamp that the driver gives. */
 const TIMESTAMP_FLAGS = 0x0007_e000;
-const NONE = new Uint8Array(0);

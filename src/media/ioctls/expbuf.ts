@@ -1,5 +1,6 @@
 /** EXPBUF: exports a plane as an object. Its UUID follows the structure, in which `fd` stays as the guest set it. */
 import { Errno } from '../../errno.js';
+import { NONE } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { exportBuffer, Memory } from '../../v4l2/layout.js';
 import type { Answer } from '../commands/command.js';
@@ -47,5 +48,3 @@ export async function exportPlane(
   const errno = await session.ioctl(Ioctl.EXPBUF, record);
   return errno === 0 ? exportBuffer.read(record).fd : -errno;
 }
-
-const NONE = new Uint8Array(0);

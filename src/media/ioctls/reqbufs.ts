@@ -1,5 +1,7 @@
 /** REQBUFS, CREATE_BUFS and REMOVE_BUFS: they make and free the host's queue that backs the guest's queue. */
+
 import { Errno } from '../../errno.js';
+import { NONE } from '../../struct.js';
 import { isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import {
@@ -279,5 +281,3 @@ function restoreGuestView({ context }: Session, { row, payload }: IoctlRequest, 
   const most = payload.readUInt32LE(createRecord.offset.maxNumBuffers);
   payload.writeUInt32LE(Math.min(most, context.policy.maxBuffers), createRecord.offset.maxNumBuffers);
 }
-
-const NONE = new Uint8Array(0);

@@ -144,7 +144,7 @@ function prepare(
     plane.write(planes, full, number * plane.size);
   });
   const lengths = vb.planes.map(({ length }) => length);
-  const host = hostRecord(queue, vb, { record, planes, rest: NO_REST }, lengths);
+  const host = hostRecord(queue, vb, { record, planes, rest: NONE }, lengths);
   return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory });
 }
 
@@ -231,5 +231,4 @@ function blank(queue: BufferQueue, index: number) {
   };
 }
 
-const NONE = new Uint8Array(0);
-const NO_REST = Buffer.alloc(0);
+const NONE = Buffer.alloc(0);

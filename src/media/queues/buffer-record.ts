@@ -1,4 +1,4 @@
-/** Translates v4l2_buffer and v4l2_plane between guest and host kernel. Only the fields that are listed here cross. */
+import { NONE } from '../../struct.js';
 import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { backings } from './backings.js';
 import type { BufferQueue } from './buffer-queue.js';
@@ -160,5 +160,3 @@ function mappedFlag(vb: VideoBuffer): number {
 function requestFlags({ request }: VideoBuffer, flags: number): number {
   return request === 0 ? 0 : flags & (BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST);
 }
-
-const NONE = new Uint8Array(0);

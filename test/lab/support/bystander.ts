@@ -1,9 +1,10 @@
 /** Clients that have nothing to do with a device that hangs, and how long each of their requests takes meanwhile. */
+
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
-import { FrontEndRequest } from '../../../src/client/request-numbers.js';
 import type { Vmm } from '../../../src/client/vmm.js';
+import { FrontEndRequest } from '../../../src/vhost-user/protocol.js';
 import type { GuestQueue } from './guest-queue.js';
 
 /** Milliseconds within which the bridge promises to answer others. */
