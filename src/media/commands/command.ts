@@ -16,12 +16,12 @@ export interface Answer {
   /** Bytes that are kept with the answer in addition to its payload. */
   readonly holds?: number;
   /** Called when the guest has the answer, in time or with its next request. Does the work that must follow it. */
-  readonly told?: () => Promise<void>;
+  readonly announced?: () => Promise<void>;
 
   // The rest is for an answer that came late (late-result.ts).
 
   /** Called when the answer came late: the session records what the driver did, but the guest does not know it yet. */
-  readonly untold?: () => void;
+  readonly unannounced?: () => void;
   /** Called when the late answer is dropped, because the guest will not ask for it any more. */
   readonly dropped?: () => Promise<void> | void;
   /** `command` repeats the request. Whether the data behind its pointers is unchanged. Absent: nothing to compare. */

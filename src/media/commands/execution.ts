@@ -40,7 +40,7 @@ export async function execute<R>(
   }
   if (command.answered) return session.keep(command.request, answer);
   command.answer(answer);
-  if (answer.told) await answer.told();
+  if (answer.announced) await answer.announced();
 }
 
 /** The late result, if this is the same request again. Events that must come before the answer are sent first. */

@@ -37,7 +37,7 @@ export class LateResult {
    */
   async keep(request: Buffer, answer: Answer): Promise<void> {
     await this.drop();
-    if (answer !== this.#taken) answer.untold?.();
+    if (answer !== this.#taken) answer.unannounced?.();
     // EINTR: the ioctl has done nothing, so there is no result.
     const isVain = answer.once || answer.status === Errno.EINTR;
     if (isVain || bytesOf(answer) > MAX_LATE_BYTES) await answer.dropped?.();

@@ -48,8 +48,8 @@ async function streamOn(
   // Frames follow the answer, because the session drains only after this task.
   return {
     status,
-    told: goOn,
-    untold: () => {
+    announced: goOn,
+    unannounced: () => {
       queue.withhold(isNew);
     },
     dropped: goOn,
@@ -73,9 +73,9 @@ async function streamOff(
   if (status !== 0 || !queue) return { status };
   return {
     status,
-    told: async () => queue.forgetOwed(),
+    announced: async () => queue.forgetOwed(),
     // The guest believes that the queue still streams and waits for its buffers, so it gets an event for each.
-    untold: () => {
+    unannounced: () => {
       queue.owe(queued);
       session.wantDrain();
     },

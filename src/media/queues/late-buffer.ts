@@ -27,8 +27,8 @@ export function lateQueued(call: BufferCall, type: MemoryType, host: HostBuffer)
   return {
     // The guest may have changed the picture in an OUTPUT buffer since the first QBUF.
     isSame: async () => (await type.isSame?.(call, host)) ?? true,
-    untold: () => void queue.conceal(index),
-    told: async () => {
+    unannounced: () => void queue.conceal(index),
+    announced: async () => {
       queue.announce(index);
       session.wantDrain();
     },
