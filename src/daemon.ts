@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
-import { ObjectTable } from './media/memory/objects.js';
+import { ObjectTable } from './media/memory/object-table.js';
 import type { MmapMode } from './media/memory/shared-memory.js';
 import type { Policy } from './media/policy.js';
 import type { RequestSupport } from './media/session-context.js';

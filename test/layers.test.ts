@@ -17,7 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'vhost-user': ['virtio'],
   media: ['virtio', 'v4l2'],
   client: [
-    'virtio/ring',
+    'virtio/ring-layout',
     'vhost-user/protocol',
     'media/protocol',
     'v4l2/layout',
@@ -48,7 +48,7 @@ const tables = [
   'v4l2/enumeration-layout',
   'v4l2/ioctls',
   'vhost-user/protocol',
-  'virtio/ring',
+  'virtio/ring-layout',
 ];
 /** The files that may load the addon. Every file may import its types. */
 const nativeImporters = [

@@ -9,7 +9,7 @@ import {
   USED_F_NO_NOTIFY,
   Used,
   usedEventWord,
-} from '../virtio/ring.js';
+} from '../virtio/ring-layout.js';
 import type { Heap } from './heap.js';
 import { lengthOf, type Piece } from './pieces.js';
 

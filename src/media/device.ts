@@ -11,23 +11,16 @@ import { type Command, guard } from './commands/command.js';
 import { type CommandHandlers, Commandq } from './commands/commandq.js';
 import { execute } from './commands/execution.js';
 import { type OptionalIoctls, readIoctl, runIoctl } from './commands/ioctl.js';
-import { mapping, munmap } from './commands/mapping.js';
+import { mapping, munmap } from './commands/mmap.js';
+import { OpenSessions } from './commands/open-close.js';
 import { configurationOf } from './config-space.js';
-import { drain } from './events/drain.js';
-import { EventQueue, stale } from './events/eventq.js';
+import { EventQueue } from './events/eventq.js';
 import { refuse } from './ioctls/ioctl-request.js';
-import { DeviceObjects, type ObjectTable } from './memory/objects.js';
+import { DeviceObjects, type ObjectTable } from './memory/object-table.js';
 import { type MmapMode, SharedMemory } from './memory/shared-memory.js';
 import { defaultPolicy, type Policy } from './policy.js';
-import {
-  COMMANDQ,
-  closeCommand,
-  ioctlCommand,
-  mmapCommand,
-  openResponse,
-  responseHeader,
-} from './protocol.js';
-import { Session } from './session.js';
+import { COMMANDQ, ioctlCommand, mmapCommand } from './protocol.js';
+import type { Session } from './session.js';
 import type { RequestSupport, SessionContext } from './session-context.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 
@@ -59,15 +52,12 @@ export class MediaDevice implements CommandHandlers {
 
   readonly #optionalIoctls: OptionalIoctls;
   readonly #policy: Policy;
-  readonly #sessions = new Map<number, Session>();
-  /** Files of this connection that are being closed. */
-  readonly #closing = new Set<Promise<void>>();
+  readonly #sessions: OpenSessions;
   readonly #account: Account;
   readonly #turn: Turn;
   readonly #events: EventQueue;
   readonly #commandq: Commandq;
   #context: SessionContext | null = null;
-  #lastSession = 0;
 
   constructor(
     private readonly node: HostNode,
@@ -78,6 +68,7 @@ export class MediaDevice implements CommandHandlers {
     this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
+    this.#sessions = new OpenSessions(this.#account, this.#policy.maxSessions);
     this.#turn = options.turn ?? new Turn();
     this.#events = new EventQueue(this.#turn);
     this.#optionalIoctls = {
@@ -90,7 +81,7 @@ export class MediaDevice implements CommandHandlers {
 
   /** How many sessions are open. */
   get sessions(): number {
-    return this.#sessions.size;
+    return this.#sessions.count;
   }
 
   // The transport calls these.
@@ -144,16 +135,16 @@ export class MediaDevice implements CommandHandlers {
 
   /** The guest reset the device: all sessions end. */
   reset(): void {
-    const fields = { device: this.node.path, sessions: this.#sessions.size };
+    const fields = { device: this.node.path, sessions: this.#sessions.count };
     infoLimited(`reset ${this.node.path}`, 'the guest reset the device', fields);
-    for (const session of [...this.#sessions.values()]) void this.#end(session);
+    this.#sessions.endAll();
     this.#events.reset();
     this.#context?.shared.reset();
   }
 
   /** The VMM has left: all sessions end, and no command is answered any more. */
   disconnected(): void {
-    for (const session of [...this.#sessions.values()]) void this.#end(session);
+    this.#sessions.endAll();
     this.#commandq.close();
     const shared = this.#context?.shared;
     // The hardware may write to the arena until the last file is closed.
@@ -164,46 +155,22 @@ export class MediaDevice implements CommandHandlers {
 
   /** How many files of this connection are being closed. */
   get closing(): number {
-    return this.#closing.size;
+    return this.#sessions.closing;
   }
 
   /** Resolves when every file of an ended session is closed or its close has failed. Never rejects. */
   async closed(): Promise<void> {
-    await Promise.all(this.#closing);
+    await this.#sessions.closed();
   }
 
   // One function for each command of the commandq.
 
   open(command: Command): void {
-    const context = this.#context;
-    if (!context || this.#account.files >= this.#policy.maxSessions)
-      return command.answer({ status: Errno.EMFILE });
-    const session = new Session(this.#sessionId(), context, drain);
-    this.#sessions.set(session.id, session);
-    this.#account.opened(session);
-    session.sequence.add(guard(command, () => this.#open(session, command)));
+    this.#sessions.open(command, this.#context);
   }
 
-  async #open(session: Session, command: Command): Promise<void> {
-    let status: number = Errno.EIO;
-    try {
-      await this.#account.settled();
-      status = await session.open();
-    } finally {
-      if (status !== 0 || command.answered) void this.#end(session);
-    }
-    const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
-    command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
-  }
-
-  /** The driver needs no response. The chain goes back after the file is closed, so the node is free by then. */
-  async close(command: Command): Promise<void> {
-    const session = this.#sessions.get(closeCommand.read(command.request).sessionId);
-    if (!session) return command.answer({ status: Errno.EBADF });
-    await this.#end(session);
-    await session.quiet(command.remaining, stale.all);
-    await this.#context?.shared.settle(this.#sessions.size === 0);
-    command.answer({ status: 0 });
+  close(command: Command): Promise<void> {
+    return this.#sessions.close(command);
   }
 
   ioctl(command: Command): void {
@@ -211,7 +178,7 @@ export class MediaDevice implements CommandHandlers {
     const body = command.request.subarray(ioctlCommand.size);
     const request = readIoctl(command, code, body, this.#optionalIoctls);
     if (typeof request === 'number') return command.answer({ status: request });
-    const session = this.#sessions.get(sessionId);
+    const session = this.#sessions.find(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));
     if (session.isDegraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
     command.onLate(refuse(request, 0).payload ?? [], () => undefined);
@@ -219,7 +186,7 @@ export class MediaDevice implements CommandHandlers {
   }
 
   mmap(command: Command): void {
-    const session = this.#sessions.get(mmapCommand.read(command.request).sessionId);
+    const session = this.#sessions.find(mmapCommand.read(command.request).sessionId);
     if (!session) return command.answer({ status: Errno.EBADF });
     if (session.isDegraded) return command.answer({ status: Errno.ETIMEDOUT });
     this.#enqueue(session, command, () => execute(session, command, command, mapping));
@@ -235,23 +202,5 @@ export class MediaDevice implements CommandHandlers {
     const task = guard(command, run);
     command.waits(session.sequence, task);
     session.sequence.add(task);
-  }
-
-  /** An id from 1 to 2^32 - 1 that no open session has. Ids count up and start again at 1. */
-  #sessionId(): number {
-    do this.#lastSession = (this.#lastSession % 0xffff_ffff) + 1;
-    while (this.#sessions.has(this.#lastSession));
-    return this.#lastSession;
-  }
-
-  /** Ends a session. Resolves when its file is closed or the close has failed. Never rejects. */
-  #end(session: Session): Promise<void> {
-    this.#sessions.delete(session.id);
-    const closing = this.#account
-      .closing(session, session.close())
-      .catch((error: unknown) => errorLimited('close', 'a file of the node cannot be closed', error))
-      .finally(() => this.#closing.delete(closing));
-    this.#closing.add(closing);
-    return closing;
   }
 }

@@ -6,7 +6,7 @@ import type { Turn } from '../virtio/turn.js';
 import type { Account } from './account.js';
 import type { EventQueue } from './events/eventq.js';
 import type { LinearMappings } from './memory/guest-pages.js';
-import type { DeviceObjects } from './memory/objects.js';
+import type { DeviceObjects } from './memory/object-table.js';
 import type { SgBudget } from './memory/sg-budget.js';
 import type { SharedMemory } from './memory/shared-memory.js';
 import type { Policy } from './policy.js';

@@ -1,8 +1,9 @@
 /** Description of a node: what QUERYCAP says, and the type that the kernel registered it as. */
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { type NodeCapabilities, queryCap } from './capabilities.js';
 import { deviceFolder } from './discovery.js';
-import { type NodeCapabilities, queryCap, type RunIoctl } from './enumeration.js';
+import type { RunIoctl } from './enumeration.js';
 
 /** What QUERYCAP says, and the node's VFL_TYPE_*. */
 export interface NodeDescription extends NodeCapabilities {
@@ -19,7 +20,7 @@ const deviceTypes: readonly (readonly [RegExp, number])[] = [
 ];
 
 /** Queries an open file. Resolves to an errno if QUERYCAP fails. `path`: the path that was opened. */
-export async function queryCapabilities(ask: RunIoctl, path: string): Promise<NodeDescription | number> {
+export async function describeNode(ask: RunIoctl, path: string): Promise<NodeDescription | number> {
   const identity = await queryCap(ask);
   return typeof identity === 'number' ? identity : { ...identity, deviceType: deviceTypeOf(path) };
 }

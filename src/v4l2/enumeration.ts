@@ -7,7 +7,6 @@ import {
   BufferCapability,
   BufferType,
   Capability,
-  capability,
   exportBuffer,
   fmtdesc,
   frmivalenum,
@@ -71,25 +70,6 @@ export interface QueueDescription {
   readonly memory: readonly string[] | null;
   /** Whether the driver exports MMAP buffers as DMABUFs (EXPBUF). null: it has no MMAP buffers, or does not tell. */
   readonly exportable: boolean | null;
-}
-
-/** The answer of QUERYCAP. */
-export interface NodeCapabilities {
-  readonly driver: string;
-  readonly card: string;
-  readonly busInfo: string;
-  /** device_caps. If the driver has none: capabilities. */
-  readonly deviceCaps: number;
-}
-
-/** Runs QUERYCAP. Resolves to its errno if it fails. */
-export async function queryCap(ask: RunIoctl): Promise<NodeCapabilities | number> {
-  const payload = Buffer.alloc(capability.size);
-  const errno = await ask(Ioctl.QUERYCAP, payload);
-  if (errno !== 0) return errno;
-  const { driver, card, busInfo, capabilities, deviceCaps } = capability.read(payload);
-  const own = (capabilities & Capability.DEVICE_CAPS) !== 0 ? deviceCaps : capabilities;
-  return { driver, card, busInfo, deviceCaps: own };
 }
 
 /** Capability bit -> the buffer types that it stands for. */

@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
-import { type NodeDescription, queryCapabilities } from './description.js';
+import { describeNode, type NodeDescription } from './description.js';
 import { type Holders, holdersOf, holdersText, mappersOf } from './holders.js';
 import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
@@ -63,7 +63,7 @@ export class HostNode {
       const errno = await within(QUERY_TIMEOUT_MS, file.open());
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
-      const description = await queryCapabilities(query, this.path);
+      const description = await describeNode(query, this.path);
       if (typeof description === 'number') {
         const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be queried';
         throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
@@ -86,7 +86,7 @@ export class HostNode {
   /** Finds out whether an open file is the described node. Resolves to an errno if QUERYCAP fails. */
   async recognise(file: OpenFile, path: string): Promise<Verdict | number> {
     const query = async (nr: number, payload: Uint8Array) => file.ioctl(nr, payload);
-    const found = await queryCapabilities(query, path);
+    const found = await describeNode(query, path);
     if (typeof found === 'number') return found;
     return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
   }

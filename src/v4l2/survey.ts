@@ -1,14 +1,10 @@
 /** All facts about a host node, and whether the bridge can give it to a guest. */
+
 import { Errno, errnoName } from '../errno.js';
+import { type NodeCapabilities, queryCap } from './capabilities.js';
 import { type Control, controlsOf } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
-import {
-  type NodeCapabilities,
-  type QueueDescription,
-  queryCap,
-  queuesOf,
-  type RunIoctl,
-} from './enumeration.js';
+import { type QueueDescription, queuesOf, type RunIoctl } from './enumeration.js';
 import { type Holders, holdersText, mappersOf } from './holders.js';
 import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
 

@@ -4,7 +4,7 @@ import { log, warnLimited } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { Queue, RingError, type Rings } from '../virtio/queue.js';
-import { isQueueSize, ringBytes } from '../virtio/ring.js';
+import { isQueueSize, ringBytes } from '../virtio/ring-layout.js';
 import { type Features, Virtio } from './protocol.js';
 import { Refusal } from './refusal.js';
 

@@ -1,6 +1,7 @@
 /** The device's side of one split virtqueue. Single-threaded; the driver works on the same memory at the same time. */
 import { warnLimited } from '../log.js';
 import { type Chain, ChainError } from './chain.js';
+import { type Useful, Walk } from './chain-walk.js';
 import type { GuestMemory } from './guest-memory.js';
 import {
   Alignment,
@@ -11,9 +12,8 @@ import {
   ringBytes,
   Used,
   usedEventWord,
-} from './ring.js';
+} from './ring-layout.js';
 import { Price, Turn } from './turn.js';
-import { type Useful, Walk } from './walk.js';
 
 /** The most readable bytes of all chains popped and not yet pushed. A chain above that goes back with length 0. */
 export const MAX_PARKED_BYTES = 64 * 1024 * 1024;

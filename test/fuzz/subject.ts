@@ -1,7 +1,7 @@
 /** The device under test: over a fake host, or over a real V4L2 node. */
 import { closeSync } from 'node:fs';
 import { MediaDevice } from '../../src/media/device.js';
-import { ObjectTable } from '../../src/media/memory/objects.js';
+import { ObjectTable } from '../../src/media/memory/object-table.js';
 import { bufferTypesOf } from '../../src/v4l2/enumeration.js';
 import { openMedia, requestQueues } from '../../src/v4l2/media-request.js';
 import { HostNode } from '../../src/v4l2/node.js';

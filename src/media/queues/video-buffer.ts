@@ -1,7 +1,7 @@
 /** One buffer of a queue and its planes: their state as the guest sees it, and the host memory behind them. */
 import type { NodeCall, PlaneMemory, Region } from '../../native.js';
 import type { GuestPages } from '../memory/guest-pages.js';
-import type { ExportedPlane } from '../memory/objects.js';
+import type { ExportedPlane } from '../memory/object-table.js';
 import type { SharedMemorySlot } from '../memory/shared-memory.js';
 
 /** A v4l2_buffer (88 bytes) and its plane records (64 bytes each) as the host kernel gets them. */

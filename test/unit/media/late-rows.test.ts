@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
-import { ObjectTable } from '../../../src/media/memory/objects.js';
+import { ObjectTable } from '../../../src/media/memory/object-table.js';
 import { type NodeCall, native } from '../../../src/native.js';
 import { ioctls } from '../../../src/v4l2/ioctls.js';
 import { buffer, type Reply, turns, u32 } from './bench.js';

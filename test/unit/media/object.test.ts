@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { fstatSync } from 'node:fs';
 import { log } from '../../../src/log.js';
-import { ObjectTable } from '../../../src/media/memory/objects.js';
+import { ObjectTable } from '../../../src/media/memory/object-table.js';
 import { type NodeCall, native } from '../../../src/native.js';
 import { DeviceBench, turns, u32 } from './bench.js';
 import { FakeTransport } from './fake-transport.js';

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
-import { ObjectTable } from '../../../src/media/memory/objects.js';
+import { ObjectTable } from '../../../src/media/memory/object-table.js';
 import { native } from '../../../src/native.js';
 import { buffer, DeviceBench, type Reply, u32 } from './bench.js';
 import { FakeTransport } from './fake-transport.js';

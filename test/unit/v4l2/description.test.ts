@@ -1,7 +1,7 @@
 /** QUERYCAP, as `list` and `serve` use it. */
 import assert from 'node:assert/strict';
-import { queryCapabilities } from '../../../src/v4l2/description.js';
-import { queryCap } from '../../../src/v4l2/enumeration.js';
+import { queryCap } from '../../../src/v4l2/capabilities.js';
+import { describeNode } from '../../../src/v4l2/description.js';
 import { isUsable, refusalOf } from '../../../src/v4l2/kind.js';
 import { ENOTTY, FakeNode } from './fake-node.js';
 
@@ -12,7 +12,7 @@ describe('v4l2/description', () => {
   const both = async (capabilities: number, deviceCaps: number) => {
     const node = new FakeNode({ capabilities, deviceCaps });
     const ask = (nr: number, payload: Uint8Array) => node.ioctl(nr, payload);
-    const [listed, served] = [await queryCap(ask), await queryCapabilities(ask, '/dev/null')];
+    const [listed, served] = [await queryCap(ask), await describeNode(ask, '/dev/null')];
     assert.ok(typeof listed === 'object' && typeof served === 'object');
     return [refusalOf('video', listed.deviceCaps) === undefined, isUsable(served.deviceCaps)];
   };
@@ -27,6 +27,6 @@ describe('v4l2/description', () => {
   });
 
   it('passes on the errno of what does not know the ioctl', async () => {
-    assert.equal(await queryCapabilities(async () => ENOTTY, '/dev/null'), ENOTTY);
+    assert.equal(await describeNode(async () => ENOTTY, '/dev/null'), ENOTTY);
   });
 });

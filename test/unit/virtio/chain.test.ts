@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Chain, ChainError, MAX_READABLE } from '../../../src/virtio/chain.js';
+import { Walk } from '../../../src/virtio/chain-walk.js';
 import { Turn } from '../../../src/virtio/turn.js';
-import { Walk } from '../../../src/virtio/walk.js';
 import { Bench, BUFFERS, GUEST, RAM } from './bench.js';
 import { INDIRECT, NEXT, type Piece, WRITE } from './driver.js';
 

@@ -4,7 +4,7 @@
  */
 import { Chain, ChainError, MAX_CHAIN_BYTES, MAX_READABLE } from './chain.js';
 import { type GuestMemory, GuestMemoryError } from './guest-memory.js';
-import { Descriptor, DescriptorFlags, MAX_QUEUE_SIZE } from './ring.js';
+import { Descriptor, DescriptorFlags, MAX_QUEUE_SIZE } from './ring-layout.js';
 import { COPY_STEP, Price, type Turn } from './turn.js';
 
 /** The most entries of an indirect table. VIRTIO 1.4, 2.7.5.3.1 allows the queue size; Linux and others use more. */
