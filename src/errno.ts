@@ -1,4 +1,7 @@
-/** Linux error numbers (asm-generic, the same on x86-64 and arm64) that the product names. */
+/**
+ * Linux error numbers (asm-generic, the same on x86-64 and arm64) that the product names. Not os.constants.errno: that one has two
+ * names for some numbers, and is slow to look up for each command.
+ */
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,

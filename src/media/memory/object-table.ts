@@ -2,9 +2,8 @@
  * Buffers as objects: each exported DMABUF has a UUID. One table serves all nodes of the process, so that the buffer of
  * a camera can be queued to an encoder. Whoever knows a UUID may use the object, because nobody can guess a UUID.
  */
-import { randomFillSync } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
-import { UUID_BYTES } from '../protocol.js';
 import type { ObjectTransport } from '../transport.js';
 
 /** The table of the process. The number of buffers bounds it, because an object ends with its buffer. */
@@ -13,7 +12,7 @@ export class ObjectTable {
 
   /** Adds a DMABUF and returns its new UUID (16 bytes). The descriptor belongs to the table from now on. */
   add(fd: number): Uint8Array {
-    const uuid = randomUuid();
+    const uuid = newUuid();
     this.#descriptors.set(keyOf(uuid), fd);
     return uuid;
   }
@@ -92,12 +91,7 @@ export class DeviceObjects {
   }
 }
 
-/** A random UUID (RFC 9562, version 4). */
-function randomUuid(): Uint8Array {
-  const uuid = randomFillSync(new Uint8Array(UUID_BYTES));
-  uuid[6] = (uuid[6]! & 0x0f) | 0x40;
-  uuid[8] = (uuid[8]! & 0x3f) | 0x80;
-  return uuid;
-}
+/** A random UUID (RFC 9562, version 4) as 16 bytes. */
+const newUuid = (): Uint8Array => Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
 
 const keyOf = (uuid: Uint8Array): string => Buffer.from(uuid).toString('hex');
