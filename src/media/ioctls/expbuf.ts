@@ -8,6 +8,7 @@ import type { Session } from '../session.js';
 import type { IoctlRequest } from './ioctl-request.js';
 
 const O_ACCMODE = 3;
+const O_RDWR = 2;
 const O_RDWR_CLOEXEC = 0o2000002;
 
 /**
@@ -23,10 +24,13 @@ export async function exportIoctl(session: Session, { payload }: IoctlRequest): 
   const queue = session.queues.get(type);
   const plane = queue?.memory === Memory.MMAP ? queue.buffers.get(index)?.planes[number] : undefined;
   if (!plane) return { status: Errno.EINVAL };
+  // An object that is exported for reading and for writing can do both.
+  const asked = flags & O_ACCMODE;
+  const access = plane.exported && plane.exported.access !== asked ? O_RDWR : asked;
   // Exported every time, because the kernel checks the permission then.
-  const fd = await exportPlane(session, type, index, number, flags);
+  const fd = await exportPlane(session, type, index, number, (flags & ~O_ACCMODE) | access);
   if (fd < 0) return { status: -fd };
-  const exported = objects.export(fd, flags & O_ACCMODE, plane.exported);
+  const exported = objects.export(fd, access, plane.exported);
   plane.export(exported);
   payload.writeInt32LE(guestFd, exportBuffer.offset.fd);
   return { status: 0, payload: [payload, exported.uuid] };

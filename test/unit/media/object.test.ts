@@ -112,6 +112,23 @@ describe('memory type OBJECT', () => {
     assert.deepEqual([table.size, bench.transport.objects.length], [1, 1]);
   });
 
+  it('EXPBUF for writing of what was exported for reading: the object can do both', async () => {
+    const asked: number[] = [];
+    const expbuf = bench.node.ioctls.get(EXPBUF)!;
+    bench.node.ioctls.set(EXPBUF, (payload) => {
+      asked.push(Buffer.from(payload).readUInt32LE(12) & 3);
+      return expbuf(payload);
+    });
+    const [O_RDONLY, O_WRONLY, O_RDWR] = [0, 1, 2];
+    for (const flags of [O_RDONLY, O_WRONLY, O_RDONLY]) {
+      const record = exportRecord(0);
+      record.writeUInt32LE(flags, 12);
+      assert.equal((await bench.ioctl(camera, EXPBUF, Buffer.concat([record, Buffer.alloc(16)]))).status, 0);
+    }
+    assert.deepEqual(asked, [O_RDONLY, O_RDWR, O_RDWR]);
+    assert.equal(table.size, 1);
+  });
+
   it('EXPBUF: one object a plane as long as the buffer exists', async () => {
     const [first, second] = [await uuidOf(0), await uuidOf(1)];
     assert.notDeepEqual(first, second);
