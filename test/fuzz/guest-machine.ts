@@ -9,6 +9,9 @@ import type { Random } from './random.js';
 
 /** Value of the reserved word of the fuzzer's SG entries. */
 const RESERVED = 0x5a5a_5a5a;
+const SANITIZED = process.env.ASAN_OPTIONS !== undefined;
+/** AddressSanitizer's allocator on x86-64 Linux. */
+const isSanitizerHeap = (address: bigint): boolean => address >> 42n === 0x6000_0000_0000n >> 42n;
 
 export const SHM_SIZE = 16 << 20;
 const COMMANDS = { base: 0x4000_0000, size: 512 } as const;
@@ -150,8 +153,12 @@ export class GuestMachine {
 
   /** Throws if guest memory or SHM region 0 contains an address of this process. */
   scan(): void {
-    // Leave out a sanitizer's shadow mapping, which covers the whole address space.
-    const own = addressesOf('self').filter(({ start, end }) => end < 1n << 63n && end - start < 1n << 36n);
+    // Leave out a sanitizer's shadow mapping, which covers the whole address space, and its heap: that is at the same place
+    // in each process, and so large that random bytes of a command hit it. Without a sanitizer the heap is looked for too.
+    const own = addressesOf('self').filter(
+      ({ start, end }) =>
+        end < 1n << 63n && end - start < 1n << 36n && !(SANITIZED && isSanitizerHeap(start)),
+    );
     const ranges = [...own, FAKE_POINTERS];
     for (const bytes of [this.side.ram.bytes, ...this.window.bytes]) {
       const found = addressesIn(bytes, ranges, RESERVED);
