@@ -21,6 +21,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'vhost-user/protocol',
     'media/protocol',
     'v4l2/layout',
+    'v4l2/buffer-type',
     'v4l2/ioctls',
     'v4l2/names',
   ],

@@ -1,6 +1,7 @@
 /** QUERYBUF, QBUF and PREPARE_BUF: a buffer record, its plane records, and the SG lists of USERPTR planes. */
+
 import { ioctlCommand, responseHeader } from '../media/protocol.js';
-import { BufferType, buffer as bufferRecord, plane as planeRecord } from '../v4l2/layout.js';
+import { buffer as bufferRecord, plane as planeRecord } from '../v4l2/layout.js';
 import type { BufferRecord, PlaneRecord } from './event-lane.js';
 import type { GuestDriver } from './guest-driver.js';
 import type { Piece } from './pieces.js';
@@ -19,10 +20,6 @@ export interface BufferRequest {
 export interface BufferAnswer {
   readonly buffer: BufferRecord;
   readonly planes: PlaneRecord[];
-}
-
-export function isMultiplanar(type: number): boolean {
-  return type === BufferType.VIDEO_CAPTURE_MPLANE || type === BufferType.VIDEO_OUTPUT_MPLANE;
 }
 
 /**

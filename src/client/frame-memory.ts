@@ -1,7 +1,8 @@
 /** Memory of a queue's frames: in SHM region 0 (MMAP), or in the guest's own RAM (USERPTR, "SHARED_PAGES"). */
+import { isMultiplanar } from '../v4l2/buffer-type.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers } from '../v4l2/layout.js';
-import { type BufferRequest, bufferIoctl, isMultiplanar } from './buffer-ioctls.js';
+import { type BufferRequest, bufferIoctl } from './buffer-ioctls.js';
 import { ProtocolError } from './driver-error.js';
 import type { GuestDriver } from './guest-driver.js';
 import type { ImageFormat } from './image-format.js';

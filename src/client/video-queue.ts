@@ -1,4 +1,5 @@
 /** One queue of a session, used as an application would: format, buffers, streaming. */
+import { isMultiplanar } from '../v4l2/buffer-type.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import {
   BufferFlag,
@@ -11,7 +12,7 @@ import {
   VIDEO_MAX_PLANES,
 } from '../v4l2/layout.js';
 import { fourcc, fourccCode } from '../v4l2/names.js';
-import { type BufferAnswer, type BufferRequest, bufferIoctl, isMultiplanar } from './buffer-ioctls.js';
+import { type BufferAnswer, type BufferRequest, bufferIoctl } from './buffer-ioctls.js';
 import { CommandTimeout, DriverError } from './driver-error.js';
 import type { Frame } from './frame.js';
 import { type FrameMemory, mmapMemory, userMemory } from './frame-memory.js';

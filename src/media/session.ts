@@ -185,9 +185,14 @@ export class Session {
   /** Forgets a queue whose buffers the kernel has freed. A slot of SHM region 0 stays while the guest has it mapped. */
   forget(queue: BufferQueue): void {
     for (const index of [...queue.buffers.keys()]) this.forgetBuffer(queue, index);
+    this.stopped(queue);
+    if (this.#queues.get(queue.type) === queue) this.#queues.delete(queue.type);
+  }
+
+  /** STREAMOFF has succeeded, or the buffers are gone: the driver has no buffer of the queue, and no implicit request of it. */
+  stopped(queue: BufferQueue): void {
     queue.stopped();
     if (!queue.isCapture) this.requests?.stopped();
-    if (this.#queues.get(queue.type) === queue) this.#queues.delete(queue.type);
   }
 
   /** Closes the file and frees everything. Resolves when the kernel has closed the file. Twice is harmless. */

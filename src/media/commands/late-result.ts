@@ -46,9 +46,10 @@ export class LateResult {
 
   /** The timer drops the result if the guest makes no other request. */
   #keptFor(request: Buffer, answer: Answer): Kept {
-    const timer = setTimeout(() => {
-      if (this.#kept === kept) this.later(async () => (this.#kept === kept ? this.drop() : undefined));
-    }, MAX_LATE_MS);
+    const drop = async (): Promise<void> => {
+      if (this.#kept === kept) await this.drop();
+    };
+    const timer = setTimeout(() => this.later(drop), MAX_LATE_MS);
     const kept = { request, answer, until: performance.now() + MAX_LATE_MS, timer };
     return kept;
   }

@@ -64,10 +64,7 @@ async function streamOff(
   await session.arm(queue);
   const status = await session.ioctl(Ioctl.STREAMOFF, request.payload);
   const queued = queue?.wanted ?? [];
-  if (status === 0 && queue) {
-    queue.stopped();
-    if (!queue.isCapture) session.requests?.stopped();
-  }
+  if (status === 0 && queue) session.stopped(queue);
   await session.arm();
   await session.quiet(request.command.remaining, stale.framesOf(request.payload.readUInt32LE(0)));
   if (status !== 0 || !queue) return { status };

@@ -76,8 +76,7 @@ async function takeBack(session: Session, queue: BufferQueue, index: number): Pr
   const before = queue.stream;
   await session.arm(queue);
   if ((await session.ioctl(Ioctl.STREAMOFF, type)) !== 0) return;
-  queue.stopped();
-  if (!queue.isCapture) session.requests?.stopped();
+  session.stopped(queue);
   const others = before.queued.filter((other) => other !== index);
   const taken = new Set<number>();
   for (const other of others) {

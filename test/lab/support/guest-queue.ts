@@ -1,15 +1,11 @@
 /** One buffer queue of a guest's session, ioctl by ioctl. Every DQBUF event is checked against the protocol. */
 import assert from 'node:assert/strict';
-import {
-  type BufferAnswer,
-  type BufferRequest,
-  bufferIoctl,
-  isMultiplanar,
-} from '../../../src/client/buffer-ioctls.js';
+import { type BufferAnswer, type BufferRequest, bufferIoctl } from '../../../src/client/buffer-ioctls.js';
 import type { MediaEvent } from '../../../src/client/event-lane.js';
 import type { GuestDriver, Mapping } from '../../../src/client/guest-driver.js';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
 import { encoded } from '../../../src/client/record.js';
+import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {
   BufferFlag,

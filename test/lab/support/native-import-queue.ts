@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { isMultiplanar } from '../../../src/client/buffer-ioctls.js';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
 import { encoded } from '../../../src/client/record.js';
 import type { PlaneMemory } from '../../../src/native.js';
+import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {
   buffer as bufferRecord,

@@ -2,10 +2,10 @@
  * A queue of a mem-to-mem node used as a program of the host uses it, without the bridge: MMAP buffers of one plane.
  */
 import assert from 'node:assert/strict';
-import { isMultiplanar } from '../../../src/client/buffer-ioctls.js';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
 import { encoded } from '../../../src/client/record.js';
 import type { NodeCall, Region } from '../../../src/native.js';
+import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {
   buffer as bufferRecord,

@@ -3,10 +3,11 @@
  * (guest-queue.ts).
  */
 import assert from 'node:assert/strict';
-import { type BufferAnswer, isMultiplanar, readBuffer } from '../../../src/client/buffer-ioctls.js';
+import { type BufferAnswer, readBuffer } from '../../../src/client/buffer-ioctls.js';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
 import { encoded } from '../../../src/client/record.js';
 import type { NodeCall, Region } from '../../../src/native.js';
+import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {
   buffer as bufferRecord,

@@ -1,13 +1,9 @@
 /**
  * A queue whose buffers are guest pages (SHARED_PAGES). The test decides which pages, and how they are cut into pieces.
  */
-import {
-  type BufferAnswer,
-  type BufferRequest,
-  bufferIoctl,
-  isMultiplanar,
-} from '../../../src/client/buffer-ioctls.js';
+import { type BufferAnswer, type BufferRequest, bufferIoctl } from '../../../src/client/buffer-ioctls.js';
 import { gather, lengthOf, type Piece, scatter } from '../../../src/client/pieces.js';
+import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Memory } from '../../../src/v4l2/layout.js';
 import { type DqbufEvent, GuestQueue } from './guest-queue.js';
 
