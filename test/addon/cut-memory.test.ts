@@ -5,7 +5,7 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { native } from '../../src/native.js';
-import { eventually, mappingsOf } from './process.js';
+import { eventually, mappingsOf } from './support/process.js';
 
 const PAGE = 4096;
 

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import type { LinearMapping, NodeFile, Region } from '../../src/native.js';
 import { packPieces } from '../../src/virtio/region-bytes.js';
-import { readMemory } from './address-space.js';
-import { linearMemory, PAGE } from './linear-memory.js';
-import { eventually } from './process.js';
-import { openNull } from './records.js';
+import { readMemory } from './support/address-space.js';
+import { linearMemory, PAGE } from './support/linear-memory.js';
+import { eventually } from './support/process.js';
+import { openNull } from './support/records.js';
 
 const EINVAL = 22;
 const MEMORY = 'lane-join';

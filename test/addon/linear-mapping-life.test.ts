@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native, type Region, type RegionPiece } from '../../src/native.js';
-import { readMemory, vmasOf } from './address-space.js';
-import { collectGarbage } from './garbage.js';
-import { linearMemory, PAGE, PAGES } from './linear-memory.js';
-import { eventually, mappingsOf } from './process.js';
-import { bufferRecord, openNull } from './records.js';
+import { readMemory, vmasOf } from './support/address-space.js';
+import { collectGarbage } from './support/garbage.js';
+import { linearMemory, PAGE, PAGES } from './support/linear-memory.js';
+import { eventually, mappingsOf } from './support/process.js';
+import { bufferRecord, openNull } from './support/records.js';
 
 const EINVAL = 22;
 const ENOTTY = 25;

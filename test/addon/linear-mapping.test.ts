@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { type LinearMapping, native } from '../../src/native.js';
-import { mapsLines, readMemory, type Vma, vmasOf } from './address-space.js';
-import { linearMemory, PAGE, PAGES } from './linear-memory.js';
-import { eventually } from './process.js';
+import { mapsLines, readMemory, type Vma, vmasOf } from './support/address-space.js';
+import { linearMemory, PAGE, PAGES } from './support/linear-memory.js';
+import { eventually } from './support/process.js';
 
 const EINVAL = 22;
 const MEMORY = 'linear-ram';

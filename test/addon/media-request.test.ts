@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { type NodeFile, native } from '../../src/native.js';
-import { openDescriptors } from './process.js';
-import { bufferRecord, control, controlsRecord, openNull, u32, u64 } from './records.js';
+import { openDescriptors } from './support/process.js';
+import { bufferRecord, control, controlsRecord, openNull, u32, u64 } from './support/records.js';
 
 const EBADF = 9;
 const EAGAIN = 11;

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { type NodeFile, native, type Region } from '../../src/native.js';
-import { openDescriptors } from './process.js';
-import { bufferRecord, openNull, u32, u64 } from './records.js';
+import { openDescriptors } from './support/process.js';
+import { bufferRecord, openNull, u32, u64 } from './support/records.js';
 
 const EBADF = 9;
 const EINVAL = 22;

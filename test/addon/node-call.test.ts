@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { closeSync, readFileSync } from 'node:fs';
 import { type NodeFile, native, type Region } from '../../src/native.js';
-import { openNull } from './records.js';
+import { openNull } from './support/records.js';
 
 const EBADF = 9;
 const EAGAIN = 11;

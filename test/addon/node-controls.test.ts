@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { NodeFile } from '../../src/native.js';
-import { control, controlsRecord, openNull, u32, u64 } from './records.js';
+import { control, controlsRecord, openNull, u32, u64 } from './support/records.js';
 
 const EINVAL = 22;
 const ENOTTY = 25;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { type NodeFile, native } from '../../src/native.js';
-import { edidRecord, openNull, u32, u64 } from './records.js';
+import { edidRecord, openNull, u32, u64 } from './support/records.js';
 
 const EBADF = 9;
 const EINVAL = 22;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type NodeCall, NodeEvents, type NodeFile, native } from '../../src/native.js';
-import { eventually, openDescriptors, threads } from './process.js';
+import { eventually, openDescriptors, threads } from './support/process.js';
 
 const EPERM = 1;
 const ENOENT = 2;

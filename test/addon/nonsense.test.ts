@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { type LinearMapping, type NodeFile, native } from '../../src/native.js';
-import { eventually, mappingsOf, openDescriptors, threads } from './process.js';
-import { edidRecord } from './records.js';
+import { eventually, mappingsOf, openDescriptors, threads } from './support/process.js';
+import { edidRecord } from './support/records.js';
 
 const SEED = Number(process.env.VMB_SEED ?? Date.now() % 1_000_000);
 const NODE = process.env.VMB_TEST_NODE ?? '/dev/null';

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { native, type Region } from '../../src/native.js';
-import { collectGarbage } from './garbage.js';
-import { eventually, mappingsOf } from './process.js';
+import { collectGarbage } from './support/garbage.js';
+import { eventually, mappingsOf } from './support/process.js';
 
 const GIB = 1 << 30;
 const MIB = 1 << 20;

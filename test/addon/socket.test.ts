@@ -19,8 +19,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { native, type Received } from '../../src/native.js';
-import { begun, printed } from './child.js';
-import { openDescriptors } from './process.js';
+import { begun, printed } from './support/child.js';
+import { openDescriptors } from './support/process.js';
 
 const EAGAIN = 11;
 const EBADF = 9;

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { type NodeFile, native } from '../../src/native.js';
-import { edidRecord, u32, u64 } from '../addon/records.js';
+import { edidRecord, u32, u64 } from '../addon/support/records.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';
 

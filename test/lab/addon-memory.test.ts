@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type LinearMapping, native } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
-import { eventually, mappingsOf, openDescriptors } from '../addon/process.js';
+import { eventually, mappingsOf, openDescriptors } from '../addon/support/process.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { assertScrubbed, NativeQueue } from './support/native-import-queue.js';
 import { NativeNode } from './support/native-node.js';

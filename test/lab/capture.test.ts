@@ -7,7 +7,7 @@ import type { NodeCall } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
 import { Protocol } from '../../src/vhost-user/protocol.js';
-import { eventually, mappingsOf } from '../addon/process.js';
+import { eventually, mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { type DqbufEvent, GuestQueue, seconds } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

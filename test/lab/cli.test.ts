@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { PNG } from 'pngjs';
 import { BufferType } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { isFree } from './support/native-node.js';
 import { showBars } from './support/vivid.js';

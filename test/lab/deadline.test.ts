@@ -19,7 +19,7 @@ import {
   fmtdesc,
   Memory,
 } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue, seconds } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

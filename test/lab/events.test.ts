@@ -8,7 +8,7 @@ import { control } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, EventType, eventSubscription, SubscriptionFlag } from '../../src/v4l2/layout.js';
 import { Queue } from '../../src/virtio/queue.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

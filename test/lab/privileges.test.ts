@@ -23,7 +23,7 @@ import { Errno } from '../../src/errno.js';
 import { addonPath, native } from '../../src/native.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { mediaDevices } from '../../src/v4l2/media-request.js';
-import { lineOf, printed } from '../addon/child.js';
+import { lineOf, printed } from '../addon/support/child.js';
 import { until } from '../device/support/until.js';
 import { assertConfined } from './support/confinement.js';
 import { GuestQueue } from './support/guest-queue.js';

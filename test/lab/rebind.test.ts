@@ -9,7 +9,7 @@ import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
-import { eventually, openDescriptors } from '../addon/process.js';
+import { eventually, openDescriptors } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { FWHT_PARAMS, fwhtParams } from './support/fwht.js';
 import { GuestQueue } from './support/guest-queue.js';

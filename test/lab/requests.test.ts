@@ -4,7 +4,7 @@ import { closeSync, fstatSync } from 'node:fs';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferCapability, BufferFlag } from '../../src/v4l2/layout.js';
 import { openMedia, RequestPool, requiresRequests } from '../../src/v4l2/media-request.js';
-import { openDescriptors } from '../addon/process.js';
+import { openDescriptors } from '../addon/support/process.js';
 import { FWHT_PARAMS, FWHT_PARAMS_SIZE, type FwhtFrame, fwhtParams } from './support/fwht.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { encodedPattern, visible } from './support/native-codec.js';

@@ -12,7 +12,7 @@ import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { MAX_SESSIONS } from '../../src/media/policy.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc } from '../../src/v4l2/layout.js';
-import { eventually, mappingsOf, openDescriptors, threads } from '../addon/process.js';
+import { eventually, mappingsOf, openDescriptors, threads } from '../addon/support/process.js';
 import { holdingsOf } from '../device/support/process-holdings.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';

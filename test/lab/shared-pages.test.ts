@@ -6,7 +6,7 @@ import type { Piece } from '../../src/client/pieces.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferCapability, BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
-import { mappingsOf } from '../addon/process.js';
+import { mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import type { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

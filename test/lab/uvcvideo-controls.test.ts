@@ -15,7 +15,7 @@ import {
   frmsizeenum,
   queryExtCtrl,
 } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { NativeNode } from './support/native-node.js';

@@ -6,7 +6,7 @@ import { Errno } from '../../src/errno.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, fmtdesc, format as formatRecord } from '../../src/v4l2/layout.js';
-import { mappingsOf } from '../addon/process.js';
+import { mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { type DqbufEvent, GuestQueue } from './support/guest-queue.js';
 import { NativeNode } from './support/native-node.js';

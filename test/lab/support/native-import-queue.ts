@@ -16,7 +16,7 @@ import {
   plane as planeRecord,
   VIDEO_MAX_PLANES,
 } from '../../../src/v4l2/layout.js';
-import { u64 } from '../../addon/records.js';
+import { u64 } from '../../addon/support/records.js';
 import { formatRequest } from './guest-queue.js';
 import type { NativeNode } from './native-node.js';
 

@@ -16,7 +16,7 @@ import {
   requestBuffers,
   VIDEO_MAX_PLANES,
 } from '../../../src/v4l2/layout.js';
-import { eventually } from '../../addon/process.js';
+import { eventually } from '../../addon/support/process.js';
 import { formatRequest, type GuestQueue } from './guest-queue.js';
 import type { NativeNode } from './native-node.js';
 

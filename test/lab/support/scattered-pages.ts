@@ -1,7 +1,7 @@
 /** Guest memory without a VMM: pages of a memfd in any order. */
 import { closeSync } from 'node:fs';
 import { type LinearMapping, native, type Region, type RegionPiece } from '../../../src/native.js';
-import { vmasOf } from '../../addon/address-space.js';
+import { vmasOf } from '../../addon/support/address-space.js';
 
 export const PAGE = 4096;
 const UNTOUCHED = 0xee;

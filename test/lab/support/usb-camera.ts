@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { eventually } from '../../addon/process.js';
+import { eventually } from '../../addon/support/process.js';
 import { provide, unload } from './kernel-modules.js';
 
 const PROGRAM = '/checkout/build/usb-camera/usb-camera';

@@ -5,7 +5,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CLI, run } from './run.js';
+import { CLI, run } from './support/run.js';
 
 /** The path of an addon that does not exist. A command that succeeds with it has not loaded the addon. */
 const NO_ADDON = { VMB_ADDON: '/nonexistent/virtio_media_bridge.node' };

@@ -5,7 +5,7 @@ import { columns } from '../../../src/cli/columns.js';
 import { inspectText } from '../../../src/cli/inspect.js';
 import { listText, NO_NODES } from '../../../src/cli/list.js';
 import type { Survey } from '../../../src/v4l2/survey.js';
-import { run } from './run.js';
+import { run } from './support/run.js';
 
 const node = {
   name: 'video0',

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { Camera, captureType, NoFrames } from '../../../src/client/camera.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';
-import { type FakeBackend, fakeBackend } from './fake-backend.js';
-import { cameraConfig, FakeCamera, FRAME_BYTES } from './fake-camera.js';
+import { type FakeBackend, fakeBackend } from './support/fake-backend.js';
+import { cameraConfig, FakeCamera, FRAME_BYTES } from './support/fake-camera.js';
 
 describe('Camera', () => {
   let backend: FakeBackend;

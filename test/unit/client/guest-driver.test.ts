@@ -8,8 +8,8 @@ import { CommandTimeout, DriverError, ProtocolError } from '../../../src/client/
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm, type VmmOptions } from '../../../src/client/vmm.js';
 import { format, pixFormat } from '../../../src/v4l2/layout.js';
-import { type FakeBackend, type FakeOptions, fakeBackend } from './fake-backend.js';
-import { cameraConfig, FakeCamera } from './fake-camera.js';
+import { type FakeBackend, type FakeOptions, fakeBackend } from './support/fake-backend.js';
+import { cameraConfig, FakeCamera } from './support/fake-camera.js';
 
 type Device = NonNullable<FakeOptions['device']>;
 

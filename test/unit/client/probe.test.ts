@@ -7,8 +7,8 @@ import { exitCodeOf } from '../../../src/cli/exit.js';
 import { probe } from '../../../src/cli/probe.js';
 import { probeOptionsOf } from '../../../src/cli/probe-options.js';
 import { type FdPoller, native } from '../../../src/native.js';
-import { FakeBackend, type FakeOptions } from './fake-backend.js';
-import { cameraConfig, FakeCamera } from './fake-camera.js';
+import { FakeBackend, type FakeOptions } from './support/fake-backend.js';
+import { cameraConfig, FakeCamera } from './support/fake-camera.js';
 
 const given = {
   socket: '',

@@ -6,7 +6,7 @@ import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm, type VmmOptions } from '../../../src/client/vmm.js';
 import { vmmTranscripts } from '../../../src/client/vmm-transcripts.js';
 import { native } from '../../../src/native.js';
-import { type FakeBackend, type FakeOptions, fakeBackend } from './fake-backend.js';
+import { type FakeBackend, type FakeOptions, fakeBackend } from './support/fake-backend.js';
 
 const SLOTS = 1n << 15n;
 const PAGE = 4096;

@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { MAX_LATE_BYTES, MAX_REQUEST_HANDLES } from '../../../src/media/policy.js';
 import type { NodeCall } from '../../../src/native.js';
-import { openDescriptors } from '../../addon/process.js';
+import { openDescriptors } from '../../addon/support/process.js';
 import { buffer, format, turns, u32 } from './bench.js';
 import { pass, startClock, stopClock } from './clock.js';
-import { type Interruption, LateStage } from './late-stage.js';
+import { type Interruption, LateStage } from './support/late-stage.js';
 
 const [S_FMT, REQBUFS, QBUF, STREAMON, STREAMOFF, CREATE_BUFS, PREPARE_BUF] = [5, 8, 15, 18, 19, 92, 93];
 const [G_FMT, QUERYBUF, S_EDID, G_EXT_CTRLS, S_EXT_CTRLS, QUERY_EXT_CTRL, ALLOC] = [

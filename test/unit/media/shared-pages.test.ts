@@ -15,7 +15,7 @@ import { type NodeCall, native, type Region } from '../../../src/native.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
 import { Price, TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
 import { Bench, BUFFERS, GUEST, RAM } from '../virtio/bench.js';
-import { joinPieces } from './fake-join.js';
+import { joinPieces } from './support/fake-join.js';
 
 const CAPTURE = 1;
 const CAPTURE_MPLANE = 9;

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, statSync } from 'node:fs';
 import { type Holder, holdersOf, holdersText, mappersOf } from '../../../src/v4l2/holders.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 const DEVICE = '/dev/full';
 const rdev = statSync(DEVICE).rdev;

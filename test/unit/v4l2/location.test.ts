@@ -4,7 +4,7 @@ import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { configureLog } from '../../../src/log.js';
 import { Location } from '../../../src/v4l2/location.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 /** Device numbers from Linux, Documentation/admin-guide/devices.txt. */
 const stand = { '1:3': '/dev/null', '1:5': '/dev/zero', '1:7': '/dev/full' } as const;

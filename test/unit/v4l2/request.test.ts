@@ -12,9 +12,9 @@ import {
   requestNeed,
   requiresRequests,
 } from '../../../src/v4l2/media-request.js';
-import { openDescriptors } from '../../addon/process.js';
+import { openDescriptors } from '../../addon/support/process.js';
 import { FakeNode } from './fake-node.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 const ENOENT = 2;
 const EINTR = 4;

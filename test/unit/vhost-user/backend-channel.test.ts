@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { MAX_UNANSWERED } from '../../../src/vhost-user/backend-channel.js';
-import * as say from './transcripts.js';
-import { USER, Vm, WINDOW } from './vm.js';
+import * as say from './support/transcripts.js';
+import { USER, Vm, WINDOW } from './support/vm.js';
 import {
   Ask,
   config,
@@ -21,7 +21,7 @@ import {
   u64,
   until,
   withoutLog,
-} from './vmm.js';
+} from './support/vmm.js';
 
 /** "Back-end message types": CONFIG_CHANGE, SHMEM_MAP, SHMEM_UNMAP. */
 const CONFIG_CHANGE = 2;

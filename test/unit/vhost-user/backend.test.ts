@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
-import * as say from './transcripts.js';
-import { Vm } from './vm.js';
+import * as say from './support/transcripts.js';
+import { Vm } from './support/vm.js';
 import {
   Ask,
   memoryTable,
@@ -16,7 +16,7 @@ import {
   u64,
   until,
   withoutLog,
-} from './vmm.js';
+} from './support/vmm.js';
 
 describe('vhost-user back-end', () => {
   withoutLog();

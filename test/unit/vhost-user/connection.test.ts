@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { Connection, MAX_UNSENT, type Message } from '../../../src/vhost-user/connection.js';
-import { message, openDescriptors, settle, until, Wire, withoutLog } from './vmm.js';
+import { message, openDescriptors, settle, until, Wire, withoutLog } from './support/vmm.js';
 
 describe('vhost-user connection', () => {
   withoutLog();

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { native } from '../../../src/native.js';
 import { Listener, type ListenerOptions, listenAt } from '../../../src/vhost-user/listener.js';
-import { openDescriptors, settle, until, withoutLog } from './vmm.js';
+import { openDescriptors, settle, until, withoutLog } from './support/vmm.js';
 
 const uid = process.geteuid!();
 

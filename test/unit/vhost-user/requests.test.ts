@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { requests } from '../../../src/vhost-user/requests.js';
-import { Vm } from './vm.js';
+import { Vm } from './support/vm.js';
 import {
   Ask,
   config,
@@ -18,7 +18,7 @@ import {
   until,
   vringAddress,
   withoutLog,
-} from './vmm.js';
+} from './support/vmm.js';
 
 const PAGE = 4096;
 const EVERYTHING = 0x44_8629n;
@@ -235,7 +235,7 @@ describe('vhost-user requests', () => {
   describe('offers', () => {
     const offers = async (options: object, size?: number) => {
       before = openDescriptors();
-      const { RecordingDevice } = await import('./recording-device.js');
+      const { RecordingDevice } = await import('./support/recording-device.js');
       vm = new Vm(options, new RecordingDevice(size));
       const features = (await vm.control.ask(Ask.GET_FEATURES)).readBigUInt64LE();
       return [features, (await vm.control.ask(Ask.GET_PROTOCOL_FEATURES)).readBigUInt64LE()];

@@ -7,9 +7,19 @@ import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { MAX_UNANSWERED } from '../../../src/vhost-user/backend-channel.js';
 import { MAX_UNANSWERED_OBJECTS } from '../../../src/vhost-user/shared-objects.js';
-import * as say from './transcripts.js';
-import { Vm } from './vm.js';
-import { Ask, NEED_REPLY, openDescriptors, PLAIN, REPLY, settle, u64, until, withoutLog } from './vmm.js';
+import * as say from './support/transcripts.js';
+import { Vm } from './support/vm.js';
+import {
+  Ask,
+  NEED_REPLY,
+  openDescriptors,
+  PLAIN,
+  REPLY,
+  settle,
+  u64,
+  until,
+  withoutLog,
+} from './support/vmm.js';
 
 /** "Back-end message types". */
 const CONFIG_CHANGE = 2;

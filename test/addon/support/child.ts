@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const NATIVE = fileURLToPath(new URL('../../src/native.js', import.meta.url));
+const NATIVE = fileURLToPath(new URL('../../../src/native.js', import.meta.url));
 
 /** Names for every script: `native`, `statuses()` of all threads, `threaded()` (starts libuv's threads),
  * `print(value)`. */

@@ -1,6 +1,6 @@
 /** V4L2 records, made without the tables of the product, and an open file to send them to. */
 import assert from 'node:assert/strict';
-import { type NodeFile, native } from '../../src/native.js';
+import { type NodeFile, native } from '../../../src/native.js';
 
 /** struct v4l2_buffer, 88 bytes. Its request_fd is 1, a descriptor that must not reach the kernel. */
 export function bufferRecord(fields: {

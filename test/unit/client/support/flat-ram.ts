@@ -1,5 +1,5 @@
 /** Guest memory in one ordinary buffer. It needs no addon and no device. */
-import type { GuestRam } from '../../../src/client/pieces.js';
+import type { GuestRam } from '../../../../src/client/pieces.js';
 
 export class FlatRam implements GuestRam {
   readonly bytes: Buffer;

@@ -1,8 +1,8 @@
 /** A FAKE device. It records the calls of the back-end, and answers every command with `echo:` and the command. */
-import type { Device, ObjectTransport, SharedMemoryTransport } from '../../../src/vhost-user/device.js';
-import type { Chain } from '../../../src/virtio/chain.js';
-import type { GuestMemory } from '../../../src/virtio/guest-memory.js';
-import type { Queue } from '../../../src/virtio/queue.js';
+import type { Device, ObjectTransport, SharedMemoryTransport } from '../../../../src/vhost-user/device.js';
+import type { Chain } from '../../../../src/virtio/chain.js';
+import type { GuestMemory } from '../../../../src/virtio/guest-memory.js';
+import type { Queue } from '../../../../src/virtio/queue.js';
 
 export class RecordingDevice implements Device {
   readonly config = Uint8Array.from({ length: 40 }, (_, index) => index + 1);

@@ -1,6 +1,6 @@
 /** A minimal vhost-user back-end. It uses only Buffer methods, so it shares no code with the client. */
 import { closeSync } from 'node:fs';
-import { type FdPoller, native, type Region } from '../../../src/native.js';
+import { type FdPoller, native, type Region } from '../../../../src/native.js';
 
 export const VIRTIO_FEATURES = (1n << 28n) | (1n << 29n) | (1n << 30n) | (1n << 32n);
 export const PROTOCOL_FEATURES =

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import type { Roots } from '../../../src/v4l2/discovery.js';
+import type { Roots } from '../../../../src/v4l2/discovery.js';
 
 export interface FakeSysfs {
   root: string;

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
-export const root = fileURLToPath(new URL('../../..', import.meta.url));
+export const root = fileURLToPath(new URL('../../../..', import.meta.url));
 export const read = (path: string): string => readFileSync(`${root}${path}`, 'utf8');
 
 /** The text below a heading of the second level, up to the next one. */

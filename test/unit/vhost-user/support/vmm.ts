@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
-import { log } from '../../../src/log.js';
-import { native } from '../../../src/native.js';
+import { log } from '../../../../src/log.js';
+import { native } from '../../../../src/native.js';
 
 /** "Front-end message types" of the vhost-user document. */
 export const Ask = {
@@ -88,7 +88,7 @@ export const message = (request: number, flags: number, body: Uint8Array): Buffe
   return Buffer.concat([head, body]);
 };
 
-export { openDescriptors } from '../../addon/process.js';
+export { openDescriptors } from '../../../addon/support/process.js';
 
 /** Waits, turn by turn of the event loop, until `done` returns true. Fails after `limit` ms. */
 export async function until(done: () => boolean, what = 'it', limit = 5000): Promise<void> {

@@ -1,5 +1,5 @@
 /** A fake of the lane's `join` call. It unpacks the pieces and really joins them, at once. */
-import { type NodeCall, native } from '../../../src/native.js';
+import { type NodeCall, native } from '../../../../src/native.js';
 
 export function joinPieces(call: NodeCall & { kind: 'join' }): number {
   const { buffer, byteOffset, byteLength } = call.pieces;

@@ -1,13 +1,13 @@
 /** A device in which the next ioctl of one row is slow. Meanwhile the VM is paused, or the deadline passes. */
 import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
-import type { MediaDeviceOptions } from '../../../src/media/device.js';
-import { Session } from '../../../src/media/session.js';
-import type { NodeCall } from '../../../src/native.js';
-import { MemoryFile } from '../../../src/virtio/memory-file.js';
-import { DeviceBench, type Reply, turns, u32 } from './bench.js';
-import { pass } from './clock.js';
-import { FakeTransport } from './fake-transport.js';
+import type { MediaDeviceOptions } from '../../../../src/media/device.js';
+import { Session } from '../../../../src/media/session.js';
+import type { NodeCall } from '../../../../src/native.js';
+import { MemoryFile } from '../../../../src/virtio/memory-file.js';
+import { DeviceBench, type Reply, turns, u32 } from '../bench.js';
+import { pass } from '../clock.js';
+import { FakeTransport } from '../fake-transport.js';
 
 const [EINTR, ETIMEDOUT] = [4, 110];
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
-import { native } from '../../../src/native.js';
+import { native } from '../../../../src/native.js';
 import type { FakeBackend } from './fake-backend.js';
 import { fakeDevice, ok, status } from './fake-device.js';
 

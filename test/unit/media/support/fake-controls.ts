@@ -2,8 +2,8 @@
  * A fake: the controls of a driver. It looks them up as the control framework of the kernel does (v4l2-ctrls-core.c):
  * by id, by NEXT flags, and from V4L2_CID_PRIVATE_BASE on by counting the plain private controls of the user class.
  */
-import type { NodeCall } from '../../../src/native.js';
-import type { FakeNode } from './fake-node.js';
+import type { NodeCall } from '../../../../src/native.js';
+import type { FakeNode } from '../fake-node.js';
 
 const EINVAL = 22;
 const NEXT_CTRL = 0x8000_0000;

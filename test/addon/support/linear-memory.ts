@@ -1,7 +1,7 @@
 /** A region over a memfd for each test of a suite, and linear mappings of its pages. All are closed after the test. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import { type LinearMapping, native, type Region, type RegionPiece } from '../../src/native.js';
+import { type LinearMapping, native, type Region, type RegionPiece } from '../../../src/native.js';
 import { type Vma, vmasOf } from './address-space.js';
 
 export const PAGE = 4096;

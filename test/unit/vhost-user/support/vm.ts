@@ -1,10 +1,10 @@
 /** A scripted VM: guest RAM, two rings, event descriptors, and the control socket of its VMM. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import { native } from '../../../src/native.js';
-import { Backend } from '../../../src/vhost-user/backend.js';
-import type { BackendOptions } from '../../../src/vhost-user/features.js';
-import { DriverRing, GuestRam, WRITE } from '../virtio/driver.js';
+import { native } from '../../../../src/native.js';
+import { Backend } from '../../../../src/vhost-user/backend.js';
+import type { BackendOptions } from '../../../../src/vhost-user/features.js';
+import { DriverRing, GuestRam, WRITE } from '../../virtio/driver.js';
 import { RecordingDevice } from './recording-device.js';
 import { Ask, ControlWire, memoryTable, region, state, u64, until, vringAddress, Wire } from './vmm.js';
 
