@@ -43,9 +43,6 @@ class LentCall : public NodeCall {
     return reader.ok();
   }
 
-  /** The ioctls wait for the request lock of the media device, and QUEUE also waits for the driver. */
-  bool NeedsLane() const override { return true; }
-
   int Run(OpenNode& node) override {
     const int error = node.is_open() ? RunLent() : EBADF;
     // If the caller has closed its descriptor, ours is the last one. This thread must close it, not the loop.

@@ -71,9 +71,9 @@ export interface PlaneMemory {
 
 /**
  * One call on an open V4L2 file. Its byte arrays are input and output: the results are written into the same arrays. A
- * call that is submitted to the lane works on private copies, and the arrays are written at its completion. The errno
- * of a call is the kernel's (a call is repeated after EINTR), or EINVAL if the call is malformed. A descriptor in a
- * call is lent: the caller may close its own as soon as the call has been accepted.
+ * call works on private copies, and the arrays are written at its completion. The errno of a call is the kernel's (a
+ * call is repeated after EINTR), or EINVAL if the call is malformed. A descriptor in a call is lent: the caller may
+ * close its own as soon as the call has been accepted.
  */
 export type NodeCall =
   /** An ioctl of the compiled allow-list, whose payload has no pointers. `payload`: exactly _IOC_SIZE bytes. ENOTTY:
@@ -138,13 +138,11 @@ export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 
  * private, edge-triggered epoll, because no V4L2 descriptor may enter libuv.
  */
 export interface NodeFile {
-  /** Opens with O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. If `path` is a
-   * number, it duplicates that descriptor. EBUSY: open() was called before and did not fail. */
-  open(path: string | number, done: (errno: number) => void): void;
-  /** Runs the call at once on this thread. EBADF: the file is not open. EAGAIN: the call may wait (S_HW_FREQ_SEEK, and
-   * every call on a media device or media request). */
-  run(call: NodeCall): number;
-  /** Runs the call on the lane after all that were submitted before. `done` is called on the loop, in order. */
+  /** Opens with O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. EBUSY: open() was
+   * called before and did not fail. */
+  open(path: string, done: (errno: number) => void): void;
+  /** Runs the call on the lane after all that were submitted before. `done` is called on the loop, in order. EBADF:
+   * the file is not open. */
   submit(call: NodeCall, done: (errno: number) => void): void;
   /** Closes on the lane after all calls that were submitted before. `onReady` is not called again. Closing twice is
    * harmless. */

@@ -5,8 +5,9 @@ import { native, type Region, type RegionPiece } from '../../src/native.js';
 import { readMemory, vmasOf } from './support/address-space.js';
 import { collectGarbage } from './support/garbage.js';
 import { linearMemory, PAGE, PAGES } from './support/linear-memory.js';
+import { close, openNull, submit } from './support/node-file.js';
 import { eventually, mappingsOf } from './support/process.js';
-import { bufferRecord, openNull } from './support/records.js';
+import { bufferRecord } from './support/records.js';
 
 const EINVAL = 22;
 const ENOTTY = 25;
@@ -141,23 +142,21 @@ describe('addon: linearMapping, refused and over', () => {
 
   it("holds a buffer's plane wherever a region may, until the call is over", async () => {
     const file = await openNull();
-    const queue = (memory: unknown, done?: (errno: number) => void): number | undefined => {
-      const call = { kind: 'buffer', nr: 15, buffer: bufferRecord({ type: 1, memory: 2 }), memory: [memory] };
-      if (done === undefined) return file.run(call as never);
-      file.submit(call as never, done);
-      return undefined;
+    const queue = (memory: unknown): Promise<number> => {
+      const buffer = bufferRecord({ type: 1, memory: 2 });
+      return submit(file, { kind: 'buffer', nr: 15, buffer, memory: [memory] });
     };
     const mapping = join(page(9), page(3));
-    assert.equal(queue({ region: mapping, offset: 0, length: 2 * PAGE }), ENOTTY);
-    assert.equal(queue({ region: mapping, offset: PAGE + 1, length: PAGE }), EINVAL);
+    assert.equal(await queue({ region: mapping, offset: 0, length: 2 * PAGE }), ENOTTY);
+    assert.equal(await queue({ region: mapping, offset: PAGE + 1, length: PAGE }), EINVAL);
     for (const forged of [{ ...mapping }, Object.create(mapping), new Proxy(mapping, {})]) {
-      assert.equal(queue({ region: forged, offset: 0, length: PAGE }), EINVAL);
+      assert.equal(await queue({ region: forged, offset: 0, length: PAGE }), EINVAL);
     }
-    const done = new Promise((resolve) => queue({ region: mapping, offset: 0, length: PAGE }, resolve));
+    const done = queue({ region: mapping, offset: 0, length: PAGE });
     mapping.close();
     assert.equal(await done, ENOTTY);
     assert.equal(fresh().length, 0);
-    assert.equal(queue({ region: mapping, offset: 0, length: PAGE }), EINVAL);
-    await new Promise<void>((resolve) => file.close(resolve));
+    assert.equal(await queue({ region: mapping, offset: 0, length: PAGE }), EINVAL);
+    await close(file);
   });
 });

@@ -2,13 +2,16 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type NodeCall, NodeEvents, type NodeFile, native } from '../../src/native.js';
-import { eventually, openDescriptors, threads } from './support/process.js';
+import { Fifo } from './support/fifo.js';
+import { close, open, submit } from './support/node-file.js';
+import { descriptorsOn, eventually, openDescriptors, threads } from './support/process.js';
 
 const EPERM = 1;
 const ENOENT = 2;
 const EBADF = 9;
 const EBUSY = 16;
 const ENODEV = 19;
+const EISDIR = 21;
 const EINVAL = 22;
 const ENOTTY = 25;
 
@@ -29,11 +32,6 @@ describe('addon: NodeFile', () => {
     files.push(file);
     return file;
   };
-  const open = (file: NodeFile, path: string | number = '/dev/null'): Promise<number> =>
-    new Promise((resolve) => file.open(path, resolve));
-  const submit = (file: NodeFile, call: NodeCall): Promise<number> =>
-    new Promise((resolve) => file.submit(call, resolve));
-  const close = (file: NodeFile): Promise<void> => new Promise((resolve) => file.close(resolve));
 
   afterEach(async () => {
     for (const file of files.splice(0)) await close(file);
@@ -44,17 +42,18 @@ describe('addon: NodeFile', () => {
       assert.equal(await open(create(), '/dev/null'), 0);
       assert.equal(await open(create(), '/nowhere/video0'), ENOENT);
       assert.equal(await open(create(), '/dev/null\0/dev/video0'), EINVAL);
-      assert.equal(await open(create(), 1_000_000), EBADF);
-      assert.equal(await open(create(), -1), EBADF);
+      assert.equal(await open(create(), '/'), EISDIR);
+      assert.equal(await open(create(), ''), ENOENT);
     });
 
-    it('duplicates a descriptor at once', async () => {
+    it('opens the file of a descriptor anew, by its path in /proc', async () => {
       const fd = openSync('/dev/null', 'r+');
+      const path = `/proc/self/fd/${fd}`;
       const file = create();
-      const opened = open(file, fd);
+      assert.equal(await open(file, path), 0);
       closeSync(fd);
-      assert.equal(await opened, 0);
-      assert.equal(file.run(queryCap()), ENOTTY);
+      assert.equal(await submit(file, queryCap()), ENOTTY);
+      assert.equal(await open(create(), path), ENOENT);
     });
 
     it('can be tried again after a failure, and not after success or close', async () => {
@@ -72,19 +71,14 @@ describe('addon: NodeFile', () => {
   describe('calls', () => {
     it('are EBADF unless the file is open', async () => {
       const file = create();
-      assert.equal(file.run(queryCap()), EBADF);
       assert.equal(await submit(file, queryCap()), EBADF);
       const opened = open(file);
-      assert.equal(file.run(queryCap()), EBADF);
       const behind = submit(file, queryCap());
       assert.equal(await opened, 0);
-      assert.equal(file.run(queryCap()), ENOTTY);
       assert.equal(await behind, ENOTTY);
       const closed = close(file);
-      assert.equal(file.run(queryCap()), EBADF);
       assert.equal(await submit(file, queryCap()), EBADF);
       await closed;
-      assert.equal(file.run(queryCap()), EBADF);
       assert.equal(await submit(file, queryCap()), EBADF);
     });
 
@@ -101,28 +95,25 @@ describe('addon: NodeFile', () => {
           ENOTTY,
         ],
       ];
-      for (const [call, errno] of calls) {
-        assert.equal(file.run(call), errno, `run ${call.kind}`);
-        assert.equal(await submit(file, call), errno, `submit ${call.kind}`);
-      }
+      for (const [call, errno] of calls) assert.equal(await submit(file, call), errno, call.kind);
     });
 
     it('map the file, and the region outlives it', async () => {
       const fd = native.memoryFile('frames', 8192);
       const file = create();
-      assert.equal(await open(file, fd), 0);
+      assert.equal(await open(file, `/proc/self/fd/${fd}`), 0);
       closeSync(fd);
-      const inline: NodeCall = { kind: 'map', offset: 0, length: 8192 };
-      assert.equal(file.run(inline), 0);
-      const submitted: NodeCall = { kind: 'map', offset: 4096, length: 4096 };
-      assert.equal(await submit(file, submitted), 0);
+      const whole: NodeCall = { kind: 'map', offset: 0, length: 8192 };
+      assert.equal(await submit(file, whole), 0);
+      const half: NodeCall = { kind: 'map', offset: 4096, length: 4096 };
+      assert.equal(await submit(file, half), 0);
       await close(file);
-      new Uint8Array(inline.region!.windows[0]!)[4096] = 42;
-      assert.equal(new Uint8Array(submitted.region!.windows[0]!)[0], 42);
-      assert.ok(inline.region instanceof native.Region);
-      inline.region.close();
-      submitted.region!.close();
-      assert.equal(submitted.region!.windows[0]!.byteLength, 0);
+      new Uint8Array(whole.region!.windows[0]!)[4096] = 42;
+      assert.equal(new Uint8Array(half.region!.windows[0]!)[0], 42);
+      assert.ok(whole.region instanceof native.Region);
+      whole.region.close();
+      half.region!.close();
+      assert.equal(half.region!.windows[0]!.byteLength, 0);
     });
 
     it('complete in the order of submission, on the loop, microtasks in between', async () => {
@@ -210,8 +201,8 @@ describe('addon: NodeFile', () => {
       structuredClone(detached.buffer, { transfer: [detached.buffer] });
       (shrinking.buffer as ResizableBuffer).resize(8);
       assert.deepEqual(await Promise.all(calls), [ENOTTY, ENOTTY]);
-      assert.equal(file.run({ kind: 'ioctl', nr: 0, payload: detached }), EINVAL);
-      assert.equal(file.run({ kind: 'ioctl', nr: 0, payload: shrinking }), EINVAL);
+      assert.equal(await submit(file, { kind: 'ioctl', nr: 0, payload: detached }), EINVAL);
+      assert.equal(await submit(file, { kind: 'ioctl', nr: 0, payload: shrinking }), EINVAL);
     });
 
     it('may be submitted, and the file closed, inside a completion', async () => {
@@ -270,69 +261,71 @@ describe('addon: NodeFile', () => {
   });
 
   describe('readiness', () => {
-    const eventFd = native.eventFd;
+    let fifo: Fifo;
+    beforeEach(() => {
+      fifo = new Fifo();
+    });
+    afterEach(() => fifo.close());
 
     it('is reported once an edge, for what is watched', async () => {
-      const fd = eventFd();
       const seen: number[] = [];
       const file = create((events) => seen.push(events));
-      assert.equal(await open(file, fd), 0);
-      native.signal(fd);
+      assert.equal(await open(file, fifo.path), 0);
+      fifo.signal();
       await sleep(20);
       assert.deepEqual(seen, []);
-      assert.equal(file.run({ kind: 'watch', events: NodeEvents.IN }), 0);
+      assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.IN }), 0);
       assert.ok(await eventually(() => seen.length === 1));
       await sleep(20);
       assert.deepEqual(seen, [NodeEvents.IN]);
-      native.signal(fd);
+      fifo.signal();
       assert.ok(await eventually(() => seen.length === 2));
       assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.PRI }), 0);
-      native.signal(fd);
+      fifo.signal();
       await sleep(20);
       assert.equal(seen.length, 2);
       await close(file);
-      closeSync(fd);
     });
 
     it('comes after the completions that were there before it', async () => {
-      const fd = eventFd();
       const order: string[] = [];
       const file = create(() => order.push('ready'));
-      file.open(fd, () => order.push('open'));
+      file.open(fifo.path, () => order.push('open'));
       file.submit({ kind: 'watch', events: NodeEvents.OUT }, () => order.push('watch'));
       assert.ok(await eventually(() => order.length === 3));
       assert.deepEqual(order, ['open', 'watch', 'ready']);
       await close(file);
-      closeSync(fd);
     });
 
     it('is silent after close was called', async () => {
-      const fd = eventFd();
       let calls = 0;
       const file = create(() => calls++);
-      await open(file, fd);
-      file.run({ kind: 'watch', events: NodeEvents.IN | NodeEvents.OUT });
-      const closed = close(file);
-      native.signal(fd);
+      assert.equal(await open(file, fifo.path), 0);
+      const closed = new Promise<void>((resolve) =>
+        file.submit({ kind: 'watch', events: NodeEvents.IN | NodeEvents.OUT }, () => file.close(resolve)),
+      );
+      fifo.signal();
       await closed;
       await sleep(10);
       assert.equal(calls, 0);
-      closeSync(fd);
     });
 
     it('ends with the file even where others hold the descriptor', async () => {
-      const [a, b] = native.socketPair();
       let calls = 0;
       const file = create(() => calls++);
-      await open(file, a);
-      file.run({ kind: 'watch', events: NodeEvents.IN });
+      assert.equal(await open(file, fifo.path), 0);
+      const [held] = descriptorsOn(fifo.path).filter((fd) => fd !== fifo.fd);
+      const [a, b] = native.socketPair();
+      assert.equal(native.send(a, Buffer.from('x'), [held!]), 1);
+      assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.IN }), 0);
+      fifo.signal();
+      assert.ok(await eventually(() => calls === 1));
       await close(file);
-      const before = calls;
-      native.send(b, Buffer.from('x'), []);
+      fifo.signal();
       await sleep(10);
-      assert.equal(calls, before);
-      closeSync(a);
-      closeSync(b);
+      assert.equal(calls, 1);
+      // Until here the message on its way has held the open file.
+      for (const fd of [a, b]) closeSync(fd);
     });
   });
 });

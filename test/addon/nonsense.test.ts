@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { type LinearMapping, type NodeFile, native } from '../../src/native.js';
+import { close, open } from './support/node-file.js';
 import { eventually, mappingsOf, openDescriptors, threads } from './support/process.js';
 import { edidRecord } from './support/records.js';
 
@@ -34,6 +35,10 @@ const closedLinear = native.linearMapping([{ region, offset: 0, length: 4096 }])
 closedLinear.close();
 const detached = new Uint8Array(88);
 structuredClone(detached.buffer, { transfer: [detached.buffer] });
+
+interface Closable {
+  close?: () => void;
+}
 
 const kinds = [
   'ioctl',
@@ -185,24 +190,23 @@ describe(`addon: nonsense (seed ${SEED})`, () => {
   it('in calls on a node', async () => {
     const before = [openDescriptors(), threads()];
     const file: NodeFile = new native.NodeFile(() => undefined);
-    assert.equal(await new Promise((resolve) => file.open(NODE, resolve)), 0);
-    let submitted = 0;
-    let completed = 0;
+    assert.equal(await open(file, NODE), 0);
+    const errnos: number[] = [];
     for (let round = 0; round < 20_000; round++) {
-      const one = call() as never;
-      if (random(3) !== 0) {
-        const errno = file.run(one);
-        assert.ok(Number.isInteger(errno) && errno >= 0 && errno < 200);
-      } else {
-        submitted++;
-        file.submit(one, () => completed++);
-        if (random(50) === 0) await new Promise(setImmediate);
-      }
-      const { region: mapped } = one as { region?: { close?: () => void } };
-      mapped?.close?.();
+      const one = call() as { region?: Closable; mapping?: Closable };
+      file.submit(one as never, (errno) => {
+        errnos.push(errno);
+        one.region?.close?.();
+        one.mapping?.close?.();
+      });
+      if (random(50) === 0) await new Promise(setImmediate);
     }
-    await new Promise<void>((resolve) => file.close(resolve));
-    assert.equal(completed, submitted);
+    await close(file);
+    assert.equal(errnos.length, 20_000);
+    assert.deepEqual(
+      errnos.filter((errno) => !Number.isInteger(errno) || errno < 0 || errno >= 200),
+      [],
+    );
     assert.ok(await eventually(() => threads() <= before[1]!));
     assert.equal(openDescriptors(), before[0]);
   });

@@ -82,9 +82,9 @@ describe('lab: the event barrier', function () {
       await subscription(Ioctl.SUBSCRIBE_EVENT, EventType.CTRL, V.MUTE);
       eventBuffers.giveBack(0);
       const before = driver.postedEvents;
-      node.setControl(V.MUTE, 1);
+      await node.setControl(V.MUTE, 1);
       await driver.nextEvent(session);
-      node.setControl(V.MUTE, 0);
+      await node.setControl(V.MUTE, 0);
       await driver.nextEvent(session);
       assert.equal(eventBuffers.atDevice, before - 2);
       if (name === 'STREAMOFF') await other.request(2);
@@ -99,14 +99,14 @@ describe('lab: the event barrier', function () {
       assert.ok((await answered) - given < EVENT_BARRIER_MS / 2, 'it did not notice');
       if (name === 'UNSUBSCRIBE_EVENT') await subscription(Ioctl.SUBSCRIBE_EVENT, EventType.CTRL, V.MUTE);
       eventBuffers.giveBack(0);
-      node.setControl(V.MUTE, 1);
+      await node.setControl(V.MUTE, 1);
       await driver.nextEvent(session);
       const started = performance.now();
       await (name === 'CLOSE' ? driver.close(await driver.open()) : command(other));
       const took = performance.now() - started;
       assert.ok(took > EVENT_BARRIER_MS - 50 && took < 2000, `${took.toFixed()} ms`);
       eventBuffers.giveBack();
-      node.setControl(V.MUTE, 0);
+      await node.setControl(V.MUTE, 0);
       if (name !== 'CLOSE') await driver.close(other.session);
     });
 });

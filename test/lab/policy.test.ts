@@ -160,13 +160,13 @@ describe('lab: policy', function () {
         { id, value: 1n },
         { id: V.INTEGER, value: 1n },
       ];
-      node.setControl(V.CONTRAST, 77);
+      await node.setControl(V.CONTRAST, 77);
       for (const nr of [G, S, TRY])
         for (const which of [Which.CURRENT, Which.DEFAULT, 0x0098_0000]) {
           const array = Buffer.concat(
             three(UNKNOWN).map((each) => encoded(extControl, { id: each.id, value: Buffer.from([1]) })),
           );
-          const own = node.controls(nr, which, array, [null, null, null]);
+          const own = await node.controls(nr, which, array, [null, null, null]);
           const asked = await extended(nr, three(V.BRIGHTNESS), which);
           assert.deepEqual([asked.errno, asked.errorIdx, asked.echoed], [own.errno, own.errorIdx, true]);
           assert.deepEqual(
@@ -174,7 +174,7 @@ describe('lab: policy', function () {
             [V.CONTRAST, V.BRIGHTNESS, V.INTEGER],
           );
         }
-      assert.equal(node.getControl(V.CONTRAST), 77, 'nothing of a refused call is set');
+      assert.equal(await node.getControl(V.CONTRAST), 77, 'nothing of a refused call is set');
       for (const [which, errno] of [
         [0x00f0_0000, Errno.EINVAL],
         [0x0098_0000, 0],
@@ -184,13 +184,13 @@ describe('lab: policy', function () {
     });
 
     it('not by flags in an id, nor by an old private number', async () => {
-      const before = node.getControl(V.BRIGHTNESS);
+      const before = await node.getControl(V.BRIGHTNESS);
       for (const flag of [NEXT_CTRL, NEXT_COMPOUND, 0x1000_0000]) {
         const id = (V.BRIGHTNESS | flag) >>> 0;
         assert.equal((await guest(Ioctl.S_CTRL, encoded(control, { id, value: 1 }))).errno, Errno.EINVAL);
         assert.equal((await extended(S, [{ id, value: 1n }])).errno, Errno.EINVAL);
       }
-      assert.equal(node.getControl(V.BRIGHTNESS), before);
+      assert.equal(await node.getControl(V.BRIGHTNESS), before);
       const names = async (ask: Ask) => {
         const found: string[] = [];
         for (let id = ALIAS; ; id++) {
@@ -216,7 +216,7 @@ describe('lab: policy', function () {
         { id: V.U16_MATRIX, memory: memory(256), payload: matrix },
       ]);
       assert.equal(set.errno, 0);
-      assert.equal(node.getControl(V.CONTRAST), 55);
+      assert.equal(await node.getControl(V.CONTRAST), 55);
       const got = await extended(G, [{ id: V.U16_MATRIX, memory: memory(256) }]);
       assert.ok(got.errno === 0 && got.controls[0]!.payload!.every((byte) => [0, 5].includes(byte)));
       const lost = await extended(S, [
@@ -288,7 +288,7 @@ describe('lab: policy', function () {
       await queue.request(2);
       await queue.request(0);
       // Another program of the host sets a denied format before there are buffers.
-      assert.equal(node.ioctl(Ioctl.S_FMT, formatRequest(CAPTURE, 'YUYV', 320, 180)).errno, 0);
+      assert.equal((await node.ioctl(Ioctl.S_FMT, formatRequest(CAPTURE, 'YUYV', 320, 180))).errno, 0);
       assert.equal(await errnoOf(queue.request(2)), Errno.EINVAL);
       assert.equal(await errnoOf(queue.create(2, formatRequest(CAPTURE, 'YUYV', 320, 180))), Errno.EINVAL);
       assert.equal((await queue.create(2, queue.formatBytes)).count, 2, 'for a format that is allowed');

@@ -210,7 +210,7 @@ describe('lab: uvcvideo', function () {
           [Ioctl.ENUM_FMT, encoded(fmtdesc, { index: 0, type })],
           [Ioctl.G_FMT, encoded(formatRecord, { type })],
         ] as const) {
-          const own = node.ioctl(nr, request);
+          const own = await node.ioctl(nr, request);
           assert.equal(own.errno, 0);
           assert.deepEqual(await driver.ioctl(session, nr, request), own.payload);
         }

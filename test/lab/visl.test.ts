@@ -40,7 +40,7 @@ describe('lab: media requests on visl', function () {
       const request = await requests.allocate();
       const { bytesperline } = decoder.capture.format.planes[0]!;
       const drawn = new DrawnText();
-      decoder.start();
+      await decoder.start();
       const text = (reference: bigint) => `backwards_ref_ts: ${reference}`;
       for (const [number, reference] of [1234567890n, 9876543210n, 4n, 2n ** 62n].entries()) {
         assert.equal(await requests.control(request, FWHT_PARAMS, fwhtParams(frame, reference)), 0);

@@ -1,6 +1,4 @@
-/** V4L2 records, made without the tables of the product, and an open file to send them to. */
-import assert from 'node:assert/strict';
-import { type NodeFile, native } from '../../../src/native.js';
+/** V4L2 records, made without the tables of the product. */
 
 /** struct v4l2_buffer, 88 bytes. Its request_fd is 1, a descriptor that must not reach the kernel. */
 export function bufferRecord(fields: {
@@ -52,10 +50,3 @@ export const u32 = (bytes: Uint8Array, at: number): number =>
   new DataView(bytes.buffer, bytes.byteOffset).getUint32(at, true);
 export const u64 = (bytes: Uint8Array, at: number): bigint =>
   new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(at, true);
-
-/** An open file of /dev/null: it gets every V4L2 ioctl and answers ENOTTY. */
-export async function openNull(): Promise<NodeFile> {
-  const file = new native.NodeFile(() => undefined);
-  assert.equal(await new Promise((resolve) => file.open('/dev/null', resolve)), 0);
-  return file;
-}

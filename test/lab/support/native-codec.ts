@@ -77,40 +77,40 @@ abstract class StatefulCodec {
   }
 
   /** Whether the stream has changed in a way that CAPTURE must follow. */
-  protected abstract hasChanged(): boolean;
+  protected abstract hasChanged(): Promise<boolean>;
 
   /** Feeds everything and drains. Returns what came out. */
   async run(): Promise<Picture[]> {
-    this.output.request(BUFFERS);
+    await this.output.request(BUFFERS);
     this.#free = this.output.indices;
-    this.output.on();
+    await this.output.on();
     while (!(await this.#turn())) assert.ok(Date.now() - this.#quietSince < PATIENCE, 'the codec is stuck');
     assert.equal(await this.capture.dequeue(), EPIPE, 'after LAST');
     for (const queue of [this.output, this.capture]) {
-      queue.off();
-      queue.request(0);
+      await queue.off();
+      await queue.request(0);
     }
     return this.pictures;
   }
 
   async #startCapture(): Promise<void> {
-    if (this.#isCapturing) this.capture.off();
-    this.capture.request(0);
-    this.capture.readFormat();
-    this.capture.request(BUFFERS);
+    if (this.#isCapturing) await this.capture.off();
+    await this.capture.request(0);
+    await this.capture.readFormat();
+    await this.capture.request(BUFFERS);
     for (const index of this.capture.indices) await this.capture.queue(index);
-    this.capture.on();
+    await this.capture.on();
     this.#isCapturing = true;
   }
 
   /** Returns true when the codec is drained. */
   async #turn(): Promise<boolean> {
     await this.#feed();
-    if (!this.#isCapturing && this.hasChanged()) await this.#startCapture();
+    if (!this.#isCapturing && (await this.hasChanged())) await this.#startCapture();
     const taken = this.#isCapturing ? await this.capture.dequeue() : EAGAIN;
     const isLast = await this.#take(taken);
     if (!isLast) return false;
-    if (!this.hasChanged()) return true;
+    if (!(await this.hasChanged())) return true;
     await this.#startCapture();
     return false;
   }
@@ -124,13 +124,13 @@ abstract class StatefulCodec {
         bytes: this.frames[this.#fed]!,
         timestamp: this.#fed + 1,
       });
-    if (this.#fed === this.frames.length && this.#isCapturing && !this.#isStopped) this.#stop();
+    if (this.#fed === this.frames.length && this.#isCapturing && !this.#isStopped) await this.#stop();
   }
 
-  #stop(): void {
+  async #stop(): Promise<void> {
     const command = Buffer.alloc(this.commandSize);
     command.writeUInt32LE(CMD_STOP);
-    assert.equal(this.node.ioctl(this.commandNr, command).errno, 0, 'STOP');
+    assert.equal((await this.node.ioctl(this.commandNr, command)).errno, 0, 'STOP');
     this.#isStopped = true;
   }
 
@@ -155,7 +155,7 @@ abstract class StatefulCodec {
 class Encoder extends StatefulCodec {
   #isNew = true;
 
-  protected hasChanged(): boolean {
+  protected async hasChanged(): Promise<boolean> {
     const changed = this.#isNew;
     this.#isNew = false;
     return changed;
@@ -164,10 +164,10 @@ class Encoder extends StatefulCodec {
 
 class Decoder extends StatefulCodec {
   /** Whether there was a SOURCE_CHANGE since the last call. */
-  protected hasChanged(): boolean {
+  protected async hasChanged(): Promise<boolean> {
     for (let changed = false; ; ) {
       const record = Buffer.alloc(event.size);
-      const errno = this.node.run({ kind: 'dequeueEvent', event: record });
+      const errno = await this.node.submit({ kind: 'dequeueEvent', event: record });
       if (errno === ENOENT) return changed;
       assert.equal(errno, 0, 'DQEVENT');
       changed ||= event.read(record).type === EventType.SOURCE_CHANGE;
@@ -190,15 +190,15 @@ export function encode(
 ): Promise<Buffer> {
   return NativeNode.with(path, async (node) => {
     const encoder = new Encoder(node, multiplanar, pictures, Ioctl.ENCODER_CMD, 40);
-    encoder.capture.setFormat('FWHT', width, height);
-    encoder.output.setFormat(RAW, width, height);
+    await encoder.capture.setFormat('FWHT', width, height);
+    await encoder.output.setFormat(RAW, width, height);
     assert.equal(encoder.output.format.planes[0]!.sizeimage, pictures[0]!.length);
     // S_SELECTION always takes the single-planar type. struct v4l2_selection: type, target CROP, flags, left, top.
     const selection = Buffer.alloc(64);
     selection.writeUInt32LE(BufferType.VIDEO_OUTPUT, 0);
     selection.writeInt32LE(width, 20);
     selection.writeInt32LE(height, 24);
-    assert.equal(node.ioctl(S_SELECTION, selection).errno, 0, 'S_SELECTION');
+    assert.equal((await node.ioctl(S_SELECTION, selection)).errno, 0, 'S_SELECTION');
     return Buffer.concat((await encoder.run()).map(({ bytes }) => bytes));
   });
 }
@@ -213,9 +213,9 @@ export function decode(
     const decoder = new Decoder(node, multiplanar, frames, Ioctl.DECODER_CMD, 72);
     for (const type of [EventType.SOURCE_CHANGE, EventType.EOS]) {
       const subscription = encoded(eventSubscription, { type });
-      assert.equal(node.ioctl(Ioctl.SUBSCRIBE_EVENT, subscription).errno, 0);
+      assert.equal((await node.ioctl(Ioctl.SUBSCRIBE_EVENT, subscription)).errno, 0);
     }
-    decoder.output.setFormat('FWHT', 1280, 720);
+    await decoder.output.setFormat('FWHT', 1280, 720);
     return decoder.run();
   });
 }

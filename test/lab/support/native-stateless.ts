@@ -99,15 +99,15 @@ export class StatelessDecoder {
     const requests = new NativeRequests(node, path);
     const decoder = new StatelessDecoder(node, requests, multiplanar);
     try {
-      decoder.output.setFormat(coded, width, height);
-      decoder.capture.setFormat(raw, width, height);
-      decoder.output.request(4);
-      decoder.capture.request(5);
+      await decoder.output.setFormat(coded, width, height);
+      await decoder.capture.setFormat(raw, width, height);
+      await decoder.output.request(4);
+      await decoder.capture.request(5);
       for (const index of decoder.capture.indices) await decoder.capture.queue(index);
       const result = await use(decoder);
       for (const queue of [decoder.output, decoder.capture]) {
-        queue.off();
-        queue.request(0);
+        await queue.off();
+        await queue.request(0);
       }
       return result;
     } finally {
@@ -117,9 +117,9 @@ export class StatelessDecoder {
     }
   }
 
-  start(): void {
-    this.output.on();
-    this.capture.on();
+  async start(): Promise<void> {
+    await this.output.on();
+    await this.capture.on();
   }
 
   /** Queues frame `number` of a stream in a request of its own. Its timestamp is number + 1 microseconds. */
@@ -172,7 +172,7 @@ export function decodeWithRequests(
     const pictures: Picture[] = [];
     const ring = await Promise.all(Array.from({ length: depth }, () => decoder.requests.allocate()));
     let before: number | undefined;
-    decoder.start();
+    await decoder.start();
     for (let number = 0; number < frames.length + depth; number++) {
       const request = ring[number % depth]!;
       if (number >= depth) {
