@@ -49,6 +49,10 @@ export const u64 = (value: number | bigint): Buffer => {
   return raw;
 };
 
+/** A UUID with this last byte. */
+export const uuid = (last: number): Uint8Array =>
+  Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? last : 0xa0 + index));
+
 /** "A vring state description": index, num. */
 export const state = (index: number, num: number): Buffer => {
   const raw = Buffer.alloc(8);
