@@ -11,67 +11,12 @@ import type { Session } from '../../../src/media/session.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { Turn } from '../../../src/virtio/turn.js';
 import { FakeTransport } from './fake-transport.js';
+import { ff, GREEDY, planeRecord, record, TIMES } from './support/buffer-records.js';
 
 const CAPTURE = 1;
 const OUTPUT = 2;
 const CAPTURE_MPLANE = 9;
 
-/** struct v4l2_buffer as hex, from named fields. A field that is not given is 0. */
-function record(fields: Record<string, string>): Buffer {
-  const layout: [string, number][] = [
-    ['index', 4],
-    ['type', 4],
-    ['bytesused', 4],
-    ['flags', 4],
-    ['field', 4],
-    ['pad20', 4],
-    ['timestamp', 16],
-    ['timecode', 16],
-    ['sequence', 4],
-    ['memory', 4],
-    ['m', 8],
-    ['length', 4],
-    ['reserved2', 4],
-    ['requestFd', 4],
-    ['pad84', 4],
-  ];
-  const unknown = Object.keys(fields).filter((name) => !layout.some(([known]) => known === name));
-  assert.deepEqual(unknown, []);
-  const raw = Buffer.from(layout.map(([name, size]) => fields[name] ?? '00'.repeat(size)).join(''), 'hex');
-  assert.equal(raw.length, 88);
-  return raw;
-}
-
-/** struct v4l2_plane as hex. */
-function planeRecord(
-  bytesused: string,
-  length: string,
-  m: string,
-  dataOffset: string,
-  reserved = '00',
-): Buffer {
-  return Buffer.from(bytesused + length + m + dataOffset + reserved.repeat(44), 'hex');
-}
-
-const ff = (bytes: number) => 'ff'.repeat(bytes);
-const TIMES = { timestamp: '0102030405060708090a0b0c0d0e0f10', timecode: '1112131415161718191a1b1c1d1e1f20' };
-/** A guest's record in which all bits of all fields are set. */
-const GREEDY = record({
-  index: '03000000',
-  type: '01000000',
-  bytesused: '44332211',
-  flags: ff(4),
-  field: '05000000',
-  pad20: ff(4),
-  ...TIMES,
-  sequence: '99999999',
-  memory: '02000000',
-  m: 'efcdab8967452301',
-  length: ff(4),
-  reserved2: ff(4),
-  requestFd: '03000000',
-  pad84: ff(4),
-});
 const QBUF = 15;
 const NOTHING = Buffer.alloc(0);
 /** A session with the only members that the memory type uses. */
