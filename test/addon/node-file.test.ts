@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type NodeCall, NodeEvents, type NodeFile, native } from '../../src/native.js';
-import { Fifo } from './support/fifo.js';
-import { close, open, submit } from './support/node-file.js';
-import { descriptorsOn, eventually, openDescriptors, threads } from './support/process.js';
+import { type NodeCall, NodeEvents, native } from '../../src/native.js';
+import { close, fileMaker, open, submit } from './support/node-file.js';
+import { eventually, openDescriptors, threads } from './support/process.js';
 
 const EPERM = 1;
 const ENOENT = 2;
@@ -26,16 +24,7 @@ const Resizable = ArrayBuffer as unknown as new (
 const queryCap = (): NodeCall => ({ kind: 'ioctl', nr: 0, payload: new Uint8Array(104) });
 
 describe('addon: NodeFile', () => {
-  const files: NodeFile[] = [];
-  const create = (onReady: (events: number) => void = () => undefined): NodeFile => {
-    const file = new native.NodeFile(onReady);
-    files.push(file);
-    return file;
-  };
-
-  afterEach(async () => {
-    for (const file of files.splice(0)) await close(file);
-  });
+  const create = fileMaker();
 
   describe('open', () => {
     it('gives what the kernel says', async () => {
@@ -257,75 +246,6 @@ describe('addon: NodeFile', () => {
       await Promise.all(many.map(close));
       assert.ok(await eventually(() => threads() <= before[1]!));
       assert.equal(openDescriptors(), before[0]);
-    });
-  });
-
-  describe('readiness', () => {
-    let fifo: Fifo;
-    beforeEach(() => {
-      fifo = new Fifo();
-    });
-    afterEach(() => fifo.close());
-
-    it('is reported once an edge, for what is watched', async () => {
-      const seen: number[] = [];
-      const file = create((events) => seen.push(events));
-      assert.equal(await open(file, fifo.path), 0);
-      fifo.signal();
-      await sleep(20);
-      assert.deepEqual(seen, []);
-      assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.IN }), 0);
-      assert.ok(await eventually(() => seen.length === 1));
-      await sleep(20);
-      assert.deepEqual(seen, [NodeEvents.IN]);
-      fifo.signal();
-      assert.ok(await eventually(() => seen.length === 2));
-      assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.PRI }), 0);
-      fifo.signal();
-      await sleep(20);
-      assert.equal(seen.length, 2);
-      await close(file);
-    });
-
-    it('comes after the completions that were there before it', async () => {
-      const order: string[] = [];
-      const file = create(() => order.push('ready'));
-      file.open(fifo.path, () => order.push('open'));
-      file.submit({ kind: 'watch', events: NodeEvents.OUT }, () => order.push('watch'));
-      assert.ok(await eventually(() => order.length === 3));
-      assert.deepEqual(order, ['open', 'watch', 'ready']);
-      await close(file);
-    });
-
-    it('is silent after close was called', async () => {
-      let calls = 0;
-      const file = create(() => calls++);
-      assert.equal(await open(file, fifo.path), 0);
-      const closed = new Promise<void>((resolve) =>
-        file.submit({ kind: 'watch', events: NodeEvents.IN | NodeEvents.OUT }, () => file.close(resolve)),
-      );
-      fifo.signal();
-      await closed;
-      await sleep(10);
-      assert.equal(calls, 0);
-    });
-
-    it('ends with the file even where others hold the descriptor', async () => {
-      let calls = 0;
-      const file = create(() => calls++);
-      assert.equal(await open(file, fifo.path), 0);
-      const [held] = descriptorsOn(fifo.path).filter((fd) => fd !== fifo.fd);
-      const [a, b] = native.socketPair();
-      assert.equal(native.send(a, Buffer.from('x'), [held!]), 1);
-      assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.IN }), 0);
-      fifo.signal();
-      assert.ok(await eventually(() => calls === 1));
-      await close(file);
-      fifo.signal();
-      await sleep(10);
-      assert.equal(calls, 1);
-      // Until here the message on its way has held the open file.
-      for (const fd of [a, b]) closeSync(fd);
     });
   });
 });

@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { policyOf } from '../../src/cli/policy.js';
 import { type ControlRequest, controlIoctl } from '../../src/client/control-ioctls.js';
-import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { control, querymenu } from '../../src/v4l2/enumeration-layout.js';
@@ -16,13 +15,13 @@ import {
   EventType,
   eventSubscription,
   extControl,
-  fmtdesc,
   frmsizeenum,
   queryExtCtrl,
   Which,
 } from '../../src/v4l2/layout.js';
 import { fourcc, fourccCode } from '../../src/v4l2/names.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
+import { type Ask, askGuest, enumerate, formatsOf } from './support/enumeration.js';
 import { formatRequest, GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';
@@ -43,46 +42,6 @@ const ALIAS = 0x0800_0000;
 const DENIED = [V.BRIGHTNESS, V.MENU, V.U8_ARRAY, V.STRING, V.AREA];
 const CONTROLS = `${DENIED.join(',')},0x00f00000`;
 const isDenied = (id: number) => DENIED.includes(id as never) || (id & 0x0fff_0000) === 0x00f0_0000;
-
-/** An answer of the node or of the bridge. */
-interface Asked {
-  readonly errno: number;
-  readonly payload: Buffer;
-}
-type Ask = (nr: number, payload: Buffer) => Promise<Asked> | Asked;
-
-const askGuest =
-  (driver: GuestDriver, session: number): Ask =>
-  async (nr, payload) => {
-    let answer: Buffer = Buffer.alloc(0);
-    const asked = driver.ioctl(session, nr, payload).then((bytes) => {
-      answer = bytes;
-    });
-    return { errno: await errnoOf(asked), payload: answer };
-  };
-
-/** The ids that QUERYCTRL or QUERY_EXT_CTRL enumerates. */
-async function enumerate(ask: Ask, nr: number, flags: number): Promise<number[]> {
-  const ids: number[] = [];
-  for (let last = 0; ; last = ids.at(-1)!) {
-    const payload = Buffer.alloc(nr === Ioctl.QUERYCTRL ? 68 : queryExtCtrl.size);
-    payload.writeUInt32LE((last | flags) >>> 0, 0);
-    const found = await ask(nr, payload);
-    if (found.errno !== 0) return ids;
-    ids.push(found.payload.readUInt32LE(0));
-  }
-}
-
-async function formatsOf(ask: Ask): Promise<string[]> {
-  const found: string[] = [];
-  for (;;) {
-    const asked = await ask(Ioctl.ENUM_FMT, encoded(fmtdesc, { index: found.length, type: CAPTURE }));
-    if (asked.errno !== 0) return found;
-    const { index, pixelformat } = fmtdesc.read(asked.payload);
-    assert.equal(index, found.length);
-    found.push(fourcc(pixelformat));
-  }
-}
 
 describe('lab: policy', function () {
   this.timeout(60_000);

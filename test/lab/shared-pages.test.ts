@@ -11,12 +11,14 @@ import { keepJournal, showJournal } from './support/daemon-log.js';
 import type { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import {
+  fillPieces,
   type Layout,
   type LayoutName,
   layouts,
   PAGE,
   PagesQueue,
   pointer,
+  untilIndex,
 } from './support/shared-pages-queue.js';
 import { errnoOf, onStage, type Stage } from './support/stage.js';
 import { MovingBars, showMovingBars } from './support/vivid.js';
@@ -298,16 +300,3 @@ describe('lab: shared pages', function () {
       }));
   });
 });
-
-function fillPieces(queue: PagesQueue, pieces: readonly Piece[], byte: number): void {
-  for (const { address, length } of pieces) queue.driver.heap.ram.view(address, length).fill(byte);
-}
-
-/** The next frame of this buffer. Other buffers are queued again. */
-async function untilIndex(queue: PagesQueue, index: number) {
-  for (;;) {
-    const frame = await queue.next();
-    if (frame.buffer.index === index) return frame;
-    await queue.queue(frame.buffer.index);
-  }
-}

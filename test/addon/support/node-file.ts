@@ -21,3 +21,16 @@ export async function openNull(): Promise<NodeFile> {
   assert.equal(await open(file), 0);
   return file;
 }
+
+/** Adds a hook to a suite: what the returned function has made is closed after the test. */
+export function fileMaker(): (onReady?: (events: number) => void) => NodeFile {
+  const files: NodeFile[] = [];
+  afterEach(async () => {
+    for (const file of files.splice(0)) await close(file);
+  });
+  return (onReady = () => undefined) => {
+    const file = new native.NodeFile(onReady);
+    files.push(file);
+    return file;
+  };
+}
