@@ -165,12 +165,12 @@ describe('GuestDriver', () => {
   });
 
   describe('works over chains cut at any border', () => {
-    for (const dialect of ['qemu', 'crosvm'] as const)
+    for (const vmm of ['qemu', 'crosvm'] as const)
       for (const cutting of [[1], [3], [7], [16, 5], [8, 88], [1000]])
-        it(`${cutting} bytes, ${dialect === 'qemu' ? 'indirect' : 'direct'}`, async () => {
+        it(`${cutting} bytes, ${vmm === 'qemu' ? 'indirect' : 'direct'}`, async () => {
           const camera = new FakeCamera();
           const device = { config: cameraConfig, device: camera.device };
-          await connect(device, { vmm: dialect, queueSize: 512 }, { cutting });
+          await connect(device, { vmm, queueSize: 512 }, { cutting });
           const source = await Camera.open(driver, 1);
           await source.start();
           let frames = 0;

@@ -10,7 +10,7 @@ import { PAGE, vmmSuite } from './support/vmm-suite.js';
 
 const SLOTS = 1n << 15n;
 
-describe('Vmm and SHM region 0', () => {
+describe('Vmm', () => {
   let backend: FakeBackend;
   let frontEnd: Vmm;
   let file: number;
@@ -18,7 +18,7 @@ describe('Vmm and SHM region 0', () => {
     ({ backend, frontEnd, file } = connected);
   });
 
-  describe('serves the SHM window', () => {
+  describe('serves SHM region 0', () => {
     it('maps, shows what is mapped, and unmaps exactly that', async () => {
       await start();
       assert.equal(await backend.map(file, 0, 4 * PAGE), 0n);
@@ -96,17 +96,17 @@ describe('Vmm and SHM region 0', () => {
     });
 
     it('forgets mappings at a reset as QEMU, keeps them as crosvm', async () => {
-      for (const [dialect, kept] of [
+      for (const [vmm, kept] of [
         ['qemu', 0],
         ['crosvm', 1],
       ] as const) {
-        await start({ vmm: dialect });
+        await start({ vmm });
         await backend.map(file, 0, PAGE);
         await frontEnd.stop();
         assert.equal(frontEnd.sharedMemory.mappings.length, 1, 'a pause keeps them');
         await frontEnd.start();
         await frontEnd.reset();
-        assert.equal(frontEnd.sharedMemory.mappings.length, kept, dialect);
+        assert.equal(frontEnd.sharedMemory.mappings.length, kept, vmm);
         frontEnd.close();
         backend.close();
       }

@@ -116,7 +116,7 @@ describe('limits of allocation', () => {
     );
   });
 
-  it('what does not fit the window is ENOMEM, and everything is given back', async () => {
+  it('what does not fit SHM region 0 is ENOMEM, and everything is given back', async () => {
     await boot('auto', new FakeTransport(4 << 16));
     for (let round = 0; round < 3; round++) {
       assert.equal(await statusOf(8, request(5)), ENOMEM);

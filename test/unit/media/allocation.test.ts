@@ -134,7 +134,7 @@ describe('allocation', () => {
     for (let round = 0; round < 6; round++) assert.equal(await statusOf(92, create(1, 100)), 0);
     bench.node.ioctls.delete(92);
     assert.equal((await bench.command(u32(4, 0, session, 1, cookie), 24)).status, EINVAL);
-    assert.equal(await statusOf(8, request(4)), 0, 'the whole window is free again');
+    assert.equal(await statusOf(8, request(4)), 0, 'all of SHM region 0 is free again');
   });
 
   it('cookies are multiples of 64 KiB, unique in a session, and die with their buffers', async () => {
@@ -165,12 +165,12 @@ describe('allocation', () => {
     await bench.ioctl(session, 8, request(2));
     const made = await bench.ioctl(session, 92, create(2, 100));
     assert.deepEqual([made.status, made.payload.readUInt32LE(0), made.payload.readUInt32LE(4)], [0, 2, 2]);
-    assert.equal(await statusOf(92, create(1, 100)), ENOMEM, 'the window is full');
+    assert.equal(await statusOf(92, create(1, 100)), ENOMEM, 'SHM region 0 is full');
     assert.equal(await statusOf(9, query(3)), 0);
     assert.equal(await statusOf(9, query(4)), EINVAL, 'one that nobody was told of');
     assert.equal(await statusOf(8, request(0)), 0);
     assert.equal(await statusOf(9, query(0)), EINVAL);
-    assert.equal(await statusOf(8, request(4)), 0, 'the whole window is free again');
+    assert.equal(await statusOf(8, request(4)), 0, 'all of SHM region 0 is free again');
   });
 
   it('planes: each has a cookie and a slot of its own', async () => {

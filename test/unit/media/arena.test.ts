@@ -72,7 +72,7 @@ describe('shared memory: arena', () => {
     assert.deepEqual(transport.places('unmap'), []);
   });
 
-  it('leaves the window with the last session, before that hears of its end, and comes again', async () => {
+  it('leaves SHM region 0 with the last session, before that hears of its end, and comes again', async () => {
     const [one, two] = [shared.allocate(UNIT)!, shared.allocate(UNIT)!];
     for (const slot of [one, two]) await shared.mapSlot(slot);
     shared.unmap(one.offset);
@@ -99,7 +99,7 @@ describe('shared memory: arena', () => {
     assert.equal(transport.places('map').length, 2);
   });
 
-  it('stays in the window when the VM is paused just then, and is not mapped twice', async () => {
+  it('stays in SHM region 0 when the VM is paused just then, and is not mapped twice', async () => {
     const slot = shared.allocate(UNIT)!;
     await shared.mapSlot(slot);
     shared.unmap(slot.offset);
@@ -142,7 +142,7 @@ describe('shared memory: arena', () => {
     assert.equal(transport.places('map').length, 2);
   });
 
-  it('stays in the window of a VMM that keeps mappings over a reset', async () => {
+  it('stays in SHM region 0 of a VMM that keeps mappings over a reset', async () => {
     const kept = new FakeTransport(16 * UNIT, 'arena', true);
     const other = new SharedMemory(kept, 'auto');
     const slot = other.allocate(UNIT)!;
