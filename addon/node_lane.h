@@ -26,8 +26,6 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
   /** The errno of the next call, in the order of submission. nullopt: no further call has ended. */
   std::optional<int> TakeResult();
 
-  const std::shared_ptr<LoopWake>& wake() const { return wake_; }
-
  private:
   int Start();
   static void* Main(void* lane);
