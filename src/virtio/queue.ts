@@ -3,6 +3,7 @@ import { warnLimited } from '../log.js';
 import { type Chain, ChainError } from './chain.js';
 import { type Useful, Walk } from './chain-walk.js';
 import type { GuestMemory } from './guest-memory.js';
+import { readablePool } from './readable-pool.js';
 import {
   Alignment,
   AVAIL_F_NO_INTERRUPT,
@@ -228,7 +229,7 @@ export class Queue {
         this.#walk = walk;
         return null;
       }
-      this.#park(chain, 1);
+      this.#parkOrRelease(chain);
       this.#popped++;
       this.#nextAvailable = u16(this.#nextAvailable + 1);
       this.#outstanding.add(chain);
@@ -248,6 +249,16 @@ export class Queue {
     turn.spend(Price.CHAIN);
     const head = this.#available[Available.RING + (this.#nextAvailable & (this.size - 1))]!;
     return new Walk(memory, this.#descriptors, head, indirect);
+  }
+
+  /** A chain that is refused because of its size gives its copy back: a guest may send many of them. */
+  #parkOrRelease(chain: Chain): void {
+    try {
+      this.#park(chain, 1);
+    } catch (error) {
+      readablePool.give(chain.readable);
+      throw error;
+    }
   }
 
   /** Adds the chain's bytes and pieces to the totals (`sign` -1: subtracts). Throws ChainError above a limit. */

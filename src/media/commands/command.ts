@@ -3,6 +3,7 @@ import { Errno } from '../../errno.js';
 import { errorLimited } from '../../log.js';
 import type { Chain } from '../../virtio/chain.js';
 import type { Queue } from '../../virtio/queue.js';
+import { readablePool } from '../../virtio/readable-pool.js';
 import { ANSWER_DEADLINE_MS, GUEST_TIMEOUT_MS, LAST_WRITE_MS } from '../policy.js';
 import { responseHeader } from '../protocol.js';
 import type { Sequence, Task } from './sequence.js';
@@ -32,9 +33,10 @@ export interface Answer {
 
 /** Parked or running until `answer` is called the first time. */
 export class Command {
-  /** The readable part of the chain, copied when the chain was popped. */
+  /** The readable part of the chain, copied when the chain was popped. After release() it may have length 0. */
   readonly request: Buffer;
   #answered = false;
+  #isInterrupted = false;
   readonly #arrival = performance.now();
   /** The answer at the deadline, and a function to call then. The handler that parks the command sets both. */
   #lateAnswer: Answer = { status: Errno.ETIMEDOUT };
@@ -92,6 +94,7 @@ export class Command {
    */
   interrupt(errno: number): void {
     if (this.#answered) return;
+    this.#isInterrupted = true;
     if (errno === Errno.ETIMEDOUT) this.#onLate?.();
     this.answer({ ...this.#lateAnswer, status: errno });
   }
@@ -103,9 +106,18 @@ export class Command {
     this.#onLate = null;
     this.#finish(answer);
     if (this.#sequence && this.#task) this.#sequence.withdraw(this.#task);
+    else this.release();
     this.#sequence = null;
     this.#task = null;
     this.onAnswered(this);
+  }
+
+  /**
+   * The work of an answered command has ended, so nothing needs the request any more. The bytes of an interrupted
+   * command are left to the garbage collector, because its work may not have ended.
+   */
+  release(): void {
+    if (this.#answered && !this.#isInterrupted) readablePool.give(this.request);
   }
 
   /** Looks at the age first: if the process was stopped (SIGSTOP, a suspended host), no timer has run. */
@@ -142,6 +154,7 @@ export function guard(command: Command, run: () => Promise<void>): () => Promise
       await run();
     } finally {
       command.answer({ status: Errno.EIO });
+      command.release();
     }
   };
 }
