@@ -32,6 +32,8 @@ export interface ServePair {
   /** The path of the node, or an inherited descriptor of it. */
   readonly device: string | number;
   readonly socket: SocketSource;
+  /** The name that the guest sees, at most MAX_CARD_BYTES of UTF-8. Absent: that of the driver. */
+  readonly card?: string;
 }
 
 export interface ServeOptions {
@@ -205,7 +207,8 @@ class Service {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;
-    const device = new MediaDevice(this.node, this.description, {
+    const { card = this.description.card } = this.pair;
+    const device = new MediaDevice(this.node, Object.assign({}, this.description, { card }), {
       ...options,
       turn: this.turn,
       ...(this.objects && { objects: this.objects }),

@@ -2,6 +2,7 @@
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
+import { MAX_CARD_BYTES } from '../media/protocol.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import { contain, type Host } from './containment.js';
@@ -41,6 +42,10 @@ const flags = {
     describe: 'inherited descriptor of a connected socket, instead of --socket-path; ends with it',
   },
   'listening-fd': { ...several, hidden: true },
+  card: {
+    ...several,
+    describe: `name of the device in the guest, at most ${MAX_CARD_BYTES} bytes; the n-th belongs to the n-th device [default: its own]`,
+  },
   user: {
     ...one,
     describe: 'start as root, then become this user (name or number), without capabilities',
@@ -208,6 +213,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
         socketPath: list('socket-path'),
         fd: list('fd'),
         listeningFd: list('listening-fd'),
+        card: list('card'),
       },
       activated,
     ),

@@ -35,6 +35,10 @@ const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
   [['serve', ...PAIR, '--shm-size', '1G', '--shm-size', '1G'], /--shm-size is given twice/],
   [['serve', ...PAIR, '--no-shm', '--shm-size', '1G'], /--no-shm and --shm-size exclude/],
   [['serve', ...PAIR, '--no-shm', '--mmap', 'arena'], /--no-shm and --mmap exclude/],
+  [['serve', ...PAIR, '--card', 'a', '--card', 'b'], /2 --cards but 1 device: the n-th names the n-th/],
+  [['serve', ...PAIR, '--card', 'é'.repeat(16)], /--card é+ has 32 bytes: the guest has room for 31/],
+  [['serve', ...PAIR, '--card', 'a\nb'], /--card "a\\nb" has characters that cannot be shown/],
+  [['serve', ...PAIR, '--card', 'a\u202eb'], /--card .* has characters that cannot be shown/],
   [['serve', ...PAIR, '--mmap', 'maybe'], /--mmap must be one of "auto", "arena", "direct", not "maybe"/],
   [
     ['serve', ...PAIR, '--frontend', 'vmware'],
