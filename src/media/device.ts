@@ -181,7 +181,7 @@ export class MediaDevice implements CommandHandlers {
     const session = this.#sessions.find(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));
     if (session.isDegraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
-    command.onLate(refuse(request, 0).payload ?? [], () => undefined);
+    command.onLate((errno) => refuse(request, errno), null);
     this.#enqueue(session, command, () => runIoctl(session, request));
   }
 

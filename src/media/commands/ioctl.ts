@@ -1,5 +1,6 @@
 /** CMD_IOCTL: finds the row of the ioctl, copies its payload out and runs it. */
 import { Errno } from '../../errno.js';
+import { NONE } from '../../struct.js';
 import { type IoctlRow, ioctls, type Payload } from '../../v4l2/ioctls.js';
 import { EDID_BLOCK, MAX_EDID_BLOCKS } from '../../v4l2/layout.js';
 import { MAX_READABLE } from '../../virtio/chain.js';
@@ -57,7 +58,7 @@ export function readIoctl(
 ): IoctlRequest | number {
   const row = rowOf(code, offers);
   if (!row) return Errno.ENOTTY;
-  if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: Buffer.alloc(0), command };
+  if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: NONE, command };
   if (body.length < row.size) return Errno.EINVAL;
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
 }

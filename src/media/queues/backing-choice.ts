@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../../errno.js';
 import { log } from '../../log.js';
 import type { NodeCall, PlaneMemory } from '../../native.js';
+import { NONE } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { buffer, Memory, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { isLasting } from '../../v4l2/refusal.js';
@@ -230,5 +231,3 @@ function blank(queue: BufferQueue, index: number) {
     length: queue.isMultiplanar ? VIDEO_MAX_PLANES : 0,
   };
 }
-
-const NONE = Buffer.alloc(0);
