@@ -21,6 +21,7 @@ const [WIDTH, HEIGHT, BUFFERS] = [320, 180, 4];
 const BRIGHTNESS = 0x0098_0900;
 
 export class ShuffledCamera {
+  #guest!: ShuffledGuest;
   #queue!: GuestQueue;
   #port = 0;
 
@@ -39,7 +40,9 @@ export class ShuffledCamera {
   }
 
   /** Opens a session and streams. */
-  async begin({ driver }: ShuffledGuest): Promise<void> {
+  async begin(guest: ShuffledGuest): Promise<void> {
+    const { driver } = guest;
+    this.#guest = guest;
     this.#queue = GuestQueue.ofCamera(driver, await driver.open());
     await this.#queue.setFormat('YUYV', WIDTH, HEIGHT);
     await this.#queue.start(BUFFERS);
@@ -48,7 +51,7 @@ export class ShuffledCamera {
 
   /** The program in the guest ends, whatever state its session is in. */
   async leave(): Promise<void> {
-    await this.#queue.driver.close(this.#queue.session);
+    await this.#guest.kill(this.#queue.session);
   }
 
   /** A new session streams, every byte of its frames is right, and everything is given back. */

@@ -48,8 +48,8 @@ export class ShuffledDecoder {
   }
 
   /** The program in the guest ends, whatever state its session is in. */
-  async leave({ driver }: ShuffledGuest): Promise<void> {
-    await driver.close(this.#codec.sessionId);
+  async leave(guest: ShuffledGuest): Promise<void> {
+    await guest.kill(this.#codec.sessionId);
   }
 
   /** A new session decodes the stream bit by bit as the kernel does for a native program. */

@@ -11,13 +11,45 @@ const RESTART_MS = 20;
 export class ShuffledGuest {
   frontEnd!: Vmm;
   driver!: GuestDriver;
+  /** Addresses of mappings in SHM region 0, by session. */
+  readonly #mapped = new Map<number, Set<number>>();
 
   private constructor(private readonly socket: string) {}
 
   static async enter(socket: string): Promise<ShuffledGuest> {
     const guest = new ShuffledGuest(socket);
-    Object.assign(guest, await enter(socket));
+    await guest.#enter();
     return guest;
+  }
+
+  /** A program is killed: the guest's kernel unmaps what the session has mapped, and closes it. */
+  async kill(session: number): Promise<void> {
+    for (const address of this.#mapped.get(session) ?? []) await this.driver.munmap(address);
+    this.#mapped.delete(session);
+    await this.driver.close(session);
+  }
+
+  async #enter(): Promise<void> {
+    const { frontEnd, driver } = await enter(this.socket);
+    this.frontEnd = frontEnd;
+    this.#use(driver);
+  }
+
+  /** Notes which session has mapped what. */
+  #use(driver: GuestDriver): void {
+    this.driver = driver;
+    this.#mapped.clear();
+    const mmap = driver.mmap.bind(driver);
+    const munmap = driver.munmap.bind(driver);
+    driver.mmap = async (session, offset, ...more) => {
+      const mapping = await mmap(session, offset, ...more);
+      this.#mapped.set(session, (this.#mapped.get(session) ?? new Set()).add(mapping.driverAddress));
+      return mapping;
+    };
+    driver.munmap = async (address) => {
+      for (const addresses of this.#mapped.values()) addresses.delete(address);
+      await munmap(address);
+    };
   }
 
   /** The guest resets the device, and its driver probes it again. */
@@ -25,7 +57,7 @@ export class ShuffledGuest {
     this.verify();
     await this.frontEnd.reset();
     this.driver.remove();
-    this.driver = await GuestDriver.probe(this.frontEnd);
+    this.#use(await GuestDriver.probe(this.frontEnd));
   }
 
   /** The VMM ends without a word, and another one is started. */
@@ -33,7 +65,7 @@ export class ShuffledGuest {
     this.verify();
     this.leave();
     await sleep(RESTART_MS);
-    Object.assign(this, await enter(this.socket));
+    await this.#enter();
   }
 
   leave(): void {
