@@ -3,11 +3,12 @@ import { stat } from 'node:fs/promises';
 import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
+import { isFailure, type Result } from '../result.js';
 import { describeNode, type NodeDescription } from './description.js';
 import { type Holders, holdersOf, holdersText, mappersOf } from './holders.js';
 import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
-import { errnoOf, isLasting, isMomentary } from './refusal.js';
+import { errnoOf, failureOf, isLasting, isMomentary } from './refusal.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
 const QUERY_TIMEOUT_MS = 10_000;
@@ -64,9 +65,10 @@ export class HostNode {
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await describeNode(query, this.path);
-      if (typeof description === 'number') {
-        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be queried';
-        throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
+      if (isFailure(description)) {
+        const { errno } = description;
+        const what = isLasting(errno) ? 'is not a V4L2 node' : 'cannot be queried';
+        throw new NodeError(errno, `${this.path} ${what}: ${errnoName(errno)}`);
       }
       this.#location = await Location.of(this.path).catch((error) => {
         const errno = errnoOf(error);
@@ -83,11 +85,11 @@ export class HostNode {
     }
   }
 
-  /** Finds out whether an open file is the described node. Resolves to an errno if QUERYCAP fails. */
-  async recognise(file: OpenFile, path: string): Promise<Verdict | number> {
+  /** Finds out whether an open file is the described node. A failure: it cannot be described. */
+  async recognise(file: OpenFile, path: string): Promise<Result<Verdict>> {
     const query = async (nr: number, payload: Uint8Array) => file.ioctl(nr, payload);
-    const found = await describeNode(query, path);
-    if (typeof found === 'number') return found;
+    const found = await describeNode(query, path).catch(failureOf);
+    if (isFailure(found)) return found;
     return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
   }
 
@@ -220,12 +222,12 @@ export class OpenFile {
       if (location.isCurrent()) return errno;
       if (errno === 0) await this.#discard();
     }
-    const path = await location.search().catch(errnoOf);
-    if (typeof path === 'number') return path;
-    if (path === null || this.#closed) return Errno.ENODEV;
+    const path = await location.search();
+    if (isFailure(path)) return path.errno;
+    if (this.#closed) return Errno.ENODEV;
     const errno = await this.#openAt(path);
     if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
-    const verdict = await this.node.recognise(this, path).catch(errnoOf);
+    const verdict = await this.node.recognise(this, path);
     if (verdict !== 'same') return this.#refuse(path, verdict);
     if (location.moved(path)) this.node.returned(path);
     return 0;
@@ -240,7 +242,7 @@ export class OpenFile {
     );
   }
 
-  async #refuse(path: string, verdict: Verdict | number): Promise<number> {
+  async #refuse(path: string, verdict: Result<Verdict>): Promise<number> {
     await this.#discard();
     if (verdict === 'changed')
       warnLimited(
@@ -251,7 +253,7 @@ export class OpenFile {
           at: path,
         },
       );
-    return typeof verdict === 'number' && !absent.has(verdict) ? verdict : Errno.ENODEV;
+    return isFailure(verdict) && !absent.has(verdict.errno) ? verdict.errno : Errno.ENODEV;
   }
 
   /** Closes what was opened. Makes a new file unless close() was called. */
