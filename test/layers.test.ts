@@ -21,6 +21,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'vhost-user/protocol',
     'media/protocol',
     'v4l2/layout',
+    'v4l2/control-layout',
     'v4l2/buffer-type',
     'v4l2/ioctls',
     'v4l2/names',
@@ -45,6 +46,7 @@ const everybody = ['struct', 'errno', 'log', 'result'];
 const tables = [
   'media/protocol',
   'v4l2/control-classes',
+  'v4l2/control-layout',
   'v4l2/layout',
   'v4l2/enumeration-layout',
   'v4l2/ioctls',

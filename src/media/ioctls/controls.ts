@@ -5,7 +5,6 @@
  */
 import { Errno } from '../../errno.js';
 import { failure, isFailure, type Result } from '../../result.js';
-import { Ioctl } from '../../v4l2/ioctls.js';
 import {
   CONTROL_ID_MASK,
   ControlFlag,
@@ -14,7 +13,8 @@ import {
   MAX_CONTROLS,
   queryExtCtrl,
   Which,
-} from '../../v4l2/layout.js';
+} from '../../v4l2/control-layout.js';
+import { Ioctl } from '../../v4l2/ioctls.js';
 import { isLasting } from '../../v4l2/refusal.js';
 import { GuestMemoryError } from '../../virtio/guest-memory.js';
 import { Price } from '../../virtio/turn.js';

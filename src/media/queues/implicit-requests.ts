@@ -6,8 +6,8 @@
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
 import { isFailure } from '../../result.js';
+import { extControl, extControls, Which } from '../../v4l2/control-layout.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
-import { extControl, extControls, Which } from '../../v4l2/layout.js';
 import { type OpenMedia, type RequestCaller, RequestPool } from '../../v4l2/media-request.js';
 
 /** A control value that the guest has set. */
