@@ -112,8 +112,11 @@ describe('layers', () => {
   it('keeps files at a length that can be read', () => {
     const long = files
       .filter((file) => !tables.includes(file))
-      .map((file) => ({ file, lines: readFileSync(join(source, `${file}.ts`), 'utf8').split('\n').length }))
-      .filter(({ lines }) => lines > 310);
+      .map((file) => ({
+        file,
+        lines: readFileSync(join(source, `${file}.ts`), 'utf8').split('\n').length - 1,
+      }))
+      .filter(({ lines }) => lines > 300);
     assert.deepEqual(long, []);
   });
 

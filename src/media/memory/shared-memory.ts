@@ -266,10 +266,9 @@ export class SharedMemory {
   }
 
   #unmapArena(): void {
-    const used = [...this.#slots.values()].some(
-      ({ backing, references }) => backing === 'arena' && references > 0,
-    );
-    if (used || !this.#arenaShown) return;
+    const slots = [...this.#slots.values()];
+    const isUsed = slots.some(({ backing, references }) => backing === 'arena' && references > 0);
+    if (isUsed || !this.#arenaShown) return;
     this.#arenaGone();
     const resets = this.#resets;
     this.#askToUnmap(this.#arenaBase, this.#arena!.size, (errno) => {
