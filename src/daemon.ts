@@ -8,6 +8,7 @@ import type { MmapMode } from './media/memory/shared-memory.js';
 import type { Policy } from './media/policy.js';
 import type { RequestSupport } from './media/session-context.js';
 import { accessCure } from './privileges.js';
+import { isFailure } from './result.js';
 import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
 import { mediaFailure, nodeFailure, StartError } from './start-error.js';
 import type { NodeDescription } from './v4l2/description.js';
@@ -255,11 +256,11 @@ async function requestsOf(
   const need = await askNeed(path, deviceCaps);
   if (need === 'none' || (need !== 'required' && mode === 'auto')) return undefined;
   const media = await openMedia(path);
-  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
+  if (!isFailure(media)) return { mode, media: new MediaFile(media) };
   // Only a media device makes media requests, and this node has none.
-  if (need === 'unknown' && media === Errno.ENODEV) return undefined;
+  if (need === 'unknown' && media.errno === Errno.ENODEV) return undefined;
   const what = `${path} (${card}) takes buffers in media requests, and its media device cannot be opened`;
-  throw mediaFailure(media, what, isMomentary(media));
+  throw mediaFailure(media.errno, what, isMomentary(media.errno));
 }
 
 /**
@@ -272,8 +273,9 @@ async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
     const errno = await file.open();
     if (errno !== 0) throw nodeFailure(errno, `${path} cannot be opened: ${errnoName(errno)}`);
     const need = await requestNeed(file.ioctl, deviceCaps);
-    if (typeof need !== 'number') return need;
-    throw nodeFailure(need, `${path} cannot be asked for its formats: ${errnoName(need)}`);
+    if (!isFailure(need)) return need;
+    const what = `${path} cannot be asked for its formats: ${errnoName(need.errno)}`;
+    throw nodeFailure(need.errno, what);
   } finally {
     file.close();
   }

@@ -1,6 +1,7 @@
 /** All facts about a host node, and whether the bridge can give it to a guest. */
 
 import { Errno, errnoName } from '../errno.js';
+import { isFailure } from '../result.js';
 import { type NodeCapabilities, queryCap } from './capabilities.js';
 import { type Control, controlsOf } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
@@ -81,7 +82,7 @@ async function ask(
   if (opened !== 0) return openProblem(opened);
   const call: RunIoctl = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
   const identity = await queryCap(call);
-  if (typeof identity === 'number') return openProblem(identity);
+  if (isFailure(identity)) return openProblem(identity.errno);
   findings.identity = identity;
   findings.queues = await queuesOf(call, identity.deviceCaps, depth === 'full');
   if (findings.queues.some(({ memory }) => memory === null)) findings.busy = inUse(await holdersOf(file));

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno } from '../../../src/errno.js';
-import { control } from '../../../src/v4l2/enumeration-layout.js';
+import { control } from '../../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferFlag } from '../../../src/v4l2/layout.js';
 import { eventually } from '../../addon/process.js';

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync, ftruncateSync, readdirSync, readFileSync } from 'node:fs';
 import { SharedMemory, type SharedMemorySlot } from '../../../src/media/memory/shared-memory.js';
 import { native } from '../../../src/native.js';
+import { failure } from '../../../src/result.js';
+import { success } from '../success.js';
 import { FakeTransport } from './fake-transport.js';
 
 const UNIT = 0x1_0000;
@@ -32,7 +34,7 @@ describe('shared memory: arena', () => {
 
   it('is mapped once, whole, before the first mapping is answered', async () => {
     transport.errno = null;
-    const [first, second] = [shared.allocate(100)!, shared.allocate(UNIT + 1)!];
+    const [first, second] = [success(shared.allocate(100)), success(shared.allocate(UNIT + 1))];
     assert.deepEqual([first.offset, second.offset], [0, UNIT]);
     assert.deepEqual([first.length, second.length], [100, UNIT + 1]);
     let answers = 0;
@@ -49,7 +51,7 @@ describe('shared memory: arena', () => {
   });
 
   it('a refusal reaches whoever asked, and the next one asks again', async () => {
-    const slot = shared.allocate(1)!;
+    const slot = success(shared.allocate(1));
     transport.errno = EIO;
     assert.equal(await shared.mapSlot(slot), EIO);
     assert.equal(slot.references, 0);
@@ -59,7 +61,7 @@ describe('shared memory: arena', () => {
   });
 
   it('needs no word to the VMM for MUNMAP, fork or split', async () => {
-    const slot = shared.allocate(3 * UNIT)!;
+    const slot = success(shared.allocate(3 * UNIT));
     await shared.mapSlot(slot);
     await shared.mapSlot(slot);
     assert.equal(shared.unmap(slot.offset), 0);
@@ -71,7 +73,7 @@ describe('shared memory: arena', () => {
   });
 
   it('is nobody’s any more when the VMM has gone: what closes then has nothing to unmap', async () => {
-    const slot = shared.allocate(UNIT)!;
+    const slot = success(shared.allocate(UNIT));
     await shared.mapSlot(slot);
     shared.unmap(slot.offset);
     shared.close();
@@ -80,7 +82,7 @@ describe('shared memory: arena', () => {
   });
 
   it('leaves the window with the last session, before that hears of its end, and comes again', async () => {
-    const [one, two] = [shared.allocate(UNIT)!, shared.allocate(UNIT)!];
+    const [one, two] = [success(shared.allocate(UNIT)), success(shared.allocate(UNIT))];
     for (const slot of [one, two]) await shared.mapSlot(slot);
     shared.unmap(one.offset);
     await shared.settle(true);
@@ -107,7 +109,7 @@ describe('shared memory: arena', () => {
   });
 
   it('stays in the window when the VM is paused just then, and is not mapped twice', async () => {
-    const slot = shared.allocate(UNIT)!;
+    const slot = success(shared.allocate(UNIT));
     await shared.mapSlot(slot);
     shared.unmap(slot.offset);
     transport.errno = EBUSY;
@@ -123,7 +125,7 @@ describe('shared memory: arena', () => {
   });
 
   it('is mapped anew when the guest resets the device while it is being unmapped', async () => {
-    const slot = shared.allocate(UNIT)!;
+    const slot = success(shared.allocate(UNIT));
     await shared.mapSlot(slot);
     shared.unmap(slot.offset);
     transport.errno = EBUSY;
@@ -137,7 +139,7 @@ describe('shared memory: arena', () => {
 
   it('is mapped anew when the guest resets the device while it is being mapped', async () => {
     transport.errno = null;
-    const slot = shared.allocate(1)!;
+    const slot = success(shared.allocate(1));
     const mapped = shared.mapSlot(slot);
     await turn();
     shared.reset();
@@ -152,7 +154,7 @@ describe('shared memory: arena', () => {
   it('stays in the window of a VMM that keeps mappings over a reset', async () => {
     const kept = new FakeTransport(16 * UNIT, 'arena', true);
     const other = new SharedMemory(kept, 'auto');
-    const slot = other.allocate(UNIT)!;
+    const slot = success(other.allocate(UNIT));
     await other.mapSlot(slot);
     other.unmap(slot.offset);
     await other.settle(true);
@@ -161,7 +163,7 @@ describe('shared memory: arena', () => {
   });
 
   it('MUNMAP of what was never mapped is EINVAL', async () => {
-    const slot = shared.allocate(10)!;
+    const slot = success(shared.allocate(10));
     assert.equal(shared.unmap(slot.offset), EINVAL, 'a buffer that the guest was never told the address of');
     assert.equal(await shared.mapSlot(slot), 0);
     for (const address of [UNIT, 15 * UNIT, 16 * UNIT, 2 ** 40, Number.MAX_SAFE_INTEGER, 2 ** 64])
@@ -170,14 +172,14 @@ describe('shared memory: arena', () => {
   });
 
   it('a slot is not given to another buffer before its last MUNMAP', async () => {
-    const slot = shared.allocate(8 * UNIT)!;
+    const slot = success(shared.allocate(8 * UNIT));
     await shared.mapSlot(slot);
     bytes(shared, slot).fill(0x77);
     shared.release(slot);
-    assert.equal(shared.allocate(9 * UNIT), null, 'half of the region is still the old one');
+    assert.equal(shared.allocate(9 * UNIT), failure(ENOMEM), 'half of the region is still the old one');
     assert.equal(shared.unmap(slot.offset), 0);
     assert.equal(shared.unmap(slot.offset), EINVAL, 'now it is gone');
-    const next = shared.allocate(16 * UNIT)!;
+    const next = success(shared.allocate(16 * UNIT));
     assert.equal(next.offset, 0);
     assert.ok(
       bytes(shared, next).every((byte) => byte === 0),
@@ -186,31 +188,30 @@ describe('shared memory: arena', () => {
   });
 
   it('a slot stays with its buffer after the last MUNMAP, and goes with it', () => {
-    const slot = shared.allocate(16 * UNIT)!;
-    assert.equal(shared.allocate(1), null);
+    const slot = success(shared.allocate(16 * UNIT));
+    assert.equal(shared.allocate(1), failure(ENOMEM));
     shared.release(slot);
-    assert.notEqual(shared.allocate(1), null);
+    success(shared.allocate(1));
     shared.release(slot);
-    assert.equal(shared.allocate(16 * UNIT), null, 'released twice, given back once');
+    assert.equal(shared.allocate(16 * UNIT), failure(ENOMEM), 'released twice, given back once');
   });
 
   it('a full region is full', () => {
-    assert.equal(shared.allocate(16 * UNIT + 1), null);
-    assert.equal(shared.allocate(2 ** 32), null);
-    const slots = Array.from({ length: 16 }, () => shared.allocate(1));
-    assert.ok(slots.every((slot) => slot !== null));
-    assert.equal(shared.allocate(1), null);
+    assert.equal(shared.allocate(16 * UNIT + 1), failure(ENOMEM));
+    assert.equal(shared.allocate(2 ** 32), failure(ENOMEM));
+    for (let n = 0; n < 16; n++) success(shared.allocate(1));
+    assert.equal(shared.allocate(1), failure(ENOMEM));
   });
 
   it('after a reset a VMM that drops mappings is asked anew, one that keeps them is not', async () => {
     for (const survives of [false, true]) {
       transport = new FakeTransport(16 * UNIT, 'arena', survives);
       const region = new SharedMemory(transport, 'auto');
-      const slot = region.allocate(1)!;
+      const slot = success(region.allocate(1));
       await region.mapSlot(slot);
       region.release(slot);
       region.reset();
-      const [after] = [region.allocate(16 * UNIT)!];
+      const [after] = [success(region.allocate(16 * UNIT))];
       assert.equal(after.offset, 0, 'no guest mapping keeps a slot over a reset');
       await region.mapSlot(after);
       assert.equal(transport.places('map').length, survives ? 1 : 2);
@@ -219,7 +220,7 @@ describe('shared memory: arena', () => {
   });
 
   it('the arena is sealed: its file cannot shrink under the VMM', async () => {
-    await shared.mapSlot(shared.allocate(1)!);
+    await shared.mapSlot(success(shared.allocate(1)));
     const { fd } = transport.asked[0]!;
     assert.equal(fstatSync(fd!).size, 16 * UNIT);
     assert.throws(() => ftruncateSync(fd!, 0), { code: 'EPERM' });
@@ -230,7 +231,7 @@ describe('shared memory: arena', () => {
     await turn();
     const before = [arenas(), readdirSync('/proc/self/fd').length];
     const other = new SharedMemory(transport, 'auto');
-    await other.mapSlot(other.allocate(1)!);
+    await other.mapSlot(success(other.allocate(1)));
     assert.deepEqual([arenas(), readdirSync('/proc/self/fd').length], [before[0]! + 1, before[1]! + 1]);
     other.close();
     await turn();
@@ -240,7 +241,7 @@ describe('shared memory: arena', () => {
   it('a VMM without shared memory has none', async () => {
     const none = new SharedMemory(new FakeTransport(0), 'auto');
     assert.equal(none.usable, false);
-    assert.equal(none.allocate(1), null);
+    assert.equal(none.allocate(1), failure(ENOMEM));
     none.close();
   });
 });
@@ -261,9 +262,7 @@ describe('shared memory: direct', () => {
   });
 
   const map = async (length: number): Promise<SharedMemorySlot> => {
-    const slot = await shared.mapDescriptor(fd, length);
-    if (typeof slot === 'number') assert.fail(`errno ${slot}`);
-    return slot;
+    return success(await shared.mapDescriptor(fd, length));
   };
 
   it('maps whole pages of the file for a plane, and takes back exactly that', async () => {
@@ -278,7 +277,7 @@ describe('shared memory: direct', () => {
   });
 
   it('its half of the region leaves the other one to the arena', async () => {
-    const arena = shared.allocate(1)!;
+    const arena = success(shared.allocate(1));
     assert.equal(arena.offset, 8 * UNIT);
     assert.equal(shared.memory(arena).offset, 0);
     const slots = [];
@@ -287,17 +286,18 @@ describe('shared memory: direct', () => {
       slots.map(({ offset }) => offset),
       [0, 1, 2, 3, 4, 5, 6, 7].map((n) => n * UNIT),
     );
-    assert.equal(await shared.mapDescriptor(fd, 100), ENOMEM);
+    assert.equal(await shared.mapDescriptor(fd, 100), failure(ENOMEM));
     assert.equal(transport.places('map').length, 8, 'nothing was asked that has no place');
-    const rest = Array.from({ length: 8 }, () => shared.allocate(UNIT));
+    const rest = Array.from({ length: 7 }, () => success(shared.allocate(UNIT)));
     assert.deepEqual(
-      rest.map((slot) => slot?.offset ?? null),
-      [9, 10, 11, 12, 13, 14, 15, null].map((n) => n && n * UNIT),
+      rest.map(({ offset }) => offset),
+      [9, 10, 11, 12, 13, 14, 15].map((n) => n * UNIT),
     );
+    assert.equal(shared.allocate(UNIT), failure(ENOMEM));
     bytes(shared, rest[6]!).fill(0x77);
     shared.release(rest[6]!);
     assert.ok(
-      bytes(shared, shared.allocate(1)!).every((byte) => byte === 0),
+      bytes(shared, success(shared.allocate(1))).every((byte) => byte === 0),
       'cleared for the next one',
     );
     await shared.mapSlot(arena);
@@ -311,7 +311,7 @@ describe('shared memory: direct', () => {
     shared.release(slots[3]!);
     shared.unmap(slots[3]!.offset);
     transport.errno = 0;
-    assert.equal(await shared.mapDescriptor(fd, 100), ENOMEM, 'the VMM has not answered');
+    assert.equal(await shared.mapDescriptor(fd, 100), failure(ENOMEM), 'the VMM has not answered');
     transport.answer(0);
     assert.equal((await map(100)).offset, 3 * UNIT);
   });
@@ -319,7 +319,7 @@ describe('shared memory: direct', () => {
   it('a refusal gives the range back', async () => {
     for (const errno of [EIO, EBUSY, 104]) {
       transport.errno = errno;
-      assert.equal(await shared.mapDescriptor(fd, 100), errno);
+      assert.equal(await shared.mapDescriptor(fd, 100), failure(errno));
     }
     transport.errno = 0;
     for (let n = 0; n < 8; n++) await map(100);
@@ -380,7 +380,7 @@ describe('shared memory: direct', () => {
       await turn();
       shared.reset();
       transport.answer(0);
-      assert.equal(await mapped, EINTR);
+      assert.equal(await mapped, failure(EINTR));
       assert.deepEqual(transport.places('unmap'), survivesReset ? [[0, 8192]] : []);
       if (survivesReset) transport.answer(0);
       transport.errno = 0;
@@ -412,22 +412,22 @@ describe('shared memory: direct', () => {
 
   it('a long slot is zeroed over turns of the loop, and is nobody else’s until then', async () => {
     const long = new SharedMemory(new FakeTransport(32 << 20), 'arena');
-    const slot = long.allocate(32 << 20)!;
+    const slot = success(long.allocate(32 << 20));
     const { region } = long.memory(slot);
     const memory = Buffer.from(region.windows[0]!);
     memory.fill(0x5a);
     long.release(slot);
     assert.equal(memory.at(-1), 0x5a, 'all of it in one turn');
-    assert.equal(long.allocate(1), null);
+    assert.equal(long.allocate(1), failure(ENOMEM));
     await long.cleared();
-    assert.ok(long.allocate(32 << 20));
+    success(long.allocate(32 << 20));
     assert.ok(memory.every((byte) => byte === 0));
     long.close();
   });
 
   it('ends while a slot is being zeroed', async () => {
     const long = new SharedMemory(new FakeTransport(32 << 20), 'arena');
-    const slot = long.allocate(32 << 20)!;
+    const slot = success(long.allocate(32 << 20));
     long.memory(slot);
     long.release(slot);
     long.close();

@@ -12,8 +12,10 @@ import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
 import { type HostBuffer, VideoBuffer, VideoPlane } from '../../../src/media/queues/video-buffer.js';
 import type { Session } from '../../../src/media/session.js';
 import { type NodeCall, native, type Region } from '../../../src/native.js';
+import { failure } from '../../../src/result.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
 import { Price, TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
+import { success } from '../success.js';
 import { Bench, BUFFERS, GUEST, RAM } from '../virtio/bench.js';
 import { joinPieces } from './fake-join.js';
 
@@ -98,9 +100,7 @@ describe('memory type SHARED_PAGES', () => {
     return { session, queue: new BufferQueue(type, backing), vb: buffer, guest, nr, request: 0 };
   };
   const attach = async (given: BufferCall): Promise<Attached> => {
-    const attached = await sharedPages.attach(given);
-    assert.ok(typeof attached !== 'number', `errno ${String(attached)}`);
-    return attached;
+    return success(await sharedPages.attach(given));
   };
   const place = ({ host }: Attached) => host.memory![0]!;
   const buffer = () => held();
@@ -138,7 +138,7 @@ describe('memory type SHARED_PAGES', () => {
     crossing.settle!(0);
     assert.deepEqual([place(crossing).length, open.length], [LENGTH, 1]);
     const beyond: Entry[] = [[GUEST + RAM + PAGE, LENGTH]];
-    assert.equal(await sharedPages.attach(call(buffer(), 'pages-userptr', beyond)), Errno.EFAULT);
+    assert.equal(await sharedPages.attach(call(buffer(), 'pages-userptr', beyond)), failure(Errno.EFAULT));
   });
 
   it('a list that the kernel refuses is forgotten, the one before it stays', async () => {
@@ -257,7 +257,11 @@ describe('memory type SHARED_PAGES', () => {
     ];
     for (const backing of ['pages-userptr', 'pages-copy'] as const)
       for (const [what, entries, length, errno] of refusals)
-        assert.equal(await sharedPages.attach(call(buffer(), backing, entries, { length })), errno, what);
+        assert.equal(
+          await sharedPages.attach(call(buffer(), backing, entries, { length })),
+          failure(errno),
+          what,
+        );
     assert.equal(open.length, 0);
   });
 
@@ -289,7 +293,7 @@ describe('memory type SHARED_PAGES', () => {
       ['a second list that is missing', Errno.EINVAL, [LONG, LONG], [64]],
     ] as const)
       it(`${what}: refused before anything is made of the first`, async () => {
-        assert.equal(await sharedPages.attach(callOf(planes(LONG), lengths, lists)), errno);
+        assert.equal(await sharedPages.attach(callOf(planes(LONG), lengths, lists)), failure(errno));
         assert.deepEqual([made, open.length, session.lists.used], [0, 0, 0]);
       });
 
@@ -298,7 +302,7 @@ describe('memory type SHARED_PAGES', () => {
       given.guest.rest.writeBigUInt64LE(BigInt(GUEST - PAGE), 48);
       const maps = () => readFileSync('/proc/self/maps', 'latin1').split('\n').length;
       const before = maps();
-      for (let n = 0; n < 100; n++) assert.equal(await sharedPages.attach(given), Errno.EFAULT);
+      for (let n = 0; n < 100; n++) assert.equal(await sharedPages.attach(given), failure(Errno.EFAULT));
       assert.deepEqual([made, open.length, session.lists.used], [100, 0, 0]);
       assert.ok(maps() - before < 100, 'mappings are left');
     });
@@ -309,7 +313,7 @@ describe('memory type SHARED_PAGES', () => {
       (await attach(good)).settle!(0);
       const bad = callOf(buffer, [2 * PAGE, 2 * PAGE], [2, 2]);
       bad.guest.rest.writeBigUInt64LE(BigInt(GUEST - PAGE), 48);
-      assert.equal(await sharedPages.attach(bad), Errno.EFAULT);
+      assert.equal(await sharedPages.attach(bad), failure(Errno.EFAULT));
       assert.equal(open.length, 2);
       (await attach(good)).settle!(0);
       assert.equal(made, 2, 'the same lists again: the same mappings');
@@ -325,7 +329,7 @@ describe('memory type SHARED_PAGES', () => {
       (await attach(call(each, 'pages-copy', many, { length }))).settle!(0);
     assert.equal(session.lists.used, MAX_SESSION_LIST_BYTES);
     const given = call(buffers[most]!, 'pages-copy', many, { length });
-    assert.equal(await sharedPages.attach(given), Errno.ENOMEM);
+    assert.equal(await sharedPages.attach(given), failure(Errno.ENOMEM));
     const again = call(buffers[0]!, 'pages-copy', many, { length });
     (await attach(again)).settle!(0);
     assert.equal(session.lists.used, MAX_SESSION_LIST_BYTES, 'the same list is kept once');

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { type Chain, MAX_READABLE } from '../../../src/virtio/chain.js';
-import { MAX_PARKED_BYTES, MAX_PARKED_PIECES, type Queue, RingError } from '../../../src/virtio/queue.js';
+import { MAX_PARKED_BYTES, MAX_PARKED_PIECES } from '../../../src/virtio/parked-chains.js';
+import { type Queue, RingError } from '../../../src/virtio/queue.js';
 import { Bench, type BenchOptions, BUFFERS, GUEST } from './bench.js';
 import { NEXT } from './driver.js';
 
