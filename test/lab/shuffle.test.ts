@@ -12,7 +12,7 @@ import { CAMERA_LINK, ShuffledCamera } from './support/shuffled-camera.js';
 import { ShuffledDecoder } from './support/shuffled-decoder.js';
 import { ShuffledGuest } from './support/shuffled-guest.js';
 
-const FAULTS = Number(process.env.VMB_SHUFFLE_FAULTS ?? 300);
+const FAULTS = Number(process.env.VMB_SHUFFLE_FAULTS ?? 30);
 const SEED = Number(process.env.VMB_SHUFFLE_SEED ?? Date.now() % 1_000_000);
 
 interface Scene {
