@@ -47,8 +47,8 @@ const following: Readonly<Partial<Record<Payload, number>>> = {
 
 /**
  * Reads the request of an ioctl. `code`: the number of the _IO* macro. `body`: what follows the command's structure.
- * ENOTTY: the device does not have the ioctl. EINVAL: the payload is too short. An `r` ioctl may come with or without a payload, because the Linux driver sends one with G_INPUT and
- * G_OUTPUT.
+ * ENOTTY: the device does not have the ioctl. EINVAL: the payload is too short. An `r` ioctl may come with or without
+ * a payload, because the Linux driver sends one with G_INPUT and G_OUTPUT.
  */
 export function readIoctl(
   command: Command,

@@ -53,9 +53,9 @@ export function latePrepared({ session, queue, vb }: BufferCall): Partial<Answer
 }
 
 /**
- * QBUF of an abandoned buffer: the driver still has it from an earlier QBUF. Resolves to the number of the
- * ioctl to run instead: QUERYBUF if the driver is about to fill the same memory anyway, QBUF if the bridge could take
- * the buffer back from the driver first. EINVAL: the driver keeps the buffer; the guest must wait until it comes back.
+ * QBUF of an abandoned buffer: the driver still has it from an earlier QBUF. Resolves to the number of the ioctl
+ * to run instead: QUERYBUF if the driver is about to fill the same memory anyway, QBUF if the bridge could take the
+ * buffer back from the driver first. EINVAL: the driver keeps the buffer; the guest must wait until it comes back.
  */
 export async function queueAgain(call: BufferCall): Promise<Result<number>> {
   const { session, queue, vb } = call;
