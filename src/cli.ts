@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
+import { printable, printableStack } from './printable.js';
 
 const NAME = 'virtio-media-bridge';
 const MAX_WIDTH = 110;
@@ -154,13 +155,13 @@ function report(thrown: unknown, words: readonly string[]): number {
   if (isUsageError(error)) {
     const command = commands.find(({ usage }) => usage.split(' ')[0] === withCommand(words)[0]);
     const help = [NAME, ...(command ? [command.usage.split(' ')[0]] : []), '--help'].join(' ');
-    console.error(`${NAME}: ${usageSentence(error.message)} (see ${help})`);
+    console.error(`${NAME}: ${printable(usageSentence(error.message))} (see ${help})`);
     return ExitCode.USAGE;
   }
   const code = exitCodeOf(error);
-  const text =
-    error instanceof Error ? (code === ExitCode.INTERNAL ? error.stack : error.message) : String(error);
-  console.error(`${NAME}: ${text?.replace(/\.$/, '')}`);
+  const isExpected = error instanceof Error && code !== ExitCode.INTERNAL;
+  const text = isExpected ? printable(error.message) : printableStack(error);
+  console.error(`${NAME}: ${text.replace(/\.$/, '')}`);
   return code;
 }
 

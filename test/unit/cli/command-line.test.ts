@@ -153,6 +153,16 @@ describe('command line', function () {
     assert.match(wrong.stderr, /does not load here.*npm run build:addon/);
   });
 
+  it('prints no control character that it is given', () => {
+    for (const words of [
+      ['inspect', 'a\u001b[2J\nERROR b\u009b'],
+      ['list', '\u001b[2J\nERROR\u202e'],
+    ]) {
+      const { stderr } = run(words, NO_ADDON);
+      assert.match(stderr, /^virtio-media-bridge: [ -~]*\?\[2J[? ]ERROR[ -~]*\n$/);
+    }
+  });
+
   it('tells a path that is missing from one that is no node', () => {
     const missing = run(['inspect', '/nonexistent'], NO_ADDON);
     assert.equal(missing.status, 66);
