@@ -7,6 +7,7 @@ import { describeNode, type NodeDescription } from './description.js';
 import { type Holders, holdersOf, holdersText, mappersOf } from './holders.js';
 import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
+import { isAbsent, type OpenFailure, openFailureOf } from './open-failure.js';
 import { errnoOf, isLasting, isMomentary } from './refusal.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
@@ -114,9 +115,10 @@ export class HostNode {
   /** Logs what the operator should know if a guest cannot open the node. */
   reportRefusal(errno: number): void {
     // The guest's own files may be the reason: /proc does not show a file whose close(2) waits.
-    if (errno === Errno.EBUSY && this.#files.size > 0) return;
-    if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
-    const cure = openCures.get(errno) ?? 'see dmesg';
+    const isBusy = openFailureOf(errno) === 'busy';
+    if (isBusy && this.#files.size > 0) return;
+    if (isBusy) return this.#reportHolders(openersOf);
+    const cure = openCures[openFailureOf(errno)] ?? 'see dmesg';
     warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
       device: this.path,
       card: this.#description?.card,
@@ -171,20 +173,15 @@ function streamersOf(found: Holders): string | null {
   return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
 }
 
-/** What the operator can do about an errno of open(2). */
-const openCures: ReadonlyMap<number, string> = new Map([
-  [
-    Errno.EACCES,
+/** What the operator can do if a guest cannot open the node. */
+const openCures: Partial<Record<OpenFailure, string>> = {
+  'not permitted':
     'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
-  ],
-  [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
-  [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
-  [Errno.ENFILE, 'the host has as many open files as it may: raise fs.file-max'],
-  [
-    Errno.ENODEV,
-    'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
-  ],
-]);
+  forbidden: 'the container or unit must allow char-video4linux devices',
+  'process full': 'this process has as many descriptors as it may: raise LimitNOFILE',
+  'host full': 'the host has as many open files as it may: raise fs.file-max',
+  gone: 'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
+};
 
 /** One open file on a node. Calls run in order. */
 export class OpenFile {
@@ -224,7 +221,7 @@ export class OpenFile {
     if (typeof path === 'number') return path;
     if (path === null || this.#closed) return Errno.ENODEV;
     const errno = await this.#openAt(path);
-    if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
+    if (errno !== 0) return isAbsent(errno) ? Errno.ENODEV : errno;
     const verdict = await this.node.recognise(this, path).catch(errnoOf);
     if (verdict !== 'same') return this.#refuse(path, verdict);
     if (location.moved(path)) this.node.returned(path);
@@ -251,7 +248,7 @@ export class OpenFile {
           at: path,
         },
       );
-    return typeof verdict === 'number' && !absent.has(verdict) ? verdict : Errno.ENODEV;
+    return typeof verdict === 'number' && !isAbsent(verdict) ? verdict : Errno.ENODEV;
   }
 
   /** Closes what was opened. Makes a new file unless close() was called. */
@@ -283,9 +280,6 @@ export class OpenFile {
     return this.#closed;
   }
 }
-
-/** The errnos of open(2) and QUERYCAP that mean that the device does not exist. */
-const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
 
 /** The result of `work`, or ETIMEDOUT after `ms` milliseconds. The work itself goes on. */
 async function within(ms: number, work: Promise<number> | number): Promise<number> {
