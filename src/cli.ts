@@ -4,6 +4,8 @@ import { readFileSync } from 'node:fs';
 import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
+import { checkFlagValues } from './cli/flag-values.js';
+import { knownOptions } from './cli/known-options.js';
 import { printable, printableStack } from './printable.js';
 
 const NAME = 'virtio-media-bridge';
@@ -50,11 +52,11 @@ const PRINT_CAPABILITIES = '--print-capabilities';
 const helpAndVersion: ReadonlySet<string> = new Set(['--help', '-h', '--version']);
 
 async function main(words: readonly string[]): Promise<number> {
-  if (words.includes(PRINT_CAPABILITIES)) {
+  if (words.includes(PRINT_CAPABILITIES) || words.includes(`${PRINT_CAPABILITIES}=true`)) {
     console.log(JSON.stringify({ type: 'media', features: [] }));
     return ExitCode.OK;
   }
-  const parser = parserOf();
+  const parser = parserOf(words);
   if (words.length === 0) {
     parser.showHelp('log');
     return ExitCode.OK;
@@ -72,8 +74,8 @@ function withCommand(words: readonly string[]): string[] {
   return first?.startsWith('-') && !helpAndVersion.has(first) ? ['serve', ...words] : [...words];
 }
 
-function parserOf(): Argv {
-  const parser = yargs()
+function parserOf(words: readonly string[]): Argv {
+  const parser: Argv = yargs()
     .scriptName(NAME)
     .usage(`$0 <command>\n\nGives a virtual machine a V4L2 device of this host as a virtio-media device.`)
     .parserConfiguration({
@@ -89,6 +91,10 @@ function parserOf(): Argv {
     .alias('help', 'h')
     .strict()
     .demandCommand(1)
+    .check(() => {
+      checkFlagValues(words, knownOptions(parser));
+      return true;
+    })
     .exitProcess(false)
     .fail((message, error) => {
       throw error ?? new OperatorError('ERR_USAGE', usageSentence(message));
