@@ -1,5 +1,6 @@
 /** Builds everything for its pairs of node and socket, top to bottom. Only this file knows all layers. */
 import { closeSync } from 'node:fs';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
@@ -105,11 +106,7 @@ export class Daemon {
    */
   async stop(): Promise<void> {
     const ended = Promise.all(this.#services.map((service) => service.stop()));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, STOP_GRACE_MS);
-    });
-    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
+    await pTimeout(ended, { milliseconds: STOP_GRACE_MS, fallback: () => undefined });
     for (const service of this.#services) service.reportHeld();
   }
 }

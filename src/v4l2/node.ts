@@ -1,5 +1,6 @@
 /** The host node and its open files: typed calls to the addon. None of them runs on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
@@ -281,15 +282,7 @@ export class OpenFile {
   }
 }
 
-/** The result of `work`, or ETIMEDOUT after `ms` milliseconds. The work itself goes on. */
-async function within(ms: number, work: Promise<number> | number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<number>((resolve) => {
-    timer = setTimeout(() => resolve(Errno.ETIMEDOUT), ms);
-  });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The result of `work`, or ETIMEDOUT after `milliseconds`. The work itself goes on. */
+function within(milliseconds: number, work: Promise<number>): Promise<number> {
+  return pTimeout(work, { milliseconds, fallback: () => Errno.ETIMEDOUT });
 }

@@ -1,5 +1,6 @@
 /** All facts about a host node, and whether the bridge can give it to a guest. */
 
+import pTimeout from 'p-timeout';
 import { errnoName } from '../errno.js';
 import { type NodeCapabilities, queryCap } from './capabilities.js';
 import { type Control, controlsOf } from './controls.js';
@@ -131,15 +132,7 @@ const openProblems: Partial<Record<OpenFailure, string>> = {
 const openProblem = (errno: number): string =>
   openProblems[openFailureOf(errno)] ?? `it cannot be opened: ${errnoName(errno)}`;
 
-/** The answer. Rejects with Silent after `timeoutMs` milliseconds. The call itself goes on until the process ends. */
-async function answered(call: Promise<number>, timeoutMs: number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Silent()), timeoutMs);
-  });
-  try {
-    return await Promise.race([call, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The answer. Rejects with Silent after `milliseconds`. The call itself goes on until the process ends. */
+function answered(call: Promise<number>, milliseconds: number): Promise<number> {
+  return pTimeout(call, { milliseconds, message: new Silent() });
 }
