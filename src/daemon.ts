@@ -1,5 +1,6 @@
 /** Builds everything for its pairs of node and socket, top to bottom. Only this file knows all layers. */
 import { closeSync } from 'node:fs';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
@@ -16,6 +17,7 @@ import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
 import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from './v4l2/media-request.js';
 import { HostNode, NodeError } from './v4l2/node.js';
+import { openFailureOf } from './v4l2/open-failure.js';
 import { probeFile } from './v4l2/probe-file.js';
 import { isMomentary } from './v4l2/refusal.js';
 import { Backend } from './vhost-user/backend.js';
@@ -107,11 +109,7 @@ export class Daemon {
    */
   async stop(): Promise<void> {
     const ended = Promise.all(this.#services.map((service) => service.stop()));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, STOP_GRACE_MS);
-    });
-    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
+    await pTimeout(ended, { milliseconds: STOP_GRACE_MS, fallback: () => undefined });
     for (const service of this.#services) service.reportHeld();
   }
 }
@@ -286,13 +284,15 @@ async function describe(node: HostNode): Promise<NodeDescription> {
     return await node.describe();
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    const who = error.errno === Errno.EACCES ? accessCure(node.path) : await whoHas(node, error);
-    throw nodeFailure(error.errno, error.message, who);
+    throw nodeFailure(error.errno, error.message, await cureOf(node, error));
   }
 }
 
-async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
-  if (errno !== Errno.EBUSY) return undefined;
+/** The cure, if this host tells more than the errno. */
+async function cureOf(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
+  const failure = openFailureOf(errno);
+  if (failure === 'not permitted') return accessCure(node.path);
+  if (failure !== 'busy') return undefined;
   const found = await node.holders().catch(() => undefined);
   if (found?.own) return 'it is served already, and its driver lets one program open it once';
   return found && `${holdersText(found)} has it, end that one first`;

@@ -1,4 +1,5 @@
 /** The command `serve`: turns options into ServeOptions, runs one Daemon and ends it. */
+import pTimeout from 'p-timeout';
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
@@ -276,13 +277,9 @@ class Ending {
   });
 }
 
-async function stopInTime(daemon: Served): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      log.warn('a device does not let go in time: leaving it to the kernel');
-      resolve();
-    }, STOP_TIMEOUT_MS);
+function stopInTime(daemon: Served): Promise<void> {
+  return pTimeout(daemon.stop(), {
+    milliseconds: STOP_TIMEOUT_MS,
+    fallback: () => log.warn('a device does not let go in time: leaving it to the kernel'),
   });
-  await Promise.race([daemon.stop(), late]).finally(() => clearTimeout(timer));
 }

@@ -1,8 +1,9 @@
 /** Log lines that tell the operator why a guest cannot have the node, and what to do. */
-import { Errno, errnoName } from '../errno.js';
+import { errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
 import type { NodeDescription } from './description.js';
 import { type Holders, holdersText, mappersOf } from './holders.js';
+import { type OpenFailure, openFailureOf } from './open-failure.js';
 
 /** Milliseconds between two searches of the host's processes for those that have the node open. */
 const HOLDERS_INTERVAL_MS = 5000;
@@ -22,9 +23,10 @@ export class NodeReports {
 
   /** open(2) has failed. `description`: null if the node is not described. */
   openFailed(errno: number, description: NodeDescription | null): void {
-    if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
+    const failure = openFailureOf(errno);
+    if (failure === 'busy') return this.#reportHolders(openersOf);
     const { path } = this.node;
-    const cure = openCures.get(errno) ?? 'see dmesg';
+    const cure = openCures[failure] ?? 'see dmesg';
     warnLimited(`open ${path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
       device: path,
       card: description?.card,
@@ -74,17 +76,12 @@ function streamersOf(found: Holders): string | null {
   return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
 }
 
-/** What the operator can do about an errno of open(2). */
-const openCures: ReadonlyMap<number, string> = new Map([
-  [
-    Errno.EACCES,
+/** What the operator can do if a guest cannot open the node. */
+const openCures: Partial<Record<OpenFailure, string>> = {
+  'not permitted':
     'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
-  ],
-  [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
-  [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
-  [Errno.ENFILE, 'the host has as many open files as it may: raise fs.file-max'],
-  [
-    Errno.ENODEV,
-    'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
-  ],
-]);
+  forbidden: 'the container or unit must allow char-video4linux devices',
+  'process full': 'this process has as many descriptors as it may: raise LimitNOFILE',
+  'host full': 'the host has as many open files as it may: raise fs.file-max',
+  gone: 'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
+};

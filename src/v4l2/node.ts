@@ -1,5 +1,6 @@
 /** The host node and its open files: typed calls to the addon. None of them runs on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
 import { warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
@@ -9,6 +10,7 @@ import { type Holders, holdersOf } from './holders.js';
 import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
 import { NodeReports } from './node-reports.js';
+import { isAbsent, openFailureOf } from './open-failure.js';
 import { errnoOf, failureOf, isLasting, isMomentary } from './refusal.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
@@ -115,7 +117,7 @@ export class HostNode {
   /** Logs what the operator should know if a guest cannot open the node. */
   reportRefusal(errno: number): void {
     // The guest's own files may be the reason: /proc does not show a file whose close(2) waits.
-    if (errno === Errno.EBUSY && this.#files.size > 0) return;
+    if (openFailureOf(errno) === 'busy' && this.#files.size > 0) return;
     this.#reports.openFailed(errno, this.#description);
   }
 
@@ -168,7 +170,7 @@ export class OpenFile {
     if (isFailure(path)) return path.errno;
     if (this.#closed) return Errno.ENODEV;
     const errno = await this.#openAt(path);
-    if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
+    if (errno !== 0) return isAbsent(errno) ? Errno.ENODEV : errno;
     const verdict = await this.node.recognise(this, path);
     if (verdict !== 'same') return this.#refuse(path, verdict);
     if (location.moved(path)) this.node.returned(path);
@@ -195,7 +197,7 @@ export class OpenFile {
           at: path,
         },
       );
-    return isFailure(verdict) && !absent.has(verdict.errno) ? verdict.errno : Errno.ENODEV;
+    return isFailure(verdict) && !isAbsent(verdict.errno) ? verdict.errno : Errno.ENODEV;
   }
 
   /** Closes what was opened. Makes a new file unless close() was called. */
@@ -228,18 +230,7 @@ export class OpenFile {
   }
 }
 
-/** The errnos of open(2) and QUERYCAP that mean that the device does not exist. */
-const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
-
-/** The result of `work`, or ETIMEDOUT after `ms` milliseconds. The work itself goes on. */
-async function within(ms: number, work: Promise<number> | number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<number>((resolve) => {
-    timer = setTimeout(() => resolve(Errno.ETIMEDOUT), ms);
-  });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The result of `work`, or ETIMEDOUT after `milliseconds`. The work itself goes on. */
+function within(milliseconds: number, work: Promise<number>): Promise<number> {
+  return pTimeout(work, { milliseconds, fallback: () => Errno.ETIMEDOUT });
 }

@@ -136,11 +136,11 @@ export class Connection {
   }
 
   #failWith(error: Error): void {
-    if (!(error instanceof ProtocolError)) log.error('a vhost-user connection failed', error);
+    if (!(error instanceof ProtocolError)) log.fault('a vhost-user connection failed', error);
     try {
       this.#end(error);
     } catch (fault) {
-      log.error('closing a vhost-user connection failed', fault);
+      log.fault('closing a vhost-user connection failed', fault);
     }
   }
 

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { columns } from '../../../src/cli/columns.js';
 import { inspectText } from '../../../src/cli/inspect.js';
 import { listText, NO_NODES } from '../../../src/cli/list.js';
+import { outputOf } from '../../../src/cli/output.js';
 import type { Survey } from '../../../src/v4l2/survey.js';
 import { run } from './run.js';
 
@@ -245,5 +246,90 @@ describe('cli/columns', () => {
       [' a    bbb', ' aaa  b'],
     );
     assert.deepEqual(columns([]), []);
+  });
+
+  //  a name, and the cells of a terminal that it takes
+  for (const [name, cells] of [
+    ['カメラ', 6],
+    ['ｶﾒﾗ', 3],
+    ['웹캠', 4],
+    ['웹캠'.normalize('NFD'), 4],
+    ['全角Ａ', 6],
+    ['Caméra'.normalize('NFD'), 6],
+    ['e\u0301\u0302\u0303', 1],
+    ['กล้อง', 4],
+    ['كاميرا', 6],
+    ['📷', 2],
+    ['❤️', 2],
+    ['👩‍💻', 2],
+    ['🇩🇪', 2],
+    ['𠮷', 2],
+    ['①…', 2],
+  ] as const)
+    it(`pads by cells of the terminal: ${name}`, () => {
+      const blanks = ' '.repeat(10 - cells + 2);
+      assert.deepEqual(
+        columns([
+          ['x'.repeat(10), 'end'],
+          [name, 'end'],
+        ]),
+        ['xxxxxxxxxx  end', `${name}${blanks}end`],
+      );
+      assert.deepEqual(
+        columns([
+          ['a', 'end'],
+          [name, 'end'],
+        ])[0],
+        `a${' '.repeat(cells + 1)}end`,
+      );
+    });
+});
+
+describe('cli/output', () => {
+  /** A name that clears the screen, forges a line and turns what follows. */
+  const FORGED = 'Cam\u001b[2J\nERROR forged\u009b2J\u202e\u2028\u0000';
+  const CLEAN = 'Cam?[2J?ERROR forged?2J???';
+  const [queue] = camera.queues;
+  const [control] = camera.controls;
+  /** A device of which every text is forged. */
+  const forged: Survey = {
+    ...camera,
+    node: { ...node, title: FORGED, driver: FORGED, device: FORGED, links: [FORGED] },
+    identity: { driver: FORGED, card: FORGED, busInfo: FORGED, deviceCaps: 1 },
+    queues: [{ ...queue!, formats: [{ ...format('YUYV'), description: FORGED }] }],
+    controls: [{ ...control!, name: FORGED, type: 'menu', value: 1, menu: [{ index: 1, name: FORGED }] }],
+    serveable: false,
+    reason: `${FORGED} (1234) has it open`,
+  };
+
+  for (const [name, lines, textOf] of [
+    ['list', 4, () => outputOf([forged], false, listText)],
+    ['inspect', 15, () => outputOf(forged, undefined, inspectText)],
+  ] as const)
+    it(`has no text of a device as it is: ${name}`, () => {
+      const text = textOf();
+      assert.equal(text.split('\n').length, lines);
+      assert.ok(text.includes(CLEAN));
+      assert.equal(
+        text
+          .replaceAll('\n', '')
+          .replaceAll(/[^ -~]/g, '!')
+          .includes('!'),
+        false,
+      );
+    });
+
+  it('has the same text in JSON', () => {
+    const json = outputOf(forged, true, inspectText);
+    assert.doesNotMatch(json, /\\u|\\n|\\r/);
+    const { identity, controls, reason } = JSON.parse(json) as Survey;
+    assert.deepEqual(identity, { driver: CLEAN, card: CLEAN, busInfo: CLEAN, deviceCaps: 1 });
+    assert.deepEqual([controls[0]!.name, controls[0]!.menu[0]!.name], [CLEAN, CLEAN]);
+    assert.equal(reason, `${CLEAN} (1234) has it open`);
+  });
+
+  it('is what it was if nothing is forged', () => {
+    assert.equal(outputOf(camera, true, inspectText), JSON.stringify(camera, null, 2));
+    assert.equal(outputOf(camera, false, inspectText), inspectText(camera));
   });
 });
