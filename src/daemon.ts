@@ -1,5 +1,6 @@
 /** Builds everything for its pairs of node and socket, top to bottom. Only this file knows all layers. */
 import { closeSync } from 'node:fs';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from './errno.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
@@ -8,6 +9,7 @@ import type { MmapMode } from './media/memory/shared-memory.js';
 import type { Policy } from './media/policy.js';
 import type { RequestSupport } from './media/session-context.js';
 import { accessCure } from './privileges.js';
+import { isFailure } from './result.js';
 import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
 import { mediaFailure, nodeFailure, StartError } from './start-error.js';
 import type { NodeDescription } from './v4l2/description.js';
@@ -15,6 +17,7 @@ import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
 import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from './v4l2/media-request.js';
 import { HostNode, NodeError } from './v4l2/node.js';
+import { openFailureOf } from './v4l2/open-failure.js';
 import { probeFile } from './v4l2/probe-file.js';
 import { isMomentary } from './v4l2/refusal.js';
 import { Backend } from './vhost-user/backend.js';
@@ -32,6 +35,8 @@ export interface ServePair {
   /** The path of the node, or an inherited descriptor of it. */
   readonly device: string | number;
   readonly socket: SocketSource;
+  /** The name that the guest sees, at most MAX_CARD_BYTES of UTF-8. Absent: that of the driver. */
+  readonly card?: string;
 }
 
 export interface ServeOptions {
@@ -104,11 +109,7 @@ export class Daemon {
    */
   async stop(): Promise<void> {
     const ended = Promise.all(this.#services.map((service) => service.stop()));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, STOP_GRACE_MS);
-    });
-    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
+    await pTimeout(ended, { milliseconds: STOP_GRACE_MS, fallback: () => undefined });
     for (const service of this.#services) service.reportHeld();
   }
 }
@@ -205,7 +206,8 @@ class Service {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;
-    const device = new MediaDevice(this.node, this.description, {
+    const { card = this.description.card } = this.pair;
+    const device = new MediaDevice(this.node, Object.assign({}, this.description, { card }), {
       ...options,
       turn: this.turn,
       ...(this.objects && { objects: this.objects }),
@@ -252,11 +254,11 @@ async function requestsOf(
   const need = await askNeed(path, deviceCaps);
   if (need === 'none' || (need !== 'required' && mode === 'auto')) return undefined;
   const media = await openMedia(path);
-  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
+  if (!isFailure(media)) return { mode, media: new MediaFile(media) };
   // Only a media device makes media requests, and this node has none.
-  if (need === 'unknown' && media === Errno.ENODEV) return undefined;
+  if (need === 'unknown' && media.errno === Errno.ENODEV) return undefined;
   const what = `${path} (${card}) takes buffers in media requests, and its media device cannot be opened`;
-  throw mediaFailure(media, what, isMomentary(media));
+  throw mediaFailure(media.errno, what, isMomentary(media.errno));
 }
 
 /**
@@ -269,8 +271,9 @@ async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
     const errno = await file.open();
     if (errno !== 0) throw nodeFailure(errno, `${path} cannot be opened: ${errnoName(errno)}`);
     const need = await requestNeed(file.ioctl, deviceCaps);
-    if (typeof need !== 'number') return need;
-    throw nodeFailure(need, `${path} cannot be asked for its formats: ${errnoName(need)}`);
+    if (!isFailure(need)) return need;
+    const what = `${path} cannot be asked for its formats: ${errnoName(need.errno)}`;
+    throw nodeFailure(need.errno, what);
   } finally {
     file.close();
   }
@@ -281,13 +284,15 @@ async function describe(node: HostNode): Promise<NodeDescription> {
     return await node.describe();
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    const who = error.errno === Errno.EACCES ? accessCure(node.path) : await whoHas(node, error);
-    throw nodeFailure(error.errno, error.message, who);
+    throw nodeFailure(error.errno, error.message, await cureOf(node, error));
   }
 }
 
-async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
-  if (errno !== Errno.EBUSY) return undefined;
+/** The cure, if this host tells more than the errno. */
+async function cureOf(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
+  const failure = openFailureOf(errno);
+  if (failure === 'not permitted') return accessCure(node.path);
+  if (failure !== 'busy') return undefined;
   const found = await node.holders().catch(() => undefined);
   if (found?.own) return 'it is served already, and its driver lets one program open it once';
   return found && `${holdersText(found)} has it, end that one first`;

@@ -2,13 +2,17 @@
  * The only declaration of the addon. C++ makes system calls; nothing here decides anything.
  *
  * Conventions: set-up calls throw an Error with `code`, `errno` and `syscall`. Functions that are called while a guest
- * runs return an errno (0: done). A descriptor that a call returns belongs to the caller, is O_CLOEXEC and is closed
- * with fs.closeSync. No address ever reaches JavaScript.
+ * runs do not throw. A function without a value returns a status: an errno, 0 for success. A function with a value
+ * returns Returned: give what it returns to `resultOf` (result.ts). A descriptor that a call returns belongs to the
+ * caller, is O_CLOEXEC and is closed with fs.closeSync. No address ever reaches JavaScript.
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** The result of `receive`: `length` bytes (0: the peer has closed) and the descriptors that came with them. */
+/** A value, which is never a negative number; or -errno. */
+export type Returned<T> = T | number;
+
+/** The value of `receive`: `length` bytes (0: the peer has closed) and the descriptors that came with them. */
 export interface Received {
   length: number;
   descriptors: number[];
@@ -177,26 +181,26 @@ export interface Native {
   connect(path: string): number;
   /** A connected pair. Throws. */
   socketPair(): [number, number];
-  /** The next connection of a listening socket, or -errno (-EAGAIN: no connection waits). */
-  accept(fd: number): number;
-  /** SO_PEERCRED, or -errno. */
-  peerCredentials(fd: number): PeerCredentials | number;
-  /** One recvmsg into `into`. Or -errno: -EAGAIN, -ECONNRESET, -EMSGSIZE if descriptors were cut off. Never blocks. */
-  receive(fd: number, into: Uint8Array): Received | number;
-  /** One sendmsg of `bytes`, with the descriptors on the first byte. Returns the bytes that were sent, or -errno. Never
-   * blocks and raises no SIGPIPE. */
-  send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): number;
+  /** The next connection of a listening socket. EAGAIN: no connection waits. */
+  accept(fd: number): Returned<number>;
+  /** SO_PEERCRED. */
+  peerCredentials(fd: number): Returned<PeerCredentials>;
+  /** One recvmsg into `into`. EAGAIN: nothing waits. EMSGSIZE: descriptors were cut off. Never blocks. */
+  receive(fd: number, into: Uint8Array): Returned<Received>;
+  /** One sendmsg of `bytes`, with the descriptors on the first byte. Returns the bytes that were sent. Never blocks and
+   * raises no SIGPIPE. */
+  send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): Returned<number>;
 
   /** Bytes of memory for data that was sent on a stream socket and that the peer has not read yet (SIOCOUTQ). 0: the
-   * peer has read all. Or -errno. */
-  unreadBytes(fd: number): number;
+   * peer has read all. */
+  unreadBytes(fd: number): Returned<number>;
 
   /** A new eventfd (EFD_NONBLOCK). Throws. */
   eventFd(): number;
   /** Whether the descriptor is an eventfd: only then is it safe to read or write it. */
   isEventFd(fd: number): boolean;
-  /** Reads the count of the eventfd, which becomes 0. Or -errno. Never blocks, whatever the descriptor's flags are. */
-  drain(fd: number): number;
+  /** Reads the count of the eventfd, which becomes 0. Never blocks, whatever the descriptor's flags are. */
+  drain(fd: number): Returned<number>;
   /** Adds 1 to the count of the eventfd. A saturated count is no error. Returns an errno. Never blocks. */
   signal(fd: number): number;
 
@@ -213,10 +217,10 @@ export interface Native {
 
   /**
    * Maps `pieces` one after the other. Every piece lies in a region that maps shared memory (not a node). Each piece
-   * but the first must start on a page boundary in memory, and each but the last must end on one. Or an errno: EINVAL
-   * also if the pieces cannot be joined; ENOMEM.
+   * but the first must start on a page boundary in memory, and each but the last must end on one. EINVAL also if the
+   * pieces cannot be joined; ENOMEM.
    */
-  linearMapping(pieces: readonly RegionPiece[]): LinearMapping | number;
+  linearMapping(pieces: readonly RegionPiece[]): Returned<LinearMapping>;
 
   FdPoller: new (fd: number, callback: (events: number) => void) => FdPoller;
   NodeFile: new (onReady: (events: number) => void) => NodeFile;

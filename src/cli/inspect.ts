@@ -8,6 +8,7 @@ import { capabilityWords } from '../v4l2/names.js';
 import { type Survey, surveyNode } from '../v4l2/survey.js';
 import { columns } from './columns.js';
 import { OperatorError } from './exit.js';
+import { outputOf } from './output.js';
 
 export const inspect: CommandModule<object, { device: string; json: boolean | undefined }> = {
   command: 'inspect <device>',
@@ -21,7 +22,7 @@ export const inspect: CommandModule<object, { device: string; json: boolean | un
     if (node === undefined) throw notFound(device);
     const { probeFile } = await import('../v4l2/probe-file.js');
     const survey = await surveyNode(node, 'full', probeFile(node.path));
-    console.log(json ? JSON.stringify(survey, null, 2) : inspectText(survey));
+    console.log(outputOf(survey, json, inspectText));
   },
 };
 

@@ -1,4 +1,5 @@
 /** The result of `probe`, as data and as text. */
+import { filesize } from 'filesize';
 import type { Capture } from '../client/capture.js';
 import type { NamedFormat } from '../client/transcode.js';
 import type { FrameSize, QueueDescription } from '../v4l2/enumeration.js';
@@ -124,7 +125,5 @@ function mappingText({ memory, mappings }: ProbedCapture): string {
 }
 
 function bytesText(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const unit = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${Number((bytes / 1024 ** unit).toFixed(1))} ${units[unit]}`;
+  return filesize(bytes, { standard: 'iec', round: 1, symbols: { B: bytes === 1 ? 'byte' : 'bytes' } });
 }

@@ -20,6 +20,7 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import { capabilityWords } from '../v4l2/names.js';
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { OperatorError } from './exit.js';
+import { outputOf } from './output.js';
 import {
   DEFAULT_FRAMES,
   DEFAULT_TIMEOUT_S,
@@ -74,7 +75,7 @@ export const probe: CommandModule<object, ProbeArguments> = {
     const report = await probeSocket(options).catch((error: unknown) => {
       throw operatorError(error, options);
     });
-    console.log(given.json ? JSON.stringify(report, null, 2) : reportText(report));
+    console.log(outputOf(report, given.json, reportText));
   },
 };
 

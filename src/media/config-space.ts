@@ -5,7 +5,7 @@
 
 import type { NodeDescription } from '../v4l2/description.js';
 import { Capability } from '../v4l2/layout.js';
-import { config } from './protocol.js';
+import { config, MAX_CARD_BYTES } from './protocol.js';
 
 /** Capabilities that the guest does not see, because its driver has no calls for them. */
 const HIDDEN =
@@ -24,9 +24,8 @@ export function configurationOf({ deviceCaps, deviceType, card }: NodeDescriptio
   return config.encode({ deviceCaps: (deviceCaps & ~HIDDEN) >>> 0, deviceType, card: cardName(card) });
 }
 
-/** The driver copies 32 bytes, so the last one must stay 0. */
 function cardName(card: string): string {
-  let name = card;
-  while (Buffer.byteLength(name) > 31) name = name.slice(0, -1);
-  return name;
+  const characters = [...card];
+  while (Buffer.byteLength(characters.join('')) > MAX_CARD_BYTES) characters.pop();
+  return characters.join('');
 }

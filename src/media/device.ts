@@ -1,6 +1,7 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
 import { errorLimited, infoLimited, log } from '../log.js';
+import { isFailure } from '../result.js';
 import type { NodeDescription } from '../v4l2/description.js';
 import type { HostNode } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
@@ -177,11 +178,11 @@ export class MediaDevice implements CommandHandlers {
     const { sessionId, code } = ioctlCommand.read(command.request);
     const body = command.request.subarray(ioctlCommand.size);
     const request = readIoctl(command, code, body, this.#optionalIoctls);
-    if (typeof request === 'number') return command.answer({ status: request });
+    if (isFailure(request)) return command.answer({ status: request.errno });
     const session = this.#sessions.find(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));
     if (session.isDegraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
-    command.onLate(refuse(request, 0).payload ?? [], () => undefined);
+    command.onLate((errno) => refuse(request, errno), null);
     this.#enqueue(session, command, () => runIoctl(session, request));
   }
 

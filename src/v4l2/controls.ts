@@ -1,9 +1,15 @@
 /** The controls of a node, from QUERY_EXT_CTRL, QUERYMENU and G_CTRL. */
 
+import {
+  ControlFlag,
+  ControlType,
+  control,
+  MAX_CONTROLS,
+  queryExtCtrl,
+  querymenu,
+} from './control-layout.js';
 import type { RunIoctl } from './enumeration.js';
-import { ControlType, control, querymenu } from './enumeration-layout.js';
 import { Ioctl } from './ioctls.js';
-import { ControlFlag, MAX_CONTROLS, queryExtCtrl } from './layout.js';
 import { controlTypeWord } from './names.js';
 
 /** The most items of one menu. V4L2 has no limit. */

@@ -1,9 +1,12 @@
 /** Where a node is now. If its registration has changed, it is searched for in sysfs. */
 import { statSync } from 'node:fs';
 import { realpath, stat } from 'node:fs/promises';
+import { Errno } from '../errno.js';
 import { log } from '../log.js';
+import { failure, type Result } from '../result.js';
 import { deviceFolder, hostNodes, hostRoots, nodeOfNumber, type Roots, serialOf } from './discovery.js';
 import { findSameNode, type IdentityMark, markOf, type NodeIdentity } from './identity.js';
+import { failureOf } from './refusal.js';
 
 /** Path of an inherited descriptor. It does not lead to the device when the device comes back. */
 const inherited = /^\/proc\/(self|\d+)\/fd\/\d+$/;
@@ -48,18 +51,22 @@ export class Location {
   }
 
   /**
-   * Where the node seems to be now. The caller must open the path and check that it is the same node. null: the node
+   * Where the node seems to be now. The caller must open the path and check that it is the same node. ENODEV: the node
    * is not found. If sysfs did not show the node at the start, its path never changes.
    */
-  async search(): Promise<string | null> {
+  async search(): Promise<Result<string>> {
     const { identity } = this;
     if (!identity) return this.path;
-    if (inherited.test(this.given)) return null;
-    const nodes = await hostNodes(this.roots);
-    const all = nodes.map(async (entry): Promise<Found> => {
-      return { entry, serial: await serialOf(entry), path: entry.path };
-    });
-    return findSameNode(identity, await Promise.all(all), this.mark)?.path ?? null;
+    if (inherited.test(this.given)) return failure(Errno.ENODEV);
+    try {
+      const nodes = await hostNodes(this.roots);
+      const all = nodes.map(async (entry): Promise<Found> => {
+        return { entry, serial: await serialOf(entry), path: entry.path };
+      });
+      return findSameNode(identity, await Promise.all(all), this.mark)?.path ?? failure(Errno.ENODEV);
+    } catch (error) {
+      return failureOf(error);
+    }
   }
 
   /** Records that the node was found at `path` and is open. Returns whether its registration is new. */

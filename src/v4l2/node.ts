@@ -1,18 +1,20 @@
 /** The host node and its open files: typed calls to the addon. None of them runs on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
-import { log, warnLimited } from '../log.js';
+import { warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
+import { isFailure, type Result } from '../result.js';
 import { describeNode, type NodeDescription } from './description.js';
-import { type Holders, holdersOf, holdersText, mappersOf } from './holders.js';
+import { type Holders, holdersOf } from './holders.js';
 import { compare, type Verdict } from './identity.js';
 import { Location } from './location.js';
-import { errnoOf, isLasting, isMomentary } from './refusal.js';
+import { NodeReports } from './node-reports.js';
+import { isAbsent, openFailureOf } from './open-failure.js';
+import { errnoOf, failureOf, isLasting, isMomentary } from './refusal.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
 const QUERY_TIMEOUT_MS = 10_000;
-/** Milliseconds between two searches of the host's processes for those that have the node open. */
-const HOLDERS_INTERVAL_MS = 5000;
 
 /** A node cannot be opened or queried: `errno` and a sentence. */
 export class NodeError extends Error {
@@ -37,7 +39,7 @@ export class HostNode {
   /** Files of this process on the node that are open or not closed yet. */
   readonly #files = new Set<OpenFile>();
   #unheard: string | null = null;
-  #holdersDue = 0;
+  readonly #reports = new NodeReports(this);
   #location: Location | null = null;
   #description: NodeDescription | null = null;
 
@@ -64,9 +66,10 @@ export class HostNode {
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await describeNode(query, this.path);
-      if (typeof description === 'number') {
-        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be queried';
-        throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
+      if (isFailure(description)) {
+        const { errno } = description;
+        const what = isLasting(errno) ? 'is not a V4L2 node' : 'cannot be queried';
+        throw new NodeError(errno, `${this.path} ${what}: ${errnoName(errno)}`);
       }
       this.#location = await Location.of(this.path).catch((error) => {
         const errno = errnoOf(error);
@@ -83,11 +86,11 @@ export class HostNode {
     }
   }
 
-  /** Finds out whether an open file is the described node. Resolves to an errno if QUERYCAP fails. */
-  async recognise(file: OpenFile, path: string): Promise<Verdict | number> {
+  /** Finds out whether an open file is the described node. A failure: it cannot be described. */
+  async recognise(file: OpenFile, path: string): Promise<Result<Verdict>> {
     const query = async (nr: number, payload: Uint8Array) => file.ioctl(nr, payload);
-    const found = await describeNode(query, path);
-    if (typeof found === 'number') return found;
+    const found = await describeNode(query, path).catch(failureOf);
+    if (isFailure(found)) return found;
     return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
   }
 
@@ -114,34 +117,13 @@ export class HostNode {
   /** Logs what the operator should know if a guest cannot open the node. */
   reportRefusal(errno: number): void {
     // The guest's own files may be the reason: /proc does not show a file whose close(2) waits.
-    if (errno === Errno.EBUSY && this.#files.size > 0) return;
-    if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
-    const cure = openCures.get(errno) ?? 'see dmesg';
-    warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
-      device: this.path,
-      card: this.#description?.card,
-      busInfo: this.#description?.busInfo,
-    });
+    if (openFailureOf(errno) === 'busy' && this.#files.size > 0) return;
+    this.#reports.openFailed(errno, this.#description);
   }
 
   /** A session got EBUSY, and not because of this process: logs which other program has buffers of the node. */
   reportBusy(): void {
-    this.#reportHolders(streamersOf);
-  }
-
-  /** Logs the sentence, at most once in five seconds. null: nothing is known, so nothing is logged. */
-  #reportHolders(sentence: (found: Holders) => string | null): void {
-    const now = performance.now();
-    if (now < this.#holdersDue) return;
-    this.#holdersDue = now + HOLDERS_INTERVAL_MS;
-    this.holders().then(
-      (found) => {
-        const said = sentence(found);
-        if (said !== null) log.warn(`the guest was told EBUSY: ${said}`, { device: this.path });
-      },
-      (error) =>
-        log.debug('the holders of the node cannot be read', { device: this.path, error: String(error) }),
-    );
+    this.#reports.ioctlBusy();
   }
 
   /** Which other processes of the host have the node open. Rejects if the node is gone. */
@@ -149,42 +131,6 @@ export class HostNode {
     return holdersOf((await stat(this.#location?.path ?? this.path)).rdev);
   }
 }
-
-/**
- * EBUSY of open(2): the driver takes no more files, so a process that has one is the reason. null: it may be the
- * guest.
- */
-function openersOf(found: Holders): string | null {
-  if (found.own) return null;
-  if (found.holders.length > 0) return `${holdersText(found)} has the node`;
-  return found.hidden
-    ? 'who has the node cannot be seen by this user (run as root to see)'
-    : 'no other program is seen to have the node: see dmesg';
-}
-
-/**
- * EBUSY of an ioctl: a process with the node open is not the reason, a process with its buffers is. null: none is
- * seen.
- */
-function streamersOf(found: Holders): string | null {
-  const mappers = mappersOf(found);
-  return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
-}
-
-/** What the operator can do about an errno of open(2). */
-const openCures: ReadonlyMap<number, string> = new Map([
-  [
-    Errno.EACCES,
-    'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
-  ],
-  [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
-  [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
-  [Errno.ENFILE, 'the host has as many open files as it may: raise fs.file-max'],
-  [
-    Errno.ENODEV,
-    'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
-  ],
-]);
 
 /** One open file on a node. Calls run in order. */
 export class OpenFile {
@@ -220,12 +166,12 @@ export class OpenFile {
       if (location.isCurrent()) return errno;
       if (errno === 0) await this.#discard();
     }
-    const path = await location.search().catch(errnoOf);
-    if (typeof path === 'number') return path;
-    if (path === null || this.#closed) return Errno.ENODEV;
+    const path = await location.search();
+    if (isFailure(path)) return path.errno;
+    if (this.#closed) return Errno.ENODEV;
     const errno = await this.#openAt(path);
-    if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
-    const verdict = await this.node.recognise(this, path).catch(errnoOf);
+    if (errno !== 0) return isAbsent(errno) ? Errno.ENODEV : errno;
+    const verdict = await this.node.recognise(this, path);
     if (verdict !== 'same') return this.#refuse(path, verdict);
     if (location.moved(path)) this.node.returned(path);
     return 0;
@@ -240,7 +186,7 @@ export class OpenFile {
     );
   }
 
-  async #refuse(path: string, verdict: Verdict | number): Promise<number> {
+  async #refuse(path: string, verdict: Result<Verdict>): Promise<number> {
     await this.#discard();
     if (verdict === 'changed')
       warnLimited(
@@ -251,7 +197,7 @@ export class OpenFile {
           at: path,
         },
       );
-    return typeof verdict === 'number' && !absent.has(verdict) ? verdict : Errno.ENODEV;
+    return isFailure(verdict) && !isAbsent(verdict.errno) ? verdict.errno : Errno.ENODEV;
   }
 
   /** Closes what was opened. Makes a new file unless close() was called. */
@@ -284,18 +230,7 @@ export class OpenFile {
   }
 }
 
-/** The errnos of open(2) and QUERYCAP that mean that the device does not exist. */
-const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
-
-/** The result of `work`, or ETIMEDOUT after `ms` milliseconds. The work itself goes on. */
-async function within(ms: number, work: Promise<number> | number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<number>((resolve) => {
-    timer = setTimeout(() => resolve(Errno.ETIMEDOUT), ms);
-  });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The result of `work`, or ETIMEDOUT after `milliseconds`. The work itself goes on. */
+function within(milliseconds: number, work: Promise<number>): Promise<number> {
+  return pTimeout(work, { milliseconds, fallback: () => Errno.ETIMEDOUT });
 }

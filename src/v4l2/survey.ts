@@ -1,12 +1,15 @@
 /** All facts about a host node, and whether the bridge can give it to a guest. */
 
-import { Errno, errnoName } from '../errno.js';
+import pTimeout from 'p-timeout';
+import { errnoName } from '../errno.js';
+import { isFailure } from '../result.js';
 import { type NodeCapabilities, queryCap } from './capabilities.js';
 import { type Control, controlsOf } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
 import { type QueueDescription, queuesOf, type RunIoctl } from './enumeration.js';
 import { type Holders, holdersText, mappersOf } from './holders.js';
 import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
+import { type OpenFailure, openFailureOf } from './open-failure.js';
 
 /** Milliseconds. A camera that works answers a control transfer within 5 s; this is usbcore's own limit. */
 const CALL_TIMEOUT_MS = 6000;
@@ -76,12 +79,12 @@ async function ask(
   timeoutMs: number,
 ): Promise<string | undefined> {
   const opened = await answered(file.open(), timeoutMs);
-  if (opened === Errno.EBUSY)
+  if (openFailureOf(opened) === 'busy')
     return `its driver allows one program at a time: ${holdersText(await holdersOf(file))} has it open`;
   if (opened !== 0) return openProblem(opened);
   const call: RunIoctl = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
   const identity = await queryCap(call);
-  if (typeof identity === 'number') return openProblem(identity);
+  if (isFailure(identity)) return openProblem(identity.errno);
   findings.identity = identity;
   findings.queues = await queuesOf(call, identity.deviceCaps, depth === 'full');
   if (findings.queues.some(({ memory }) => memory === null)) findings.busy = inUse(await holdersOf(file));
@@ -118,30 +121,19 @@ function conclude(node: HostNodeEntry, findings: Findings, problem: string | und
   };
 }
 
-const openProblems: ReadonlyMap<number, string> = new Map([
-  [
-    Errno.EACCES,
+const openProblems: Partial<Record<OpenFailure, string>> = {
+  'not permitted':
     'no permission to open it: join its group (usermod -aG video USER, then log in again) or run as root',
-  ],
-  [Errno.EPERM, 'the device policy of this container or unit forbids it: allow char-video4linux'],
-  [Errno.ENOENT, 'the kernel has it, but there is no such file in /dev: pass the node into this container'],
-  [Errno.ENODEV, 'it has been unplugged, or its driver gave up: see dmesg'],
-  [Errno.ENXIO, 'it has been unplugged, or its driver gave up: see dmesg'],
-  [Errno.ENOTTY, 'it is no V4L2 node'],
-]);
+  forbidden: 'the device policy of this container or unit forbids it: allow char-video4linux',
+  absent: 'the kernel has it, but there is no such file in /dev: pass the node into this container',
+  gone: 'it has been unplugged, or its driver gave up: see dmesg',
+  'no node': 'it is no V4L2 node',
+};
 
 const openProblem = (errno: number): string =>
-  openProblems.get(errno) ?? `it cannot be opened: ${errnoName(errno)}`;
+  openProblems[openFailureOf(errno)] ?? `it cannot be opened: ${errnoName(errno)}`;
 
-/** The answer. Rejects with Silent after `timeoutMs` milliseconds. The call itself goes on until the process ends. */
-async function answered(call: Promise<number>, timeoutMs: number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Silent()), timeoutMs);
-  });
-  try {
-    return await Promise.race([call, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The answer. Rejects with Silent after `milliseconds`. The call itself goes on until the process ends. */
+function answered(call: Promise<number>, milliseconds: number): Promise<number> {
+  return pTimeout(call, { milliseconds, message: new Silent() });
 }

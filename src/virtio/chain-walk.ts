@@ -4,6 +4,7 @@
  */
 import { Chain, ChainError, MAX_CHAIN_BYTES, MAX_READABLE } from './chain.js';
 import { type GuestMemory, GuestMemoryError } from './guest-memory.js';
+import { readablePool } from './readable-pool.js';
 import { Descriptor, DescriptorFlags, MAX_QUEUE_SIZE } from './ring-layout.js';
 import { COPY_STEP, Price, type Turn } from './turn.js';
 
@@ -134,7 +135,7 @@ export class Walk {
     if (this.#isJudged) return true;
     this.#isJudged = true;
     const head = this.#copied;
-    this.#copied = Buffer.allocUnsafe(Math.min(total, Math.max(HEAD_BYTES, useful(head))));
+    this.#copied = readablePool.take(Math.min(total, Math.max(HEAD_BYTES, useful(head))));
     this.#copied.set(head);
     return this.#fill(turn, this.#copied);
   }

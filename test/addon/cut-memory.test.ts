@@ -49,7 +49,7 @@ describe('memory that its owner cuts off', () => {
     ftruncateSync(fd, PAGE);
     assert.equal(bytesOf(regions[0])[2 * PAGE], 0);
     assert.ok(bytesOf(regions[1]).every((byte) => byte === 5));
-    if (typeof joined === 'number') assert.fail(`errno ${joined}`);
+    if (typeof joined === 'number') assert.fail(String(joined));
     joined.close();
     for (const region of regions) region.close();
     closeSync(other);

@@ -134,6 +134,9 @@ const endurance = [
    exec node dist/test/endurance/main.js --sessions 2000 --frames 5000 --camera-frames 5000 --fake-sessions 20000`,
 ];
 
+/** Faults in any order: many more than in the smaller circles. */
+const shuffle = machine(['--leap', '--env', 'VMB_SHUFFLE_FAULTS=300'], 'lab/shuffle');
+
 /** Every test there is, however long it takes. */
 const full: readonly Task[] = [
   ...lab,
@@ -153,6 +156,7 @@ const full: readonly Task[] = [
     env: { VMB_LAB_ACCEL: 'um' },
     kind: 'check',
   }),
+  task('shuffle', 'lab: 300 faults in any order on a camera and a decoder', shuffle, inLab),
   fuzz(1_000_000, { ...LONG, processors: 2 }),
   sanitizedAddon,
   sanitizedFuzz(1_000_000, { ...LONG, processors: 2 }),

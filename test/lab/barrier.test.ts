@@ -4,7 +4,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { EVENT_BARRIER_MS } from '../../src/media/policy.js';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { control } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, EventType, eventSubscription } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';

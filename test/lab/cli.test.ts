@@ -84,9 +84,8 @@ describe('lab: the command line', function () {
 
   it('serve and probe: a picture with the colours of the test pattern, and an end at SIGTERM', async () => {
     const camera = nodeNamed('vivid-000-vid-cap');
-    server = spawn(process.execPath, [CLI, 'serve', '--device', camera, '--socket-path', SOCKET], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const words = ['serve', '--device', camera, '--socket-path', SOCKET, '--card', 'Küche 📷'];
+    server = spawn(process.execPath, [CLI, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     assert.ok(await eventually(() => existsSync(SOCKET), 30_000), 'no socket');
     const report = await json(
       'probe',
@@ -100,7 +99,8 @@ describe('lab: the command line', function () {
       '--output',
       PICTURE,
     );
-    assert.deepEqual([report.card, report.capture.format, report.capture.width], ['vivid', 'RGB3', 320]);
+    const { format, width: columns } = report.capture;
+    assert.deepEqual([report.card, format, columns], ['Küche 📷', 'RGB3', 320]);
     assert.deepEqual([report.capture.frames, report.capture.output], [5, PICTURE]);
     const { width, height, data } = PNG.sync.read(readFileSync(PICTURE));
     assert.deepEqual([width, height], [320, 180]);

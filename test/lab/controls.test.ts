@@ -8,9 +8,16 @@ import type { GuestDriver } from '../../src/client/guest-driver.js';
 import type { Piece } from '../../src/client/pieces.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
-import { control, querymenu } from '../../src/v4l2/enumeration-layout.js';
+import {
+  ControlFlag,
+  control,
+  extControl,
+  MAX_CONTROLS,
+  queryExtCtrl,
+  querymenu,
+  Which,
+} from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
-import { ControlFlag, extControl, MAX_CONTROLS, queryExtCtrl, Which } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';

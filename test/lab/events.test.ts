@@ -4,7 +4,7 @@ import type { MediaEvent } from '../../src/client/event-lane.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
 import { dqbufEvent } from '../../src/media/protocol.js';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { control } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, EventType, eventSubscription, SubscriptionFlag } from '../../src/v4l2/layout.js';
 import { Queue } from '../../src/virtio/queue.js';

@@ -7,18 +7,16 @@ import { policyOf } from '../../src/cli/policy.js';
 import { type ControlRequest, controlIoctl } from '../../src/client/control-ioctls.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
-import { control, querymenu } from '../../src/v4l2/enumeration-layout.js';
-import { Ioctl } from '../../src/v4l2/ioctls.js';
 import {
-  BufferType,
   ControlFlag,
-  EventType,
-  eventSubscription,
+  control,
   extControl,
-  frmsizeenum,
   queryExtCtrl,
+  querymenu,
   Which,
-} from '../../src/v4l2/layout.js';
+} from '../../src/v4l2/control-layout.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferType, EventType, eventSubscription, frmsizeenum } from '../../src/v4l2/layout.js';
 import { fourcc, fourccCode } from '../../src/v4l2/names.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { type Ask, askGuest, enumerate, formatsOf } from './support/enumeration.js';

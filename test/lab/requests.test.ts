@@ -5,6 +5,7 @@ import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferCapability, BufferFlag } from '../../src/v4l2/layout.js';
 import { openMedia, RequestPool, requiresRequests } from '../../src/v4l2/media-request.js';
 import { openDescriptors } from '../addon/support/process.js';
+import { success } from '../unit/support/success.js';
 import { FWHT_PARAMS, FWHT_PARAMS_SIZE, type FwhtFrame, fwhtParams } from './support/fwht.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { encodedPattern, visible } from './support/native-codec.js';
@@ -190,10 +191,8 @@ for (const multiplanar of [false, true]) {
 
     it('is pooled: a frame a request, four requests in all', () =>
       onDecoder(async (decoder) => {
-        const media = await openMedia(nodeNamed('stateless-decoder'));
-        assert.ok(
-          typeof media === 'object' && fstatSync(media.fd).rdev === fstatSync(decoder.requests.media).rdev,
-        );
+        const media = { fd: success(await openMedia(nodeNamed('stateless-decoder'))) };
+        assert.equal(fstatSync(media.fd).rdev, fstatSync(decoder.requests.media).rdev);
         let allocated = 0;
         const file = {
           call: (call: Parameters<typeof decoder.node.submit>[0]) => {
@@ -205,11 +204,10 @@ for (const multiplanar of [false, true]) {
         await decoder.start();
         let before: number | undefined;
         for (const [number, frame] of frames.entries()) {
-          const taken = await pool.take();
-          assert.ok(typeof taken === 'object');
-          await decoder.submit(taken.fd, 0, frame, number);
+          const request = success(await pool.take());
+          await decoder.submit(request, 0, frame, number);
           const { capture } = await decoder.next();
-          pool.giveBack(taken.fd);
+          pool.giveBack(request);
           if (before !== undefined) await decoder.capture.queue(before);
           before = capture;
         }

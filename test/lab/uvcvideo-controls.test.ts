@@ -2,18 +2,17 @@
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
-import { control, frmsizeDiscrete, querymenu } from '../../src/v4l2/enumeration-layout.js';
+import { ControlFlag, control, queryExtCtrl, querymenu } from '../../src/v4l2/control-layout.js';
+import { frmsizeDiscrete } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import {
   BufferType,
-  ControlFlag,
   EventType,
   event as eventRecord,
   eventSubscription,
   fmtdesc,
   frmivalenum,
   frmsizeenum,
-  queryExtCtrl,
 } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';

@@ -5,16 +5,9 @@ import { controlIoctl } from '../../src/client/control-ioctls.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { ControlFlag, control, extControl, queryExtCtrl, Which } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
-import {
-  ControlFlag,
-  EventType,
-  eventSubscription,
-  extControl,
-  queryExtCtrl,
-  Which,
-} from '../../src/v4l2/layout.js';
+import { EventType, eventSubscription } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { NativeNode } from './support/native-node.js';
 import { errnoOf, onStage } from './support/stage.js';

@@ -1,6 +1,7 @@
 /** REQBUFS, CREATE_BUFS and REMOVE_BUFS: they make and free the host's queue that backs the guest's queue. */
 
 import { Errno } from '../../errno.js';
+import { isFailure } from '../../result.js';
 import { NONE } from '../../struct.js';
 import { isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
@@ -185,7 +186,7 @@ async function allocate(
     const undone = await undo(session, type);
     if (undone !== 0) return undone;
     if (trial === 'again') return allocate(session, request, type, memory, issue);
-    if (trial !== 'other') return trial;
+    if (isFailure(trial)) return trial.errno;
   }
   return Errno.EINVAL;
 }

@@ -40,10 +40,11 @@ export function linearMemory(name: string) {
   const page = (index: number, count = 1): RegionPiece => piece(index * PAGE, count * PAGE);
   function join(...pieces: RegionPiece[]): LinearMapping {
     const mapping = native.linearMapping(pieces);
-    assert.ok(typeof mapping === 'object', `errno ${mapping}`);
+    assert.ok(typeof mapping === 'object', `${mapping}`);
     made.push(mapping);
     return mapping;
   }
+  /** What linearMapping returns for pieces that it refuses: -errno. */
   const refused = (...pieces: unknown[]): unknown => native.linearMapping(pieces as RegionPiece[]);
   /** The mappings of the memfd other than that of the region. */
   const fresh = (): Vma[] => vmasOf(name).filter(({ start }) => start < whole.start || start >= whole.end);

@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
 import { encoded } from '../../../src/client/record.js';
+import { queryExtCtrl } from '../../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
-import { BufferType, fmtdesc, queryExtCtrl } from '../../../src/v4l2/layout.js';
+import { BufferType, fmtdesc } from '../../../src/v4l2/layout.js';
 import { fourcc } from '../../../src/v4l2/names.js';
 import { errnoOf } from './stage.js';
 

@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encoded } from '../../../src/client/record.js';
+import { failure, isFailure, type Result } from '../../../src/result.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, EventType, event, eventSubscription } from '../../../src/v4l2/layout.js';
 import { type FwhtFrame, fwhtFrames } from './fwht.js';
@@ -14,7 +15,7 @@ import { movingPattern } from './moving-pattern.js';
 import { type Dequeued, MappedQueue } from './native-m2m-queue.js';
 import { NativeNode } from './native-node.js';
 
-const EAGAIN = 11;
+const NOTHING_READY = failure(11);
 const ENOENT = 2;
 const EPIPE = 32;
 const BUFFERS = 3;
@@ -85,7 +86,7 @@ abstract class StatefulCodec {
     this.#free = this.output.indices;
     await this.output.on();
     while (!(await this.#turn())) assert.ok(Date.now() - this.#quietSince < PATIENCE, 'the codec is stuck');
-    assert.equal(await this.capture.dequeue(), EPIPE, 'after LAST');
+    assert.equal(await this.capture.dequeue(), failure(EPIPE), 'after LAST');
     for (const queue of [this.output, this.capture]) {
       await queue.off();
       await queue.request(0);
@@ -107,7 +108,7 @@ abstract class StatefulCodec {
   async #turn(): Promise<boolean> {
     await this.#feed();
     if (!this.#isCapturing && (await this.hasChanged())) await this.#startCapture();
-    const taken = this.#isCapturing ? await this.capture.dequeue() : EAGAIN;
+    const taken = this.#isCapturing ? await this.capture.dequeue() : NOTHING_READY;
     const isLast = await this.#take(taken);
     if (!isLast) return false;
     if (!(await this.hasChanged())) return true;
@@ -117,8 +118,8 @@ abstract class StatefulCodec {
 
   async #feed(): Promise<void> {
     const back = await this.output.dequeue();
-    if (typeof back === 'object') this.#free.push(back.index);
-    else assert.equal(back, EAGAIN, 'DQBUF of OUTPUT');
+    if (isFailure(back)) assert.equal(back, NOTHING_READY, 'DQBUF of OUTPUT');
+    else this.#free.push(back.index);
     for (; this.#free.length > 0 && this.#fed < this.frames.length; this.#fed++)
       await this.output.queue(this.#free.pop()!, {
         bytes: this.frames[this.#fed]!,
@@ -135,9 +136,9 @@ abstract class StatefulCodec {
   }
 
   /** Returns true if no more pictures come before the next change. */
-  async #take(taken: Dequeued | number): Promise<boolean> {
-    if (typeof taken === 'number') {
-      assert.equal(taken, EAGAIN, 'DQBUF of CAPTURE');
+  async #take(taken: Result<Dequeued>): Promise<boolean> {
+    if (isFailure(taken)) {
+      assert.equal(taken, NOTHING_READY, 'DQBUF of CAPTURE');
       await sleep(1);
       return false;
     }

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
 import { encoded } from '../../../src/client/record.js';
 import type { NodeCall, Region } from '../../../src/native.js';
+import { failure, type Result } from '../../../src/result.js';
 import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {
@@ -129,11 +130,11 @@ export class MappedQueue {
     assert.equal((await this.node.ioctl(nr, payload)).errno, 0, `ioctl ${nr}`);
   }
 
-  /** DQBUF: the buffer, or an errno. */
-  async dequeue(): Promise<Dequeued | number> {
+  /** DQBUF. */
+  async dequeue(): Promise<Result<Dequeued>> {
     const { record, planes } = this.#records(0);
     const errno = await this.node.submit({ kind: 'dequeueBuffer', buffer: record, ...planes });
-    if (errno !== 0) return errno;
+    if (errno !== 0) return failure(errno);
     const { index, flags, sequence, timestamp, requestFd, bytesused } = bufferRecord.read(record);
     assert.equal(requestFd, 0);
     const used = planes ? planeRecord.read(planes.planes).bytesused : bytesused;

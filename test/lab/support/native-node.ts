@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { encoded } from '../../../src/client/record.js';
 import { type NodeCall, type NodeFile, native } from '../../../src/native.js';
 import type { Field, Struct, ValueOf } from '../../../src/struct.js';
-import { control } from '../../../src/v4l2/enumeration-layout.js';
+import { control, extControls } from '../../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
-import { extControls, requestBuffers } from '../../../src/v4l2/layout.js';
+import { requestBuffers } from '../../../src/v4l2/layout.js';
 import { close, open, submit } from '../../addon/support/node-file.js';
 
 export interface NativeAnswer {

@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { closeSync, constants, openSync, readdirSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCall } from '../../../src/native.js';
+import { isFailure } from '../../../src/result.js';
+import { extControls } from '../../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
-import { BufferFlag, extControls } from '../../../src/v4l2/layout.js';
+import { BufferFlag } from '../../../src/v4l2/layout.js';
 import { FWHT_PARAMS, type FwhtFrame, fwhtParams } from './fwht.js';
 import { codecTypes, type Picture } from './native-codec.js';
 import { MappedQueue } from './native-m2m-queue.js';
@@ -152,8 +154,8 @@ export class StatelessDecoder {
 async function waited(queue: MappedQueue) {
   for (const end = Date.now() + PATIENCE; ; await sleep(1)) {
     const taken = await queue.dequeue();
-    if (typeof taken === 'object') return taken;
-    assert.ok(taken === EAGAIN && Date.now() < end, `DQBUF: errno ${taken}`);
+    if (!isFailure(taken)) return taken;
+    assert.ok(taken.errno === EAGAIN && Date.now() < end, `DQBUF: errno ${taken.errno}`);
   }
 }
 

@@ -1,6 +1,6 @@
 /** The USB camera of usb-camera/, plugged in for the kernel's own uvcvideo: its nodes, and its commands. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -43,6 +43,11 @@ export class UsbCamera {
     provide(context, ...MODULES);
     writeFileSync(AUTOSUSPEND, '-1');
     return UsbCamera.plugInBeside();
+  }
+
+  /** Loads the driver again, after it was unloaded. */
+  static loadDriver(): void {
+    execFileSync('modprobe', [UVCVIDEO]);
   }
 
   /** Plugs one more camera in; the drivers are loaded already. `options`: of the camera's program. */

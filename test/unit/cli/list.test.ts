@@ -1,9 +1,9 @@
 /** The texts that `list` and `inspect` print for surveys. The surveys are written by hand. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { columns } from '../../../src/cli/columns.js';
 import { inspectText } from '../../../src/cli/inspect.js';
 import { listText, NO_NODES } from '../../../src/cli/list.js';
+import { outputOf } from '../../../src/cli/output.js';
 import type { Survey } from '../../../src/v4l2/survey.js';
 import { run } from './support/run.js';
 
@@ -232,18 +232,51 @@ describe('cli/inspect', () => {
   });
 });
 
-describe('cli/columns', () => {
-  it('pads each column and leaves no trailing blanks', () => {
-    assert.deepEqual(
-      columns(
-        [
-          ['a', 'bbb', ''],
-          ['aaa', 'b'],
-        ],
-        ' ',
-      ),
-      [' a    bbb', ' aaa  b'],
-    );
-    assert.deepEqual(columns([]), []);
+describe('cli/output', () => {
+  /** A name that clears the screen, forges a line and turns what follows. */
+  const FORGED = 'Cam\u001b[2J\nERROR forged\u009b2J\u202e\u2028\u0000';
+  const CLEAN = 'Cam?[2J?ERROR forged?2J???';
+  const [queue] = camera.queues;
+  const [control] = camera.controls;
+  /** A device of which every text is forged. */
+  const forged: Survey = {
+    ...camera,
+    node: { ...node, title: FORGED, driver: FORGED, device: FORGED, links: [FORGED] },
+    identity: { driver: FORGED, card: FORGED, busInfo: FORGED, deviceCaps: 1 },
+    queues: [{ ...queue!, formats: [{ ...format('YUYV'), description: FORGED }] }],
+    controls: [{ ...control!, name: FORGED, type: 'menu', value: 1, menu: [{ index: 1, name: FORGED }] }],
+    serveable: false,
+    reason: `${FORGED} (1234) has it open`,
+  };
+
+  for (const [name, lines, textOf] of [
+    ['list', 4, () => outputOf([forged], false, listText)],
+    ['inspect', 15, () => outputOf(forged, undefined, inspectText)],
+  ] as const)
+    it(`has no text of a device as it is: ${name}`, () => {
+      const text = textOf();
+      assert.equal(text.split('\n').length, lines);
+      assert.ok(text.includes(CLEAN));
+      assert.equal(
+        text
+          .replaceAll('\n', '')
+          .replaceAll(/[^ -~]/g, '!')
+          .includes('!'),
+        false,
+      );
+    });
+
+  it('has the same text in JSON', () => {
+    const json = outputOf(forged, true, inspectText);
+    assert.doesNotMatch(json, /\\u|\\n|\\r/);
+    const { identity, controls, reason } = JSON.parse(json) as Survey;
+    assert.deepEqual(identity, { driver: CLEAN, card: CLEAN, busInfo: CLEAN, deviceCaps: 1 });
+    assert.deepEqual([controls[0]!.name, controls[0]!.menu[0]!.name], [CLEAN, CLEAN]);
+    assert.equal(reason, `${CLEAN} (1234) has it open`);
+  });
+
+  it('is what it was if nothing is forged', () => {
+    assert.equal(outputOf(camera, true, inspectText), JSON.stringify(camera, null, 2));
+    assert.equal(outputOf(camera, false, inspectText), inspectText(camera));
   });
 });

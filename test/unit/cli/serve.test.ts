@@ -60,6 +60,13 @@ describe('cli/serve options', () => {
     ]);
   });
 
+  it('gives the n-th device the n-th name; an empty one leaves it its own', () => {
+    const given = { ...defaults, device: ['a', 'b', 'c'], 'socket-path': ['x', 'y', 'z'] };
+    const names = (card: string[]) => serveOptions({ ...given, card }, []).pairs.map(({ card }) => card);
+    assert.deepEqual(names(['', 'Büro 📷']), [undefined, 'Büro 📷', undefined]);
+    assert.deepEqual(names(['x'.repeat(31)]), ['x'.repeat(31), undefined, undefined]);
+  });
+
   it('pairs devices with the sockets of systemd', () => {
     const { pairs } = serveOptions({ ...defaults, device: ['a', 'b'] }, [3, 4]);
     assert.deepEqual(

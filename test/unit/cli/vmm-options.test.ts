@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { vmmOptions } from '../../../src/cli/vmm-options.js';
 
@@ -23,10 +24,32 @@ describe('cli/vmm-options', () => {
     assert.match(text, /--vhost-user media,socket=\/run\/a\.sock\n/);
   });
 
-  it('makes a path absolute, doubles commas for QEMU and quotes for the shell', () => {
-    const text = vmmOptions([{ device: 'd', socket: { path: "a b,c'd" } }]);
-    const path = join(process.cwd(), "a b,,c'\\''d");
-    assert.ok(text.includes(`-chardev 'socket,id=vmb0,path=${path}' `), text);
+  for (const path of [
+    '/run/a b,c',
+    "/run/it's",
+    '/run/"$HOME" `id` $(id) \\',
+    '/run/*?[a-z]{a,b}~',
+    '/run/!!;&|<>()#%^=+@:',
+    '/run/\t\n',
+    "/run/''",
+    '/run/カメラ é',
+  ])
+    it(`prints words that a shell reads as they are meant: ${JSON.stringify(path)}`, () => {
+      const lines = vmmOptions([{ device: 'd', socket: { path } }]);
+      const [, qemu = '', crosvm = ''] = /\n {2}(-chardev .*)\ncrosvm:\n {2}(.*)\n$/s.exec(lines) ?? [];
+      const words = (line: string) =>
+        spawnSync('sh', ['-c', `printf '%s\\0' ${line}`], { encoding: 'utf8' })
+          .stdout.split('\0')
+          .slice(0, -1);
+      const chardev = `socket,id=vmb0,path=${path.replaceAll(',', ',,')}`;
+      const device = 'vhost-user-media-pci,chardev=vmb0,vectors=3';
+      assert.deepEqual(words(qemu), ['-chardev', chardev, '-device', device]);
+      assert.deepEqual(words(crosvm), ['--vhost-user', `media,socket=${path}`]);
+    });
+
+  it('makes a path absolute', () => {
+    const text = vmmOptions([{ device: 'd', socket: { path: 'a' } }]);
+    assert.ok(text.includes(`-chardev socket,id=vmb0,path=${join(process.cwd(), 'a')} `), text);
   });
 
   it('says nothing where the VMM is connected already', () => {

@@ -68,10 +68,21 @@ describe('probe', () => {
     const text = await run({ frames: '5' });
     assert.match(text, /bridge\.sock: the bridge works/);
     assert.match(text, /card +Fake camera/);
+    assert.match(text, /shared memory +a window of 1 MiB/);
     assert.match(text, /capabilities +VIDEO_CAPTURE EXT_PIX_FORMAT STREAMING/);
     assert.match(text, /virtio +RING_INDIRECT_DESC RING_EVENT_IDX VERSION_1/);
     assert.match(text, /capture +YUYV 4x2, 4 buffers, 1 SHM mapping for all of them/);
     assert.match(text, /frames +5, 1\.00 fps \(.* as they arrived\), 0 dropped, 0 damaged, 80 bytes/);
+  });
+
+  it('prints the name of a card without what a terminal would obey', async () => {
+    const config = Buffer.from(cameraConfig);
+    config.fill(0, 8);
+    config.write('Cam\u001b[2J\nERROR forged', 8);
+    config[28] = 0xff;
+    options = { ...options, config };
+    assert.match(await run({ frames: '0' }), /^ {2}card +Cam\?\[2J\?ERROR forged\?$/m);
+    assert.equal(JSON.parse(await run({ frames: '0', json: true })).card, 'Cam?[2J?ERROR forged?');
   });
 
   it('prints the same as one JSON object', async () => {

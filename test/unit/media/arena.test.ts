@@ -2,12 +2,15 @@
 import assert from 'node:assert/strict';
 import { fstatSync, ftruncateSync, readdirSync, readFileSync } from 'node:fs';
 import { SharedMemory } from '../../../src/media/memory/shared-memory.js';
+import { failure } from '../../../src/result.js';
+import { success } from '../support/success.js';
 import { FakeTransport } from './fake-transport.js';
 import { bytes } from './support/slot-bytes.js';
 
 const UNIT = 0x1_0000;
 const EINTR = 4;
 const EIO = 5;
+const ENOMEM = 12;
 const EBUSY = 16;
 const EINVAL = 22;
 
@@ -25,7 +28,7 @@ describe('shared memory: arena', () => {
 
   it('is mapped once, whole, before the first mapping is answered', async () => {
     transport.errno = null;
-    const [first, second] = [shared.allocate(100)!, shared.allocate(UNIT + 1)!];
+    const [first, second] = [success(shared.allocate(100)), success(shared.allocate(UNIT + 1))];
     assert.deepEqual([first.offset, second.offset], [0, UNIT]);
     assert.deepEqual([first.length, second.length], [100, UNIT + 1]);
     let answers = 0;
@@ -42,7 +45,7 @@ describe('shared memory: arena', () => {
   });
 
   it('a refusal reaches whoever asked, and the next one asks again', async () => {
-    const slot = shared.allocate(1)!;
+    const slot = success(shared.allocate(1));
     transport.errno = EIO;
     assert.equal(await shared.mapSlot(slot), EIO);
     assert.equal(slot.references, 0);
@@ -52,7 +55,7 @@ describe('shared memory: arena', () => {
   });
 
   it('needs no word to the VMM for MUNMAP, fork or split', async () => {
-    const slot = shared.allocate(3 * UNIT)!;
+    const slot = success(shared.allocate(3 * UNIT));
     await shared.mapSlot(slot);
     await shared.mapSlot(slot);
     assert.equal(shared.unmap(slot.offset), 0);
@@ -64,7 +67,7 @@ describe('shared memory: arena', () => {
   });
 
   it('is nobody’s any more when the VMM has gone: what closes then has nothing to unmap', async () => {
-    const slot = shared.allocate(UNIT)!;
+    const slot = success(shared.allocate(UNIT));
     await shared.mapSlot(slot);
     shared.unmap(slot.offset);
     shared.close();
@@ -73,7 +76,7 @@ describe('shared memory: arena', () => {
   });
 
   it('leaves SHM region 0 with the last session, before that hears of its end, and comes again', async () => {
-    const [one, two] = [shared.allocate(UNIT)!, shared.allocate(UNIT)!];
+    const [one, two] = [success(shared.allocate(UNIT)), success(shared.allocate(UNIT))];
     for (const slot of [one, two]) await shared.mapSlot(slot);
     shared.unmap(one.offset);
     await shared.settle(true);
@@ -100,7 +103,7 @@ describe('shared memory: arena', () => {
   });
 
   it('stays in SHM region 0 when the VM is paused just then, and is not mapped twice', async () => {
-    const slot = shared.allocate(UNIT)!;
+    const slot = success(shared.allocate(UNIT));
     await shared.mapSlot(slot);
     shared.unmap(slot.offset);
     transport.errno = EBUSY;
@@ -116,7 +119,7 @@ describe('shared memory: arena', () => {
   });
 
   it('is mapped anew when the guest resets the device while it is being unmapped', async () => {
-    const slot = shared.allocate(UNIT)!;
+    const slot = success(shared.allocate(UNIT));
     await shared.mapSlot(slot);
     shared.unmap(slot.offset);
     transport.errno = EBUSY;
@@ -130,7 +133,7 @@ describe('shared memory: arena', () => {
 
   it('is mapped anew when the guest resets the device while it is being mapped', async () => {
     transport.errno = null;
-    const slot = shared.allocate(1)!;
+    const slot = success(shared.allocate(1));
     const mapped = shared.mapSlot(slot);
     await turn();
     shared.reset();
@@ -145,7 +148,7 @@ describe('shared memory: arena', () => {
   it('stays in SHM region 0 of a VMM that keeps mappings over a reset', async () => {
     const kept = new FakeTransport(16 * UNIT, 'arena', true);
     const other = new SharedMemory(kept, 'auto');
-    const slot = other.allocate(UNIT)!;
+    const slot = success(other.allocate(UNIT));
     await other.mapSlot(slot);
     other.unmap(slot.offset);
     await other.settle(true);
@@ -154,7 +157,7 @@ describe('shared memory: arena', () => {
   });
 
   it('MUNMAP of what was never mapped is EINVAL', async () => {
-    const slot = shared.allocate(10)!;
+    const slot = success(shared.allocate(10));
     assert.equal(shared.unmap(slot.offset), EINVAL, 'a buffer that the guest was never told the address of');
     assert.equal(await shared.mapSlot(slot), 0);
     for (const address of [UNIT, 15 * UNIT, 16 * UNIT, 2 ** 40, Number.MAX_SAFE_INTEGER, 2 ** 64])
@@ -163,14 +166,14 @@ describe('shared memory: arena', () => {
   });
 
   it('a slot is not given to another buffer before its last MUNMAP', async () => {
-    const slot = shared.allocate(8 * UNIT)!;
+    const slot = success(shared.allocate(8 * UNIT));
     await shared.mapSlot(slot);
     bytes(shared, slot).fill(0x77);
     shared.release(slot);
-    assert.equal(shared.allocate(9 * UNIT), null, 'half of the region is still the old one');
+    assert.equal(shared.allocate(9 * UNIT), failure(ENOMEM), 'half of the region is still the old one');
     assert.equal(shared.unmap(slot.offset), 0);
     assert.equal(shared.unmap(slot.offset), EINVAL, 'now it is gone');
-    const next = shared.allocate(16 * UNIT)!;
+    const next = success(shared.allocate(16 * UNIT));
     assert.equal(next.offset, 0);
     assert.ok(
       bytes(shared, next).every((byte) => byte === 0),
@@ -179,31 +182,30 @@ describe('shared memory: arena', () => {
   });
 
   it('a slot stays with its buffer after the last MUNMAP, and goes with it', () => {
-    const slot = shared.allocate(16 * UNIT)!;
-    assert.equal(shared.allocate(1), null);
+    const slot = success(shared.allocate(16 * UNIT));
+    assert.equal(shared.allocate(1), failure(ENOMEM));
     shared.release(slot);
-    assert.notEqual(shared.allocate(1), null);
+    success(shared.allocate(1));
     shared.release(slot);
-    assert.equal(shared.allocate(16 * UNIT), null, 'released twice, given back once');
+    assert.equal(shared.allocate(16 * UNIT), failure(ENOMEM), 'released twice, given back once');
   });
 
   it('a full region is full', () => {
-    assert.equal(shared.allocate(16 * UNIT + 1), null);
-    assert.equal(shared.allocate(2 ** 32), null);
-    const slots = Array.from({ length: 16 }, () => shared.allocate(1));
-    assert.ok(slots.every((slot) => slot !== null));
-    assert.equal(shared.allocate(1), null);
+    assert.equal(shared.allocate(16 * UNIT + 1), failure(ENOMEM));
+    assert.equal(shared.allocate(2 ** 32), failure(ENOMEM));
+    for (let n = 0; n < 16; n++) success(shared.allocate(1));
+    assert.equal(shared.allocate(1), failure(ENOMEM));
   });
 
   it('after a reset a VMM that drops mappings is asked anew, one that keeps them is not', async () => {
     for (const survives of [false, true]) {
       transport = new FakeTransport(16 * UNIT, 'arena', survives);
       const region = new SharedMemory(transport, 'auto');
-      const slot = region.allocate(1)!;
+      const slot = success(region.allocate(1));
       await region.mapSlot(slot);
       region.release(slot);
       region.reset();
-      const [after] = [region.allocate(16 * UNIT)!];
+      const [after] = [success(region.allocate(16 * UNIT))];
       assert.equal(after.offset, 0, 'no guest mapping keeps a slot over a reset');
       await region.mapSlot(after);
       assert.equal(transport.places('map').length, survives ? 1 : 2);
@@ -212,7 +214,7 @@ describe('shared memory: arena', () => {
   });
 
   it('the arena is sealed: its file cannot shrink under the VMM', async () => {
-    await shared.mapSlot(shared.allocate(1)!);
+    await shared.mapSlot(success(shared.allocate(1)));
     const { fd } = transport.asked[0]!;
     assert.equal(fstatSync(fd!).size, 16 * UNIT);
     assert.throws(() => ftruncateSync(fd!, 0), { code: 'EPERM' });
@@ -223,7 +225,7 @@ describe('shared memory: arena', () => {
     await turn();
     const before = [arenas(), readdirSync('/proc/self/fd').length];
     const other = new SharedMemory(transport, 'auto');
-    await other.mapSlot(other.allocate(1)!);
+    await other.mapSlot(success(other.allocate(1)));
     assert.deepEqual([arenas(), readdirSync('/proc/self/fd').length], [before[0]! + 1, before[1]! + 1]);
     other.close();
     await turn();
@@ -233,7 +235,7 @@ describe('shared memory: arena', () => {
   it('a VMM without shared memory has none', async () => {
     const none = new SharedMemory(new FakeTransport(0), 'auto');
     assert.equal(none.usable, false);
-    assert.equal(none.allocate(1), null);
+    assert.equal(none.allocate(1), failure(ENOMEM));
     none.close();
   });
 });

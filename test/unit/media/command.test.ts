@@ -1,6 +1,6 @@
 /** A command from its arrival to its only answer, with a real queue over test RAM. */
 import assert from 'node:assert/strict';
-import { Command } from '../../../src/media/commands/command.js';
+import { Command, guard } from '../../../src/media/commands/command.js';
 import { Sequence } from '../../../src/media/commands/sequence.js';
 import type { Queue } from '../../../src/virtio/queue.js';
 import { Bench } from '../virtio/bench.js';
@@ -35,6 +35,43 @@ describe('command', () => {
     return new Command(queue, chain, (command) => answered.push(command));
   };
   const written = (length: number) => bench.seen(512, length).toString('hex');
+
+  /** A command of so many readable bytes that its buffer comes from the pool. */
+  const arriveLong = (): Command => {
+    const length = 100_000;
+    bench.ring.chain(0, [{ address: bench.put(1024, Buffer.alloc(length, 7)), length }], []);
+    bench.ring.offer(0);
+    return new Command(queue, queue.pop()!, (command) => answered.push(command));
+  };
+
+  it('a long request goes back to its pool with the answer, or with the end of the task that answers it', async () => {
+    const alone = arriveLong();
+    alone.answer({ status: 22 });
+    assert.equal(alone.request.length, 0);
+    const queued = arriveLong();
+    const sequence = new Sequence(() => null, 1);
+    const lengths: number[] = [];
+    const task = guard(queued, async () => {
+      queued.answer({ status: 0 });
+      await Promise.resolve();
+      lengths.push(queued.request.length);
+    });
+    queued.waits(sequence, task);
+    sequence.add(task);
+    await sequence.over();
+    assert.deepEqual([lengths, queued.request.length], [[100_000], 0]);
+  });
+
+  it('a long request that was interrupted is never used again: its work may go on', async () => {
+    const command = arriveLong();
+    const sequence = new Sequence(() => null, 1);
+    const task = guard(command, async () => command.interrupt(EINTR));
+    command.waits(sequence, task);
+    sequence.add(task);
+    await sequence.over();
+    command.release();
+    assert.equal(command.request.length, 100_000);
+  });
 
   it('is answered with a header, what follows it, and the length of both', () => {
     const command = arrive();
@@ -88,7 +125,10 @@ describe('command', () => {
   it('interrupted, it answers what its work left for that, and says so', () => {
     const command = arrive();
     let late = 0;
-    command.onLate([Buffer.from('beef', 'hex')], () => late++);
+    command.onLate(
+      (status) => ({ status, payload: [Buffer.from('beef', 'hex')] }),
+      () => late++,
+    );
     command.interrupt(ETIMEDOUT);
     assert.deepEqual([bench.ring.usedElement(0).length, written(10), late], [10, '6e00000000000000beef', 1]);
     command.interrupt(ETIMEDOUT);
@@ -97,7 +137,10 @@ describe('command', () => {
 
   it('answered in time, nobody hears of a deadline', () => {
     const command = arrive();
-    command.onLate([], () => assert.fail('it was not late'));
+    command.onLate(
+      (status) => ({ status }),
+      () => assert.fail('it was not late'),
+    );
     command.answer({ status: 0 });
     command.interrupt(ETIMEDOUT);
     assert.equal(written(4), '00000000');

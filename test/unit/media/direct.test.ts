@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { SharedMemory, type SharedMemorySlot } from '../../../src/media/memory/shared-memory.js';
 import { native } from '../../../src/native.js';
+import { failure } from '../../../src/result.js';
+import { success } from '../support/success.js';
 import { FakeTransport } from './fake-transport.js';
 import { bytes } from './support/slot-bytes.js';
 
@@ -31,9 +33,7 @@ describe('shared memory: direct', () => {
   });
 
   const map = async (length: number): Promise<SharedMemorySlot> => {
-    const slot = await shared.mapDescriptor(fd, length);
-    if (typeof slot === 'number') assert.fail(`errno ${slot}`);
-    return slot;
+    return success(await shared.mapDescriptor(fd, length));
   };
 
   it('maps whole pages of the file for a plane, and takes back exactly that', async () => {
@@ -48,7 +48,7 @@ describe('shared memory: direct', () => {
   });
 
   it('its half of the region leaves the other one to the arena', async () => {
-    const arena = shared.allocate(1)!;
+    const arena = success(shared.allocate(1));
     assert.equal(arena.offset, 8 * UNIT);
     assert.equal(shared.memory(arena).offset, 0);
     const slots = [];
@@ -57,17 +57,18 @@ describe('shared memory: direct', () => {
       slots.map(({ offset }) => offset),
       [0, 1, 2, 3, 4, 5, 6, 7].map((n) => n * UNIT),
     );
-    assert.equal(await shared.mapDescriptor(fd, 100), ENOMEM);
+    assert.equal(await shared.mapDescriptor(fd, 100), failure(ENOMEM));
     assert.equal(transport.places('map').length, 8, 'nothing was asked that has no place');
-    const rest = Array.from({ length: 8 }, () => shared.allocate(UNIT));
+    const rest = Array.from({ length: 7 }, () => success(shared.allocate(UNIT)));
     assert.deepEqual(
-      rest.map((slot) => slot?.offset ?? null),
-      [9, 10, 11, 12, 13, 14, 15, null].map((n) => n && n * UNIT),
+      rest.map(({ offset }) => offset),
+      [9, 10, 11, 12, 13, 14, 15].map((n) => n * UNIT),
     );
+    assert.equal(shared.allocate(UNIT), failure(ENOMEM));
     bytes(shared, rest[6]!).fill(0x77);
     shared.release(rest[6]!);
     assert.ok(
-      bytes(shared, shared.allocate(1)!).every((byte) => byte === 0),
+      bytes(shared, success(shared.allocate(1))).every((byte) => byte === 0),
       'cleared for the next one',
     );
     await shared.mapSlot(arena);
@@ -81,7 +82,7 @@ describe('shared memory: direct', () => {
     shared.release(slots[3]!);
     shared.unmap(slots[3]!.offset);
     transport.errno = 0;
-    assert.equal(await shared.mapDescriptor(fd, 100), ENOMEM, 'the VMM has not answered');
+    assert.equal(await shared.mapDescriptor(fd, 100), failure(ENOMEM), 'the VMM has not answered');
     transport.answer(0);
     assert.equal((await map(100)).offset, 3 * UNIT);
   });
@@ -89,7 +90,7 @@ describe('shared memory: direct', () => {
   it('a refusal gives the range back', async () => {
     for (const errno of [EIO, EBUSY, 104]) {
       transport.errno = errno;
-      assert.equal(await shared.mapDescriptor(fd, 100), errno);
+      assert.equal(await shared.mapDescriptor(fd, 100), failure(errno));
     }
     transport.errno = 0;
     for (let n = 0; n < 8; n++) await map(100);
@@ -150,7 +151,7 @@ describe('shared memory: direct', () => {
       await turn();
       shared.reset();
       transport.answer(0);
-      assert.equal(await mapped, EINTR);
+      assert.equal(await mapped, failure(EINTR));
       assert.deepEqual(transport.places('unmap'), survivesReset ? [[0, 8192]] : []);
       if (survivesReset) transport.answer(0);
       transport.errno = 0;
@@ -182,22 +183,22 @@ describe('shared memory: direct', () => {
 
   it('a long slot is zeroed over turns of the loop, and is nobody else’s until then', async () => {
     const long = new SharedMemory(new FakeTransport(32 << 20), 'arena');
-    const slot = long.allocate(32 << 20)!;
+    const slot = success(long.allocate(32 << 20));
     const { region } = long.memory(slot);
     const memory = Buffer.from(region.windows[0]!);
     memory.fill(0x5a);
     long.release(slot);
     assert.equal(memory.at(-1), 0x5a, 'all of it in one turn');
-    assert.equal(long.allocate(1), null);
+    assert.equal(long.allocate(1), failure(ENOMEM));
     await long.cleared();
-    assert.ok(long.allocate(32 << 20));
+    success(long.allocate(32 << 20));
     assert.ok(memory.every((byte) => byte === 0));
     long.close();
   });
 
   it('ends while a slot is being zeroed', async () => {
     const long = new SharedMemory(new FakeTransport(32 << 20), 'arena');
-    const slot = long.allocate(32 << 20)!;
+    const slot = success(long.allocate(32 << 20));
     long.memory(slot);
     long.release(slot);
     long.close();

@@ -10,13 +10,13 @@ import { type HostBuffer, VideoBuffer, VideoPlane } from '../../../src/media/que
 import type { Session } from '../../../src/media/session.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { Turn } from '../../../src/virtio/turn.js';
+import { success } from '../support/success.js';
 import { FakeTransport } from './fake-transport.js';
 import { ff, GREEDY, planeRecord, record, TIMES } from './support/buffer-records.js';
 
 const CAPTURE = 1;
 const OUTPUT = 2;
 const CAPTURE_MPLANE = 9;
-
 const QBUF = 15;
 const NOTHING = Buffer.alloc(0);
 /** A session with the only members that the memory type uses. */
@@ -40,9 +40,7 @@ function call(
 }
 
 async function attach(...given: Parameters<typeof call>): Promise<HostBuffer> {
-  const attached = await mmap.attach(call(...given));
-  assert.ok(typeof attached !== 'number');
-  return attached.host;
+  return success(await mmap.attach(call(...given))).host;
 }
 
 /** KEYFRAME PFRAME BFRAME TIMECODE M2M_HOLD NO_CACHE_* LAST: 0x08 0x10 0x20 0x100 0x200 0x800 0x1000 0x100000. */
@@ -50,7 +48,6 @@ const GUEST_FLAGS = '381b1000';
 
 describe('memory type MMAP', () => {
   let shared: SharedMemory;
-  const none = Buffer.alloc(0);
 
   beforeEach(() => {
     shared = new SharedMemory(new FakeTransport(), 'auto');
@@ -59,7 +56,7 @@ describe('memory type MMAP', () => {
 
   const held = (...lengths: number[]): VideoBuffer => {
     const planes = lengths.map((length, n) => {
-      const slot = shared.allocate(length);
+      const slot = success(shared.allocate(length));
       return new VideoPlane(length, 0x0102_0000 + 0x1_0000 * n, { slot });
     });
     return new VideoBuffer(3, planes);
@@ -74,7 +71,7 @@ describe('memory type MMAP', () => {
 
   it('what a guest gives to the host: listed flags and fields, nothing that is an address or a descriptor', async () => {
     const queue = new BufferQueue(CAPTURE, 'copy');
-    const { buffer, planes, memory } = await attach(queue, held(0x1000), GREEDY, none, shared);
+    const { buffer, planes, memory } = await attach(queue, held(0x1000), GREEDY, NOTHING, shared);
     const expected = record({
       index: '03000000',
       type: '01000000',
@@ -93,7 +90,7 @@ describe('memory type MMAP', () => {
   it("on USERPTR the host's memory is the slot of the plane, whatever the guest says", async () => {
     const queue = new BufferQueue(CAPTURE, 'userptr');
     const buffer = held(0x1000);
-    const host = await attach(queue, buffer, GREEDY, none, shared);
+    const host = await attach(queue, buffer, GREEDY, NOTHING, shared);
     assert.equal(host.buffer.subarray(60, 64).toString('hex'), '02000000');
     assert.equal(host.buffer.subarray(64, 72).toString('hex'), '00'.repeat(8));
     assert.deepEqual(
@@ -141,7 +138,7 @@ describe('memory type MMAP', () => {
       reserved2: ff(4),
       requestFd: ff(4),
     });
-    const [answer, ...more] = restore(buffer, { buffer: host }, GREEDY, none);
+    const [answer, ...more] = restore(buffer, { buffer: host }, GREEDY, NOTHING);
     const expected = record({
       index: '03000000',
       type: '01000000',
@@ -162,14 +159,14 @@ describe('memory type MMAP', () => {
   it('MAPPED is about the mappings of the guest', () => {
     const buffer = held(0x1000);
     const flagsOf = () =>
-      Buffer.from(restore(buffer, { buffer: record({}) }, GREEDY, none)[0]!).readUInt32LE(12);
+      Buffer.from(restore(buffer, { buffer: record({}) }, GREEDY, NOTHING)[0]!).readUInt32LE(12);
     assert.equal(flagsOf(), 0);
     buffer.planes[0]!.slot!.references = 1;
     assert.equal(flagsOf(), 1);
     buffer.planes[0]!.slot!.references = 0;
     assert.equal(flagsOf(), 0);
     const unmapped = new VideoBuffer(3, [new VideoPlane(0x1000, 0x0102_0000)]);
-    const [answer] = restore(unmapped, { buffer: record({}) }, GREEDY, none);
+    const [answer] = restore(unmapped, { buffer: record({}) }, GREEDY, NOTHING);
     assert.equal(Buffer.from(answer!).readUInt32LE(12), 0, 'direct mode: not mapped yet');
   });
 
@@ -253,7 +250,7 @@ describe('memory type MMAP', () => {
 
     const copying = (type: number) => {
       const host = new MemoryFile('a host buffer, say', LENGTH);
-      const slot = shared.allocate(LENGTH)!;
+      const slot = success(shared.allocate(LENGTH));
       const queue = new BufferQueue(type, 'copy');
       const buffer = new VideoBuffer(0, [new VideoPlane(LENGTH, 1, { slot, host: host.region })]);
       const place = shared.memory(slot);

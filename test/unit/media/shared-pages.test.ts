@@ -7,6 +7,7 @@ import { sharedPages } from '../../../src/media/memory/shared-pages.js';
 import { MAX_SESSION_LIST_BYTES } from '../../../src/media/policy.js';
 import { VideoBuffer, VideoPlane } from '../../../src/media/queues/video-buffer.js';
 import { native } from '../../../src/native.js';
+import { failure } from '../../../src/result.js';
 import { GUEST, RAM } from '../virtio/bench.js';
 import {
   answer,
@@ -68,7 +69,10 @@ describe('memory type SHARED_PAGES', () => {
     crossing.settle!(0);
     assert.deepEqual([place(crossing).length, stage.open.length], [LENGTH, 1]);
     const beyond: Entry[] = [[GUEST + RAM + PAGE, LENGTH]];
-    assert.equal(await sharedPages.attach(stage.call(buffer(), 'pages-userptr', beyond)), Errno.EFAULT);
+    assert.equal(
+      await sharedPages.attach(stage.call(buffer(), 'pages-userptr', beyond)),
+      failure(Errno.EFAULT),
+    );
   });
 
   it('a list that the kernel refuses is forgotten, the one before it stays', async () => {
@@ -142,7 +146,7 @@ describe('memory type SHARED_PAGES', () => {
       for (const [what, entries, length, errno] of refusals)
         assert.equal(
           await sharedPages.attach(stage.call(buffer(), backing, entries, { length })),
-          errno,
+          failure(errno),
           what,
         );
     assert.equal(stage.open.length, 0);
@@ -176,7 +180,7 @@ describe('memory type SHARED_PAGES', () => {
       ['a second list that is missing', Errno.EINVAL, [LONG, LONG], [64]],
     ] as const)
       it(`${what}: refused before anything is made of the first`, async () => {
-        assert.equal(await sharedPages.attach(callOf(planes(LONG), lengths, lists)), errno);
+        assert.equal(await sharedPages.attach(callOf(planes(LONG), lengths, lists)), failure(errno));
         assert.deepEqual([stage.made, stage.open.length, stage.session.lists.used], [0, 0, 0]);
       });
 
@@ -185,7 +189,7 @@ describe('memory type SHARED_PAGES', () => {
       given.guest.rest.writeBigUInt64LE(BigInt(GUEST - PAGE), 48);
       const maps = () => readFileSync('/proc/self/maps', 'latin1').split('\n').length;
       const before = maps();
-      for (let n = 0; n < 100; n++) assert.equal(await sharedPages.attach(given), Errno.EFAULT);
+      for (let n = 0; n < 100; n++) assert.equal(await sharedPages.attach(given), failure(Errno.EFAULT));
       assert.deepEqual([stage.made, stage.open.length, stage.session.lists.used], [100, 0, 0]);
       assert.ok(maps() - before < 100, 'mappings are left');
     });
@@ -196,7 +200,7 @@ describe('memory type SHARED_PAGES', () => {
       (await attach(good)).settle!(0);
       const bad = callOf(buffer, [2 * PAGE, 2 * PAGE], [2, 2]);
       bad.guest.rest.writeBigUInt64LE(BigInt(GUEST - PAGE), 48);
-      assert.equal(await sharedPages.attach(bad), Errno.EFAULT);
+      assert.equal(await sharedPages.attach(bad), failure(Errno.EFAULT));
       assert.equal(stage.open.length, 2);
       (await attach(good)).settle!(0);
       assert.equal(stage.made, 2, 'the same lists again: the same mappings');
@@ -212,7 +216,7 @@ describe('memory type SHARED_PAGES', () => {
       (await attach(stage.call(each, 'pages-copy', many, { length }))).settle!(0);
     assert.equal(stage.session.lists.used, MAX_SESSION_LIST_BYTES);
     const given = stage.call(buffers[most]!, 'pages-copy', many, { length });
-    assert.equal(await sharedPages.attach(given), Errno.ENOMEM);
+    assert.equal(await sharedPages.attach(given), failure(Errno.ENOMEM));
     const again = stage.call(buffers[0]!, 'pages-copy', many, { length });
     (await attach(again)).settle!(0);
     assert.equal(stage.session.lists.used, MAX_SESSION_LIST_BYTES, 'the same list is kept once');

@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { Errno } from '../../../src/errno.js';
 import { configureLog } from '../../../src/log.js';
+import { failure } from '../../../src/result.js';
 import { Location } from '../../../src/v4l2/location.js';
 import { fakeSysfs } from './support/fake-sysfs.js';
 
@@ -52,7 +54,7 @@ describe('v4l2/location', () => {
     assert.equal(location.isCurrent(), true);
     unplug('video0', '1:3', '1-4');
     assert.equal(location.isCurrent(), false);
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
   });
 
   it('is not current for another registration with the same number, until that is said to be it', async () => {
@@ -73,7 +75,7 @@ describe('v4l2/location', () => {
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-2', 'A1');
     assert.equal(location.isCurrent(), false);
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
     plugIn('video5', '1:5', '1-4', 'A1');
     assert.equal(await location.search(), dev('video5'));
     location.moved(dev('video5'));
@@ -86,7 +88,7 @@ describe('v4l2/location', () => {
     const location = await locate(dev('video0'));
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-4', '', 'Webcam');
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
   });
 
   it('by a link of by-id it finds the serial number in another port, and no other number in its own', async () => {
@@ -96,7 +98,7 @@ describe('v4l2/location', () => {
     assert.equal(location.mark, 'serial');
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-4', 'B2');
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
     plugIn('video7', '1:7', '1-2', 'A1');
     assert.equal(await location.search(), dev('video7'));
   });
@@ -110,7 +112,7 @@ describe('v4l2/location', () => {
     unplug('video0', '1:3', '1-4');
     assert.equal(location.isCurrent(), false);
     plugIn('video5', '1:5', '1-4');
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
     closeSync(fd);
   });
 

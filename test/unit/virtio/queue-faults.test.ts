@@ -1,7 +1,7 @@
 /** A driver that breaks a virtqueue, by malformed chains or impossible indices. */
 import assert from 'node:assert/strict';
 import { MAX_READABLE } from '../../../src/virtio/chain.js';
-import { MAX_PARKED_BYTES, MAX_PARKED_PIECES } from '../../../src/virtio/queue.js';
+import { MAX_PARKED_BYTES, MAX_PARKED_PIECES } from '../../../src/virtio/parked-chains.js';
 import { type Bench, BUFFERS, GUEST } from './bench.js';
 import { NEXT } from './driver.js';
 import { popTurnByTurn, queueSuite } from './support/queue-suite.js';

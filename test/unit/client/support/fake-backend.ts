@@ -1,6 +1,7 @@
 /** A minimal vhost-user back-end. It uses only Buffer methods, so it shares no code with the client. */
 import { closeSync } from 'node:fs';
 import { type FdPoller, native, type Region } from '../../../../src/native.js';
+import { isFailure, resultOf } from '../../../../src/result.js';
 
 export const VIRTIO_FEATURES = (1n << 28n) | (1n << 29n) | (1n << 30n) | (1n << 32n);
 export const PROTOCOL_FEATURES =
@@ -215,8 +216,8 @@ export class FakeBackend {
   #read(): void {
     for (;;) {
       const header = Buffer.alloc(12);
-      const received = native.receive(this.#fd, header);
-      if (typeof received === 'number') return;
+      const received = resultOf(native.receive(this.#fd, header));
+      if (isFailure(received)) return;
       if (received.length === 0) return this.close();
       const body = Buffer.alloc(header.readUInt32LE(8));
       if (body.length > 0) native.receive(this.#fd, body);
@@ -324,8 +325,8 @@ export class FakeBackend {
     const acks: ((value: bigint) => void)[] = [];
     const poller = new native.FdPoller(fd, () => {
       const answer = Buffer.alloc(20);
-      const received = native.receive(fd, answer);
-      if (typeof received === 'number') return;
+      const received = resultOf(native.receive(fd, answer));
+      if (isFailure(received)) return;
       if (received.length === 0) return this.closeChannel();
       acks.shift()?.(answer.readBigUInt64LE(12));
     });

@@ -1,5 +1,6 @@
 /** A fake of the lane's `join` call. It unpacks the pieces and really joins them, at once. */
 import { type NodeCall, native } from '../../../../src/native.js';
+import { isFailure, resultOf } from '../../../../src/result.js';
 
 export function joinPieces(call: NodeCall & { kind: 'join' }): number {
   const { buffer, byteOffset, byteLength } = call.pieces;
@@ -9,8 +10,8 @@ export function joinPieces(call: NodeCall & { kind: 'join' }): number {
     offset: Number(raw.readBigUInt64LE(16 * n)),
     length: raw.readUInt32LE(16 * n + 8),
   }));
-  const mapping = native.linearMapping(pieces);
-  if (typeof mapping === 'number') return mapping;
+  const mapping = resultOf(native.linearMapping(pieces));
+  if (isFailure(mapping)) return mapping.errno;
   call.mapping = mapping;
   return 0;
 }

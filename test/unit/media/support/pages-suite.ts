@@ -1,5 +1,4 @@
 /** Buffers of SHARED_PAGES, and a session with the only members that the memory type uses. The guest's memory is real. */
-import assert from 'node:assert/strict';
 import { LinearMappings, type PageMapping } from '../../../../src/media/memory/guest-pages.js';
 import type { Attached, BufferCall } from '../../../../src/media/memory/memory-type.js';
 import { SgBudget } from '../../../../src/media/memory/sg-budget.js';
@@ -11,6 +10,7 @@ import { type HostBuffer, VideoBuffer, VideoPlane } from '../../../../src/media/
 import type { Session } from '../../../../src/media/session.js';
 import type { NodeCall, Region } from '../../../../src/native.js';
 import { Turn } from '../../../../src/virtio/turn.js';
+import { success } from '../../support/success.js';
 import { Bench, BUFFERS, GUEST } from '../../virtio/bench.js';
 import { joinPieces } from './fake-join.js';
 
@@ -103,9 +103,7 @@ export const held = (length = LENGTH, host: Region | null = null): VideoBuffer =
   new VideoBuffer(0, [new VideoPlane(length, 1, { host })]);
 
 export async function attach(given: BufferCall): Promise<Attached> {
-  const attached = await sharedPages.attach(given);
-  assert.ok(typeof attached !== 'number', `errno ${String(attached)}`);
-  return attached;
+  return success(await sharedPages.attach(given));
 }
 
 export const place = ({ host }: Attached) => host.memory![0]!;

@@ -7,6 +7,7 @@ import { closeSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { log } from '../../../../src/log.js';
 import { native } from '../../../../src/native.js';
+import { failure, isFailure, resultOf } from '../../../../src/result.js';
 
 /** "Front-end message types" of the vhost-user document. */
 export const Ask = {
@@ -37,6 +38,8 @@ export const Ask = {
   GET_SHARED_OBJECT: 41,
   GET_SHMEM_CONFIG: 44,
 } as const;
+
+const NOTHING_WAITS = failure(11);
 
 /** Flags of a header: version 1; version 1 with "need reply"; a reply. */
 export const PLAIN = 0x1;
@@ -181,9 +184,9 @@ export class Wire {
 
   #more(wanted: number): boolean {
     const into = Buffer.alloc(wanted);
-    const got = native.receive(this.fd, into);
-    if (typeof got === 'number' || got.length === 0) {
-      if (got !== -11) this.#closed = true;
+    const got = resultOf(native.receive(this.fd, into));
+    if (isFailure(got) || got.length === 0) {
+      if (got !== NOTHING_WAITS) this.#closed = true;
       return false;
     }
     this.#partial = Buffer.concat([this.#partial, into.subarray(0, got.length)]);
