@@ -123,6 +123,7 @@ function controlsText(controls: readonly Control[]): string[] {
 
 function currentText({ type, value, menu }: Control): string {
   if (value === undefined) return '';
+  if (typeof value === 'object') return `(${value.left},${value.top})/${value.width}x${value.height}`;
   if (type === 'boolean') return value ? 'on' : 'off';
   if (type === 'bitmask') return hexadecimal(value);
   const item = menu.find(({ index }) => index === value);

@@ -8,6 +8,8 @@ import type { FileTranscode } from './transcode.js';
 
 /** Characters of a line of values, without the name in front. */
 const WIDTH = 80;
+/** Most kinds of damage that have a line. Each length of a short frame is a kind. */
+const MAX_REASONS = 5;
 
 export interface ProbeReport {
   readonly socket: string;
@@ -116,7 +118,24 @@ function captureFacts(capture: ProbedCapture): Fact[] {
     ['capture', `${format} ${width}x${height}, ${capture.buffers} buffers, ${mappingText(capture)}`],
     ['frames', `${frames}${rate}${arrival}, ${dropped} dropped, ${damaged} damaged, ${bytesText(bytes)}`],
   ];
-  return output === null ? facts : [...facts, ['written', `${output}, ${bytesText(outputBytes)}`]];
+  if (output === null) return facts;
+  const written = outputBytes === 0 ? 'nothing' : `${output}, ${bytesText(outputBytes)}`;
+  return [...facts, ...damageFacts(capture), ['written', written], ...lossFacts(capture)];
+}
+
+/** One line for each kind of damage. */
+function damageFacts({ damage }: ProbedCapture): Fact[] {
+  const more = damage.slice(MAX_REASONS).reduce((sum, { frames }) => sum + frames, 0);
+  const lines = damage.slice(0, MAX_REASONS).map(({ reason, frames }) => `${frames}: ${reason}`);
+  if (more > 0) lines.push(`${more}: other damage`);
+  return lines.map((line, index) => fact(index === 0 ? 'damaged' : '', line));
+}
+
+function lossFacts({ loss }: ProbedCapture): Fact[] {
+  if (loss === null) return [];
+  const percent = Math.round(loss.missing * 100);
+  const share = percent === 0 ? 'parts of it may be wrong' : `${percent} % of it is missing, and grey`;
+  return [fact('picture', `damaged: ${share} (${loss.reason})`)];
 }
 
 function mappingText({ memory, mappings }: ProbedCapture): string {

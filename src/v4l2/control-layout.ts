@@ -13,6 +13,7 @@ export const ControlType = {
   STRING: 7,
   BITMASK: 8,
   INTEGER_MENU: 9,
+  RECT: 0x0107,
 } as const;
 
 /** Special values of v4l2_ext_controls.which. */
@@ -40,6 +41,9 @@ export const control = struct({ id: u32, value: i32 });
  * struct v4l2_querymenu. `name` is for a menu; for an integer menu its first eight bytes are a signed 64-bit number.
  */
 export const querymenu = struct({ id: u32, index: u32, name: text(32), reserved: u32 });
+
+/** struct v4l2_rect: the payload of a control of type RECT. In pixels. */
+export const rect = struct({ left: i32, top: i32, width: u32, height: u32 });
 
 /** struct v4l2_ext_controls. `controls` is a pointer to `count` records `extControl`. */
 export const extControls = struct({

@@ -23,6 +23,7 @@ const structures: Readonly<Record<string, Struct<any>>> = {
   v4l2_ext_control: controls.extControl,
   v4l2_query_ext_ctrl: controls.queryExtCtrl,
   v4l2_control: controls.control,
+  v4l2_rect: controls.rect,
   v4l2_querymenu: controls.querymenu,
   v4l2_event_subscription: layout.eventSubscription,
   v4l2_event: layout.event,

@@ -101,6 +101,20 @@ const camera: Survey = {
       ],
     },
     {
+      id: 0x98f911,
+      name: 'Rect',
+      type: 'rectangle',
+      elements: 1,
+      minimum: 0,
+      maximum: 0,
+      step: 0,
+      defaultValue: 0,
+      value: { left: -200, top: 100, width: 300, height: 400 },
+      readOnly: false,
+      inactive: false,
+      menu: [],
+    },
+    {
       id: 0x98090c,
       name: 'Auto',
       type: 'boolean',
@@ -222,6 +236,7 @@ describe('cli/inspect', () => {
       /^ {2}0x0098f906 {2}Bits {8}bitmask\[2\] {2}0x80000000 \[bits 0x80402010, default 0x00000010\]$/m,
       /^ {2}0x00980900 {2}Brightness {2}integer {5}-7 \[-64 to 64, step 1, default 0\]$/m,
       /^ {2}0x00980918 {2}Power Line {2}menu {8}1 \(50 Hz\) \[0 Off, 1 50 Hz\] inactive$/m,
+      /^ {2}0x0098f911 {2}Rect {8}rectangle {3}\(-200,100\)\/300x400$/m,
       /^ {2}0x0098090c {2}Auto {8}boolean {5}on read-only$/m,
     ])
       assert.match(text, line);

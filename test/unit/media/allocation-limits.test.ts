@@ -1,13 +1,14 @@
 /** How many buffers and bytes a session may have. The node is a fake. */
 import assert from 'node:assert/strict';
 import { defaultPolicy } from '../../../src/media/policy.js';
-import type { DeviceBench } from './bench.js';
+import { type DeviceBench, u32 } from './bench.js';
 import { FakeTransport } from './fake-transport.js';
 import { allocationSuite, create, request } from './support/allocation-suite.js';
 
+const EINVAL = 22;
 const ENOMEM = 12;
 const ENOBUFS = 105;
-const USERPTR = 2;
+const [MMAP, USERPTR] = [1, 2];
 
 describe('limits of allocation', () => {
   let bench: DeviceBench;
@@ -37,6 +38,30 @@ describe('limits of allocation', () => {
     size = 0x4000_0001;
     assert.equal(await statusOf(8, request(4)), ENOMEM);
     assert.equal(bench.node.file.buffers.length, 0);
+  });
+
+  it('REQBUFS for a format whose sizeimage is 0 is EINVAL, and the node is not asked', async () => {
+    /** Type of the queue, and the union of the current format. */
+    const formats: [type: number, fmt: Buffer][] = [
+      [1, u32(640, 480, 0x5659_5559, 1, 1280)],
+      [9, u32(640, 480, 0x3231_4d4e, 1)],
+      [13, u32(0x4843_5655)],
+    ];
+    for (const [type, fmt] of formats) {
+      await boot();
+      bench.node.ioctls.set(4, (payload) => {
+        payload.set(fmt, 8);
+        return 0;
+      });
+      for (const memory of [MMAP, USERPTR]) assert.equal(await statusOf(8, request(4, type, memory)), EINVAL);
+      assert.deepEqual(bench.node.file.asked(8), []);
+      assert.equal(await statusOf(8, request(0, type)), 0, 'it is asked to free what there is');
+    }
+  });
+
+  it('REQBUFS on a node that has no current format is left to the node', async () => {
+    bench.node.ioctls.set(4, () => EINVAL);
+    assert.equal(await statusOf(8, request(4)), 0);
   });
 
   it('1 GiB at most, known before the node allocates anything', async () => {

@@ -35,6 +35,7 @@ function fileOf(errno: number): ProbeFile {
   return {
     open: async () => errno,
     ioctl: async () => 0,
+    readPayload: async () => 0,
     holders: async () => ({
       holders: [{ pid: 7, command: 'ffmpeg', maps: false }],
       hidden: false,

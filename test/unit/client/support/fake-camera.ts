@@ -1,6 +1,6 @@
 /**
  * A virtio-media camera of 4 x 2 pixels for a fake back-end. It is single-planar, with frames in SHM region 0 or in
- * guest pages, or it is NM12 with two planes. It writes its bytes with Buffer methods.
+ * guest pages, or it is NM12 with two planes. It writes its bytes with Buffer methods. MJPG: the test has the frames.
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
@@ -13,6 +13,8 @@ const ENOTTY = 25;
 const EINVAL = 22;
 const SLOT = 0x1_0000;
 const PLANE = 0x8000;
+/** Of a compressed format. */
+const SIZEIMAGE = 0x8000;
 export const WIDTH = 4;
 export const HEIGHT = 2;
 export const FRAME_BYTES = WIDTH * HEIGHT * 2;
@@ -29,11 +31,23 @@ interface Queued {
   address: number | undefined;
 }
 
+/** A frame of a test. It is shorter than sizeimage if it is compressed or damaged. */
+interface Sent {
+  bytes: Uint8Array;
+  flags?: number;
+}
+
 export class FakeCamera {
   /** true: the camera delivers no frames. */
   stalled = false;
   /** Flags of every returned buffer. */
   flags = 0;
+  /** The frame of a sequence number; undefined: the grey one. */
+  frameOf: (sequence: number) => Sent | undefined = () => undefined;
+  /** Number and errno of an ioctl that fails from the frame `after` on. */
+  refusal: { nr: number; errno: number; after: number } | undefined;
+  /** sizeimage of a format with one plane. */
+  sizeimage: number;
   /** Numbers of all ioctls, in order. */
   readonly ioctls: number[] = [];
   #session = 6;
@@ -48,6 +62,7 @@ export class FakeCamera {
   constructor(fourcc = 'YUYV') {
     this.fourcc = fourcc;
     this.multiplanar = fourcc === 'NM12';
+    this.sizeimage = fourcc === 'MJPG' ? SIZEIMAGE : FRAME_BYTES;
   }
 
   /** Closes the file with the frames. */
@@ -65,6 +80,7 @@ export class FakeCamera {
   async #ioctl(nr: number, payload: Buffer, backend: FakeBackend): Promise<Buffer> {
     this.ioctls.push(nr);
     const out = Buffer.from(payload);
+    if (this.refusal?.nr === nr && this.#sequence >= this.refusal.after) return status(this.refusal.errno);
     switch (nr) {
       case 2:
         if (payload.readUInt32LE(0) > 0) return status(EINVAL);
@@ -106,7 +122,7 @@ export class FakeCamera {
       out[188] = PLANES.length;
     } else {
       out.writeUInt32LE(WIDTH * 2, 24);
-      out.writeUInt32LE(FRAME_BYTES, 28);
+      out.writeUInt32LE(this.sizeimage, 28);
     }
     return out;
   }
@@ -116,7 +132,7 @@ export class FakeCamera {
     const slot = out.readUInt32LE(0) * SLOT;
     if (!this.multiplanar) {
       out.writeUInt32LE(slot, 64);
-      out.writeUInt32LE(FRAME_BYTES, 72);
+      out.writeUInt32LE(this.sizeimage, 72);
       return out;
     }
     for (const [i, size] of PLANES.entries()) {
@@ -140,7 +156,7 @@ export class FakeCamera {
     this.#mapped = true;
     const answer = Buffer.alloc(24);
     answer.writeBigUInt64LE(BigInt(offset), 8);
-    answer.writeBigUInt64LE(BigInt(this.multiplanar ? PLANES[(offset / PLANE) & 1]! : FRAME_BYTES), 16);
+    answer.writeBigUInt64LE(BigInt(this.multiplanar ? PLANES[(offset / PLANE) & 1]! : this.sizeimage), 16);
     return answer;
   }
 
@@ -151,20 +167,32 @@ export class FakeCamera {
   #deliver(backend: FakeBackend): void {
     if (!this.#streaming || this.stalled || backend.closed) return;
     for (const queued of this.#queued.splice(0)) {
-      this.#paint(queued, backend);
+      const sent = this.frameOf(this.#sequence);
+      if (sent) this.#copy(queued, backend, sent.bytes);
+      else this.#paint(queued, backend);
       const event = Buffer.alloc(608);
       event.writeUInt32LE(1, 0);
       event.writeUInt32LE(this.#session, 4);
       event.writeUInt32LE(queued.index, 8);
       event.writeUInt32LE(this.multiplanar ? 9 : 1, 12);
-      event.writeUInt32LE(this.flags, 20);
+      event.writeUInt32LE(sent?.flags ?? this.flags, 20);
       event.writeBigInt64LE(BigInt(100 + this.#sequence), 32);
       event.writeUInt32LE(this.#sequence++, 64);
       event.writeUInt32LE(1, 68);
       if (this.multiplanar) for (const [i, size] of PLANES.entries()) event.writeUInt32LE(size, 96 + 64 * i);
-      else event.writeUInt32LE(FRAME_BYTES, 16);
+      else event.writeUInt32LE(sent?.bytes.length ?? FRAME_BYTES, 16);
       backend.sendEvent(event);
     }
+  }
+
+  #copy({ index, address }: Queued, backend: FakeBackend, bytes: Uint8Array): void {
+    if (address !== undefined) {
+      backend.guest(address, bytes.length).set(bytes);
+      return;
+    }
+    const region = new native.Region(this.#file!, 0, 4 * SLOT);
+    Buffer.from(region.windows[0]!, index * SLOT, SLOT).set(bytes);
+    region.close();
   }
 
   /** Writes a grey frame. Its luma is 16 plus the sequence number. */
