@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The command line: finds the command and ends the process. Everything else is in cli/, one file for each command. */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { COMPLETION_REQUEST, completion, completionsOf, partialValue } from './cli/completion.js';
@@ -11,6 +12,7 @@ import { printable, printableStack } from './printable.js';
 
 const NAME = 'virtio-media-bridge';
 const MAX_WIDTH = 110;
+const packageRoot = new URL('../../', import.meta.url);
 
 interface Command {
   /** In the notation of yargs: the name, then its arguments. */
@@ -144,21 +146,16 @@ async function build(parser: Argv, { load }: Command): Promise<Argv> {
 function addonProblem(error: unknown): OperatorError | undefined {
   const { code, message = '' } = error as NodeJS.ErrnoException;
   if (!message.includes('.node')) return undefined;
+  const cure = `build it on this machine with \`npm --prefix ${fileURLToPath(packageRoot)} run build:addon\``;
   if (code === 'MODULE_NOT_FOUND')
-    return new OperatorError(
-      'ERR_ADDON',
-      'the native addon is not built: run `npm run build:addon` in the package',
-    );
+    return new OperatorError('ERR_ADDON', `there is no native addon for ${process.arch}: ${cure}`);
   if (code === 'ERR_DLOPEN_FAILED')
-    return new OperatorError(
-      'ERR_ADDON',
-      `the native addon does not load here, rebuild it with \`npm run build:addon\`: ${message}`,
-    );
+    return new OperatorError('ERR_ADDON', `the native addon does not load here: ${cure} (${message})`);
   return undefined;
 }
 
 function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('package.json', packageRoot), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
 

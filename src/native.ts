@@ -6,6 +6,7 @@
  * returns Returned: give what it returns to `resultOf` (result.ts). A descriptor that a call returns belongs to the
  * caller, is O_CLOEXEC and is closed with fs.closeSync. No address ever reaches JavaScript.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -260,9 +261,19 @@ export interface Native {
   layout(): Record<string, number>;
 }
 
+const inPackage = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/**
+ * The places of the addon: where `npm run build:addon` puts it, then the prebuilt one of the npm package. The first one
+ * that exists is loaded. So an addon that was built on this machine stands in for a prebuilt one that does not load.
+ */
+const places = [
+  inPackage('build/Release/virtio_media_bridge.node'),
+  inPackage(`prebuilds/linux-${process.arch}/virtio_media_bridge.node`),
+];
+
 /** VMB_ADDON names another build of the addon, for example that of the lab, which has an older C library. */
-export const addonPath =
-  process.env.VMB_ADDON ??
-  fileURLToPath(new URL('../../build/Release/virtio_media_bridge.node', import.meta.url));
+export const addonPath: string =
+  process.env.VMB_ADDON ?? places.find((path) => existsSync(path)) ?? places[0]!;
 
 export const native: Native = createRequire(import.meta.url)(addonPath) as Native;

@@ -209,14 +209,14 @@ describe('command line', function () {
   it('says that the addon is not built, or is of another machine', () => {
     const absent = run(['serve', ...PAIR], NO_ADDON);
     assert.equal(absent.status, 71);
-    assert.match(absent.stderr, /addon is not built.*npm run build:addon/);
+    assert.match(absent.stderr, /no native addon for \w+: build it .*`npm --prefix \/.* run build:addon`/);
     const folder = mkdtempSync(join(tmpdir(), 'vmb-addon-'));
     const path = join(folder, 'wrong.node');
     closeSync(openSync(path, 'w'));
     const wrong = run(['serve', ...PAIR], { VMB_ADDON: path });
     rmSync(folder, { recursive: true });
     assert.equal(wrong.status, 71);
-    assert.match(wrong.stderr, /does not load here.*npm run build:addon/);
+    assert.match(wrong.stderr, /does not load here: build it .*`npm --prefix \/.* run build:addon` \(.+\)/);
   });
 
   it('prints no control character that it is given', () => {
