@@ -320,6 +320,25 @@ describe('addon: NodeFile', () => {
       closeSync(fd);
     });
 
+    it('is told at once by poll: a peer that has hung up, and nothing else', async () => {
+      const [a, b] = native.socketPair();
+      const file = create();
+      await open(file, a);
+      const poll = async () => {
+        const call: NodeCall & { kind: 'poll' } = { kind: 'poll' };
+        assert.equal(file.run(call), 0);
+        const { ready } = call;
+        assert.equal(await submit(file, call), 0);
+        assert.equal(call.ready, ready);
+        return ready;
+      };
+      native.send(b, Buffer.from('x'), []);
+      assert.equal(await poll(), 0, 'data is not asked for');
+      closeSync(b);
+      assert.equal(((await poll()) ?? 0) & NodeEvents.HUP, NodeEvents.HUP);
+      closeSync(a);
+    });
+
     it('ends with the file even where others hold the descriptor', async () => {
       const [a, b] = native.socketPair();
       let calls = 0;
