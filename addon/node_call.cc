@@ -1,5 +1,6 @@
 #include "node_call.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 
 #include <string_view>
@@ -45,6 +46,25 @@ class WatchCall : public NodeCall {
   uint32_t events_;
 };
 
+/** poll(2) of the node, which does not wait. */
+class PollCall : public NodeCall {
+ public:
+  int Run(OpenNode& node) override {
+    // Without POLLIN and POLLOUT, vb2 does not start its read() or write() emulation.
+    pollfd polled{node.fd(), 0, 0};
+    while (poll(&polled, 1, 0) < 0) {
+      if (errno != EINTR) return errno;
+    }
+    ready_ = static_cast<uint32_t>(polled.revents) & kNodeEvents;
+    return 0;
+  }
+
+  void Finish(Napi::Object call, bool) override { call.Set("ready", ready_); }
+
+ private:
+  uint32_t ready_ = 0;
+};
+
 struct Kind {
   std::string_view name;
   std::unique_ptr<NodeCall> (*parse)(CallReader&);
@@ -64,6 +84,7 @@ constexpr Kind kKinds[] = {
     {"map", ParseMap},
     {"join", ParseJoin},
     {"watch", ParseWatch},
+    {"poll", ParsePoll},
 };
 
 }  // namespace
@@ -79,6 +100,8 @@ std::unique_ptr<NodeCall> ParseWatch(CallReader& reader) {
   if (!reader.ok() || (events & ~uint64_t{kNodeEvents}) != 0) return nullptr;
   return std::make_unique<WatchCall>(static_cast<uint32_t>(events));
 }
+
+std::unique_ptr<NodeCall> ParsePoll(CallReader&) { return std::make_unique<PollCall>(); }
 
 std::unique_ptr<NodeCall> ParseCall(CallReader& reader) {
   const std::string name = reader.Text("kind");

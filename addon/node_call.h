@@ -56,6 +56,7 @@ std::unique_ptr<NodeCall> ParseCloseRequest(CallReader& reader);
 std::unique_ptr<NodeCall> ParseMap(CallReader& reader);
 std::unique_ptr<NodeCall> ParseJoin(CallReader& reader);
 std::unique_ptr<NodeCall> ParseWatch(CallReader& reader);
+std::unique_ptr<NodeCall> ParsePoll(CallReader& reader);
 
 /** ioctl(2), repeated after EINTR. Returns an errno. */
 inline int Ioctl(int fd, unsigned long request, void* payload) {

@@ -133,7 +133,10 @@ export type NodeCall =
    * errno is 0, `mapping` is set. */
   | { kind: 'join'; regions: readonly Region[]; pieces: Uint8Array; mapping?: LinearMapping }
   /** Sets the epoll mask of the watcher; EPOLLET is added. Bits: NodeEvents. */
-  | { kind: 'watch'; events: number };
+  | { kind: 'watch'; events: number }
+  /** poll(2) for no event; it does not wait. If the errno is 0, `ready` is set: ERR, HUP (the node is unregistered), or
+   * 0. */
+  | { kind: 'poll'; ready?: number };
 
 /** The epoll bits that a node's watcher reports. */
 export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 0x010 } as const;

@@ -6,7 +6,7 @@
  * on which thread the calls ran.
  */
 import { Errno } from '../errno.js';
-import { log, warnLimited } from '../log.js';
+import { errorLimited, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
@@ -109,12 +109,21 @@ export class Session {
     return this.#file.open();
   }
 
-  /** Runs a call on the lane of the session's file. Resolves to 0 or an errno. After ENODEV the session is lost. */
+  /** Runs a call on the lane of the session's file. Resolves to 0 or an errno. ENODEV alone does not end the session. */
   async call(call: NodeCall): Promise<number> {
     const errno = await this.#file.call(call);
-    if (errno === Errno.ENODEV) this.lost();
+    if (errno === Errno.ENODEV && (await this.#isHungUp())) this.lost();
     if (errno === Errno.EBUSY) this.#report(call);
     return errno;
+  }
+
+  /**
+   * Whether the node is unregistered. A driver may answer ENODEV for a part that is asleep (a sensor, an endpoint),
+   * while its node is still there. The watcher reports a hang-up too, but not if nothing wakes it.
+   */
+  async #isHungUp(): Promise<boolean> {
+    const poll: NodeCall & { kind: 'poll' } = { kind: 'poll' };
+    return (await this.#file.call(poll)) === 0 && ((poll.ready ?? 0) & NodeEvents.HUP) !== 0;
   }
 
   /** Logs who else has buffers, unless EBUSY has another reason: a media request, or buffers of this daemon. */
@@ -287,5 +296,5 @@ export class Session {
 }
 
 function logFault(error: unknown): void {
-  log.fault('a queue cannot be given up', error);
+  errorLimited('queue', 'a queue cannot be given up', error);
 }

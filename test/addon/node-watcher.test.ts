@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NodeEvents, native } from '../../src/native.js';
+import { type NodeCall, NodeEvents, native } from '../../src/native.js';
 import { Fifo } from './support/fifo.js';
 import { close, fileMaker, open, submit } from './support/node-file.js';
 import { descriptorsOn, eventually } from './support/process.js';
@@ -56,6 +56,16 @@ describe('addon: readiness of a NodeFile', () => {
     await closed;
     await sleep(10);
     assert.equal(calls, 0);
+  });
+
+  it('is told at once by poll, which does not ask for data', async () => {
+    const file = create();
+    assert.equal(await open(file, fifo.path), 0);
+    fifo.signal();
+    const call: NodeCall & { kind: 'poll' } = { kind: 'poll' };
+    assert.equal(await submit(file, call), 0);
+    // A hang-up, which only a device has, is seen in test/lab/rebind.test.ts.
+    assert.equal(call.ready, 0);
   });
 
   it('ends with the file even where others hold the descriptor', async () => {

@@ -28,6 +28,7 @@ const errnos = [1, 5, 11, 12, 13, 14, 16, 22, 25, 28, 32, 34, 110];
 /** Calls that the bridge makes by itself, not for a command of the guest. */
 const own: ReadonlySet<NodeCall['kind']> = new Set([
   'watch',
+  'poll',
   'dequeueBuffer',
   'dequeueEvent',
   'closeRequest',

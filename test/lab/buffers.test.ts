@@ -27,14 +27,16 @@ import { NativeNode } from './support/native-node.js';
 import { errnoOf, Stage } from './support/stage.js';
 
 /** The second camera has no USERPTR. */
-const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1';
+const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 allocators=0,1 cache_hints=1,1';
 const ways = [
-  { name: 'on USERPTR', camera: 'vivid-000-vid-cap', vmm: 'qemu' },
-  { name: 'copied', camera: 'vivid-001-vid-cap', vmm: 'qemu' },
-  { name: 'exported', camera: 'vivid-000-vid-cap', vmm: 'crosvm' },
+  { name: 'on USERPTR', camera: 'vivid-000-vid-cap', vmm: 'qemu', hints: false },
+  { name: 'copied', camera: 'vivid-001-vid-cap', vmm: 'qemu', hints: false },
+  { name: 'exported', camera: 'vivid-000-vid-cap', vmm: 'crosvm', hints: true },
 ] as const;
 const type = BufferType.VIDEO_CAPTURE;
-const { PREPARED, QUEUED, DONE, MAPPED } = BufferFlag;
+const { PREPARED, QUEUED, DONE, MAPPED, NO_CACHE_CLEAN, NO_CACHE_INVALIDATE } = BufferFlag;
+/** V4L2_MEMORY_FLAG_NON_COHERENT. */
+const NON_COHERENT = 1;
 const UNKNOWN_INDEX = 999;
 
 /** The same format with another sizeimage. */
@@ -44,7 +46,7 @@ function sized(format: Uint8Array, sizeimage: number): Buffer {
   return copy;
 }
 
-for (const { name, camera, vmm } of ways)
+for (const { name, camera, vmm, hints } of ways)
   describe(`lab: buffers ${name}`, function () {
     this.timeout(30_000);
     let stage: Stage;
@@ -87,19 +89,33 @@ for (const { name, camera, vmm } of ways)
         });
         return { capabilities, made };
       });
-      const { USERPTR, DMABUF, REQUESTS, REMOVE_BUFS } = BufferCapability;
-      const masked = own.capabilities & ~(USERPTR | DMABUF | REQUESTS | REMOVE_BUFS);
+      const { USERPTR, DMABUF, REQUESTS, MMAP_CACHE_HINTS, REMOVE_BUFS } = BufferCapability;
+      const absent = USERPTR | DMABUF | REQUESTS | REMOVE_BUFS | (hints ? 0 : MMAP_CACHE_HINTS);
+      assert.ok(own.capabilities & MMAP_CACHE_HINTS);
+      const masked = own.capabilities & ~absent;
       assert.notEqual(masked, own.capabilities, 'this driver has nothing to mask: the test says nothing');
       const requested = await queue.request(2);
       assert.equal(requested.capabilities, masked);
       assert.equal(requested.memory, Memory.MMAP);
       const created = await queue.create(1);
-      assert.equal(
-        created.capabilities,
-        own.made.capabilities & ~(USERPTR | DMABUF | REQUESTS | REMOVE_BUFS),
-      );
+      assert.equal(created.capabilities, own.made.capabilities & ~absent);
       assert.equal(created.memory, Memory.MMAP);
       assert.equal(created.maxNumBuffers, Math.min(own.made.maxNumBuffers, MAX_BUFFERS));
+    });
+
+    it(`cache hints ${hints ? 'are the driver’s' : 'are cleared'}, where they are asked for and where they are told`, async () => {
+      const asked = { count: 1, type, memory: Memory.MMAP, flags: NON_COHERENT };
+      const call = stage.driver.call.bind(stage.driver, queue.session);
+      const kept = hints ? NON_COHERENT : 0;
+      assert.equal((await call(Ioctl.REQBUFS, requestBuffers, asked)).flags, kept);
+      const more = { count: 1, memory: Memory.MMAP, format: queue.formatBytes, flags: NON_COHERENT };
+      assert.equal((await call(Ioctl.CREATE_BUFS, createBuffers, more)).flags, kept);
+      const coherent = errnoOf(call(Ioctl.CREATE_BUFS, createBuffers, { ...more, flags: 0 }));
+      assert.equal(await coherent, hints ? Errno.EINVAL : 0, 'a queue has memory of one kind');
+      const noCache = NO_CACHE_CLEAN | NO_CACHE_INVALIDATE;
+      const { buffer } = await queue.queue(0, { flags: noCache });
+      assert.equal(buffer.flags & noCache, hints ? noCache : 0);
+      assert.equal((await queue.query(0)).buffer.flags & noCache, hints ? noCache : 0);
     });
 
     it('REQBUFS again replaces the buffers; REQBUFS(0) frees them for others', async () => {

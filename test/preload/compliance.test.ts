@@ -8,37 +8,33 @@ import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
 import { Bridge } from './support/bridge.js';
 import { compliance, type Difference, differences, type Outcome } from './support/compliance.js';
 import { type Expected, expectedDifferences, isExpected } from './support/expected.js';
-import { type Options, type SceneRow, scenes, skipped, wanted } from './support/scenes.js';
+import { type Options, type SceneRow, scenes, skipped, type Vmm, wanted } from './support/scenes.js';
 
-/** The results of both runs on one node. */
+/** The results of all runs on one node. */
 interface Runs {
   readonly natively: Outcome;
-  readonly bridged: Outcome;
+  /** Through the bridge, in the order of the VMMs of its scene. */
+  readonly bridged: readonly Outcome[];
 }
-
-/**
- * Microseconds that a waiting program sleeps after a change. A job of a mem-to-mem driver ends with both its buffers at
- * once, but the bridge sends one event after the other. v4l2-compliance is not written for a program that is so fast
- * that it sees the first event alone: see `compliance`.
- */
-const WAKE_US = 10_000;
 
 /**
  * Runs the tool on a node that the bridge serves. The tool has exceptions for drivers that it knows by name, so
  * `driver` makes both runs use the same ones.
  */
-async function bridged(device: string, driver: string, serve: Options): Promise<Outcome> {
+async function bridged(device: string, driver: string, vmm: Vmm, serve: Options): Promise<Outcome> {
   const bridge = await Bridge.open(device, serve);
   try {
-    return await compliance(device, bridge.environment({ driver, wakeMicroseconds: WAKE_US }));
+    return await compliance(device, bridge.environment({ driver, vmm }));
   } finally {
     await bridge.close();
   }
 }
 
-async function both(device: string, serve: Options = {}): Promise<Runs> {
+async function runsOf(device: string, { vmms = ['qemu'], serve = {} }: SceneRow): Promise<Runs> {
   const natively = await compliance(device);
-  return { natively, bridged: await bridged(device, natively.driver, serve) };
+  const others: Outcome[] = [];
+  for (const vmm of vmms) others.push(await bridged(device, natively.driver, vmm, serve));
+  return { natively, bridged: others };
 }
 
 const keyOf = (row: SceneRow, kind: string): string => `${row.title}: ${kind}`;
@@ -55,7 +51,7 @@ class Lanes {
       const opened = free.catch(ignore).then(row.open);
       let turn: Promise<unknown> = opened;
       for (const kind of row.kinds) {
-        const runs = turn.catch(ignore).then(async () => both((await opened).nodes.get(kind)!, row.serve));
+        const runs = turn.catch(ignore).then(async () => runsOf((await opened).nodes.get(kind)!, row));
         this.runs.set(keyOf(row, kind), runs);
         turn = runs;
       }
@@ -104,13 +100,18 @@ describe('preload: v4l2-compliance', function () {
   for (const row of scenes)
     describe(row.title, () => {
       for (const kind of row.kinds)
-        it(`${kind}: as natively`, async function () {
-          const { natively, bridged: other } = await lanes.runs.get(keyOf(row, kind))!.catch(skipped(this));
-          assert.ok(natively.verdicts.size > 30, natively.output);
-          const more = differences(natively, other).filter((found) => unexpected(found, kind));
-          if (more.length > 0) console.error(`${natively.output}\n--- through the bridge:\n${other.output}`);
-          assert.deepEqual(more, []);
-        });
+        for (const [n, vmm] of (row.vmms ?? ['qemu']).entries())
+          it(`${kind}${row.vmms ? `, ${vmm}` : ''}: as natively`, async function () {
+            const { natively, bridged: others } = await lanes.runs
+              .get(keyOf(row, kind))!
+              .catch(skipped(this));
+            const other = others[n]!;
+            assert.ok(natively.verdicts.size > 30, natively.output);
+            const more = differences(natively, other).filter((found) => unexpected(found, kind));
+            if (more.length > 0)
+              console.error(`${natively.output}\n--- through the bridge:\n${other.output}`);
+            assert.deepEqual(more, []);
+          });
     });
 
   // A suite of its own, because mocha runs the tests of a suite before its inner suites.

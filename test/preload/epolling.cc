@@ -97,7 +97,6 @@ int wait_epoll(int epoll, epoll_event* events, int most, int milliseconds, const
     if (count + others > 0 || deadline.passed()) return count + others;
     pollfd both[] = {{epoll, POLLIN, 0}, {waiter.fd(), POLLIN, 0}};
     if (real::ppoll(both, 2, deadline.left(), mask) < 0) return -1;
-    if (both[1].revents) Waiter::go_on();
   }
 }
 

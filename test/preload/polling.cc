@@ -85,7 +85,6 @@ int poll_files(pollfd* fds, nfds_t count, const timespec* timeout, const sigset_
       others.show(fds, ours);
       return ready + more - woken;
     }
-    if (woken) Waiter::go_on();
   }
 }
 

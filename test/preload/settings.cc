@@ -40,7 +40,6 @@ Settings read_settings() {
   settings.objects = variable("VMB_PRELOAD_OBJECTS") == "1";
   if (const std::string name = variable("VMB_PRELOAD_DRIVER"); !name.empty()) settings.driver = name.substr(0, 15);
   settings.trace = variable("VMB_PRELOAD_TRACE");
-  settings.wake_microseconds = std::min(999'999ul, strtoul(variable("VMB_PRELOAD_WAKE_US").c_str(), nullptr, 10));
   return settings;
 }
 

@@ -21,8 +21,6 @@ struct Settings {
   // The driver's name in QUERYCAP.
   std::string driver = "virtio-media";
   std::string trace;
-  // Microseconds after a change until a waiting program goes on.
-  unsigned wake_microseconds = 0;
 
   static const Settings& get();
   // The socket of a path that a program opens; nullptr: the path is not taken over.

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <ctime>
 #include <mutex>
 #include <sys/eventfd.h>
 #include <vector>
 
-#include "settings.h"
 #include "unique_fd.h"
 
 namespace preload {
@@ -56,11 +54,6 @@ void Waiter::drain() const {
   pollfd readable = {fd_, POLLIN, 0};
   uint64_t count;
   if (real::poll(&readable, 1, 0) > 0) (void)!real::read(fd_, &count, sizeof count);
-}
-
-void Waiter::go_on() {
-  const timespec time = {0, Settings::get().wake_microseconds * 1000L};
-  if (time.tv_nsec > 0) nanosleep(&time, nullptr);
 }
 
 // Waits by a blocking read, because the kernel restarts it after a signal in the same cases as a driver's

@@ -15,9 +15,6 @@ class Waiter {
   int fd() const { return fd_; }
   // Makes the descriptor unreadable until the next change.
   void drain() const;
-  // Call this after poll has reported a change. It sleeps for the time after which the program goes on
-  // (VMB_PRELOAD_WAKE_US).
-  static void go_on();
   // Waits for a change. False: a signal arrived whose handler does not restart system calls.
   bool wait() const;
 

@@ -1,23 +1,38 @@
 /**
- * The drain: what a session does when its node is ready. It dequeues V4L2 events until ENOENT, then CAPTURE buffers
- * until EAGAIN (or EPIPE), then OUTPUT buffers until EAGAIN. It takes an event reservation before each dequeue. If no
- * descriptor is free, the kernel keeps the frame, and the drain continues at the next kick of the eventq.
+ * The drain: what a session does when its node is ready. It dequeues V4L2 events until ENOENT, then buffers until EAGAIN
+ * (or EPIPE). It takes an event reservation before each dequeue. If no descriptor is free, the kernel keeps the frame,
+ * and the drain continues at the next kick of the eventq.
+ *
+ * A job of a mem-to-mem device ends with two buffers, and a program of the host finds both ready in one poll. So buffers
+ * that are ready together are sent together: OUTPUT first, as programs expect that count their OUTPUT buffers. If the
+ * guest makes media requests, CAPTURE is first, because the OUTPUT buffer says that the request is complete.
  */
 
 import { Errno } from '../../errno.js';
-import { log } from '../../log.js';
-import { NONE } from '../../struct.js';
-import { BufferFlag, buffer, event, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
+import { BufferFlag, buffer, event } from '../../v4l2/layout.js';
 import { memoryTypes } from '../memory/types.js';
-import { backings } from '../queues/backings.js';
 import type { BufferQueue } from '../queues/buffer-queue.js';
 import { received } from '../queues/buffer-record.js';
 import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 import { EventReservation } from './eventq.js';
+import { damaged, nextReturned } from './returned-buffer.js';
 
 /** `empty`: nothing more is ready. `starved`: there may be more, but no descriptor of the eventq is free. */
 type Outcome = 'empty' | 'starved';
+
+/** A buffer that is out of the kernel. The drain keeps a reservation for its event. */
+interface Returned {
+  readonly queue: BufferQueue;
+  readonly vb: VideoBuffer | undefined;
+  readonly host: HostBuffer;
+}
+
+/** Queues in the order in which the guest is told of their buffers that are ready together. */
+interface Order {
+  readonly first: readonly BufferQueue[];
+  readonly last: readonly BufferQueue[];
+}
 
 /** One drain. It runs in the session's turn. */
 export async function drain(session: Session): Promise<void> {
@@ -27,12 +42,17 @@ export async function drain(session: Session): Promise<void> {
 
 async function drainAll(session: Session, reservation: EventReservation): Promise<void> {
   if ((await readEvents(session, reservation)) === 'starved') return;
-  const queues = [...session.queues.values()];
-  for (const queue of [...queues.filter((q) => q.isCapture), ...queues.filter((q) => !q.isCapture)]) {
+  const order = orderOf(session);
+  for (const queue of [...order.first, ...order.last])
     if (sendOwed(session, queue, reservation) === 'starved') return;
-    if ((await drainQueue(session, queue, reservation)) === 'starved') return;
-  }
+  if ((await drainQueues(session, order, reservation)) === 'starved') return;
   if (session.gone && session.context.errorEvents) reportLoss(session, reservation);
+}
+
+function orderOf({ queues, handles }: Session): Order {
+  const captures = [...queues.values()].filter(({ isCapture }) => isCapture);
+  const outputs = [...queues.values()].filter(({ isCapture }) => !isCapture);
+  return handles ? { first: captures, last: outputs } : { first: outputs, last: captures };
 }
 
 /** VIRTIO 1.4, Media Device, "Device-side error": sent once, after the last buffer. The session exists until CLOSE. */
@@ -81,136 +101,127 @@ function sendOwed(session: Session, queue: BufferQueue, reservation: EventReserv
   return 'empty';
 }
 
-async function drainQueue(
+/** Sends buffers, those that are ready together at a time, until none is ready. */
+async function drainQueues(session: Session, order: Order, reservation: EventReservation): Promise<Outcome> {
+  for (;;) {
+    const group: Returned[] = [];
+    const outcome = await collect(session, order, reservation, group);
+    await sendTogether(session, group, reservation);
+    if (outcome === 'starved' || group.length === 0 || session.closing) return outcome;
+  }
+}
+
+/**
+ * Collects one buffer of the last queues, and before it every buffer of the first queues that is ready by then. These
+ * need no free descriptor: if there is none, they wait in the eventq with the one that is out of the kernel already.
+ */
+async function collect(
   session: Session,
-  queue: BufferQueue,
+  { first, last }: Order,
   reservation: EventReservation,
+  group: Returned[],
 ): Promise<Outcome> {
-  let unqueued = 0;
-  while (
-    isExpecting(queue) &&
-    unqueued <= queue.buffers.size &&
-    !session.closing &&
-    (queue.isDrained || session.gone)
-  ) {
-    // If the node is gone, buffers come back without a call on the lane, so this loop has to end its turns itself.
-    const { turn } = session.context;
-    if (turn.over) await turn.next();
-    if (!reservation.take()) return 'starved';
-    const host = await dequeue(session, queue);
-    if (!host || session.closing) break;
-    const { index, flags } = buffer.read(host.buffer);
-    if (!queue.isCapture) session.requests?.returned(index);
-    // v4l2loopback returns buffers that are not queued. The Linux driver of the guest would count them.
-    if (queue.takeAbandoned(index) || !queue.queued.has(index)) {
-      unqueued++;
+  let one = await takeOne(session, last, reservation);
+  if (one === 'starved') return one;
+  let outcome = await takeAll(session, first, reservation, group, one !== 'empty');
+  if (one === 'empty' && outcome === 'empty' && group.length > 0) {
+    // The job may have ended between the two.
+    one = await takeOne(session, last, reservation);
+    if (typeof one !== 'string') outcome = await takeAll(session, first, reservation, group, true);
+  }
+  if (typeof one !== 'string') group.push(one);
+  return one === 'starved' ? one : outcome;
+}
+
+/** Adds every buffer that is ready to `group`. `isAhead`: they are sent before a buffer that is out of the kernel. */
+async function takeAll(
+  session: Session,
+  queues: readonly BufferQueue[],
+  reservation: EventReservation,
+  group: Returned[],
+  isAhead: boolean,
+): Promise<Outcome> {
+  for (;;) {
+    const taken = await takeOne(session, queues, reservation, isAhead);
+    if (typeof taken !== 'string') {
+      group.push(taken);
       continue;
     }
-    if (queue.unannounced.has(index)) {
-      queue.keepEarly(host);
-      continue;
-    }
-    await sendAhead(session, queue, flags);
-    if (session.closing) break;
-    const vb = queue.buffers.get(index);
-    if (vb) await memoryTypes[queue.memory]!.release(session, queue, vb, host);
-    if (session.closing) break;
-    queue.dequeue(index, host.buffer);
-    const { buffer: record, planes } = received(queue, vb, host);
-    reservation.use().sendBuffer(session.id, record, planes);
+    // Without a free descriptor, no further buffer may be taken from the kernel.
+    if (isAhead) reservation.relinquish();
+    return taken;
+  }
+}
+
+/** Takes the next buffer of the queues that the guest must be told of. */
+async function takeOne(
+  session: Session,
+  queues: readonly BufferQueue[],
+  reservation: EventReservation,
+  isAhead = false,
+): Promise<Returned | Outcome> {
+  for (const queue of queues) {
+    const taken = await takeFrom(session, queue, reservation, isAhead);
+    if (taken !== 'empty') return taken;
   }
   return 'empty';
 }
 
-/** Sends what the guest must get before a buffer that DQBUF has already returned. */
-async function sendAhead(session: Session, queue: BufferQueue, flags: number): Promise<void> {
-  const reservation = new EventReservation(session.context.events, null);
-  try {
+async function takeFrom(
+  session: Session,
+  queue: BufferQueue,
+  reservation: EventReservation,
+  isAhead: boolean,
+): Promise<Returned | Outcome> {
+  const { turn } = session.context;
+  for (let untold = 0; untold <= queue.buffers.size && isDue(session, queue); untold++) {
+    // If the node is gone, buffers come back without a call on the lane, so this loop has to end its turns itself.
+    if (turn.over) await turn.next();
+    if (!reservation.take(isAhead)) return 'starved';
+    const host = await nextReturned(session, queue);
+    if (!host || session.closing) break;
+    const { index } = buffer.read(host.buffer);
+    if (!queue.isCapture) session.requests?.returned(index);
+    // v4l2loopback returns buffers that are not queued. The Linux driver of the guest would count them.
+    if (queue.takeAbandoned(index) || !queue.queued.has(index)) continue;
+    if (queue.unannounced.has(index)) {
+      queue.keepEarly(host);
+      continue;
+    }
+    queue.dequeue(index, host.buffer);
+    reservation.keep();
+    return { queue, vb: queue.buffers.get(index), host };
+  }
+  return 'empty';
+}
+
+/** Whether the driver has buffers of the queue, and the guest may be told of them. */
+function isDue(session: Session, { queued, abandoned, isDrained }: BufferQueue): boolean {
+  return (queued.size > 0 || abandoned.size > 0) && !session.closing && (isDrained || session.gone);
+}
+
+/** Makes the frames ready for the guest, then sends all events of the group at once. */
+async function sendTogether(
+  session: Session,
+  group: readonly Returned[],
+  reservation: EventReservation,
+): Promise<void> {
+  for (const { queue, vb, host } of group) {
     // SOURCE_CHANGE and EOS go before the buffer with the LAST flag.
-    if (flags & BufferFlag.LAST) await readEvents(session, reservation, true);
-    // An OUTPUT buffer tells the guest that its request is complete: as on a host, the CAPTURE buffer goes first.
-    if (!session.handles || queue.isCapture) return;
-    const captures = [...session.queues.values()].filter(({ isCapture }) => isCapture);
-    for (const capture of captures) await drainQueue(session, capture, reservation);
-  } finally {
-    reservation.giveBack();
+    if (buffer.read(host.buffer).flags & BufferFlag.LAST) await readEventsAhead(session);
+    if (vb && !session.closing) await memoryTypes[queue.memory]!.release(session, queue, vb, host);
   }
-}
-
-/** Whether the driver has buffers of the queue. */
-function isExpecting({ queued, abandoned }: BufferQueue): boolean {
-  return queued.size > 0 || abandoned.size > 0;
-}
-
-/** What each errno of DQBUF means for the queue (Linux, Documentation: VIDIOC_DQBUF). EAGAIN: no buffer is ready. */
-const verdicts: Readonly<Record<number, (session: Session, queue: BufferQueue) => Promise<void>>> = {
-  [Errno.EPIPE]: async (session, queue) => {
-    queue.end();
-    await session.arm();
-  },
-  [Errno.EINVAL]: async (session, queue) => {
-    queue.notStreaming();
-    await session.arm();
-  },
-  [Errno.EIO]: async (session, queue) => {
-    log.warn('the driver gave up on a queue (EIO): its buffers go back with the ERROR flag', {
-      session: session.id,
-      type: queue.type,
-    });
-    queue.fail();
-    await session.arm();
-  },
-};
-
-/** The next buffer that has come back; null: there is none. */
-async function dequeue(session: Session, queue: BufferQueue): Promise<HostBuffer | null> {
-  const early = queue.takeEarly();
-  if (early) return early;
-  if (!session.gone && !queue.failed && !queue.ended) {
-    const host = emptyRecord(queue);
-    const errno = await session.call({ kind: 'dequeueBuffer', ...host });
-    if (errno === 0) return host;
-    await verdicts[errno]?.(session, queue);
-  }
-  return session.gone || queue.failed ? returned(queue) : null;
-}
-
-/** If the driver will never return the queued buffers: the next one of them, as a damaged frame. Null: none is left. */
-function returned(queue: BufferQueue): HostBuffer | null {
-  const [index] = queue.wanted;
-  const vb = index === undefined ? undefined : queue.buffers.get(index);
-  return vb ? damaged(queue, vb) : null;
-}
-
-/** A frame without data and with the ERROR flag, numbered after the last frame of the queue. */
-function damaged(queue: BufferQueue, vb: VideoBuffer): HostBuffer {
-  const host = emptyRecord(queue);
-  const { timestamp, sequence, field, flags } = buffer.read(queue.lastFrame ?? host.buffer);
-  buffer.write(host.buffer, {
-    ...buffer.read(host.buffer),
-    index: vb.index,
-    timestamp,
-    sequence: queue.lastFrame ? (sequence + 1) >>> 0 : 0,
-    field,
-    flags: (flags & TIMESTAMP_FLAGS) | BufferFlag.ERROR,
-    length: queue.isMultiplanar ? vb.planes.length : (vb.planes[0]?.length ?? 0),
+  if (session.closing) return;
+  session.context.events.together(() => {
+    for (const { queue, vb, host } of group) {
+      const { buffer: record, planes } = received(queue, vb, host);
+      reservation.useKept().sendBuffer(session.id, record, planes);
+    }
   });
-  for (const [number, { length }] of vb.planes.entries()) {
-    const empty = { bytesused: 0, length, m: NONE, dataOffset: 0, reserved: NONE };
-    if (host.planes) plane.write(host.planes, empty, number * plane.size);
-  }
-  return host;
 }
 
-/** The record for DQBUF. */
-function emptyRecord(queue: BufferQueue): HostBuffer {
-  const record = Buffer.alloc(buffer.size);
-  record.writeUInt32LE(queue.type, buffer.offset.type);
-  record.writeUInt32LE(backings[queue.backing].host, buffer.offset.memory);
-  if (!queue.isMultiplanar) return { buffer: record };
-  record.writeUInt32LE(VIDEO_MAX_PLANES, buffer.offset.length);
-  return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
+/** Sends the events that are ready now, before a buffer that DQBUF has already returned. */
+async function readEventsAhead(session: Session): Promise<void> {
+  const reservation = new EventReservation(session.context.events, null);
+  await readEvents(session, reservation, true).finally(() => reservation.giveBack());
 }
-
-/** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: the kind of timestamp that the driver gives. */
-const TIMESTAMP_FLAGS = 0x0007_e000;

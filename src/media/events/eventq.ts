@@ -39,6 +39,8 @@ export class EventQueue {
   /** Number of descriptors that circulate: the most that the device ever had at the same time, not yet pushed. */
   #pool = 0;
   #barriers: Barrier[] = [];
+  /** Events of `together` are being sent: no interrupt before the last one. */
+  #isQuiet = false;
   /** Called when a descriptor may be free. */
   #starved = new Set<() => void>();
 
@@ -108,6 +110,17 @@ export class EventQueue {
   /** Forgets a caller that waits for a descriptor. */
   forget(resume: () => void): void {
     this.#starved.delete(resume);
+  }
+
+  /** `send` sends events. The driver is interrupted once, when it can find all of them. */
+  together(send: () => void): void {
+    this.#isQuiet = true;
+    try {
+      send();
+    } finally {
+      this.#isQuiet = false;
+      this.#queue?.notify();
+    }
   }
 
   /** Sends EVT_DQBUF on a reserved descriptor: always 608 bytes. `buffer`: 88 bytes; `planes`: 512 bytes. */
@@ -187,7 +200,7 @@ export class EventQueue {
       sent = chain.writableLength >= event.length && chain.reply([event]) === event.length;
       queue.push(chain, sent ? event.length : 0);
     }
-    queue.notify();
+    if (!this.#isQuiet) queue.notify();
     // A driver that makes only bad descriptors available must not block the loop.
     if (!sent && this.turn.over) this.turn.goOn(this.#resume);
     return sent;
@@ -222,14 +235,17 @@ export class EventQueue {
 }
 
 /**
- * An event reservation of one session: one descriptor of the eventq. If a dequeue returns nothing, the next dequeue of
- * the session uses the same reservation. Otherwise another waiting session would get the descriptor between DQEVENT and
- * DQBUF. With more sessions than descriptors, they would take it from each other, and none would get to its frame.
+ * The event reservations of one drain of a session. One descriptor of the eventq is reserved for the next dequeue. If a
+ * dequeue returns nothing, the next dequeue of the session uses the same reservation. Otherwise another waiting session
+ * would get the descriptor between DQEVENT and DQBUF. With more sessions than descriptors, they would take it from each
+ * other, and none would get to its frame.
  */
 export class EventReservation {
   readonly #events: EventQueue;
   readonly #resume: (() => void) | null;
   #isTaken = false;
+  /** Number of reservations for buffers that are out of the kernel and not sent yet. */
+  #kept = 0;
 
   /**
    * `resume`: called after `take` failed, when a descriptor may be free. Null: `take` never fails. This is for events
@@ -240,9 +256,12 @@ export class EventReservation {
     this.#resume = resume;
   }
 
-  /** Makes sure that there is a reservation, the earlier one or a new one. False: no descriptor is free. */
-  take(): boolean {
-    this.#isTaken ||= this.#resume ? this.#events.reserve(this.#resume) : this.#events.overdraw();
+  /**
+   * Makes sure that there is a reservation for the next dequeue, the earlier one or a new one. False: no descriptor is
+   * free. `isAhead`: as if `resume` were null.
+   */
+  take(isAhead = false): boolean {
+    this.#isTaken ||= this.#resume && !isAhead ? this.#events.reserve(this.#resume) : this.#events.overdraw();
     return this.#isTaken;
   }
 
@@ -252,10 +271,28 @@ export class EventReservation {
     return this.#events;
   }
 
-  /** The drain ends: a reservation that was not used is free for other sessions. */
-  giveBack(): void {
+  /** The dequeue has returned a buffer. Its reservation is kept for `useKept`, and the next dequeue needs another one. */
+  keep(): void {
+    this.#isTaken = false;
+    this.#kept++;
+  }
+
+  /** Uses a reservation up that was kept. Returns the eventq; the caller must send exactly one event at once. */
+  useKept(): EventQueue {
+    this.#kept--;
+    return this.#events;
+  }
+
+  /** Gives back the reservation for the next dequeue, if there is one. Those that were kept stay. */
+  relinquish(): void {
     if (!this.#isTaken) return;
     this.#isTaken = false;
     this.#events.release();
+  }
+
+  /** The drain ends: reservations that were not used are free for other sessions. */
+  giveBack(): void {
+    this.relinquish();
+    for (; this.#kept > 0; this.#kept--) this.#events.release();
   }
 }

@@ -1,6 +1,6 @@
 /**
- * G/S/TRY_EXT_CTRLS, G_CTRL and S_CTRL. For the first three, the array of controls follows the payload, then one SG
- * list for each control with size > 0. The values behind the SG lists are copied: from the guest's pages before the
+ * G/S/TRY_EXT_CTRLS. The array of controls follows the payload, then one SG list for each control with size > 0. The
+ * values behind the SG lists are copied: from the guest's pages before the
  * ioctl, and back to them after it, before the command is answered.
  */
 import { Errno } from '../../errno.js';
@@ -24,8 +24,8 @@ import { type SgList, SgLists } from '../memory/sg-list.js';
 import { MAX_CONTROL_PAYLOAD } from '../policy.js';
 import type { SetControl } from '../queues/implicit-requests.js';
 import type { Session } from '../session.js';
-import { byId, isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
-import { type IoctlRequest, refuse, reply } from './ioctl-request.js';
+import { isClassHidden, nodeControls, takeBack } from './hidden-controls.js';
+import { type IoctlRequest, refuse } from './ioctl-request.js';
 
 /** A control whose union is a pointer: its SG list of guest memory, and the bridge's copy of the value. */
 interface Pointed {
@@ -111,19 +111,29 @@ async function transfer(
 ): Promise<Answer> {
   const { payload, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
+  const isSet = row.nr === Ioctl.S_EXT_CTRLS;
+  const nr = isSet ? (session.requests?.settingIoctl(row.nr) ?? row.nr) : row.nr;
   const bytes = pointed.reduce((sum, each) => sum + (each?.bytes.length ?? 0), 0);
   // The lane works on a copy: the values are copied to it and back.
   session.context.turn.spend(2 * bytes);
   const status = await session.call({
     kind: 'controls',
-    nr: row.nr,
+    nr,
     controls,
     array: forNode,
     payloads: pointed.map((each) => each?.bytes ?? null),
     ...(own !== undefined && { request: own }),
   });
   takeBack(forNode, array);
-  if (status === 0 && row.nr === Ioctl.S_EXT_CTRLS) session.requests?.remember(valuesOf(array, pointed));
+  if (status === 0 && isSet) session.requests?.remember(valuesOf(array, pointed));
+  // S_EXT_CTRLS does not say which value is wrong, because it has set none; TRY_EXT_CTRLS does.
+  if (status !== 0 && nr !== row.nr)
+    controls.copy(
+      controls,
+      extControls.offset.errorIdx,
+      extControls.offset.count,
+      extControls.offset.count + 4,
+    );
   const answer = { status, payload: [guestControls(payload, controls), array] };
   if (status !== 0 || bytes === 0) return answer;
   return {
@@ -157,22 +167,6 @@ function valuesOf(array: Buffer, pointed: readonly (Pointed | null)[]): SetContr
     record: Buffer.from(array.subarray(index * extControl.size, (index + 1) * extControl.size)),
     payload: each && Buffer.from(each.bytes),
   }));
-}
-
-/**
- * VIDIOC_G_CTRL, VIDIOC_S_CTRL. Payload: struct v4l2_control (8 bytes), and back on success. EINVAL: a hidden
- * control.
- */
-export async function oneControl(session: Session, request: IoctlRequest): Promise<Answer> {
-  const { row, payload } = request;
-  const status = await byId(session, request);
-  if (status === 0 && row.nr === Ioctl.S_CTRL) {
-    const value = Buffer.alloc(8);
-    value.set(payload.subarray(4, 8));
-    const record = extControl.encode({ id: payload.readUInt32LE(0), size: 0, reserved2: 0, value });
-    session.requests?.remember([{ record, payload: null }]);
-  }
-  return reply(request, status);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Formats. For the guest, the driver lacks those that the operator denies (`--allow-formats`, `--deny-formats`). */
 import { Errno } from '../../errno.js';
 import { failure, isFailure, type Result } from '../../result.js';
-import { isOverlay } from '../../v4l2/buffer-type.js';
+import { isCapture, isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { BufferType, FMTDESC_ENUM_ALL, fmtdesc, format, frmsizeenum } from '../../v4l2/layout.js';
 
@@ -57,9 +57,13 @@ export async function formatIoctl(session: Session, request: IoctlRequest): Prom
   const { type } = format.read(payload);
   if (isOverlay(type)) return { status: Errno.EINVAL };
   const at = fourccAt[type];
-  if (row.nr === Ioctl.G_FMT || at === undefined || isOpen(session.context.policy.formats))
-    return reply(request, await session.ioctl(row.nr, payload));
-  return adjust(session, request, at);
+  const isFree = row.nr === Ioctl.G_FMT || at === undefined || isOpen(session.context.policy.formats);
+  const answer = isFree
+    ? reply(request, await session.ioctl(row.nr, payload))
+    : await adjust(session, request, at);
+  if (row.nr === Ioctl.S_FMT && answer.status === 0 && at !== undefined && !isCapture(type))
+    session.requests?.formatSet(payload.readUInt32LE(at));
+  return answer;
 }
 
 /** S/TRY_FMT: the first permitted format replaces a denied one, as a driver does with a format that it lacks. */

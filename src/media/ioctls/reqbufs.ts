@@ -16,10 +16,10 @@ import type { Answer } from '../commands/command.js';
 import { stale } from '../events/eventq.js';
 import { adoptBuffers, isOffered, tryOut, usableBackings } from '../queues/backing-choice.js';
 import { type Backing, backings } from '../queues/backings.js';
+import { guestCapabilities, offerOf } from '../queues/buffer-capabilities.js';
 import { BufferQueue, bytesOf } from '../queues/buffer-queue.js';
 import { bufferBytes } from '../queues/buffer-size.js';
 import type { Session } from '../session.js';
-import type { SessionContext } from '../session-context.js';
 import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import { type IoctlRequest, reply } from './ioctl-request.js';
 
@@ -82,12 +82,13 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
     const others = [...session.queues.values()].filter((queue) => queue.type !== type);
     const granted = count > 0 ? grantable(session, others, current, count) : 0;
     if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
+    const { host, hints } = backings[backing];
     const asked = {
       count: granted,
       type,
-      memory: backings[backing].host,
+      memory: host,
       capabilities: 0,
-      flags,
+      flags: hints ? flags : 0,
       reserved: NONE,
     };
     requestRecord.write(payload, asked);
@@ -97,7 +98,7 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
   return guarded(session, request, { type, memory }, async () => {
     const old = session.queues.get(type);
     if (count > 0) return allocate(session, request, type, memory, issue);
-    const { status } = await issue(old?.backing ?? 'unmapped', request.payload);
+    const status = await ask(session, request, { type, memory }, issue);
     if (status === 0 && old) session.forget(old);
     return status;
   });
@@ -121,12 +122,13 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
   const issue: Issue = async (backing, payload) => {
     const blank = createRecord.read(Buffer.alloc(createRecord.size));
     const granted = grantable(session, [...session.queues.values()], wanted, count);
+    const { host, hints } = backings[backing];
     createRecord.write(payload, {
       ...blank,
       count: granted,
-      memory: backings[backing].host,
+      memory: host,
       format: wanted,
-      flags,
+      flags: hints ? flags : 0,
     });
     const isFull = (session.queues.get(type)?.count ?? 0) >= session.context.policy.maxBuffers;
     const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
@@ -141,9 +143,24 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
     if (queue && queue.memory !== memory) return Errno.EINVAL;
     if (count > 0 && queue) return extend(session, request, queue, issue);
     if (count > 0) return allocate(session, request, type, memory, issue);
-    const backing = queue?.backing ?? usableBackings(session, type, memory).at(-1);
-    return backing ? (await issue(backing, request.payload)).status : Errno.EINVAL;
+    return ask(session, request, { type, memory }, issue);
   });
+}
+
+/** A count of 0: with the queue's backing, or the first one that the driver accepts. Resolves to 0 or an errno. */
+async function ask(
+  session: Session,
+  request: IoctlRequest,
+  { type, memory }: { type: number; memory: number },
+  issue: Issue,
+): Promise<number> {
+  const queue = session.queues.get(type);
+  let status: number = Errno.EINVAL;
+  for (const backing of queue ? [queue.backing] : usableBackings(session, type, memory)) {
+    status = (await issue(backing, request.payload)).status;
+    if (status !== Errno.EINVAL) break;
+  }
+  return status;
 }
 
 /**
@@ -166,7 +183,7 @@ async function guarded(
   const { remaining } = request.command;
   if (row.nr === Ioctl.REQBUFS) await session.quiet(remaining, stale.framesOf(type));
   else await session.context.events.barrier(remaining);
-  restoreGuestView(session, request, memory);
+  restoreGuestView(session, request, type, memory);
   return { status, payload: [request.payload] };
 }
 
@@ -267,27 +284,15 @@ export async function removeBuffers(session: Session, request: IoctlRequest): Pr
   return reply(request, status);
 }
 
-/** Hidden, because the Linux driver would show the bit to programs but has no such ioctl. */
-const HIDDEN = BufferCapability.REMOVE_BUFS;
-
-/**
- * The buffer capabilities that the guest has, from those of the host's driver. USERPTR: with SHARED_PAGES, for every
- * driver. DMABUF: with objects, if the driver can import. REQUESTS: with request handles. 0: the driver reports no
- * capabilities (v4l2loopback), so the bridge reports none.
- */
-function capabilitiesOf({ sharedPages, objects, requests }: SessionContext, host: number): number {
-  const { USERPTR, DMABUF, REQUESTS } = BufferCapability;
-  const absent = (objects ? 0 : DMABUF) | (requests?.mode === 'handles' ? 0 : REQUESTS);
-  const own = host & ~(HIDDEN | USERPTR | absent);
-  return host === 0 ? 0 : (own | (sharedPages ? USERPTR : 0)) >>> 0;
-}
-
 /** Writes the guest's view into the answer: its memory type, its capabilities, and at most policy.maxBuffers. */
-function restoreGuestView({ context }: Session, { row, payload }: IoctlRequest, memory: number): void {
+function restoreGuestView(session: Session, request: IoctlRequest, type: number, memory: number): void {
+  const { row, payload } = request;
+  const { context } = session;
   const record = row.nr === Ioctl.REQBUFS ? requestRecord : createRecord;
   payload.writeUInt32LE(memory, record.offset.memory);
   const capabilities = payload.readUInt32LE(record.offset.capabilities);
-  payload.writeUInt32LE(capabilitiesOf(context, capabilities), record.offset.capabilities);
+  const seen = guestCapabilities(capabilities, offerOf(session, type));
+  payload.writeUInt32LE(seen, record.offset.capabilities);
   if (row.nr !== Ioctl.CREATE_BUFS || !(capabilities & BufferCapability.MAX_NUM_BUFFERS)) return;
   const most = payload.readUInt32LE(createRecord.offset.maxNumBuffers);
   payload.writeUInt32LE(Math.min(most, context.policy.maxBuffers), createRecord.offset.maxNumBuffers);

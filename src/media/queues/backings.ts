@@ -35,6 +35,11 @@ interface BackingRow {
   readonly slot: boolean;
   /** Whether the host's buffers are mapped into this process. */
   readonly mapped: boolean;
+  /**
+   * Whether the driver can follow the guest's cache hints (V4L2_MEMORY_FLAG_NON_COHERENT, V4L2_BUF_FLAG_NO_CACHE_*).
+   * vb2 follows them for MMAP only. If this process copies frames, it needs caches that are in step.
+   */
+  readonly hints: boolean;
 }
 
 const { MMAP, USERPTR, DMABUF } = Memory;
@@ -42,11 +47,11 @@ const { MMAP, USERPTR, DMABUF } = Memory;
 /** Guest and host memory type of each backing, and what its planes need. */
 // biome-ignore format: a table
 export const backings: Readonly<Record<Backing, BackingRow>> = {
-  userptr:         { guest: MMAP,    host: USERPTR, slot: true,  mapped: false },
-  copy:            { guest: MMAP,    host: MMAP,    slot: true,  mapped: true },
-  direct:          { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
-  unmapped:        { guest: MMAP,    host: MMAP,    slot: false, mapped: false },
-  'pages-userptr': { guest: USERPTR, host: USERPTR, slot: false, mapped: false },
-  'pages-copy':    { guest: USERPTR, host: MMAP,    slot: false, mapped: true },
-  imported:        { guest: DMABUF,  host: DMABUF,  slot: false, mapped: false },
+  userptr:         { guest: MMAP,    host: USERPTR, slot: true,  mapped: false, hints: false },
+  copy:            { guest: MMAP,    host: MMAP,    slot: true,  mapped: true,  hints: false },
+  direct:          { guest: MMAP,    host: MMAP,    slot: false, mapped: false, hints: true },
+  unmapped:        { guest: MMAP,    host: MMAP,    slot: false, mapped: false, hints: true },
+  'pages-userptr': { guest: USERPTR, host: USERPTR, slot: false, mapped: false, hints: false },
+  'pages-copy':    { guest: USERPTR, host: MMAP,    slot: false, mapped: true,  hints: false },
+  imported:        { guest: DMABUF,  host: DMABUF,  slot: false, mapped: false, hints: false },
 };

@@ -11,9 +11,9 @@ const GUEST_FLAGS =
   BufferFlag.BFRAME |
   BufferFlag.TIMECODE |
   BufferFlag.M2M_HOLD_CAPTURE_BUF |
-  BufferFlag.NO_CACHE_INVALIDATE |
-  BufferFlag.NO_CACHE_CLEAN |
   BufferFlag.LAST;
+/** Cache hints. They pass if the backing keeps them, otherwise they are cleared, as vb2 does without the capability. */
+const HINTS = BufferFlag.NO_CACHE_INVALIDATE | BufferFlag.NO_CACHE_CLEAN;
 /**
  * Bits that the host kernel sets and the bridge replaces. MAPPED must describe the guest's mappings, not the host's.
  * The request flags are shown only for requests that the guest made itself.
@@ -56,10 +56,11 @@ export function hostRecord(
   lengths: readonly number[],
 ): HostBuffer {
   const record = buffer.read(guest.record);
+  const { host: memory, hints } = backings[queue.backing];
   const host = buffer.encode({
     ...record,
-    flags: record.flags & GUEST_FLAGS,
-    memory: backings[queue.backing].host,
+    flags: record.flags & (hints ? GUEST_FLAGS | HINTS : GUEST_FLAGS),
+    memory,
     m: NONE,
     length: queue.isMultiplanar ? vb.planes.length : (lengths[0] ?? 0),
     reserved2: 0,

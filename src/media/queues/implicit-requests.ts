@@ -1,7 +1,8 @@
 /**
  * Implicit requests (`--requests auto`): media requests that the bridge makes for guests that do not use requests. If a
- * node takes OUTPUT buffers only in requests, the bridge makes a request for each OUTPUT QBUF. The request carries the
- * control values that the guest has set since the last one.
+ * node takes OUTPUT buffers only in requests, the bridge makes a request for each OUTPUT QBUF. The request carries every
+ * control value that the guest had set before it. While the driver has a frame, values that the guest sets reach the
+ * driver in the next request only, because the driver uses its current values for frames that it has not decoded yet.
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
@@ -21,10 +22,10 @@ export interface SetControl {
 /** The implicit requests of one session. */
 export class ImplicitRequests {
   readonly #pool: RequestPool;
-  /** Values set since the last request, by control id. */
-  readonly #set = new Map<number, SetControl>();
-  /** Values of the last request. A driver wants values in each request, even if the guest has changed none. */
-  #last: readonly SetControl[] = [];
+  /** Values that the guest has set, by control id. */
+  readonly #values = new Map<number, SetControl>();
+  /** Fourcc of the OUTPUT queue; null: the guest has not set it. */
+  #fourcc: number | null = null;
   /** Descriptor of the request of each OUTPUT buffer that the driver has, by buffer index. */
   readonly #queued = new Map<number, number>();
 
@@ -36,29 +37,40 @@ export class ImplicitRequests {
     this.#pool = new RequestPool(file, media);
   }
 
-  /** S_EXT_CTRLS or S_CTRL has succeeded: the next request carries these values too. */
+  /**
+   * Which ioctl carries out an S_EXT_CTRLS (`nr`) of the guest now. TRY_EXT_CTRLS: the driver has frames, and only checks
+   * and adjusts the values.
+   */
+  settingIoctl(nr: number): number {
+    return this.#queued.size > 0 ? Ioctl.TRY_EXT_CTRLS : nr;
+  }
+
+  /** S_EXT_CTRLS or S_CTRL has succeeded: all later requests carry these values. */
   remember(controls: readonly SetControl[]): void {
-    for (const each of controls) this.#set.set(extControl.read(each.record).id, each);
+    for (const each of controls) this.#values.set(extControl.read(each.record).id, each);
+  }
+
+  /** S_FMT of the OUTPUT queue has succeeded. The values of another codec would be refused with the new one. */
+  formatSet(fourcc: number): void {
+    if (this.#fourcc !== null && this.#fourcc !== fourcc) this.#values.clear();
+    this.#fourcc = fourcc;
   }
 
   /**
    * QBUF of the OUTPUT buffer `index` in a new request. Resolves to an errno; EBUSY: as many requests as the pool
-   * allows are in use. After an error no request is left, and the values wait for the next request.
+   * allows are in use. After an error no request is left.
    */
   async queue(index: number, call: NodeCall & { kind: 'buffer' }): Promise<number> {
     const fd = await this.#pool.take();
     if (isFailure(fd)) return fd.errno === Errno.EMFILE ? Errno.EBUSY : fd.errno;
-    const controls = this.#set.size > 0 ? [...this.#set.values()] : this.#last;
     const errno =
-      (await this.#put(fd, controls)) ||
+      (await this.#put(fd, [...this.#values.values()])) ||
       (await this.file.call({ ...call, request: fd })) ||
       (await this.#pool.queue(fd));
     if (errno !== 0) {
       await this.#pool.withdraw(fd);
       return errno;
     }
-    this.#last = controls;
-    this.#set.clear();
     this.#queued.set(index, fd);
     return 0;
   }

@@ -44,6 +44,7 @@ const kinds = [
   'map',
   'join',
   'watch',
+  'poll',
   'nonsense',
 ];
 const sizes = [0, 1, 4, 8, 20, 32, 40, 64, 88, 104, 128, 136, 204, 208, 256, 512, 2072, 20480];

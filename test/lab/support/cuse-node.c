@@ -8,6 +8,8 @@
  *   hold open | close | poll | all    from now on, do not answer these
  *   hold NR                           from now on, do not answer the ioctl with this VIDIOC_* number
  *   slow MS                           from now on, an ioctl takes that many milliseconds
+ *   refuse NR ERRNO                   from now on, this ioctl answers that errno
+ *   unregister                        from now on, poll says that the node is gone, and every ioctl is ENODEV
  *   well                              answer all waiting requests, and hold back no more
  * It prints "done" when it has carried out a command, and "held" for each request that begins to wait. It
  * ends when its input ends.
@@ -52,6 +54,8 @@ static struct {
   bool open, close, poll, all, ioctl[IOCTLS];
 } holding;
 static unsigned slow_ms;
+static int refused[IOCTLS];
+static bool unregistered;
 static struct request *held[MAX_HELD];
 static unsigned held_count;
 
@@ -92,7 +96,8 @@ static void run_ioctl(struct request *request) {
   unsigned char *data = request->ioctl.data;
   memset(data + in.in_size, 0, sizeof request->ioctl.data - in.in_size);
   usleep(slow_ms * 1000);
-  const struct fuse_ioctl_out out = {.result = camera_ioctl(file_of(in.fh), in.cmd, data)};
+  const int refusal = unregistered ? ENODEV : refused[in.cmd & (IOCTLS - 1)];
+  const struct fuse_ioctl_out out = {.result = refusal ? -refusal : camera_ioctl(file_of(in.fh), in.cmd, data)};
   send_reply(request->header.unique, 0, &out, sizeof out, data, out.result < 0 ? 0 : in.out_size);
 }
 
@@ -108,7 +113,7 @@ static void run_poll(struct request *request) {
   while (at < MAX_FILES && pollers[at].file != file) at++;
   while (pollers[free].file && free + 1 < MAX_FILES) free++;
   pollers[at < MAX_FILES ? at : free] = (struct poller){file, request->poll.kh};
-  const struct fuse_poll_out out = {.revents = camera_ready(file)};
+  const struct fuse_poll_out out = {.revents = unregistered ? POLLERR | POLLHUP | POLLPRI : camera_ready(file)};
   reply(request, &out, sizeof out);
 }
 
@@ -179,6 +184,7 @@ static void serve(struct request *request) {
 
 static void let_go(void) {
   memset(&holding, 0, sizeof holding);
+  memset(refused, 0, sizeof refused);
   slow_ms = 0;
   const unsigned waiting = held_count;
   held_count = 0;
@@ -188,6 +194,12 @@ static void let_go(void) {
   }
 }
 
+static void refuse_ioctl(const char *which) {
+  char *errno_text;
+  const long nr = strtol(which, &errno_text, 10);
+  refused[nr & (IOCTLS - 1)] = atoi(errno_text);
+}
+
 static void obey(const char *line) {
   const char *what = line + strlen("hold ");
   if (strcmp(line, "well") == 0) let_go();
@@ -195,6 +207,8 @@ static void obey(const char *line) {
   else if (strcmp(line, "hold close") == 0) holding.close = true;
   else if (strcmp(line, "hold poll") == 0) holding.poll = true;
   else if (strcmp(line, "hold all") == 0) holding.all = true;
+  else if (strcmp(line, "unregister") == 0) unregistered = true;
+  else if (strncmp(line, "refuse ", 7) == 0) refuse_ioctl(line + 7);
   else if (strncmp(line, "slow ", 5) == 0) slow_ms = (unsigned)atoi(what);
   else if (strncmp(line, "hold ", 5) == 0) holding.ioctl[atoi(what) & (IOCTLS - 1)] = true;
   else errx(2, "%s: no command", line);

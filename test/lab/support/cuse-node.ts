@@ -57,12 +57,22 @@ export class CuseNode {
     return this.#obeys(`slow ${milliseconds}`);
   }
 
+  /** When this resolves, the ioctl answers `errno` until heal(). */
+  refuse(ioctl: number, errno: number): Promise<void> {
+    return this.#obeys(`refuse ${ioctl} ${errno}`);
+  }
+
+  /** When this resolves, the node answers as an unregistered V4L2 node: poll says HUP, and every ioctl ENODEV. */
+  unregister(): Promise<void> {
+    return this.#obeys('unregister');
+  }
+
   /** Resolves when `count` requests more than `from` have begun to wait. */
   async waits(count = 1, from = this.held): Promise<void> {
     assert.ok(await eventually(() => this.held >= from + count, 5000), 'nothing waits');
   }
 
-  /** Every waiting request is carried out, and nothing is slow any more. */
+  /** Every waiting request is carried out, and nothing is slow or refused any more. */
   heal(): Promise<void> {
     return this.#obeys('well');
   }

@@ -41,13 +41,7 @@ export class Bridge {
    * QUERYCAP.
    */
   environment(
-    options: {
-      vmm?: 'qemu' | 'crosvm';
-      objects?: boolean;
-      driver?: string;
-      media?: string;
-      wakeMicroseconds?: number;
-    } = {},
+    options: { vmm?: 'qemu' | 'crosvm'; objects?: boolean; driver?: string; media?: string } = {},
   ): NodeJS.ProcessEnv {
     return {
       ...process.env,
@@ -55,7 +49,6 @@ export class Bridge {
       VMB_PRELOAD: `${this.device}=${this.socket}`,
       VMB_PRELOAD_VMM: options.vmm ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
-      ...(options.wakeMicroseconds && { VMB_PRELOAD_WAKE_US: `${options.wakeMicroseconds}` }),
       ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),
       ...(options.media && { VMB_PRELOAD_MEDIA: `${options.media}=${this.device}` }),
     };

@@ -10,6 +10,9 @@ export interface Scene {
   end(): Promise<void> | void;
 }
 
+/** The VMM that the preload library plays. */
+export type Vmm = 'qemu' | 'crosvm';
+
 /** Options of the bridge for the nodes of a scene. */
 export type Options = Partial<ServeOptions>;
 
@@ -21,6 +24,8 @@ export interface SceneRow {
    */
   readonly lane: 'vivid' | 'others';
   readonly kinds: readonly string[];
+  /** Each shows memory in its own way: QEMU as an arena, crosvm each plane directly. Absent: QEMU alone. */
+  readonly vmms?: readonly Vmm[];
   readonly serve?: Options;
   /** Rejects with an error that `skipped` knows if the machine has no such nodes. */
   readonly open: () => Promise<Scene>;
@@ -56,6 +61,8 @@ function nodesOf(lane: SceneRow['lane'], modules: string, names: Readonly<Record
     },
   };
 }
+
+const inBothWays = (row: SceneRow): SceneRow => ({ ...row, vmms: ['qemu', 'crosvm'] });
 
 /** v4l2-compliance presses every button that it finds, so the buttons that inject faults are hidden. */
 const vivid = (parameters: string, names: Readonly<Record<string, string>>): SceneRow =>
@@ -128,9 +135,16 @@ const all: readonly SceneRow[] = [
     'multi-planar capture': 'vivid-000-vid-cap',
     'multi-planar output': 'vivid-000-vid-out',
   }),
+  inBothWays(
+    vivid('n_devs=1 cache_hints=1 node_types=0x101', {
+      capture: 'vivid-000-vid-cap',
+      output: 'vivid-000-vid-out',
+    }),
+  ),
   usbCamera,
   loopback,
   nodesOf('others', 'vim2m', { transformer: 'vim2m' }),
+  inBothWays(nodesOf('others', 'vim2m multiplanar=2', { transformer: 'vim2m' })),
   nodesOf('others', 'vicodec multiplanar=0', { encoder: 'stateful-encoder', decoder: 'stateful-decoder' }),
   nodesOf('others', 'vicodec multiplanar=1', {
     'multi-planar encoder': 'stateful-encoder',

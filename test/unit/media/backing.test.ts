@@ -50,7 +50,7 @@ describe('backing', () => {
     return [status, asked.filter((raw) => raw.readUInt32LE(0) > 0).map((raw) => raw.readUInt32LE(8))];
   }
 
-  for (const errno of [ENOMEM, EINTR, EAGAIN, EMFILE, ENFILE, EBUSY, EIO])
+  for (const errno of [ENOMEM, EINTR, EAGAIN, EMFILE, ENFILE, EBUSY, EIO, ENODEV])
     it(`PREPARE_BUF errno ${errno}: this queue is copied, the next one tries again`, async () => {
       bench = new DeviceBench();
       bench.start();
@@ -70,9 +70,10 @@ describe('backing', () => {
       assert.deepEqual(await allocate(0), [0, [MMAP]]);
     });
 
-  it('PREPARE_BUF ENODEV: the guest hears it, and the device that comes back is tried again', async () => {
+  it('PREPARE_BUF ENODEV of a node that is gone: the guest hears it, and the next one is tried again', async () => {
     bench = new DeviceBench();
     bench.start();
+    bench.node.hungUp = true;
     assert.deepEqual(await allocate(ENODEV), [ENODEV, [USERPTR]]);
     assert.deepEqual(await allocate(0), [0, [USERPTR, USERPTR]]);
   });

@@ -5,12 +5,13 @@
 import assert from 'node:assert/strict';
 import { drain } from '../../../src/media/events/drain.js';
 import { EventQueue } from '../../../src/media/events/eventq.js';
+import { memoryTypes } from '../../../src/media/memory/types.js';
 import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
 import type { RequestHandles } from '../../../src/media/queues/request-handles.js';
 import { VideoBuffer } from '../../../src/media/queues/video-buffer.js';
 import type { Session } from '../../../src/media/session.js';
 import type { NodeCall } from '../../../src/native.js';
-import { BufferType, buffer } from '../../../src/v4l2/layout.js';
+import { BufferType, buffer, Memory } from '../../../src/v4l2/layout.js';
 import { Turn } from '../../../src/virtio/turn.js';
 import { Bench } from '../virtio/bench.js';
 import { WRITE } from '../virtio/driver.js';
@@ -59,20 +60,12 @@ describe('drain', () => {
       return [bytes.readUInt32LE(8 + 4), bytes.readUInt32LE(8)];
     });
 
-  /** A driver that finishes a request between the DQBUF of CAPTURE, which finds nothing, and the DQBUF of OUTPUT. */
-  function decoder(handles: boolean): Session {
-    const done = new Map<number, number[]>([
-      [VIDEO_CAPTURE, []],
-      [VIDEO_OUTPUT, []],
-    ]);
-    let frames = 2;
+  /** A session whose driver answers DQBUF by `take`: an index, or undefined. */
+  function session(handles: boolean, take: (type: number) => number | undefined): Session {
     const call = async (asked: NodeCall): Promise<number> => {
       assert.equal(asked.kind, 'dequeueBuffer');
       const record = (asked as NodeCall & { kind: 'dequeueBuffer' }).buffer;
-      const { type } = buffer.read(record);
-      if (type === VIDEO_OUTPUT && frames > 0) for (const queue of done.values()) queue.push(2 - frames);
-      if (type === VIDEO_OUTPUT) frames--;
-      const index = done.get(type)!.shift();
+      const index = take(buffer.read(record).type);
       if (index === undefined) return EAGAIN;
       buffer.write(record, { ...buffer.read(record), index });
       return 0;
@@ -90,6 +83,34 @@ describe('drain', () => {
       arm: async () => {},
       call,
     } as unknown as Session;
+  }
+
+  const noneDone = () =>
+    new Map<number, number[]>([
+      [VIDEO_CAPTURE, []],
+      [VIDEO_OUTPUT, []],
+    ]);
+
+  /** A driver whose jobs end when the test says so: both buffers at once. */
+  function transformer() {
+    const done = noneDone();
+    return {
+      session: session(false, (type) => done.get(type)!.shift()),
+      finish: (index: number) => {
+        for (const queue of done.values()) queue.push(index);
+      },
+    };
+  }
+
+  /** A driver that finishes a request between the DQBUF of CAPTURE, which finds nothing, and the DQBUF of OUTPUT. */
+  function decoder(handles: boolean): Session {
+    const done = noneDone();
+    let frames = 2;
+    return session(handles, (type) => {
+      if (type === VIDEO_OUTPUT && frames > 0) for (const queue of done.values()) queue.push(2 - frames);
+      if (type === VIDEO_OUTPUT) frames--;
+      return done.get(type)!.shift();
+    });
   }
 
   it("with handles, a request's picture is sent before the OUTPUT buffer that says that it is complete", async () => {
@@ -124,12 +145,109 @@ describe('drain', () => {
     ]);
   });
 
-  it('without handles an OUTPUT buffer waits for nothing', async () => {
+  it('without handles, what is ready together is sent together, OUTPUT first, with one interrupt', async () => {
+    post(4);
+    const { session, finish } = transformer();
+    finish(0);
+    await drain(session);
+    assert.deepEqual(sent(), [
+      [VIDEO_OUTPUT, 0],
+      [VIDEO_CAPTURE, 0],
+    ]);
+    assert.equal(ring.notifications, 1);
+    finish(1);
+    await drain(session);
+    assert.deepEqual(sent().slice(2), [
+      [VIDEO_OUTPUT, 1],
+      [VIDEO_CAPTURE, 1],
+    ]);
+    assert.equal(ring.notifications, 2);
+  });
+
+  it('a job that ends between the DQBUF of one queue and that of the other is not told by halves', async () => {
     post(4);
     await drain(decoder(false));
     assert.deepEqual(sent(), [
       [VIDEO_OUTPUT, 0],
       [VIDEO_OUTPUT, 1],
+      [VIDEO_CAPTURE, 0],
+      [VIDEO_CAPTURE, 1],
     ]);
+    assert.equal(ring.notifications, 2, 'and the second CAPTURE buffer follows');
+  });
+
+  it('both jobs of a codec that is ahead of the guest: every OUTPUT buffer that is ready, then CAPTURE', async () => {
+    post(4);
+    const { session, finish } = transformer();
+    finish(0);
+    finish(1);
+    await drain(session);
+    assert.deepEqual(sent(), [
+      [VIDEO_OUTPUT, 0],
+      [VIDEO_OUTPUT, 1],
+      [VIDEO_CAPTURE, 0],
+      [VIDEO_CAPTURE, 1],
+    ]);
+  });
+
+  it('where the guest has one descriptor at a time, the order is the same, and nothing is lost', async () => {
+    const { session, finish } = transformer();
+    let resumed = 0;
+    Object.assign(session, { resume: () => resumed++ });
+    post(1);
+    finish(0);
+    finish(1);
+    await drain(session);
+    for (let n = 0; n < 8; n++) {
+      post(1);
+      await drain(session);
+    }
+    assert.deepEqual(sent(), [
+      [VIDEO_OUTPUT, 0],
+      [VIDEO_OUTPUT, 1],
+      [VIDEO_CAPTURE, 0],
+      [VIDEO_CAPTURE, 1],
+    ]);
+  });
+
+  it('no event of a group goes out before all its frames are ready for the guest', async () => {
+    post(4);
+    const { session, finish } = transformer();
+    let copied = () => {};
+    const type = memoryTypes[Memory.MMAP]!;
+    const { release } = type;
+    const copying = new Promise<void>((resolve) => {
+      copied = resolve;
+    });
+    type.release = (_, queue) => (queue.isCapture ? copying : undefined);
+    try {
+      finish(0);
+      const drained = drain(session);
+      await new Promise(setImmediate);
+      assert.deepEqual(sent(), []);
+      copied();
+      await drained;
+      assert.equal(sent().length, 2);
+    } finally {
+      type.release = release;
+    }
+  });
+
+  it('a session that closes meanwhile sends nothing and keeps no descriptor', async () => {
+    post(2);
+    const { session, finish } = transformer();
+    finish(0);
+    const { call } = session;
+    let calls = 0;
+    const closing = async (asked: NodeCall): Promise<number> => {
+      const errno = await call(asked);
+      if (++calls === 2) Object.assign(session, { closing: true });
+      return errno;
+    };
+    Object.assign(session, { call: closing });
+    await drain(session);
+    assert.deepEqual(sent(), []);
+    const free = [0, 1, 2].map(() => events.reserve(() => undefined));
+    assert.deepEqual(free, [true, true, false]);
   });
 });

@@ -101,6 +101,9 @@ export class FakeFile {
       case 'watch':
         this.watched.push(call.events);
         return 0;
+      case 'poll':
+        call.ready = this.node.hungUp ? 0x18 : 0;
+        return 0;
       case 'controls':
         return this.node.controls(call);
       case 'join':
@@ -215,6 +218,8 @@ export class FakeNode {
   fallback = 0;
   openErrno = 0;
   dequeueErrno = 0;
+  /** The kernel has unregistered the node: poll(2) of its files gives ERR and HUP. */
+  hungUp = false;
   closing: Promise<void> = Promise.resolve();
   /** V4L2_MEMORY_* that REQBUFS accepts. */
   memories = [1, 2];

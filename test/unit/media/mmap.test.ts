@@ -43,8 +43,8 @@ async function attach(...given: Parameters<typeof call>): Promise<HostBuffer> {
   return success(await mmap.attach(call(...given))).host;
 }
 
-/** KEYFRAME PFRAME BFRAME TIMECODE M2M_HOLD NO_CACHE_* LAST: 0x08 0x10 0x20 0x100 0x200 0x800 0x1000 0x100000. */
-const GUEST_FLAGS = '381b1000';
+/** KEYFRAME PFRAME BFRAME TIMECODE M2M_HOLD LAST: 0x08 0x10 0x20 0x100 0x200 0x100000. NO_CACHE_* are for `direct` only. */
+const GUEST_FLAGS = '38031000';
 
 describe('memory type MMAP', () => {
   let shared: SharedMemory;

@@ -27,6 +27,62 @@ describe('a node that fails', () => {
     assert.equal((await bench.command(u32(2, 0, session, 0), 0)).length, 0);
   });
 
+  it('one ENODEV of a node that is there is the errno of that call, and the session lives', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    for (const nr of [5, 27]) bench.node.ioctls.set(nr, () => ENODEV);
+    bench.node.controls = () => ENODEV;
+    assert.equal((await bench.ioctl(session, 5, format)).status, ENODEV);
+    assert.equal((await bench.ioctl(session, 27, Buffer.alloc(8))).status, ENODEV);
+    assert.equal((await bench.ioctl(session, 71, Buffer.alloc(32))).status, ENODEV);
+    assert.deepEqual(bench.takeEvents(), []);
+    assert.equal((await bench.ioctl(session, 4, format)).status, 0);
+    bench.node.file.frame();
+    await turns();
+    assert.deepEqual(
+      bench.takeEvents().map((event) => [event.readUInt32LE(8), event.readUInt32LE(20) & 0x40]),
+      [[0, 0]],
+    );
+  });
+
+  it('ENODEV of DQBUF too: buffers stay queued, nothing spins, and the stream goes on', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    bench.node.dequeueErrno = ENODEV;
+    bench.node.file.frame();
+    await turns();
+    assert.deepEqual(bench.takeEvents(), []);
+    const { length } = bench.node.file.calls;
+    await turns(50);
+    assert.equal(bench.node.file.calls.length, length);
+    bench.node.dequeueErrno = 0;
+    bench.node.file.frame();
+    await turns();
+    assert.deepEqual(
+      bench.takeEvents().map((event) => event.readUInt32LE(8)),
+      [0, 1],
+    );
+  });
+
+  it('ENODEV of a node that is gone, before its watcher says so: the session ends with that call', async () => {
+    bench.start();
+    const session = await bench.open();
+    await stream(session, 2);
+    bench.node.ioctls.set(5, () => ENODEV);
+    bench.node.hungUp = true;
+    assert.equal((await bench.ioctl(session, 5, format)).status, ENODEV);
+    await turns();
+    assert.deepEqual(
+      bench.takeEvents().map((event) => event.readUInt32LE(20) & 0x40),
+      [0x40, 0x40],
+    );
+    const { length } = bench.node.file.calls;
+    assert.equal((await bench.ioctl(session, 4, format)).status, ENODEV);
+    assert.equal(bench.node.file.calls.length, length, 'the node is not asked any more');
+  });
+
   it('a node that says EBUSY to a session: it is asked who has it', async () => {
     bench.start();
     const session = await bench.open();

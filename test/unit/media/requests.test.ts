@@ -81,15 +81,56 @@ describe('media requests that the bridge makes', () => {
     assert.deepEqual(file.kinds(), ['allocateRequest', 'controls', 'buffer', 'queueRequest']);
   });
 
-  it('each request has what was set since the last one; where nothing was, the same once more', async () => {
+  it('each request has every value that was set before it, each as it was set last', async () => {
     requests.remember([control(1, 10), control(1, 11)]);
     await requests.queue(0, qbuf(0));
     assert.deepEqual(values(), [[1, 11]]);
     requests.remember([control(2, 20)]);
     await requests.queue(1, qbuf(1));
-    assert.deepEqual(values(), [[2, 20]]);
+    assert.deepEqual(values(), [
+      [1, 11],
+      [2, 20],
+    ]);
     await requests.queue(2, qbuf(2));
-    assert.deepEqual(values(), [[2, 20]]);
+    requests.remember([control(1, 12)]);
+    await requests.queue(3, qbuf(3));
+    assert.deepEqual(values(), [
+      [1, 12],
+      [2, 20],
+    ]);
+  });
+
+  it('values that are set while the driver has frames are for later ones only: they are checked, and not set', async () => {
+    const [S_EXT_CTRLS, TRY_EXT_CTRLS] = [72, 73];
+    assert.equal(requests.settingIoctl(S_EXT_CTRLS), S_EXT_CTRLS);
+    for (const index of [0, 1]) await requests.queue(index, qbuf(index));
+    assert.equal(requests.settingIoctl(S_EXT_CTRLS), TRY_EXT_CTRLS);
+    requests.returned(0);
+    assert.equal(requests.settingIoctl(S_EXT_CTRLS), TRY_EXT_CTRLS);
+    requests.returned(1);
+    assert.equal(requests.settingIoctl(S_EXT_CTRLS), S_EXT_CTRLS);
+    await requests.queue(0, qbuf(0));
+    requests.stopped();
+    assert.equal(requests.settingIoctl(S_EXT_CTRLS), S_EXT_CTRLS);
+  });
+
+  it('values outlive STREAMOFF, which loses the requests that had them, and end with the codec', async () => {
+    const [H264, VP8] = [0x34363253, 0x46385056];
+    requests.formatSet(H264);
+    requests.remember([control(1, 10)]);
+    await requests.queue(0, qbuf(0));
+    requests.stopped();
+    await requests.queue(0, qbuf(0));
+    assert.deepEqual(values(), [[1, 10]]);
+    requests.formatSet(H264);
+    requests.stopped();
+    await requests.queue(0, qbuf(0));
+    assert.deepEqual(values(), [[1, 10]], 'a new size of the same codec');
+    requests.stopped();
+    file.kinds();
+    requests.formatSet(VP8);
+    await requests.queue(0, qbuf(0));
+    assert.ok(!file.kinds().includes('controls'));
   });
 
   it('without any value there is none to set', async () => {
