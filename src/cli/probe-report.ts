@@ -117,11 +117,19 @@ function captureFacts(capture: ProbedCapture): Fact[] {
   const facts: Fact[] = [
     ['capture', `${format} ${width}x${height}, ${capture.buffers} buffers, ${mappingText(capture)}`],
     ['frames', `${frames}${rate}${arrival}, ${dropped} dropped, ${damaged} damaged, ${bytesText(bytes)}`],
+    ['timestamps', clockTexts[capture.clock]],
   ];
   if (output === null) return facts;
   const written = outputBytes === 0 ? 'nothing' : `${output}, ${bytesText(outputBytes)}`;
   return [...facts, ...damageFacts(capture), ['written', written], ...lossFacts(capture)];
 }
+
+/** What a timestamp of the frames means in a guest (docs/vmm.md, "Timestamps"). */
+const clockTexts: Readonly<Record<ProbedCapture['clock'], string>> = {
+  monotonic: "CLOCK_MONOTONIC of the host: differences are exact, a guest's own clock is another one",
+  copy: 'copied from the source frames',
+  unknown: 'of a clock that the driver does not name',
+};
 
 /** One line for each kind of damage. */
 function damageFacts({ damage }: ProbedCapture): Fact[] {

@@ -92,6 +92,9 @@ export const BufferFlag = {
   REQUEST_FD: 0x00800000,
 } as const;
 
+/** V4L2_BUF_FLAG_TIMESTAMP_*: the field of a buffer's flags that says where its timestamp is from. */
+export const TimestampFlag = { MASK: 0x0000e000, MONOTONIC: 0x00002000, COPY: 0x00004000 } as const;
+
 /** V4L2_EVENT_* and V4L2_EVENT_SUB_FL_*. */
 export const EventType = {
   ALL: 0,

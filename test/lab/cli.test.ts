@@ -104,6 +104,7 @@ describe('lab: the command line', function () {
     );
     const { format, width: columns } = report.capture;
     assert.deepEqual([report.card, format, columns], ['Küche 📷', 'RGB3', 320]);
+    assert.equal(report.capture.clock, 'monotonic');
     assert.deepEqual([report.capture.frames, report.capture.output], [5, PICTURE]);
     const { width, height, data } = PNG.sync.read(readFileSync(PICTURE));
     assert.deepEqual([width, height], [320, 180]);

@@ -24,6 +24,7 @@ describe('probe', () => {
     assert.match(text, /virtio +RING_INDIRECT_DESC RING_EVENT_IDX VERSION_1/);
     assert.match(text, /capture +YUYV 4x2, 4 buffers, 1 SHM mapping for all of them/);
     assert.match(text, /frames +5, 1\.00 fps \(.* as they arrived\), 0 dropped, 0 damaged, 80 bytes/);
+    assert.match(text, /timestamps +of a clock that the driver does not name/);
   });
 
   it('prints the name of a card without what a terminal would obey', async () => {

@@ -28,6 +28,7 @@ const frame = (bytes: Uint8Array | number[], damaged = false) => ({
   bytesused: 3,
   damaged,
   last: false,
+  clock: 'monotonic' as const,
   planes: [Uint8Array.from(bytes)],
 });
 const marked = (bytes: Uint8Array | number[]) => frame(bytes, true);
