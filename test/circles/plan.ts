@@ -128,7 +128,7 @@ const real: readonly Task[] = [
     { needs: ['lab', 'programs'] },
   ),
   ...onDrivers,
-  packaged('', [PACKAGE], { needs: ['build'] }),
+  packaged('', [PACKAGE], { needs: ['build'], limitSeconds: 1200 }),
   fuzz(100_000),
   sanitizedAddon,
   sanitizedFuzz(20_000),

@@ -92,7 +92,7 @@ describe('package: installation without a compiler', function () {
   });
 
   it('says what to do if there is no addon for the machine, and what is missing for that', function () {
-    const outcomes = shared.run(`${withNpm(this, cases[0]!)}
+    const outcomes = shared.run(`${withNpm(this, cases[2]!)}
       note install npm ${INSTALL} ${tarball}
       rm -r ${ROOT}/prebuilds
       user absent ${SERVE}
