@@ -52,9 +52,11 @@ describe('package: contents', function () {
 
   it('depends on what the program imports, and on the headers for a build from source', () => {
     const imported = filesOf(join(files, 'dist')).flatMap((path) => [
-      ...readFileSync(join(files, 'dist', path), 'utf8').matchAll(/^import .*from '([a-z@][^:']*)';$/gm),
+      ...readFileSync(join(files, 'dist', path), 'utf8').matchAll(
+        /^import .*from '([a-z@][^:']*)';$|\bimport\('([a-z@][^:']*)'\)/gm,
+      ),
     ]);
-    const names = new Set(imported.map(([, name]) => name!.split('/')[0]!));
+    const names = new Set(imported.map(([, name, lazily]) => (name ?? lazily)!.split('/')[0]!));
     assert.deepEqual(Object.keys(manifest.dependencies).sort(), [...names, 'node-addon-api'].sort());
   });
 
