@@ -11,7 +11,7 @@ describe('vhost-user connection', () => {
   let received: Message[];
   let ends: (Error | null)[];
   let before: number;
-  let onMessage: (message: Message) => void;
+  let onMessage: (message: Message) => void | Promise<void>;
 
   const connect = (carries: 'requests' | 'replies' = 'requests') => {
     const [ours, theirs] = native.socketPair();
@@ -21,7 +21,7 @@ describe('vhost-user connection', () => {
       carries,
       onMessage: (got) => {
         received.push(got);
-        onMessage(got);
+        return onMessage(got);
       },
       onEnd: (error) => ends.push(error),
     });
@@ -200,6 +200,64 @@ describe('vhost-user connection', () => {
       assert.equal(ends[0]?.message, 'a bug');
       assert.equal(received.length, 1);
       assert.ok(wire.ended);
+    });
+  });
+
+  describe('while a message is being handled', () => {
+    let over: (error?: Error) => void;
+
+    beforeEach(() => {
+      onMessage = () =>
+        new Promise<void>((resolve, reject) => {
+          over = (error) => (error ? reject(error) : resolve());
+        });
+    });
+
+    it('reads no other one, and sends all the same', async () => {
+      for (const request of [1, 2, 3]) wire.send(request, 1);
+      await until(() => received.length === 1);
+      await settle();
+      assert.equal(received.length, 1);
+      assert.equal(connection.send(9, 4, Buffer.alloc(8)), 0);
+      assert.equal((await wire.next()).request, 9);
+      over();
+      await until(() => received.length === 2);
+      onMessage = () => {};
+      over();
+      await until(() => received.length === 3);
+      assert.deepEqual(
+        received.map(({ request }) => request),
+        [1, 2, 3],
+      );
+    });
+
+    it('the peer may go: that is heard afterwards', async () => {
+      wire.send(1, 1);
+      await until(() => received.length === 1);
+      wire.close();
+      wire = new Wire(openSync('/dev/null', 'r'));
+      await settle();
+      assert.deepEqual(ends, []);
+      over();
+      await until(() => ends.length === 1);
+      assert.deepEqual(ends, [null]);
+    });
+
+    it('it may fail: the connection ends', async () => {
+      wire.send(1, 1);
+      await until(() => received.length === 1);
+      over(new TypeError('a bug'));
+      await until(() => ends.length === 1);
+      assert.equal(ends[0]?.message, 'a bug');
+    });
+
+    it('the connection may be closed', async () => {
+      wire.send(1, 1);
+      await until(() => received.length === 1);
+      connection.close();
+      over();
+      await settle();
+      assert.deepEqual(ends, []);
     });
   });
 
