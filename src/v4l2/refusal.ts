@@ -12,6 +12,7 @@ const momentary: ReadonlySet<number> = new Set([
   Errno.ENFILE,
   Errno.EMFILE,
 ]);
+const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
 
 /** Whether the errno means that the driver does not support the call. Only these errnos may be remembered. */
 export function isLasting(errno: number): boolean {
@@ -21,6 +22,11 @@ export function isLasting(errno: number): boolean {
 /** For a file: whether the host was short of something. Then the failure says nothing about the file. */
 export function isMomentary(errno: number): boolean {
   return momentary.has(errno);
+}
+
+/** Whether the errno, of open(2) or QUERYCAP, means that the device does not exist. */
+export function isAbsent(errno: number): boolean {
+  return absent.has(errno);
 }
 
 /** The positive errno of an error that the addon or node:fs throws (node:fs uses negative ones). Default: EIO. */

@@ -63,6 +63,15 @@ describe('cli/serve options', () => {
       assert.deepEqual({ objects, sharedPages, errorEvents }, { ...off, [name]: true });
     });
 
+  it('waits for a producer if asked to, and says nothing of it otherwise', () => {
+    assert.equal(serveOptions({ ...defaults, ...one, wait: true }, []).wait, true);
+    assert.ok(!('wait' in serveOptions({ ...defaults, ...one, wait: false }, [])));
+    assert.throws(
+      () => serveOptions({ ...defaults, ...one, wait: [true, true] }, []),
+      usage(/--wait is given twice/),
+    );
+  });
+
   it('refuses a switch that is given twice', () => {
     for (const flag of ['objects', 'shared-pages', 'error-events'])
       assert.throws(
@@ -215,6 +224,19 @@ describe('cli/paste', () => {
       /-chardev socket,id=vmb1,path=\/run\/b\.sock -device vhost-user-media-pci,chardev=vmb1,vectors=3\n/,
     );
     assert.match(text, /--vhost-user media,socket=\/run\/a\.sock\n/);
+  });
+
+  it('says what each device is, if that is known', () => {
+    const socket = (path: string) => ({ socket: { path } });
+    const pairs = [
+      { device: '/dev/video0', ...socket('/run/a.sock') },
+      { device: '/dev/deskcam', ...socket('/run/b.sock') },
+    ];
+    const text = vmmOptions(pairs, [undefined, 'whatever /dev/deskcam leads to']);
+    assert.match(
+      text,
+      /on \/run\/a\.sock\n\/dev\/deskcam is served on .*\n {2}it is whatever \/dev\/deskcam leads to\n/,
+    );
   });
 
   it('makes a path absolute, doubles commas for QEMU and quotes for the shell', () => {
