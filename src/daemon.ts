@@ -199,12 +199,12 @@ class Service {
   }
 
   async stop(): Promise<void> {
-    this.#watch.close();
+    const watched = this.#watch.close();
     if (!this.#isStarted) closeSockets(openedBefore([this.pair.socket]));
     this.#listener?.close();
     this.#backend?.close();
     this.#ended();
-    await Promise.all(this.#leaving.values());
+    await Promise.all([watched, ...this.#leaving.values()]);
     this.requests?.media.close();
   }
 

@@ -45,6 +45,7 @@ export class NodeWatch {
 
   /** Looks at the node. Resolves when `description` is fresh. null: the node hangs. */
   refresh(): Promise<void> | null {
+    if (this.#isOver) return null;
     return this.#look ? this.pending : this.#begin().over;
   }
 
@@ -63,9 +64,10 @@ export class NodeWatch {
     return !this.#isOver;
   }
 
-  /** Ends producer(). */
-  close(): void {
+  /** Ends producer(). Nobody looks any more. Resolves when no look has the node open, or when it hangs. */
+  async close(): Promise<void> {
     this.#isOver = true;
+    await this.pending;
   }
 
   #begin(): Look {

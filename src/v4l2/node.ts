@@ -37,6 +37,7 @@ export class HostNode {
   #unheard: string | null = null;
   #location: Location | null = null;
   #description: NodeDescription | null = null;
+  #looking: Promise<void> | null = null;
   readonly #log = new NodeLog(this);
 
   /** `path`: path of the node, or /proc/self/fd/N for an inherited descriptor. */
@@ -85,13 +86,21 @@ export class HostNode {
    * Opens the node wherever it is, reads what it is now, and closes it. Logs nothing. Resolves to an errno if that is
    * not possible.
    */
-  async look(): Promise<NodeDescription | number> {
+  look(): Promise<NodeDescription | number> {
     const file = this.open(() => undefined);
-    try {
-      return await file.find();
-    } finally {
-      void file.close();
-    }
+    const found = file.find();
+    const looking = found
+      .then(() => file.close())
+      .finally(() => {
+        if (this.#looking === looking) this.#looking = null;
+      });
+    this.#looking = looking;
+    return looking.then(() => found);
+  }
+
+  /** Resolves when no look has the node open. A driver may allow only one open file. */
+  async looked(): Promise<void> {
+    await this.#looking;
   }
 
   /** Whether QUERYCAP of a file that was found again may be that of the described device. */
@@ -178,6 +187,7 @@ export class OpenFile {
    */
   async open(told?: ToldNode): Promise<number> {
     if (!this.node.location) return this.#openAt(this.node.path);
+    await this.node.looked();
     const found = await this.find();
     if (typeof found === 'number') {
       if (!this.#closed) this.node.reportRefusal(found);

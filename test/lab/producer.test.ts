@@ -13,15 +13,12 @@ import { eventually } from '../addon/process.js';
 import { journalled, keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
-import { LoopbackWriter } from './support/loopback-writer.js';
+import { FRAME_BYTES, HEIGHT, Producer, WIDTH } from './support/producer.js';
 import { CLI, enter, ServeProcess } from './support/serve-process.js';
 import { errnoOf, onStage, type Stage } from './support/stage.js';
 
 const LABEL = 'a-fed-camera';
 const LOOPBACK = `v4l2loopback devices=1 exclusive_caps=1 max_buffers=4 card_label=${LABEL}`;
-const WIDTH = 320;
-const HEIGHT = 180;
-const FRAME_BYTES = WIDTH * HEIGHT * 2;
 const { VIDEO_CAPTURE, VIDEO_OUTPUT } = Capability;
 const SOCKET = '/tmp/vmb-lab-producer.sock';
 
@@ -173,23 +170,3 @@ describe('lab: a node that waits for its producer', function () {
     assert.doesNotMatch(await list(), /waits for a producer/);
   });
 });
-
-/** Writes frames until it is stopped. */
-class Producer {
-  #timer: NodeJS.Timeout;
-
-  private constructor(private readonly writer: LoopbackWriter) {
-    const frame = Buffer.alloc(FRAME_BYTES, 0x80);
-    writer.write(frame);
-    this.#timer = setInterval(() => writer.write(frame), 40);
-  }
-
-  static async start(path: string): Promise<Producer> {
-    return new Producer(await LoopbackWriter.open(path, WIDTH, HEIGHT));
-  }
-
-  async stop(): Promise<void> {
-    clearInterval(this.#timer);
-    await this.writer.close();
-  }
-}

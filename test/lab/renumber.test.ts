@@ -24,19 +24,23 @@ const BY_PATH = '/dev/v4l/by-path/platform-vhci_hcd.0-usb-0:1:1.0-video-index0';
 
 const isProgram = readFileSync('/proc/cpuinfo', 'latin1').includes('User Mode Linux');
 
-/** The number of the camera's bus. */
-function bus(): number {
-  const names = readdirSync(`/sys/devices/platform/${CONTROLLERS[0]}`);
+/** The number of the first bus of a controller; by default the camera's. */
+function bus(controller: string = CONTROLLERS[0]): number {
+  const names = readdirSync(`/sys/devices/platform/${controller}`);
   return Math.min(...names.flatMap((name) => /^usb(\d+)$/.exec(name)?.[1] ?? []).map(Number));
 }
 
-/** Takes the camera's controller away, with its bus. */
-const unbind = () => writeFileSync(`${DRIVER}/unbind`, CONTROLLERS[0]);
+const tell = (what: 'bind' | 'unbind', controller: string) => writeFileSync(`${DRIVER}/${what}`, controller);
 
-/** The other controller, bound first, takes the numbers that the camera's controller had. */
-function bindAfterTheOther(): void {
-  writeFileSync(`${DRIVER}/unbind`, CONTROLLERS[1]);
-  for (const controller of [...CONTROLLERS].reverse()) writeFileSync(`${DRIVER}/bind`, controller);
+/** Takes the camera's controller away, with its bus. */
+const unbind = () => tell('unbind', CONTROLLERS[0]);
+
+/** The camera's controller comes back with a bus that has not the number `before`, because the other one exchanges it. */
+function bind(before: number): void {
+  const isFirst = before < bus(CONTROLLERS[1]);
+  tell('unbind', CONTROLLERS[1]);
+  for (const controller of isFirst ? [...CONTROLLERS].reverse() : CONTROLLERS) tell('bind', controller);
+  assert.notEqual(bus(), before, 'the bus has its old number');
 }
 
 if (!isProgram)
@@ -72,8 +76,7 @@ if (!isProgram)
         unbind();
         assert.ok(await eventually(() => journalled('was unplugged').length > 0, 10_000));
         assert.equal(await errnoOf(driver.open()), Errno.ENODEV);
-        bindAfterTheOther();
-        assert.notEqual(bus(), before, 'the bus has its old number');
+        bind(before);
         await camera.replug();
         const queue = await streaming(stage);
         assert.equal(await errnoOf(old.off()), Errno.ENODEV);
