@@ -1,5 +1,6 @@
 /** Builds everything for its pairs of node and socket, top to bottom. Only this file knows all layers. */
 import { closeSync } from 'node:fs';
+import pTimeout from 'p-timeout';
 import { describe, type NodeRequests, type RequestMode, requestsOf } from './daemon/node-start.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
@@ -26,6 +27,8 @@ export interface ServePair {
   /** The path of the node, or an inherited descriptor of it. */
   readonly device: string | number;
   readonly socket: SocketSource;
+  /** The name that the guest sees, at most MAX_CARD_BYTES of UTF-8. Absent: that of the driver. */
+  readonly card?: string;
 }
 
 export interface ServeOptions {
@@ -106,11 +109,7 @@ export class Daemon {
    */
   async stop(): Promise<void> {
     const ended = Promise.all(this.#services.map((service) => service.stop()));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, STOP_GRACE_MS);
-    });
-    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
+    await pTimeout(ended, { milliseconds: STOP_GRACE_MS, fallback: () => undefined });
     for (const service of this.#services) service.reportHeld();
   }
 }
@@ -229,10 +228,12 @@ class Service {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;
+    const { card } = this.pair;
     const present = this.#watch;
     const device = new MediaDevice(this.node, present.description, {
       ...options,
       present,
+      ...(card !== undefined && { card }),
       turn: this.turn,
       ...(this.objects && { objects: this.objects }),
       ...(this.requests && { requests: this.requests }),

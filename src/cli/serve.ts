@@ -1,7 +1,9 @@
 /** The command `serve`: turns options into ServeOptions, runs one Daemon and ends it. */
+import pTimeout from 'p-timeout';
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
+import { MAX_CARD_BYTES } from '../media/protocol.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import { contain, type Host } from './containment.js';
@@ -42,6 +44,10 @@ const flags = {
     describe: 'inherited descriptor of a connected socket, instead of --socket-path; ends with it',
   },
   'listening-fd': { ...several, hidden: true },
+  card: {
+    ...several,
+    describe: `name of the device in the guest, at most ${MAX_CARD_BYTES} bytes; the n-th belongs to the n-th device [default: its own]`,
+  },
   user: {
     ...one,
     describe: 'start as root, then become this user (name or number), without capabilities',
@@ -214,6 +220,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
         socketPath: list('socket-path'),
         fd: list('fd'),
         listeningFd: list('listening-fd'),
+        card: list('card'),
       },
       activated,
     ),
@@ -279,13 +286,9 @@ class Ending {
   });
 }
 
-async function stopInTime(daemon: Served): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      log.warn('a device does not let go in time: leaving it to the kernel');
-      resolve();
-    }, STOP_TIMEOUT_MS);
+function stopInTime(daemon: Served): Promise<void> {
+  return pTimeout(daemon.stop(), {
+    milliseconds: STOP_TIMEOUT_MS,
+    fallback: () => log.warn('a device does not let go in time: leaving it to the kernel'),
   });
-  await Promise.race([daemon.stop(), late]).finally(() => clearTimeout(timer));
 }

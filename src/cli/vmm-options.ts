@@ -1,5 +1,7 @@
 /** The VMM options for the served pairs, ready to paste into a shell. */
 import { resolve } from 'node:path';
+import { quote } from 'shlex';
+import { printable } from '../printable.js';
 import { boundPath } from './activation.js';
 import type { ServedNode } from './served-nodes.js';
 
@@ -21,22 +23,22 @@ export function vmmOptions(
   if (served.length === 0) return '';
   const lines = [
     ...served.flatMap(({ device, path, identity }) => [
-      `${nameOf(device)} is served on ${path}`,
-      ...(identity === undefined ? [] : [`  it is ${identity}`]),
+      printable(`${nameOf(device)} is served on ${path}`),
+      ...(identity === undefined ? [] : [printable(`  it is ${identity}`)]),
     ]),
     '',
     'QEMU (the memory of the guest must be shared; put its size in both places):',
     `  -m ${EXAMPLE_MEMORY} -object memory-backend-memfd,id=vmb-memory,size=${EXAMPLE_MEMORY},share=on -machine memory-backend=vmb-memory`,
     ...served.map(({ path }, index) => `  ${qemuDevice(path, index)}`),
     'crosvm:',
-    ...served.map(({ path }) => `  --vhost-user ${quoted(`media,socket=${path}`)}`),
+    ...served.map(({ path }) => `  --vhost-user ${quote(`media,socket=${path}`)}`),
   ];
   return `${lines.join('\n')}\n`;
 }
 
 /** In an option, QEMU reads `,` as the end of a value and `,,` as a comma. */
 function qemuDevice(path: string, index: number): string {
-  const chardev = quoted(`socket,id=vmb${index},path=${path.replaceAll(',', ',,')}`);
+  const chardev = quote(`socket,id=vmb${index},path=${path.replaceAll(',', ',,')}`);
   return `-chardev ${chardev} -device vhost-user-media-pci,chardev=vmb${index},vectors=3`;
 }
 
@@ -47,7 +49,3 @@ function socketPathOf(socket: ServedNode['socket']): string | undefined {
 
 const nameOf = (device: ServedNode['device']): string =>
   typeof device === 'number' ? `descriptor ${device}` : device;
-
-/** Quotes a word for a POSIX shell. A word without special characters does not change. */
-const quoted = (word: string): string =>
-  /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;

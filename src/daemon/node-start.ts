@@ -2,11 +2,13 @@
 import { Errno, errnoName } from '../errno.js';
 import type { RequestSupport } from '../media/session-context.js';
 import { accessCure } from '../privileges.js';
+import { isFailure } from '../result.js';
 import { mediaFailure, nodeFailure } from '../start-error.js';
 import type { NodeDescription } from '../v4l2/description.js';
 import { holdersText } from '../v4l2/holders.js';
 import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from '../v4l2/media-request.js';
 import { type HostNode, NodeError } from '../v4l2/node.js';
+import { openFailureOf } from '../v4l2/open-failure.js';
 import { probeFile } from '../v4l2/probe-file.js';
 import { isMomentary } from '../v4l2/refusal.js';
 
@@ -31,11 +33,11 @@ export async function requestsOf(
   const need = await askNeed(path, deviceCaps);
   if (need === 'none' || (need !== 'required' && mode === 'auto')) return undefined;
   const media = await openMedia(path);
-  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
+  if (!isFailure(media)) return { mode, media: new MediaFile(media) };
   // Only a media device makes media requests, and this node has none.
-  if (need === 'unknown' && media === Errno.ENODEV) return undefined;
+  if (need === 'unknown' && media.errno === Errno.ENODEV) return undefined;
   const what = `${path} (${card}) takes buffers in media requests, and its media device cannot be opened`;
-  throw mediaFailure(media, what, isMomentary(media));
+  throw mediaFailure(media.errno, what, isMomentary(media.errno));
 }
 
 /**
@@ -48,8 +50,9 @@ async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
     const errno = await file.open();
     if (errno !== 0) throw nodeFailure(errno, `${path} cannot be opened: ${errnoName(errno)}`);
     const need = await requestNeed(file.ioctl, deviceCaps);
-    if (typeof need !== 'number') return need;
-    throw nodeFailure(need, `${path} cannot be asked for its formats: ${errnoName(need)}`);
+    if (!isFailure(need)) return need;
+    const what = `${path} cannot be asked for its formats: ${errnoName(need.errno)}`;
+    throw nodeFailure(need.errno, what);
   } finally {
     file.close();
   }
@@ -61,13 +64,15 @@ export async function describe(node: HostNode): Promise<NodeDescription> {
     return await node.describe();
   } catch (error) {
     if (!(error instanceof NodeError)) throw error;
-    const who = error.errno === Errno.EACCES ? accessCure(node.path) : await whoHas(node, error);
-    throw nodeFailure(error.errno, error.message, who);
+    throw nodeFailure(error.errno, error.message, await cureOf(node, error));
   }
 }
 
-async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
-  if (errno !== Errno.EBUSY) return undefined;
+/** The cure, if this host tells more than the errno. */
+async function cureOf(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
+  const failure = openFailureOf(errno);
+  if (failure === 'not permitted') return accessCure(node.path);
+  if (failure !== 'busy') return undefined;
   const found = await node.holders().catch(() => undefined);
   if (found?.own) return 'it is served already, and its driver lets one program open it once';
   return found && `${holdersText(found)} has it, end that one first`;

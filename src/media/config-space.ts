@@ -5,7 +5,7 @@
 
 import type { NodeDescription, ToldNode } from '../v4l2/description.js';
 import { Capability } from '../v4l2/layout.js';
-import { config } from './protocol.js';
+import { config, MAX_CARD_BYTES } from './protocol.js';
 
 /** Capabilities that the guest does not see, because its driver has no calls for them. */
 const HIDDEN =
@@ -29,11 +29,10 @@ export function toldOf({ deviceCaps, deviceType }: NodeDescription): ToldNode {
   return { deviceCaps: (deviceCaps & ~HIDDEN) >>> 0, deviceType };
 }
 
-/** The driver copies 32 bytes, so the last one must stay 0. */
 function cardName(card: string): string {
-  let name = card;
-  while (Buffer.byteLength(name) > 31) name = name.slice(0, -1);
-  return name;
+  const characters = [...card];
+  while (Buffer.byteLength(characters.join('')) > MAX_CARD_BYTES) characters.pop();
+  return characters.join('');
 }
 
 /** What the node is now. */
@@ -59,10 +58,11 @@ export class ConfigSpace {
   /** What was read last while the queues stood still. null: nothing. */
   #readLast: NodeDescription | null = null;
 
-  /** `present`: what the node is now. Absent: it stays as described. */
+  /** `present`: what the node is now. Absent: it stays as described. `card`: as in MediaDeviceOptions. */
   constructor(
     private readonly description: NodeDescription,
     private readonly present?: PresentNode,
+    private readonly card?: string,
   ) {}
 
   /** The space as the guest sees it. */
@@ -116,6 +116,7 @@ export class ConfigSpace {
   }
 
   get #now(): NodeDescription {
-    return this.present?.description ?? this.description;
+    const description = this.present?.description ?? this.description;
+    return this.card === undefined ? description : { ...description, card: this.card };
   }
 }

@@ -1,6 +1,7 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
 import { errorLimited, infoLimited, log } from '../log.js';
+import { isFailure } from '../result.js';
 import type { NodeDescription } from '../v4l2/description.js';
 import type { HostNode } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
@@ -41,6 +42,8 @@ export interface MediaDeviceOptions {
   readonly requests?: RequestSupport;
   /** What the node is now. Absent: it stays what it was when the device was made. */
   readonly present?: PresentNode;
+  /** The name that the guest sees, whatever the node is. Absent: the node's own. */
+  readonly card?: string;
   /** Shared by all devices of this event loop: it limits the work of one turn. Absent: the device has its own. */
   readonly turn?: Turn;
 }
@@ -66,7 +69,7 @@ export class MediaDevice implements CommandHandlers {
     description: NodeDescription,
     private readonly options: MediaDeviceOptions,
   ) {
-    this.#config = new ConfigSpace(description, options.present);
+    this.#config = new ConfigSpace(description, options.present, options.card);
     this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
@@ -196,11 +199,11 @@ export class MediaDevice implements CommandHandlers {
     const { sessionId, code } = ioctlCommand.read(command.request);
     const body = command.request.subarray(ioctlCommand.size);
     const request = readIoctl(command, code, body, this.#optionalIoctls);
-    if (typeof request === 'number') return command.answer({ status: request });
+    if (isFailure(request)) return command.answer({ status: request.errno });
     const session = this.#sessions.find(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));
     if (session.isDegraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
-    command.onLate(refuse(request, 0).payload ?? [], () => undefined);
+    command.onLate((errno) => refuse(request, errno), null);
     this.#enqueue(session, command, () => runIoctl(session, request));
   }
 

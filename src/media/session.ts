@@ -287,9 +287,5 @@ export class Session {
 }
 
 function logFault(error: unknown): void {
-  log.error('a queue cannot be given up', { error: stackOf(error) });
-}
-
-function stackOf(error: unknown): string {
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  log.fault('a queue cannot be given up', error);
 }

@@ -1,6 +1,7 @@
 /** Description of a node: what QUERYCAP says, and the type that the kernel registered it as. */
 import { readlinkSync, realpathSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
+import { isFailure, type Result } from '../result.js';
 import { type NodeCapabilities, queryCap } from './capabilities.js';
 import { deviceFolder } from './discovery.js';
 import type { RunIoctl } from './enumeration.js';
@@ -38,10 +39,10 @@ const deviceTypes: readonly (readonly [RegExp, number])[] = [
   [/^v4l-touch\d+$/, 5],
 ];
 
-/** Queries an open file. Resolves to an errno if QUERYCAP fails. `path`: the path that was opened. */
-export async function describeNode(ask: RunIoctl, path: string): Promise<NodeDescription | number> {
+/** Queries an open file. `path`: the path that was opened. Rejects if the path is gone meanwhile. */
+export async function describeNode(ask: RunIoctl, path: string): Promise<Result<NodeDescription>> {
   const identity = await queryCap(ask);
-  return typeof identity === 'number' ? identity : { ...identity, deviceType: deviceTypeOf(path) };
+  return isFailure(identity) ? identity : { ...identity, deviceType: deviceTypeOf(path) };
 }
 
 function deviceTypeOf(path: string): number {

@@ -3,6 +3,7 @@
  */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { printable } from '../printable.js';
 
 /** A process that has the node open. */
 export interface Holder {
@@ -121,8 +122,8 @@ async function maps(process: string, names: readonly string[]): Promise<boolean>
   return lines.some((line) => names.some((name) => line.endsWith(` ${name}`)));
 }
 
-/** A process chooses its own name. Every character that is not printable ASCII is shown as a question mark. */
+/** A process chooses its own name. The kernel cuts it at 15 bytes. */
 async function commandOf(process: string): Promise<string> {
-  const name = await readFile(join(process, 'comm'), 'latin1').catch(() => '');
-  return name.trimEnd().replace(/[^ -~]/g, '?') || '?';
+  const name = await readFile(join(process, 'comm'), 'utf8').catch(() => '');
+  return printable(name.trimEnd()) || '?';
 }

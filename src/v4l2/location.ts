@@ -4,6 +4,7 @@ import { lstat, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
+import { type Failure, failure, isFailure, type Result } from '../result.js';
 import { deviceFolder, hostNodes, hostRoots, nodeOfNumber, type Roots, usbOf } from './discovery.js';
 import {
   absenceOf,
@@ -14,7 +15,7 @@ import {
   markOf,
   type NodeIdentity,
 } from './identity.js';
-import { otherwise } from './refusal.js';
+import { failureOf, otherwise } from './refusal.js';
 
 /** Path of an inherited descriptor. It does not lead to the device when the device comes back. */
 const inherited = /^\/proc\/(self|\d+)\/fd\/\d+$/;
@@ -97,16 +98,17 @@ export class Location {
   }
 
   /**
-   * Where the node seems to be now. The caller must open the path and check that it is the same node. null: the node
+   * Where the node seems to be now. The caller must open the path and check that it is the same node. ENODEV: the node
    * is not found. If sysfs did not show the node at the start, its path never changes.
    */
-  async search(): Promise<string | null> {
+  async search(): Promise<Result<string>> {
     const { given, identity, mark, sought } = this;
     if (sought === 'name') return this.#target;
     if (!identity) return this.path;
     if (inherited.test(given))
       return this.#absent('the device of an inherited descriptor is gone: start the bridge anew');
-    const all = await allNodes(this.roots);
+    const all = await allNodes(this.roots).catch(failureOf);
+    if (isFailure(all)) return all;
     const found = findSameNode(identity, all, sought);
     if (found) return found.path;
     const absence = absenceOf(identity, all, sought);
@@ -125,9 +127,8 @@ export class Location {
   }
 
   /** Records that what was found at `path` is not the node. Returns ENODEV. */
-  refused(path: string): number {
-    this.#absence = `what is at ${path} now is another device`;
-    return Errno.ENODEV;
+  refused(path: string): Failure {
+    return this.#absent(`what is at ${path} now is another device`);
   }
 
   /** Records that the node was found at `path` and is open. Returns whether its registration is new. */
@@ -141,9 +142,9 @@ export class Location {
     return true;
   }
 
-  #absent(reason: string): null {
+  #absent(reason: string): Failure {
     this.#absence = reason;
-    return null;
+    return failure(Errno.ENODEV);
   }
 }
 

@@ -2,7 +2,9 @@
  * What a node is now, for the guest's driver that asks next. A driver asks at its probe and keeps the answer. So the
  * node is read anew for each probe, and not from time to time.
  */
+import pTimeout from 'p-timeout';
 import { log } from '../log.js';
+import { isFailure } from '../result.js';
 import type { NodeDescription } from './description.js';
 import { waitsForProducer } from './kind.js';
 import type { HostNode } from './node.js';
@@ -71,15 +73,11 @@ export class NodeWatch {
   }
 
   #begin(): Look {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, LOOK_LIMIT_MS);
-    });
     const read = this.#read().finally(() => {
       this.#look = null;
-      clearTimeout(timer);
     });
-    this.#look = { began: performance.now(), over: Promise.race([read, late]) };
+    const over = pTimeout(read, { milliseconds: LOOK_LIMIT_MS, fallback: () => undefined });
+    this.#look = { began: performance.now(), over };
     return this.#look;
   }
 
@@ -89,7 +87,7 @@ export class NodeWatch {
     await location?.follow().catch(() => undefined);
     if (location?.isCurrent() && !location.isVirtual) return;
     const found = await this.node.look();
-    if (typeof found === 'number') return;
+    if (isFailure(found)) return;
     if (!this.waits || this.waitsForProducer || !this.#isWaiting(found)) this.#description = found;
   }
 

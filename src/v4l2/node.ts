@@ -1,13 +1,16 @@
 /** The host node and its open files: typed calls to the addon. None of them runs on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
+import { failure, isFailure, type Result } from '../result.js';
 import { describeNode, lackOf, lacksOutputOnly, type NodeDescription, type ToldNode } from './description.js';
 import { type Holders, holdersOf } from './holders.js';
 import { isSameDevice } from './identity.js';
 import { Location } from './location.js';
-import { NodeLog } from './node-log.js';
-import { errnoOf, isAbsent, isLasting, isMomentary } from './refusal.js';
+import { NodeReports } from './node-reports.js';
+import { isAbsent, openFailureOf } from './open-failure.js';
+import { errnoOf, failureOf, isLasting, isMomentary } from './refusal.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
 const QUERY_TIMEOUT_MS = 10_000;
@@ -38,7 +41,7 @@ export class HostNode {
   #location: Location | null = null;
   #description: NodeDescription | null = null;
   #looking: Promise<void> | null = null;
-  readonly #log = new NodeLog(this);
+  readonly #reports = new NodeReports(this);
 
   /** `path`: path of the node, or /proc/self/fd/N for an inherited descriptor. */
   constructor(readonly path: string) {}
@@ -63,9 +66,10 @@ export class HostNode {
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await describeNode(query, this.path);
-      if (typeof description === 'number') {
-        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be queried';
-        throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
+      if (isFailure(description)) {
+        const { errno } = description;
+        const what = isLasting(errno) ? 'is not a V4L2 node' : 'cannot be queried';
+        throw new NodeError(errno, `${this.path} ${what}: ${errnoName(errno)}`);
       }
       this.#location = await Location.of(this.path).catch((error) => {
         const errno = errnoOf(error);
@@ -83,10 +87,10 @@ export class HostNode {
   }
 
   /**
-   * Opens the node wherever it is, reads what it is now, and closes it. Logs nothing. Resolves to an errno if that is
-   * not possible.
+   * Opens the node wherever it is, reads what it is now, and closes it. Logs no refusal. A failure: that is not
+   * possible.
    */
-  look(): Promise<NodeDescription | number> {
+  look(): Promise<Result<NodeDescription>> {
     const file = this.open(() => undefined);
     const found = file.find();
     const looking = found
@@ -112,7 +116,7 @@ export class HostNode {
   describes(found: NodeDescription): void {
     const known = this.#description;
     if (known && (known.card !== found.card || known.deviceCaps !== found.deviceCaps)) this.traits.clear();
-    if (known && known.card !== found.card) this.#log.replaced(found);
+    if (known && known.card !== found.card) this.#reports.replaced(found);
     this.#description = found;
   }
 
@@ -120,10 +124,10 @@ export class HostNode {
   lacks(told: ToldNode, found: NodeDescription, file: OpenFile): boolean {
     const isOwnDoing = lacksOutputOnly(told, found) && [...this.#files].some((other) => other !== file);
     if (isOwnDoing || lackOf(told, found) === '') {
-      this.#log.fits();
+      this.#reports.fits();
       return false;
     }
-    this.#log.lack(told, found, this.#location?.isVirtual ?? false);
+    this.#reports.lack(told, found, this.#location?.isVirtual ?? false);
     return true;
   }
 
@@ -151,13 +155,13 @@ export class HostNode {
   /** Logs what the operator should know if a guest cannot open the node. */
   reportRefusal(errno: number): void {
     // The guest's own files may be the reason: /proc does not show a file whose close(2) waits.
-    if (errno === Errno.EBUSY && this.#files.size > 0) return;
-    this.#log.refusal(errno, this.#location?.absence ?? '', this.#description);
+    if (openFailureOf(errno) === 'busy' && this.#files.size > 0) return;
+    this.#reports.openFailed(errno, this.#location?.absence ?? '', this.#description);
   }
 
   /** A session got EBUSY, and not because of this process: logs which other program has buffers of the node. */
   reportBusy(): void {
-    this.#log.busy();
+    this.#reports.ioctlBusy();
   }
 
   /** Which other processes of the host have the node open. Rejects if the node is gone. */
@@ -189,9 +193,9 @@ export class OpenFile {
     if (!this.node.location) return this.#openAt(this.node.path);
     await this.node.looked();
     const found = await this.find();
-    if (typeof found === 'number') {
-      if (!this.#closed) this.node.reportRefusal(found);
-      return found;
+    if (isFailure(found)) {
+      if (!this.#closed) this.node.reportRefusal(found.errno);
+      return found.errno;
     }
     if (told && this.node.lacks(told, found, this)) {
       await this.#discard();
@@ -202,39 +206,44 @@ export class OpenFile {
     return unsettled;
   }
 
-  /** Opens the node and reads what it is now. Resolves to an errno, and then the file is not open. Logs no refusal. */
-  async find(): Promise<NodeDescription | number> {
-    const found = await this.#find().catch(errnoOf);
-    if (typeof found !== 'number') this.node.describes(found);
-    else if (this.#isOpen) await this.#discard();
-    return typeof found === 'number' && isAbsent(found) ? Errno.ENODEV : found;
+  /** Opens the node and reads what it is now. A failure: the file is not open. Logs no refusal. */
+  async find(): Promise<Result<NodeDescription>> {
+    const found = await this.#find().catch(failureOf);
+    if (!isFailure(found)) {
+      this.node.describes(found);
+      return found;
+    }
+    if (this.#isOpen) await this.#discard();
+    return isAbsent(found.errno) ? failure(Errno.ENODEV) : found;
   }
 
-  async #find(): Promise<NodeDescription | number> {
+  async #find(): Promise<Result<NodeDescription>> {
     const { location, path } = this.node;
-    if (!location) return (await this.#openAt(path)) || this.#describe(path);
+    if (!location) return this.#described(await this.#openAt(path), path);
     await location.follow();
     if (location.isCurrent()) {
       const errno = await this.#openAt(location.path);
       // While the file is open, no other device has its number.
-      if (location.isCurrent()) return errno || this.#describe(location.path);
+      if (location.isCurrent()) return this.#described(errno, location.path);
       if (errno === 0) await this.#discard();
     }
     return this.#findAgain(location);
   }
 
-  async #findAgain(location: Location): Promise<NodeDescription | number> {
+  async #findAgain(location: Location): Promise<Result<NodeDescription>> {
     const path = await location.search();
-    if (path === null || this.#closed) return Errno.ENODEV;
-    const found = (await this.#openAt(path)) || (await this.#describe(path));
-    if (typeof found === 'number') return isLasting(found) ? location.refused(path) : found;
+    if (isFailure(path)) return path;
+    if (this.#closed) return failure(Errno.ENODEV);
+    const found = await this.#described(await this.#openAt(path), path);
+    if (isFailure(found)) return isLasting(found.errno) ? location.refused(path) : found;
     if (!this.node.recognises(found) || !(await location.verify(path))) return location.refused(path);
     if (location.moved(path)) this.node.returned(path);
     return found;
   }
 
-  #describe(path: string): Promise<NodeDescription | number> {
-    return describeNode((nr, payload) => this.ioctl(nr, payload), path);
+  /** What the node is that was opened at `path`. `opened`: the errno of that. */
+  async #described(opened: number, path: string): Promise<Result<NodeDescription>> {
+    return opened === 0 ? describeNode((nr, payload) => this.ioctl(nr, payload), path) : failure(opened);
   }
 
   #openAt(path: string): Promise<number> {
@@ -278,15 +287,7 @@ export class OpenFile {
   }
 }
 
-/** The result of `work`, or ETIMEDOUT after `ms` milliseconds. The work itself goes on. */
-async function within(ms: number, work: Promise<number> | number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<number>((resolve) => {
-    timer = setTimeout(() => resolve(Errno.ETIMEDOUT), ms);
-  });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The result of `work`, or ETIMEDOUT after `milliseconds`. The work itself goes on. */
+function within(milliseconds: number, work: Promise<number>): Promise<number> {
+  return pTimeout(work, { milliseconds, fallback: () => Errno.ETIMEDOUT });
 }

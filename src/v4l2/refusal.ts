@@ -3,6 +3,7 @@
  * errno is true only for the moment.
  */
 import { Errno } from '../errno.js';
+import { type Failure, failure } from '../result.js';
 
 const lasting: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOTTY, Errno.EOPNOTSUPP]);
 const momentary: ReadonlySet<number> = new Set([
@@ -12,7 +13,6 @@ const momentary: ReadonlySet<number> = new Set([
   Errno.ENFILE,
   Errno.EMFILE,
 ]);
-const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
 
 /** Whether the errno means that the driver does not support the call. Only these errnos may be remembered. */
 export function isLasting(errno: number): boolean {
@@ -24,14 +24,14 @@ export function isMomentary(errno: number): boolean {
   return momentary.has(errno);
 }
 
-/** Whether the errno, of open(2) or QUERYCAP, means that the device does not exist. */
-export function isAbsent(errno: number): boolean {
-  return absent.has(errno);
-}
-
 /** The positive errno of an error that the addon or node:fs throws (node:fs uses negative ones). Default: EIO. */
 export function errnoOf(error: unknown): number {
   return Math.abs((error as NodeJS.ErrnoException).errno ?? Errno.EIO);
+}
+
+/** The failure that an error of the addon or of node:fs means. */
+export function failureOf(error: unknown): Failure {
+  return failure(errnoOf(error));
 }
 
 /**

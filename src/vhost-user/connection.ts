@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../errno.js';
 import { log } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
+import { failure, isFailure, type Result, resultOf } from '../result.js';
 import { HeaderFlags, header, MAX_BODY, MAX_DESCRIPTORS, VERSION } from './protocol.js';
 
 /** The most bytes that may wait for the peer. If there are more, the connection ends with ERR_VHOST_UNREAD. */
@@ -99,16 +100,18 @@ export class Connection {
     const head = header.encode({ request, flags: VERSION | flags, size: body.length });
     const message = Buffer.concat([head, body]);
     if (this.#unsent.length > 0 && !queues) return Errno.EAGAIN;
-    const sent = this.#unsent.length > 0 ? 0 : native.send(this.#options.fd, message, descriptors);
+    const sent = this.#unsent.length > 0 ? 0 : resultOf(native.send(this.#options.fd, message, descriptors));
     if (sent === message.length) return 0;
-    if (sent < 0 && sent !== -Errno.EAGAIN) return this.#lost(-sent);
-    if (sent < 0 && !queues) return Errno.EAGAIN;
-    return this.#queue(message.subarray(Math.max(sent, 0)));
+    if (!isFailure(sent)) return this.#queue(message.subarray(sent));
+    if (sent.errno !== Errno.EAGAIN) return this.#lost(sent.errno);
+    return queues ? this.#queue(message) : Errno.EAGAIN;
   }
 
-  /** Bytes that the peer has not read yet, or -errno. */
-  get unreadBytes(): number {
-    return this.#closed ? -Errno.ECONNRESET : this.#unsentBytes + native.unreadBytes(this.#options.fd);
+  /** Bytes that the peer has not read yet. ECONNRESET: the connection is closed. */
+  get unreadBytes(): Result<number> {
+    if (this.#closed) return failure(Errno.ECONNRESET);
+    const unread = resultOf(native.unreadBytes(this.#options.fd));
+    return isFailure(unread) ? unread : this.#unsentBytes + unread;
   }
 
   /** May be called twice. onEnd is not called any more. */
@@ -138,11 +141,11 @@ export class Connection {
   }
 
   #failWith(error: Error): void {
-    if (!(error instanceof ProtocolError)) log.error('a vhost-user connection failed', error);
+    if (!(error instanceof ProtocolError)) log.fault('a vhost-user connection failed', error);
     try {
       this.#end(error);
-    } catch (failure) {
-      log.error('closing a vhost-user connection failed', failure);
+    } catch (fault) {
+      log.fault('closing a vhost-user connection failed', fault);
     }
   }
 
@@ -162,10 +165,10 @@ export class Connection {
   /** Returns true when `target` is full; false when nothing more can be read now, or the connection has ended. */
   #fill(target: Buffer): boolean {
     while (this.#received < target.length) {
-      const got = native.receive(this.#options.fd, target.subarray(this.#received));
-      if (got === -Errno.EAGAIN) return false;
-      if (typeof got === 'number' && got !== -Errno.ECONNRESET) throw receiveError(-got);
-      if (typeof got === 'number' || !this.#take(got.length, got.descriptors)) {
+      const got = resultOf(native.receive(this.#options.fd, target.subarray(this.#received)));
+      if (isFailure(got) && got.errno === Errno.EAGAIN) return false;
+      if (isFailure(got) && got.errno !== Errno.ECONNRESET) throw receiveError(got.errno);
+      if (isFailure(got) || !this.#take(got.length, got.descriptors)) {
         this.#end(null);
         return false;
       }
@@ -241,10 +244,9 @@ export class Connection {
   #flush(): void {
     while (this.#unsent.length > 0) {
       const first = this.#unsent[0]!;
-      const sent = native.send(this.#options.fd, first, []);
-      if (sent === -Errno.EAGAIN) return;
-      if (sent < 0) {
-        this.#lost(-sent);
+      const sent = resultOf(native.send(this.#options.fd, first, []));
+      if (isFailure(sent)) {
+        if (sent.errno !== Errno.EAGAIN) this.#lost(sent.errno);
         return;
       }
       this.#unsentBytes -= sent;

@@ -99,7 +99,7 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
   row('SET_OWNER',             none,   { run: () => {} }),
   // Deprecated. It never meant "disconnect", so nothing is done.
   row('RESET_OWNER',           none,   { run: () => {} }),
-  row('SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.setMemoryTable(table, fds) }),
+  row('SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.memoryTable.replace(table, fds) }),
   row('SET_VRING_NUM',         record(vringState),   { run: (b, { index, num }) => b.vring(index).setSize(num) }),
   row('SET_VRING_ADDR',        record(vringAddress), { run: (b, address) => b.vring(address.index).setAddress(address) }),
   row('SET_VRING_BASE',        record(vringState),   { run: (b, { index, num }) => b.vring(index).setBase(num) }),
@@ -116,9 +116,9 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
   row('SET_CONFIG',            config('always'),  { needs: Protocol.CONFIG, run: () => {} }),
   row('RESET_DEVICE',          none,   { run: (b) => b.resetDevice() }),
   row('GET_MAX_MEM_SLOTS',     none,   { needs: Protocol.CONFIGURE_MEM_SLOTS, answer: () => encode(u64, MAX_REGIONS) }),
-  row('ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.addMemory(region, fds) }),
+  row('ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.memoryTable.add(region, fds) }),
   // Some front-ends send the descriptor of the region again.
-  row('REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.removeMemory(region) }),
+  row('REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.memoryTable.remove(region) }),
   row('SET_STATUS',            number, { run: (b, status) => b.setStatus(status) }),
   row('GET_STATUS',            none,   { answer: (b) => encode(u64, b.status) }),
   // The reply is only the descriptor. A reply without a descriptor means that there is no such object.

@@ -1,6 +1,7 @@
 /** REQBUFS, CREATE_BUFS and REMOVE_BUFS: they make and free the host's queue that backs the guest's queue. */
 
 import { Errno } from '../../errno.js';
+import { isFailure } from '../../result.js';
 import { NONE } from '../../struct.js';
 import { isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
@@ -49,6 +50,14 @@ function grantable(
   return granted;
 }
 
+/**
+ * Whether buffers of the current format would have no bytes. vb2 answers EINVAL to that, but with a WARN first, which
+ * ends a host that has panic_on_warn. false: the node has no current format (all is 0), so the driver decides.
+ */
+function isEmpty(current: Uint8Array): boolean {
+  return bufferBytes(current) === 0 && format.read(current).fmt.some((byte) => byte !== 0);
+}
+
 /** Runs REQBUFS or CREATE_BUFS for one backing. `payload` is written anew for each attempt. */
 type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
 
@@ -57,7 +66,7 @@ type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
  * and with the capabilities that the guest has.
  *
  * Errnos of its own: EINVAL for overlay types, a memory type that is not offered, a current format that the policy
- * denies, or if no backing works with this driver; ENOMEM if the limits of the policy leave no buffer, or if SHM
+ * denies or whose sizeimage is 0, or if no backing works with this driver; ENOMEM if the limits of the policy leave no buffer, or if SHM
  * region 0 is full. All others come from the driver (vb2_reqbufs): EBUSY, for example, while the buffers are another
  * program's.
  *
@@ -66,9 +75,12 @@ type Issue = (backing: Backing, payload: Buffer) => Promise<Grant>;
 export async function requestBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { type, memory, count, flags } = requestRecord.read(request.payload);
   if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
+  if (count > 0 && !(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
+  const current = count > 0 ? await currentFormat(session, type) : NONE;
+  if (count > 0 && isEmpty(current)) return { status: Errno.EINVAL };
   const issue: Issue = async (backing, payload) => {
     const others = [...session.queues.values()].filter((queue) => queue.type !== type);
-    const granted = count > 0 ? grantable(session, others, await currentFormat(session, type), count) : 0;
+    const granted = count > 0 ? grantable(session, others, current, count) : 0;
     if (count > 0 && granted === 0) return { status: Errno.ENOMEM, first: 0, count: 0 };
     const asked = {
       count: granted,
@@ -82,7 +94,6 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
     const status = await session.ioctl(Ioctl.REQBUFS, payload);
     return { status, first: 0, count: status === 0 ? requestRecord.read(payload).count : 0 };
   };
-  if (count > 0 && !(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
   return guarded(session, request, { type, memory }, async () => {
     const old = session.queues.get(type);
     if (count > 0) return allocate(session, request, type, memory, issue);
@@ -185,7 +196,7 @@ async function allocate(
     const undone = await undo(session, type);
     if (undone !== 0) return undone;
     if (trial === 'again') return allocate(session, request, type, memory, issue);
-    if (trial !== 'other') return trial;
+    if (isFailure(trial)) return trial.errno;
   }
   return Errno.EINVAL;
 }

@@ -8,6 +8,7 @@
  */
 import { fstatSync } from 'node:fs';
 import { Errno } from '../../errno.js';
+import { failure, type Result } from '../../result.js';
 import { MemoryFile } from '../../virtio/memory-file.js';
 import { Price, Turn } from '../../virtio/turn.js';
 import { MAP_ALIGNMENT } from '../policy.js';
@@ -74,10 +75,10 @@ export class SharedMemory {
     return this.mode === 'auto' ? this.transport.prefers : this.mode;
   }
 
-  /** A zeroed arena slot of `length` bytes. Null: the arena is full; `cleared` may make room. */
-  allocate(length: number): SharedMemorySlot | null {
+  /** A zeroed arena slot of `length` bytes. ENOMEM: the arena is full; `cleared` may make room. */
+  allocate(length: number): Result<SharedMemorySlot> {
     const offset = this.#arenaRanges.allocate(length);
-    if (offset === null) return null;
+    if (offset === null) return failure(Errno.ENOMEM);
     return this.#keep({
       offset,
       length,
@@ -121,19 +122,19 @@ export class SharedMemory {
 
   /**
    * Maps a plane of `length` bytes into the guest. `fd`: its DMABUF, borrowed until this resolves. Resolves to a slot
-   * with one reference, or to an errno: ENOMEM if the region is full, EINTR if the guest has reset.
+   * with one reference. ENOMEM: the region is full. EINTR: the guest has reset. Other errnos are the transport's.
    */
-  async mapDescriptor(fd: number, length: number): Promise<SharedMemorySlot | number> {
+  async mapDescriptor(fd: number, length: number): Promise<Result<SharedMemorySlot>> {
     const resets = this.#resets;
     await this.#dropStale();
     const offset = this.#direct.allocate(length);
-    if (offset === null) return Errno.ENOMEM;
+    if (offset === null) return failure(Errno.ENOMEM);
     // A DMABUF consists of whole host pages. A VMM refuses to map beyond its end, or less than a page.
     const mapped = fstatSync(fd).size;
     const errno = await this.#ask((done) => this.transport.map(fd, 0, offset, mapped, done));
     if (errno !== 0) {
       this.#direct.release(offset, length);
-      return errno;
+      return failure(errno);
     }
     const slot: SharedMemorySlot = {
       offset,
@@ -149,7 +150,7 @@ export class SharedMemory {
     Object.assign(slot, { references: 0, owned: false });
     if (this.transport.survivesReset) this.#collect(slot);
     else this.#forget(slot);
-    return Errno.EINTR;
+    return failure(Errno.EINTR);
   }
 
   /** MUNMAP of a byte offset, which may lie inside a slot (a split mapping) and come twice. EINVAL: never mapped. */
@@ -265,10 +266,9 @@ export class SharedMemory {
   }
 
   #unmapArena(): void {
-    const used = [...this.#slots.values()].some(
-      ({ backing, references }) => backing === 'arena' && references > 0,
-    );
-    if (used || !this.#arenaShown) return;
+    const slots = [...this.#slots.values()];
+    const isUsed = slots.some(({ backing, references }) => backing === 'arena' && references > 0);
+    if (isUsed || !this.#arenaShown) return;
     this.#arenaGone();
     const resets = this.#resets;
     this.#askToUnmap(this.#arenaBase, this.#arena!.size, (errno) => {

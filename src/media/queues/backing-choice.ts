@@ -3,12 +3,14 @@ import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../../errno.js';
 import { log } from '../../log.js';
 import type { NodeCall, PlaneMemory } from '../../native.js';
+import { failure, isFailure, type Result } from '../../result.js';
+import { NONE } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { buffer, Memory, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import { isLasting } from '../../v4l2/refusal.js';
 import { MemoryFile } from '../../virtio/memory-file.js';
 import { exportPlane } from '../ioctls/expbuf.js';
-import type { SharedMemorySlot } from '../memory/shared-memory.js';
+import type { SharedMemory, SharedMemorySlot } from '../memory/shared-memory.js';
 import type { Session } from '../session.js';
 import { type Backing, backings } from './backings.js';
 import { type BufferQueue, bytesOf } from './buffer-queue.js';
@@ -54,24 +56,23 @@ function trait(backing: Backing, type: number): string {
  * - sound: the queue can be used as it is.
  * - again: the driver takes the memory, but the probe left a prepared buffer. The caller makes the queue once more.
  * - other: the driver cannot do this backing. The caller tries the next one.
- * - an errno: no backing can help (ENODEV: the node is unplugged).
  */
-export type Trial = 'sound' | 'again' | 'other' | number;
+export type Trial = 'sound' | 'again' | 'other';
 
 /**
  * Probes the first buffer of a new queue, once for each node and buffer type. Some drivers take a USERPTR queue but
  * refuse scattered memory at the first buffer (EFAULT), and some have no EXPBUF (ENOTTY). The bridge remembers both for
  * all sessions. If the host was only short of something for a moment (ENOMEM, EMFILE), only this queue gets another
- * backing, and the next queue is probed again.
+ * backing, and the next queue is probed again. ENODEV: the node is unplugged, so no backing can help.
  */
-export async function tryOut(session: Session, queue: BufferQueue): Promise<Trial> {
+export async function tryOut(session: Session, queue: BufferQueue): Promise<Result<Trial>> {
   const { node } = session.context;
   const key = trait(queue.backing, queue.type);
   const probe = probes[queue.backing];
   const vb = queue.buffers.get(0);
   if (!probe || !vb || node.traits.has(key)) return 'sound';
   const errno = await probe(session, queue, vb);
-  if (session.gone) return Errno.ENODEV;
+  if (session.gone) return failure(Errno.ENODEV);
   const scattered = backings[queue.backing].host === Memory.USERPTR;
   if (errno !== 0) {
     const rulesOut = isLasting(errno) || (scattered && errno === Errno.EFAULT);
@@ -111,7 +112,7 @@ const probes: Readonly<Partial<Record<Backing, Probe>>> = {
   },
   direct: async (session, queue) => {
     const fd = await exportPlane(session, queue.type, 0, 0);
-    if (fd < 0) return -fd;
+    if (isFailure(fd)) return fd.errno;
     closeSync(fd);
     return 0;
   },
@@ -174,7 +175,7 @@ export async function adoptBuffers(
     queue.add(vb);
     for (const { length, offset } of hostPlanes(record, planes)) {
       const made = await makePlane(session, queue, length, offset);
-      if (typeof made === 'number') return made;
+      if (isFailure(made)) return made.errno;
       vb.planes.push(made);
     }
     session.mmapOffsets.add(queue, vb);
@@ -185,29 +186,32 @@ export async function adoptBuffers(
   return bytes > session.allowance || queue.buffers.size > maxBuffers ? Errno.ENOMEM : 0;
 }
 
-/** `length` and `offset` (the host's mmap offset): bytes. Resolves to an errno if the slot or the mapping fails. */
+/** `length` and `offset` (the host's mmap offset): bytes. ENOMEM: the arena is full. */
 async function makePlane(
   session: Session,
   queue: BufferQueue,
   length: number,
   offset: number,
-): Promise<VideoPlane | number> {
+): Promise<Result<VideoPlane>> {
   const { slot: hasSlot, mapped } = backings[queue.backing];
   const { shared } = session.context;
-  let slot: SharedMemorySlot | null = null;
-  if (hasSlot) {
-    slot = shared.allocate(length);
-    if (!slot) await shared.cleared();
-    slot ??= shared.allocate(length);
-    if (!slot) return Errno.ENOMEM;
-  }
+  const slot = hasSlot ? await takeSlot(shared, length) : null;
+  if (isFailure(slot)) return slot;
   const mmapOffset = session.mmapOffsets.take();
   if (!mapped) return new VideoPlane(length, mmapOffset, { slot });
   const map: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
   const errno = await session.call(map);
   if (errno === 0 && map.region) return new VideoPlane(length, mmapOffset, { slot, host: map.region });
   if (slot) shared.release(slot);
-  return errno || Errno.EIO;
+  return failure(errno || Errno.EIO);
+}
+
+/** If the arena is full, waits once for the slots that are being zeroed. ENOMEM: it is still full. */
+async function takeSlot(shared: SharedMemory, length: number): Promise<Result<SharedMemorySlot>> {
+  const slot = shared.allocate(length);
+  if (!isFailure(slot)) return slot;
+  await shared.cleared();
+  return shared.allocate(length);
 }
 
 /** Bytes and host mmap offset (bytes) of each plane, from what QUERYBUF returned. */
@@ -230,5 +234,3 @@ function blank(queue: BufferQueue, index: number) {
     length: queue.isMultiplanar ? VIDEO_MAX_PLANES : 0,
   };
 }
-
-const NONE = Buffer.alloc(0);

@@ -53,7 +53,7 @@ export class Bridge {
       ...process.env,
       LD_PRELOAD: library(),
       VMB_PRELOAD: `${this.device}=${this.socket}`,
-      VMB_PRELOAD_DIALECT: options.vmm ?? 'qemu',
+      VMB_PRELOAD_VMM: options.vmm ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
       ...(options.wakeMicroseconds && { VMB_PRELOAD_WAKE_US: `${options.wakeMicroseconds}` }),
       ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),

@@ -45,6 +45,17 @@ describe('media/config-space', () => {
     assert.equal(space.told.deviceCaps, CAPTURE);
   });
 
+  it('has the name that the operator gives, whatever the node becomes', () => {
+    space = new ConfigSpace(described(OUTPUT), node, 'Küche 📷');
+    const name = () => Buffer.from(space.read()).subarray(8).toString().replaceAll('\0', '');
+    assert.deepEqual([name(), caps()], ['Küche 📷', OUTPUT]);
+    node.become(CAPTURE);
+    assert.deepEqual([name(), caps()], ['Küche 📷', CAPTURE]);
+    space.started();
+    assert.equal(name(), 'Küche 📷');
+    assert.equal(node.description.card, 'a');
+  });
+
   it('is the node as it is now, before a driver has the device', () => {
     assert.equal(caps(), OUTPUT);
     node.become(CAPTURE);

@@ -1,8 +1,10 @@
 /** QUERYCAP, as `list` and `serve` use it. */
 import assert from 'node:assert/strict';
+import { failure } from '../../../src/result.js';
 import { queryCap } from '../../../src/v4l2/capabilities.js';
 import { describeNode, lackOf, lacksOutputOnly } from '../../../src/v4l2/description.js';
 import { isUsable, refusalOf } from '../../../src/v4l2/kind.js';
+import { success } from '../support/success.js';
 import { ENOTTY, FakeNode } from './fake-node.js';
 
 const STREAMING_CAPTURE = 0x0400_0001;
@@ -12,8 +14,8 @@ describe('v4l2/description', () => {
   const both = async (capabilities: number, deviceCaps: number) => {
     const node = new FakeNode({ capabilities, deviceCaps });
     const ask = (nr: number, payload: Uint8Array) => node.ioctl(nr, payload);
-    const [listed, served] = [await queryCap(ask), await describeNode(ask, '/dev/null')];
-    assert.ok(typeof listed === 'object' && typeof served === 'object');
+    const listed = success(await queryCap(ask));
+    const served = success(await describeNode(ask, '/dev/null'));
     return [refusalOf('video', listed.deviceCaps) === undefined, isUsable(served.deviceCaps)];
   };
 
@@ -27,7 +29,7 @@ describe('v4l2/description', () => {
   });
 
   it('passes on the errno of what does not know the ioctl', async () => {
-    assert.equal(await describeNode(async () => ENOTTY, '/dev/null'), ENOTTY);
+    assert.equal(await describeNode(async () => ENOTTY, '/dev/null'), failure(ENOTTY));
   });
 
   it('lacks what a guest was told and it is no longer, whatever more it is', () => {

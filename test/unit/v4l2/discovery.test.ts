@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { findNode, hostNodes, usbOf } from '../../../src/v4l2/discovery.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 describe('v4l2/discovery', () => {
   const { sysfs, put, link } = fakeSysfs();

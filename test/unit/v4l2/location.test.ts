@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { Errno } from '../../../src/errno.js';
 import { configureLog } from '../../../src/log.js';
+import { failure, type Result } from '../../../src/result.js';
 import { Location } from '../../../src/v4l2/location.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 /** Device numbers from Linux, Documentation/admin-guide/devices.txt. */
 const stand = { '1:3': '/dev/null', '1:5': '/dev/zero', '1:7': '/dev/full' } as const;
@@ -55,7 +57,7 @@ describe('v4l2/location', () => {
     assert.equal(location.isCurrent(), true);
     unplug('video0', '1:3', '1-4');
     assert.equal(location.isCurrent(), false);
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
   });
 
   it('is not current for another registration with the same number, until that is said to be it', async () => {
@@ -76,7 +78,7 @@ describe('v4l2/location', () => {
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-2', 'A1');
     assert.equal(location.isCurrent(), false);
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
     plugIn('video5', '1:5', '1-4', 'A1');
     assert.equal(await location.search(), dev('video5'));
     location.moved(dev('video5'));
@@ -89,7 +91,7 @@ describe('v4l2/location', () => {
     const location = await locate(dev('video0'));
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-4', '', 'Webcam');
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
   });
 
   it('finds it on a bus that has another number', async () => {
@@ -112,7 +114,7 @@ describe('v4l2/location', () => {
     assert.deepEqual([camera.mark, port.mark], ['camera', 'port']);
     unplug('video0', '1:3', '1-4');
     plugIn('video0', '1:3', '1-4', 'B2');
-    assert.equal(await camera.search(), null);
+    assert.equal(await camera.search(), failure(Errno.ENODEV));
     assert.match(camera.absence, /its port has another device \(Camera, serial number B2, not .*A1\)/);
     assert.equal(await camera.verify(dev('video0')), false);
     assert.equal(await port.search(), dev('video0'));
@@ -129,7 +131,7 @@ describe('v4l2/location', () => {
       assert.equal(location.mark, 'serial');
       unplug('video0', '1:3', '1-4');
       plugIn('video0', '1:3', '1-4', 'B2');
-      assert.equal(await location.search(), null);
+      assert.equal(await location.search(), failure(Errno.ENODEV));
       plugIn('video7', '1:7', '1-2', 'A1');
       assert.equal(await location.search(), dev('video7'));
     });
@@ -141,7 +143,7 @@ describe('v4l2/location', () => {
       const location = await locate(dev(BY_ID));
       assert.equal(location.mark, 'camera');
       unplug('video0', '1:3', '1-4');
-      assert.equal(await location.search(), null, 'not the clone');
+      assert.equal(await location.search(), failure(Errno.ENODEV), 'not the clone');
       plugIn('video5', '1:3', '1-4', 'A1');
       assert.equal(await location.search(), dev('video5'));
     });
@@ -154,7 +156,7 @@ describe('v4l2/location', () => {
       link('dev/deskcam', target);
       return dev('deskcam');
     }
-    async function follow(location: Location): Promise<string | null> {
+    async function follow(location: Location): Promise<Result<string>> {
       await location.follow();
       return location.isCurrent() ? location.path : location.search();
     }
@@ -184,10 +186,10 @@ describe('v4l2/location', () => {
       plugIn('video0', '1:3', '1-4', 'A1');
       const location = await locate(name('video0'));
       unplug('video0', '1:3', '1-4');
-      assert.equal(await follow(location), null);
+      assert.equal(await follow(location), failure(Errno.ENODEV));
       assert.match(location.absence, /deskcam leads nowhere, and its device is gone/);
       plugIn('video5', '1:5', '1-4', 'B2');
-      assert.equal(await follow(location), null);
+      assert.equal(await follow(location), failure(Errno.ENODEV));
       assert.match(location.absence, /deskcam leads nowhere, and its port has another device/);
       unplug('video5', '1:5', '1-4');
       plugIn('video7', '1:7', '1-4', 'A1');
@@ -206,7 +208,7 @@ describe('v4l2/location', () => {
       rmSync(dev('deskcam'));
       unplug('video7', '1:7', '1-2');
       plugIn('video0', '1:3', '1-4', 'A1');
-      assert.equal(await follow(location), null);
+      assert.equal(await follow(location), failure(Errno.ENODEV));
       plugIn('video5', '1:5', '1-2', 'B2');
       assert.equal(await follow(location), dev('video5'));
     });
@@ -221,7 +223,7 @@ describe('v4l2/location', () => {
     unplug('video0', '1:3', '1-4');
     assert.equal(location.isCurrent(), false);
     plugIn('video5', '1:5', '1-4');
-    assert.equal(await location.search(), null);
+    assert.equal(await location.search(), failure(Errno.ENODEV));
     closeSync(fd);
   });
 

@@ -1,12 +1,13 @@
 /** Looks at a node that changes, hangs, or stays what it is. The node is a fake: it says what the test tells it. */
 import assert from 'node:assert/strict';
+import { Errno } from '../../../src/errno.js';
+import { failure, type Result } from '../../../src/result.js';
 import type { NodeDescription } from '../../../src/v4l2/description.js';
 import type { HostNode } from '../../../src/v4l2/node.js';
 import { NodeWatch } from '../../../src/v4l2/node-watch.js';
 
 const CAPTURE = 0x0400_0001;
 const OUTPUT = 0x0400_0002;
-const ENODEV = 19;
 const described = (deviceCaps: number): NodeDescription => ({
   driver: 'v4l2 loopback',
   card: 'a',
@@ -18,14 +19,14 @@ const described = (deviceCaps: number): NodeDescription => ({
 class FakeNode {
   readonly path = '/dev/video0';
   looks = 0;
-  answer: Promise<NodeDescription | number> = Promise.resolve(described(OUTPUT));
+  answer: Promise<Result<NodeDescription>> = Promise.resolve(described(OUTPUT));
   location = { isVirtual: true, isCurrent: () => this.isCurrent, follow: async () => undefined };
   isCurrent = true;
 
   become(deviceCaps: number): void {
     this.answer = Promise.resolve(described(deviceCaps));
   }
-  look(): Promise<NodeDescription | number> {
+  look(): Promise<Result<NodeDescription>> {
     this.looks++;
     return this.answer;
   }
@@ -62,7 +63,7 @@ describe('v4l2/node-watch', () => {
 
   it('keeps what it knows of a node that cannot be asked', async () => {
     const watch = node.watch();
-    node.answer = Promise.resolve(ENODEV);
+    node.answer = Promise.resolve(failure(Errno.ENODEV));
     await watch.refresh();
     assert.equal(watch.description.deviceCaps, OUTPUT);
   });
