@@ -27,7 +27,8 @@ const one = { type: 'string', nargs: 1 } as const;
 const flags = {
   device: {
     ...several,
-    describe: 'V4L2 node to serve; repeat it, with its socket, for more nodes of the same VM',
+    describe:
+      'V4L2 node to serve, or a link to it: the choice decides which device is served after a replug (docs/reliability.md); repeat it, with its socket, for more nodes of the same VM',
   },
   'socket-path': {
     ...several,
@@ -65,6 +66,11 @@ const flags = {
   'allow-uid': {
     ...several,
     describe: 'user (name or number) whose processes may connect; repeat it for more [default: all that can]',
+  },
+  wait: {
+    type: 'boolean',
+    default: false,
+    describe: 'serve a node that waits for a producer (v4l2loopback with exclusive_caps=1) when it has one',
   },
   'shm-size': {
     ...one,
@@ -228,6 +234,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
     sharedPages: given['shared-pages'] === true,
     errorEvents: given['error-events'] === true,
     requests: given.requests as ServeOptions['requests'],
+    ...(given.wait === true && { wait: true }),
   };
 }
 
@@ -241,6 +248,8 @@ function refuseRepeated(given: ServeArguments): void {
 interface Served {
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** What identifies the device of each pair, in words. */
+  readonly identities?: readonly (string | undefined)[];
 }
 
 interface Signals {
@@ -263,7 +272,7 @@ export async function serveUntilEnd(
   const daemon = create({ ...options, onEnd: () => ending.because('the front-end has left') });
   const early = await Promise.race([daemon.start(), ending.reason]);
   contain(host);
-  if (early === undefined) print(vmmOptions(options.pairs));
+  if (early === undefined) print(vmmOptions(options.pairs, daemon.identities));
   log.info(`ending: ${await ending.reason}`);
   await stopInTime(daemon);
   return ExitCode.OK;

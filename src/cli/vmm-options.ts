@@ -8,15 +8,24 @@ import type { ServedNode } from './served-nodes.js';
 /** The memory of the guest in the example. QEMU needs the same size in two options. */
 const EXAMPLE_MEMORY = '4G';
 
-/** `pairs`: all of one VM. Empty text: the VMM is connected already (--fd), or no path is known. */
-export function vmmOptions(pairs: readonly ServedNode[]): string {
-  const served = pairs.flatMap(({ device, socket }) => {
+/**
+ * `pairs`: all of one VM. `identities`: what identifies the device of each, in words. Empty text: the VMM is connected
+ * already (--fd), or no path is known.
+ */
+export function vmmOptions(
+  pairs: readonly ServedNode[],
+  identities: readonly (string | undefined)[] = [],
+): string {
+  const served = pairs.flatMap(({ device, socket }, index) => {
     const path = socketPathOf(socket);
-    return path === undefined ? [] : [{ device, path }];
+    return path === undefined ? [] : [{ device, path, identity: identities[index] }];
   });
   if (served.length === 0) return '';
   const lines = [
-    ...served.map(({ device, path }) => printable(`${nameOf(device)} is served on ${path}`)),
+    ...served.flatMap(({ device, path, identity }) => [
+      printable(`${nameOf(device)} is served on ${path}`),
+      ...(identity === undefined ? [] : [printable(`  it is ${identity}`)]),
+    ]),
     '',
     'QEMU (the memory of the guest must be shared; put its size in both places):',
     `  -m ${EXAMPLE_MEMORY} -object memory-backend-memfd,id=vmb-memory,size=${EXAMPLE_MEMORY},share=on -machine memory-backend=vmb-memory`,

@@ -14,7 +14,7 @@ import { execute } from './commands/execution.js';
 import { type OptionalIoctls, readIoctl, runIoctl } from './commands/ioctl.js';
 import { mapping, munmap } from './commands/mmap.js';
 import { OpenSessions } from './commands/open-close.js';
-import { configurationOf } from './config-space.js';
+import { ConfigSpace, type PresentNode } from './config-space.js';
 import { EventQueue } from './events/eventq.js';
 import { refuse } from './ioctls/ioctl-request.js';
 import { DeviceObjects, type ObjectTable } from './memory/object-table.js';
@@ -40,14 +40,16 @@ export interface MediaDeviceOptions {
   readonly errorEvents?: boolean;
   /** Media requests. Absent: the node does not take them, or they are turned off. */
   readonly requests?: RequestSupport;
+  /** What the node is now. Absent: it stays what it was when the device was made. */
+  readonly present?: PresentNode;
+  /** The name that the guest sees, whatever the node is. Absent: the node's own. */
+  readonly card?: string;
   /** Shared by all devices of this event loop: it limits the work of one turn. Absent: the device has its own. */
   readonly turn?: Turn;
 }
 
 /** One node, served to one VM at a time. The transport calls it on the event loop, and no method blocks. */
 export class MediaDevice implements CommandHandlers {
-  /** The configuration space, 40 bytes. */
-  readonly config: Uint8Array;
   /** Bytes of SHM region 0. 0: none. */
   readonly sharedMemorySize: number;
 
@@ -59,13 +61,15 @@ export class MediaDevice implements CommandHandlers {
   readonly #events: EventQueue;
   readonly #commandq: Commandq;
   #context: SessionContext | null = null;
+  readonly #running = new Set<number>();
+  readonly #config: ConfigSpace;
 
   constructor(
     private readonly node: HostNode,
     description: NodeDescription,
     private readonly options: MediaDeviceOptions,
   ) {
-    this.config = configurationOf(description);
+    this.#config = new ConfigSpace(description, options.present, options.card);
     this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
@@ -87,6 +91,16 @@ export class MediaDevice implements CommandHandlers {
 
   // The transport calls these.
 
+  /** The configuration space, 40 bytes. */
+  get config(): Uint8Array {
+    return this.#config.read();
+  }
+
+  /** Called before `config` is read. Resolves when it is what the node is now. null: it is. */
+  refreshConfig(): Promise<void> | null {
+    return this.#config.refresh();
+  }
+
   /** A VMM has connected. `memory` is its guest memory. */
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
     const { sharedPages = false, errorEvents = false, requests = null, objects: table } = this.options;
@@ -95,6 +109,7 @@ export class MediaDevice implements CommandHandlers {
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
     this.#context = {
       node: this.node,
+      told: () => this.#config.told,
       policy: this.#policy,
       account: this.#account,
       memory,
@@ -117,6 +132,8 @@ export class MediaDevice implements CommandHandlers {
 
   /** The queue runs. Commands that are in the ring already are taken, once both queues run. */
   queueStarted(index: number, queue: Queue): void {
+    this.#running.add(index);
+    this.#config.started();
     if (index === COMMANDQ) this.#commandq.start(queue);
     else this.#events.start(queue);
     this.#commandq.take();
@@ -132,12 +149,15 @@ export class MediaDevice implements CommandHandlers {
   queueStopped(index: number): void {
     if (index === COMMANDQ) this.#commandq.stop();
     else this.#events.stop();
+    this.#running.delete(index);
+    if (this.#running.size === 0) this.#config.stopped();
   }
 
   /** The guest reset the device: all sessions end. */
   reset(): void {
     const fields = { device: this.node.path, sessions: this.#sessions.count };
     infoLimited(`reset ${this.node.path}`, 'the guest reset the device', fields);
+    this.#config.reset();
     this.#sessions.endAll();
     this.#events.reset();
     this.#context?.shared.reset();
@@ -167,6 +187,7 @@ export class MediaDevice implements CommandHandlers {
   // One function for each command of the commandq.
 
   open(command: Command): void {
+    this.#config.used();
     this.#sessions.open(command, this.#context);
   }
 

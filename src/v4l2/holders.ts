@@ -65,6 +65,27 @@ export function holdersText({ holders, hidden }: Pick<Holders, 'holders' | 'hidd
 }
 
 /**
+ * EBUSY of open(2): the driver takes no more files, so a process that has one is the reason. null: it may be the
+ * guest.
+ */
+export function openersText(found: Holders): string | null {
+  if (found.own) return null;
+  if (found.holders.length > 0) return `${holdersText(found)} has the node`;
+  return found.hidden
+    ? 'who has the node cannot be seen by this user (run as root to see)'
+    : 'no other program is seen to have the node: see dmesg';
+}
+
+/**
+ * EBUSY of an ioctl: a process with the node open is not the reason, a process with its buffers is. null: none is
+ * seen.
+ */
+export function mappersText(found: Holders): string | null {
+  const mappers = mappersOf(found);
+  return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
+}
+
+/**
  * Names of the device in the links of a process's descriptors. The links are read one after the other, because a
  * process may have very many.
  */

@@ -1,12 +1,26 @@
 /** Log lines that tell the operator why a guest cannot have the node, and what to do. */
 import { errnoName } from '../errno.js';
-import { log, warnLimited } from '../log.js';
-import type { NodeDescription } from './description.js';
-import { type Holders, holdersText, mappersOf } from './holders.js';
+import { log } from '../log.js';
+import { lackOf, type NodeDescription, type ToldNode } from './description.js';
+import { type Holders, mappersText, openersText } from './holders.js';
+import { waitsForProducer } from './kind.js';
+import { capabilityWords } from './names.js';
 import { type OpenFailure, openFailureOf } from './open-failure.js';
 
-/** Milliseconds between two searches of the host's processes for those that have the node open. */
-const HOLDERS_INTERVAL_MS = 5000;
+/**
+ * Milliseconds between two lines that say the same, because a guest may try as often as it likes, and between two
+ * searches of the host's processes for those that have the node open.
+ */
+const INTERVAL_MS = 5000;
+
+/** What the operator can do if a guest cannot open the node. If its device is gone, the reason says that. */
+const openCures: Partial<Record<OpenFailure, string>> = {
+  'not permitted':
+    'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
+  forbidden: 'the container or unit must allow char-video4linux devices',
+  'process full': 'this process has as many descriptors as it may: raise LimitNOFILE',
+  'host full': 'the host has as many open files as it may: raise fs.file-max',
+};
 
 /** The node, as its reports need it. */
 export interface ReportedNode {
@@ -18,32 +32,63 @@ export interface ReportedNode {
 /** The reports about one node. */
 export class NodeReports {
   #holdersDue = 0;
+  /** The last line about a refusal, and when the same may be said again. */
+  #refusal = { text: '', due: 0 };
+  /** What the node lacked at the last OPEN, in words. Empty: nothing. */
+  #lack = '';
 
   constructor(private readonly node: ReportedNode) {}
 
-  /** open(2) has failed. `description`: null if the node is not described. */
-  openFailed(errno: number, description: NodeDescription | null): void {
+  /**
+   * OPEN answers this errno of open(2) or of the search. `absence`: why there is no device. `known`: what the node was,
+   * if that is known.
+   */
+  openFailed(errno: number, absence: string, known: NodeDescription | null): void {
     const failure = openFailureOf(errno);
-    if (failure === 'busy') return this.#reportHolders(openersOf);
-    const { path } = this.node;
-    const cure = openCures[failure] ?? 'see dmesg';
-    warnLimited(`open ${path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
-      device: path,
-      card: description?.card,
-      busInfo: description?.busInfo,
+    if (failure === 'busy') return this.#reportHolders(openersText);
+    const cure = failure === 'gone' ? absence : (openCures[failure] ?? 'see dmesg');
+    const text = `a guest cannot open the node (${errnoName(errno)}): ${cure}`;
+    const now = performance.now();
+    if (text === this.#refusal.text && now < this.#refusal.due) return;
+    this.#refusal = { text, due: now + INTERVAL_MS };
+    log.warn(text, { device: this.node.path, card: known?.card, busInfo: known?.busInfo });
+  }
+
+  /** An ioctl has failed with EBUSY, and not because of this process. */
+  ioctlBusy(): void {
+    this.#reportHolders(mappersText);
+  }
+
+  /** OPEN answers ENXIO because the node lacks what the guest was told. One line, until it lacks something else. */
+  lack(told: ToldNode, now: NodeDescription, isVirtual: boolean): void {
+    const lack = lackOf(told, now);
+    if (lack === this.#lack) return;
+    this.#lack = lack;
+    const cure = waitsForProducer('video', now.deviceCaps, isVirtual)
+      ? 'it waits for a producer'
+      : 'reset the guest, or load its driver anew, and it gets the node as it is now';
+    log.warn(`a guest cannot open the node (ENXIO): it lacks ${lack}, which the guest was told: ${cure}`, {
+      device: this.node.path,
+      card: now.card,
+      now: capabilityWords(now.deviceCaps).join(' '),
     });
   }
 
-  /** An ioctl has failed with EBUSY. */
-  ioctlBusy(): void {
-    this.#reportHolders(streamersOf);
+  /** The node lacks nothing: the next lack is news. */
+  fits(): void {
+    this.#lack = '';
+  }
+
+  /** The operator's name leads to another device than before. */
+  replaced({ card }: NodeDescription): void {
+    log.info('the name leads to another device', { device: this.node.path, card });
   }
 
   /** Logs the sentence, at most once in five seconds. null: nothing is known, so nothing is logged. */
   #reportHolders(sentence: (found: Holders) => string | null): void {
     const now = performance.now();
     if (now < this.#holdersDue) return;
-    this.#holdersDue = now + HOLDERS_INTERVAL_MS;
+    this.#holdersDue = now + INTERVAL_MS;
     const device = this.node.path;
     this.node.holders().then(
       (found) => {
@@ -54,34 +99,3 @@ export class NodeReports {
     );
   }
 }
-
-/**
- * EBUSY of open(2): the driver takes no more files, so a process that has one is the reason. null: it may be the
- * guest.
- */
-function openersOf(found: Holders): string | null {
-  if (found.own) return null;
-  if (found.holders.length > 0) return `${holdersText(found)} has the node`;
-  return found.hidden
-    ? 'who has the node cannot be seen by this user (run as root to see)'
-    : 'no other program is seen to have the node: see dmesg';
-}
-
-/**
- * EBUSY of an ioctl: a process with the node open is not the reason, a process with its buffers is. null: none is
- * seen.
- */
-function streamersOf(found: Holders): string | null {
-  const mappers = mappersOf(found);
-  return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
-}
-
-/** What the operator can do if a guest cannot open the node. */
-const openCures: Partial<Record<OpenFailure, string>> = {
-  'not permitted':
-    'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
-  forbidden: 'the container or unit must allow char-video4linux devices',
-  'process full': 'this process has as many descriptors as it may: raise LimitNOFILE',
-  'host full': 'the host has as many open files as it may: raise fs.file-max',
-  gone: 'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
-};

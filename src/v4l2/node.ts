@@ -2,12 +2,11 @@
 import { stat } from 'node:fs/promises';
 import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
-import { warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
-import { isFailure, type Result } from '../result.js';
-import { describeNode, type NodeDescription } from './description.js';
+import { failure, isFailure, type Result } from '../result.js';
+import { describeNode, lackOf, lacksOutputOnly, type NodeDescription, type ToldNode } from './description.js';
 import { type Holders, holdersOf } from './holders.js';
-import { compare, type Verdict } from './identity.js';
+import { isSameDevice } from './identity.js';
 import { Location } from './location.js';
 import { NodeReports } from './node-reports.js';
 import { isAbsent, openFailureOf } from './open-failure.js';
@@ -29,7 +28,7 @@ export class NodeError extends Error {
 
 /** One `/dev/videoN`, shared by all sessions. */
 export class HostNode {
-  /** Facts about the driver that were found by trying. All sessions share them. */
+  /** Facts about the driver that were found by trying. All sessions share them. They end when the node changes. */
   readonly traits = new Map<string, boolean>();
   /**
    * The device is back at this path. Called before the session that found it gets its answer. OPEN answers the errno
@@ -39,9 +38,10 @@ export class HostNode {
   /** Files of this process on the node that are open or not closed yet. */
   readonly #files = new Set<OpenFile>();
   #unheard: string | null = null;
-  readonly #reports = new NodeReports(this);
   #location: Location | null = null;
   #description: NodeDescription | null = null;
+  #looking: Promise<void> | null = null;
+  readonly #reports = new NodeReports(this);
 
   /** `path`: path of the node, or /proc/self/fd/N for an inherited descriptor. */
   constructor(readonly path: string) {}
@@ -86,12 +86,49 @@ export class HostNode {
     }
   }
 
-  /** Finds out whether an open file is the described node. A failure: it cannot be described. */
-  async recognise(file: OpenFile, path: string): Promise<Result<Verdict>> {
-    const query = async (nr: number, payload: Uint8Array) => file.ioctl(nr, payload);
-    const found = await describeNode(query, path).catch(failureOf);
-    if (isFailure(found)) return found;
-    return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
+  /**
+   * Opens the node wherever it is, reads what it is now, and closes it. Logs no refusal. A failure: that is not
+   * possible.
+   */
+  look(): Promise<Result<NodeDescription>> {
+    const file = this.open(() => undefined);
+    const found = file.find();
+    const looking = found
+      .then(() => file.close())
+      .finally(() => {
+        if (this.#looking === looking) this.#looking = null;
+      });
+    this.#looking = looking;
+    return looking.then(() => found);
+  }
+
+  /** Resolves when no look has the node open. A driver may allow only one open file. */
+  async looked(): Promise<void> {
+    await this.#looking;
+  }
+
+  /** Whether QUERYCAP of a file that was found again may be that of the described device. */
+  recognises(found: NodeDescription): boolean {
+    return isSameDevice(this.#description ?? found, found, this.#location?.sought ?? 'path');
+  }
+
+  /** Records what the node is now. */
+  describes(found: NodeDescription): void {
+    const known = this.#description;
+    if (known && (known.card !== found.card || known.deviceCaps !== found.deviceCaps)) this.traits.clear();
+    if (known && known.card !== found.card) this.#reports.replaced(found);
+    this.#description = found;
+  }
+
+  /** Whether the node lacks what the guest was told. If so, that is logged. `file` has the node open. */
+  lacks(told: ToldNode, found: NodeDescription, file: OpenFile): boolean {
+    const isOwnDoing = lacksOutputOnly(told, found) && [...this.#files].some((other) => other !== file);
+    if (isOwnDoing || lackOf(told, found) === '') {
+      this.#reports.fits();
+      return false;
+    }
+    this.#reports.lack(told, found, this.#location?.isVirtual ?? false);
+    return true;
   }
 
   /** Records whether a file of this process is open. */
@@ -102,6 +139,7 @@ export class HostNode {
 
   /** The node was found again, at `path`. */
   returned(path: string): void {
+    this.traits.clear();
     this.#unheard = path;
   }
 
@@ -118,7 +156,7 @@ export class HostNode {
   reportRefusal(errno: number): void {
     // The guest's own files may be the reason: /proc does not show a file whose close(2) waits.
     if (openFailureOf(errno) === 'busy' && this.#files.size > 0) return;
-    this.#reports.openFailed(errno, this.#description);
+    this.#reports.openFailed(errno, this.#location?.absence ?? '', this.#description);
   }
 
   /** A session got EBUSY, and not because of this process: logs which other program has buffers of the node. */
@@ -135,6 +173,7 @@ export class HostNode {
 /** One open file on a node. Calls run in order. */
 export class OpenFile {
   #file: NodeFile;
+  #isOpen = false;
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -145,64 +184,82 @@ export class OpenFile {
   }
 
   /**
-   * Opens the node, wherever its device is now. Resolves to an errno; ENODEV: the device is unplugged, or another
-   * device has its place. If the node is not described, its path is opened.
+   * Opens the node, wherever its device is now. Resolves to an errno. ENODEV: the device is unplugged, or another
+   * device has its place. ENXIO: the node cannot do now what the guest was told (`told`). V4L2's open(2) has both: ENXIO
+   * is the one of a file without a device behind it, and a program that gets it may try again. If the node is not
+   * described, its path is opened.
    */
-  async open(): Promise<number> {
-    const { location } = this.node;
-    if (!location) return this.#openAt(this.node.path);
-    const errno = await this.#openLocated(location);
-    if (errno !== 0 && !this.#closed) this.node.reportRefusal(errno);
-    if (errno !== 0) return errno;
+  async open(told?: ToldNode): Promise<number> {
+    if (!this.node.location) return this.#openAt(this.node.path);
+    await this.node.looked();
+    const found = await this.find();
+    if (isFailure(found)) {
+      if (!this.#closed) this.node.reportRefusal(found.errno);
+      return found.errno;
+    }
+    if (told && this.node.lacks(told, found, this)) {
+      await this.#discard();
+      return Errno.ENXIO;
+    }
     const unsettled = await this.node.settleReturn();
     if (unsettled !== 0) await this.#discard();
     return unsettled;
   }
 
-  async #openLocated(location: Location): Promise<number> {
+  /** Opens the node and reads what it is now. A failure: the file is not open. Logs no refusal. */
+  async find(): Promise<Result<NodeDescription>> {
+    const found = await this.#find().catch(failureOf);
+    if (!isFailure(found)) {
+      this.node.describes(found);
+      return found;
+    }
+    if (this.#isOpen) await this.#discard();
+    return isAbsent(found.errno) ? failure(Errno.ENODEV) : found;
+  }
+
+  async #find(): Promise<Result<NodeDescription>> {
+    const { location, path } = this.node;
+    if (!location) return this.#described(await this.#openAt(path), path);
+    await location.follow();
     if (location.isCurrent()) {
       const errno = await this.#openAt(location.path);
       // While the file is open, no other device has its number.
-      if (location.isCurrent()) return errno;
+      if (location.isCurrent()) return this.#described(errno, location.path);
       if (errno === 0) await this.#discard();
     }
+    return this.#findAgain(location);
+  }
+
+  async #findAgain(location: Location): Promise<Result<NodeDescription>> {
     const path = await location.search();
-    if (isFailure(path)) return path.errno;
-    if (this.#closed) return Errno.ENODEV;
-    const errno = await this.#openAt(path);
-    if (errno !== 0) return isAbsent(errno) ? Errno.ENODEV : errno;
-    const verdict = await this.node.recognise(this, path);
-    if (verdict !== 'same') return this.#refuse(path, verdict);
+    if (isFailure(path)) return path;
+    if (this.#closed) return failure(Errno.ENODEV);
+    const found = await this.#described(await this.#openAt(path), path);
+    if (isFailure(found)) return isLasting(found.errno) ? location.refused(path) : found;
+    if (!this.node.recognises(found) || !(await location.verify(path))) return location.refused(path);
     if (location.moved(path)) this.node.returned(path);
-    return 0;
+    return found;
+  }
+
+  /** What the node is that was opened at `path`. `opened`: the errno of that. */
+  async #described(opened: number, path: string): Promise<Result<NodeDescription>> {
+    return opened === 0 ? describeNode((nr, payload) => this.ioctl(nr, payload), path) : failure(opened);
   }
 
   #openAt(path: string): Promise<number> {
     return new Promise((resolve) =>
       this.#file.open(path, (errno) => {
+        this.#isOpen = errno === 0;
         if (errno === 0) this.node.holds(this, true);
         resolve(errno);
       }),
     );
   }
 
-  async #refuse(path: string, verdict: Result<Verdict>): Promise<number> {
-    await this.#discard();
-    if (verdict === 'changed')
-      warnLimited(
-        `changed ${path}`,
-        'the device came back with other capabilities than the guest was told: start the bridge and the VM anew',
-        {
-          device: this.node.path,
-          at: path,
-        },
-      );
-    return isFailure(verdict) && !isAbsent(verdict.errno) ? verdict.errno : Errno.ENODEV;
-  }
-
   /** Closes what was opened. Makes a new file unless close() was called. */
   async #discard(): Promise<void> {
     await new Promise<void>((resolve) => this.#file.close(resolve));
+    this.#isOpen = false;
     this.node.holds(this, false);
     if (!this.#closed) this.#file = new native.NodeFile(this.onReady);
   }

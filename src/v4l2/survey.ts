@@ -8,7 +8,7 @@ import { type Control, controlsOf, type ReadPayload } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
 import { type QueueDescription, queuesOf, type RunIoctl } from './enumeration.js';
 import { type Holders, holdersText, mappersOf } from './holders.js';
-import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
+import { cautionsOf, type Kind, kindOf, refusalOf, WAITS_FOR_PRODUCER, waitsForProducer } from './kind.js';
 import { type OpenFailure, openFailureOf } from './open-failure.js';
 
 /** Milliseconds. A camera that works answers a control transfer within 5 s; this is usbcore's own limit. */
@@ -126,9 +126,12 @@ function conclude(node: HostNodeEntry, findings: Findings, problem: string | und
     controls,
     serveable: reason === null,
     reason,
-    cautions: reason === null ? cautionsOf(caps, kind) : [],
+    cautions: reason === null ? [...waitingOf(node, caps), ...cautionsOf(caps, kind)] : [],
   };
 }
+
+const waitingOf = (node: HostNodeEntry, caps: number): string[] =>
+  waitsForProducer(node.class, caps, node.device === '') ? [WAITS_FOR_PRODUCER] : [];
 
 const openProblems: Partial<Record<OpenFailure, string>> = {
   'not permitted':

@@ -134,6 +134,10 @@ export class Backend implements RequestTarget, VringOwner {
     return this.#vrings[index]?.stop() ?? 0;
   }
 
+  configReady(): Promise<void> | null {
+    return this.#device.refreshConfig?.() ?? null;
+  }
+
   /** Zeros after the end of the space. Never shorter than `size`: some VMMs exit on a shorter reply. */
   readConfig(offset: number, size: number): Uint8Array {
     const read = Buffer.alloc(size);

@@ -46,8 +46,11 @@ export interface ConnectionOptions {
   readonly fd: number;
   /** What the peer sends: requests, or replies to the bridge's requests. */
   readonly carries: 'requests' | 'replies';
-  /** If it throws, the connection ends with that error. */
-  readonly onMessage: (message: Message) => void;
+  /**
+   * If it throws or rejects, the connection ends with that error. No other message is read before a promise of it
+   * settles.
+   */
+  readonly onMessage: (message: Message) => void | Promise<void>;
   /** Called once, after everything is closed, unless close() was called. null: the peer closed between two messages. */
   readonly onEnd: (error: Error | null) => void;
 }
@@ -65,6 +68,8 @@ export class Connection {
   #unsentBytes = 0;
   #failed = false;
   #closed = false;
+  /** A message is being handled, and the next ones wait in the socket. */
+  #isHeld = false;
 
   /** Throws if the descriptor cannot be polled, and closes it in that case. */
   constructor(options: ConnectionOptions) {
@@ -129,7 +134,7 @@ export class Connection {
   #ready(events: number): void {
     try {
       if (events & PollEvents.WRITABLE) this.#flush();
-      if (events !== PollEvents.WRITABLE) this.#receive();
+      if (events !== PollEvents.WRITABLE && !this.#isHeld) this.#receive();
     } catch (error) {
       this.#failWith(error instanceof Error ? error : new Error(String(error)));
     }
@@ -145,7 +150,7 @@ export class Connection {
   }
 
   #receive(): void {
-    for (let messages = 0; messages < MESSAGES_PER_TURN && !this.#closed; ) {
+    for (let messages = 0; messages < MESSAGES_PER_TURN && !this.#closed && !this.#isHeld; ) {
       if (!this.#fill(this.#body ?? this.#header)) return;
       if (this.#body) {
         messages++;
@@ -208,7 +213,23 @@ export class Connection {
     this.#descriptors = [];
     this.#body = null;
     this.#received = 0;
-    this.#options.onMessage({ request, flags, body, descriptors });
+    const handling = this.#options.onMessage({ request, flags, body, descriptors });
+    if (handling) this.#hold(handling);
+  }
+
+  #hold(handling: Promise<void>): void {
+    this.#isHeld = true;
+    this.#watch();
+    const goOn = () => {
+      this.#isHeld = false;
+      if (!this.#closed) this.#watch();
+    };
+    handling.then(goOn, (error) => this.#failWith(error));
+  }
+
+  #watch(): void {
+    const writable = this.#unsent.length > 0 ? PollEvents.WRITABLE : 0;
+    this.#poller.watch(writable | (this.#isHeld ? 0 : PollEvents.READABLE));
   }
 
   #queue(bytes: Buffer): number {
@@ -216,7 +237,7 @@ export class Connection {
     this.#unsentBytes += bytes.length;
     if (this.#unsentBytes > MAX_UNSENT)
       return this.#failLater(new ProtocolError('ERR_VHOST_UNREAD', 'the peer does not read what it is sent'));
-    this.#poller.watch(PollEvents.READABLE | PollEvents.WRITABLE);
+    this.#watch();
     return 0;
   }
 
@@ -232,7 +253,7 @@ export class Connection {
       if (sent < first.length) this.#unsent[0] = first.subarray(sent);
       else this.#unsent.shift();
     }
-    this.#poller.watch(PollEvents.READABLE);
+    this.#watch();
   }
 
   /**
@@ -242,7 +263,7 @@ export class Connection {
   #lost(errno: number): number {
     this.#unsent = [];
     this.#unsentBytes = 0;
-    this.#poller.watch(PollEvents.READABLE);
+    this.#watch();
     if (errno === Errno.EPIPE || errno === Errno.ECONNRESET) return Errno.ECONNRESET;
     return this.#failLater(new ProtocolError('ERR_VHOST_SOCKET', `sending failed: ${errnoName(errno)}`));
   }

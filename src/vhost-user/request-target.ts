@@ -52,6 +52,8 @@ export interface RequestTarget {
   stopVring(index: number): number;
   /** SET_BACKEND_REQ_FD. */
   attachChannel(descriptors: number[]): void;
+  /** Resolves when the configuration space may be read. null or absent: at once. Never rejects. */
+  configReady?(): Promise<void> | null;
   /** `size` bytes of the configuration space from `offset` on; zeros after its end. */
   readConfig(offset: number, size: number): Uint8Array;
   setStatus(status: number): void;

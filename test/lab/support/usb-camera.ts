@@ -87,12 +87,14 @@ export class UsbCamera {
   /** Lets the kernel suspend the camera as soon as nobody uses it. Resolves when it is suspended. */
   async fallAsleep(): Promise<void> {
     writeFileSync(`${this.#power}/autosuspend_delay_ms`, '0');
+    writeFileSync(`${this.#power}/control`, 'auto');
     const status = () => readFileSync(`${this.#power}/runtime_status`, 'latin1').trim();
     assert.ok(await eventually(() => status() === 'suspended', 5000), `the camera is ${status()}`);
   }
 
   /** Tells the kernel never to suspend it again. */
   stayAwake(): void {
+    writeFileSync(`${this.#power}/control`, 'on');
     writeFileSync(`${this.#power}/autosuspend_delay_ms`, '-1');
   }
 

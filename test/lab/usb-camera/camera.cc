@@ -126,7 +126,7 @@ void Camera::Unplug(Answer answer) {
 void Camera::Settle() {
   const std::vector<std::string> nodes = port_.Nodes();
   const bool plugged = awaited_ == Awaited::kNodes;
-  if (plugged ? nodes.size() < 2 : !nodes.empty() || !port_.is_free()) return;
+  if (plugged ? nodes.size() < 2 || !Port::KeepAwake(nodes) : !nodes.empty() || !port_.is_free()) return;
   awaited_ = Awaited::kNothing;
   std::exchange(settled_, nullptr)(plugged ? Joined(nodes) : "ok");
 }

@@ -44,6 +44,15 @@ describe('cli/serve options', () => {
       assert.deepEqual({ objects, sharedPages, errorEvents }, { ...off, [name]: true });
     });
 
+  it('waits for a producer if asked to, and says nothing of it otherwise', () => {
+    assert.equal(serveOptions({ ...defaults, ...one, wait: true }, []).wait, true);
+    assert.ok(!('wait' in serveOptions({ ...defaults, ...one, wait: false }, [])));
+    assert.throws(
+      () => serveOptions({ ...defaults, ...one, wait: [true, true] }, []),
+      usage(/--wait is given twice/),
+    );
+  });
+
   it('refuses a switch that is given twice', () => {
     for (const flag of ['objects', 'shared-pages', 'error-events'])
       assert.throws(

@@ -24,6 +24,28 @@ describe('cli/vmm-options', () => {
     assert.match(text, /--vhost-user media,socket=\/run\/a\.sock\n/);
   });
 
+  it('says what each device is, if that is known', () => {
+    const socket = (path: string) => ({ socket: { path } });
+    const pairs = [
+      { device: '/dev/video0', ...socket('/run/a.sock') },
+      { device: '/dev/deskcam', ...socket('/run/b.sock') },
+    ];
+    const text = vmmOptions(pairs, [undefined, 'whatever /dev/deskcam leads to']);
+    assert.match(
+      text,
+      /on \/run\/a\.sock\n\/dev\/deskcam is served on .*\n {2}it is whatever \/dev\/deskcam leads to\n/,
+    );
+  });
+
+  it('says it in one line, whatever the serial number of a device has in it', () => {
+    const pair = { device: '/dev/video0', socket: { path: '/run/a.sock' } };
+    const [first, second] = vmmOptions([pair], ['the device with serial number \x1b[2J\n1']).split('\n');
+    assert.deepEqual(
+      [first, second],
+      ['/dev/video0 is served on /run/a.sock', '  it is the device with serial number ?[2J?1'],
+    );
+  });
+
   for (const path of [
     '/run/a b,c',
     "/run/it's",

@@ -160,6 +160,16 @@ describe('v4l2/survey', () => {
     assert.match((await survey({ openErrno: 117 })).reason!, /errno 117/);
   });
 
+  it('says that an output without a device waits for a producer, and can be served', async () => {
+    const virtual = { ...node, device: '', driver: '' };
+    const output = { deviceCaps: 0x05200002, bufferCapabilities: MMAP_USERPTR_DMABUF };
+    const asked = (entry: HostNodeEntry) => surveyNode(entry, 'summary', new FakeNode(output));
+    const { serveable, cautions } = await asked(virtual);
+    assert.equal(serveable, true);
+    assert.match(cautions[0]!, /waits for a producer/);
+    assert.deepEqual((await asked(node)).cautions, []);
+  });
+
   it('opens no sub-device', async () => {
     const file = new FakeNode({});
     const result = await surveyNode({ ...node, class: 'v4l-subdev' }, 'full', file);

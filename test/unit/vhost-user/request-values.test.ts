@@ -10,6 +10,7 @@ import {
   memoryTable,
   PLAIN,
   region,
+  settle,
   singleRegion,
   state,
   u64,
@@ -143,6 +144,28 @@ describe('values in vhost-user requests', () => {
     it('ends the connection above 256 bytes', async () => {
       vm.control.send(Ask.GET_CONFIG, PLAIN, config(0, 257));
       await closesWith('ERR_VHOST_SIZE');
+    });
+
+    it('waits until the device knows its configuration, and the requests behind it wait too', async () => {
+      let ready = () => {};
+      const waits = new Promise<void>((resolve) => {
+        ready = resolve;
+      });
+      Object.assign(vm.device, { refreshConfig: () => waits });
+      vm.control.send(Ask.GET_CONFIG, PLAIN, config(0, 40));
+      vm.control.send(Ask.GET_FEATURES, PLAIN, Buffer.alloc(0));
+      await settle();
+      assert.equal(vm.device.config[0], 1);
+      vm.device.config[0] = 7;
+      ready();
+      const first = await vm.control.next();
+      assert.deepEqual([first.request, first.body[12]], [Ask.GET_CONFIG, 7]);
+      assert.equal((await vm.control.next()).request, Ask.GET_FEATURES);
+    });
+
+    it('is answered at once by a device that knows its configuration', async () => {
+      Object.assign(vm.device, { refreshConfig: () => null });
+      assert.equal((await vm.control.ask(Ask.GET_CONFIG, config(0, 40))).length, 52);
     });
 
     it('is not changed by SET_CONFIG', async () => {
