@@ -4,7 +4,7 @@ import { lstat, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
-import { deviceFolder, hostNodes, hostRoots, nodeOfNumber, type Roots, usbOf } from './discovery.js';
+import { deviceFolder, hostRoots, nodeOfNumber, type Roots, registeredNodes, usbOf } from './discovery.js';
 import {
   absenceOf,
   findSameNode,
@@ -154,7 +154,7 @@ async function identityOf(rdev: number, roots: Roots): Promise<Found | null> {
 }
 
 async function allNodes(roots: Roots): Promise<Found[]> {
-  const nodes = await hostNodes(roots);
+  const nodes = await registeredNodes(roots);
   return Promise.all(nodes.map(async (entry) => ({ entry, ...(await usbOf(entry)), path: entry.path })));
 }
 
