@@ -1,7 +1,7 @@
 /** What the operator should know about a node when a guest cannot use it. */
 import { Errno, errnoName } from '../errno.js';
 import { log } from '../log.js';
-import { lackOf, type NodeDescription, type ToldNode } from './description.js';
+import type { NodeDescription } from './description.js';
 import { type Holders, mappersText, openersText } from './holders.js';
 import { waitsForProducer } from './kind.js';
 import { capabilityWords } from './names.js';
@@ -55,9 +55,8 @@ export class NodeLog {
     this.#holders(mappersText);
   }
 
-  /** OPEN answers ENXIO because the node lacks what the guest was told. One line, until it lacks something else. */
-  lack(told: ToldNode, now: NodeDescription, isVirtual: boolean): void {
-    const lack = lackOf(told, now);
+  /** OPEN answers ENXIO because the node lacks what the guest was told (`lack`: in words). One line, until it lacks something else. */
+  lack(lack: string, now: NodeDescription, isVirtual: boolean): void {
     if (lack === this.#lack) return;
     this.#lack = lack;
     const cure = waitsForProducer('video', now.deviceCaps, isVirtual)
