@@ -13,6 +13,7 @@ import {
   isSameNode,
   markOf,
   type NodeIdentity,
+  nameOf,
 } from './identity.js';
 import { otherwise } from './refusal.js';
 
@@ -119,7 +120,7 @@ export class Location {
     const found = await identityOf((await stat(path)).rdev, this.roots);
     if (sought !== 'name' && identity && !(found && isSameNode(identity, found, sought))) return false;
     if (sought === 'port' && found && identity && found.serial !== identity.serial)
-      log.warn('another device of its model has its port', { device: this.given, serial: found.serial });
+      log.warn(`another device of its model has its port: ${nameOf(found)}`, { device: this.given });
     if (sought === 'port' || sought === 'name') this.identity = found;
     return true;
   }
@@ -169,8 +170,10 @@ async function surestMark(
   if (mark !== 'serial') return mark;
   const same = (await allNodes(roots)).filter((found) => isSameNode(identity, found, mark));
   if (same.length <= 1) return mark;
-  const fields = { device: given, serial: identity.serial };
-  log.warn('several devices have this serial number: the port identifies the device', fields);
+  const name = nameOf(identity);
+  log.warn(`several devices have this serial number, so the port identifies the device: ${name}`, {
+    device: given,
+  });
   return 'camera';
 }
 
