@@ -193,8 +193,14 @@ class Service {
     } catch (error) {
       throw socketError(name, error as NodeJS.ErrnoException);
     }
-    const { card } = this.#watch.description;
-    log.info('serving', { device: this.node.path, card, socket: name, identity: this.identity });
+    const { description, waitsForProducer } = this.#watch;
+    const fields = { device: this.node.path, card: description.card };
+    log.info('serving', { ...fields, socket: name, ...(this.identity && { identity: this.identity }) });
+    if (waitsForProducer)
+      log.warn(
+        'the node waits for a producer: a guest that starts before gets an output (see --wait)',
+        fields,
+      );
   }
 
   async stop(): Promise<void> {

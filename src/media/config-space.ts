@@ -3,8 +3,9 @@
  * configuration layout").
  */
 
-import type { NodeDescription, ToldNode } from '../v4l2/description.js';
+import type { NodeDescription } from '../v4l2/description.js';
 import { Capability } from '../v4l2/layout.js';
+import type { ToldNode } from '../v4l2/told-node.js';
 import { config, MAX_CARD_BYTES } from './protocol.js';
 
 /** Capabilities that the guest does not see, because its driver has no calls for them. */

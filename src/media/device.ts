@@ -147,10 +147,10 @@ export class MediaDevice implements CommandHandlers {
 
   /** The queue stops. The device does not touch it after this call; waiting commands get EINTR first. */
   queueStopped(index: number): void {
-    if (index === COMMANDQ) this.#commandq.stop();
-    else this.#events.stop();
     this.#running.delete(index);
     if (this.#running.size === 0) this.#config.stopped();
+    if (index === COMMANDQ) this.#commandq.stop();
+    else this.#events.stop();
   }
 
   /** The guest reset the device: all sessions end. */

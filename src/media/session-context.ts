@@ -1,7 +1,7 @@
 /** What a session shares with other sessions. */
-import type { ToldNode } from '../v4l2/description.js';
 import type { OpenMedia } from '../v4l2/media-request.js';
 import type { HostNode } from '../v4l2/node.js';
+import type { ToldNode } from '../v4l2/told-node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Turn } from '../virtio/turn.js';
 import type { Account } from './account.js';

@@ -53,9 +53,17 @@ export function deviceFolder(rdev: number, roots: Roots = hostRoots): string {
  * another node.
  */
 export async function hostNodes(roots: Roots = hostRoots): Promise<HostNodeEntry[]> {
+  return entriesWith(await stableLinks(roots), roots);
+}
+
+/** As hostNodes, without the links. */
+export function registeredNodes(roots: Roots = hostRoots): Promise<HostNodeEntry[]> {
+  return entriesWith(new Map(), roots);
+}
+
+async function entriesWith(links: ReadonlyMap<string, string[]>, roots: Roots): Promise<HostNodeEntry[]> {
   const folder = join(roots.sysfs, 'class/video4linux');
   const names = (await entriesOf(folder)).filter((name) => nodeName.test(name)).sort(byClassAndNumber);
-  const links = await stableLinks(roots);
   return Promise.all(names.map((name) => entry(roots, join(folder, name), name, links)));
 }
 

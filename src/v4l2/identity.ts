@@ -3,6 +3,7 @@
  * not enough, because another device may have it by then. Pure functions: others have read the facts.
  */
 
+import { printable } from '../printable.js';
 import type { NodeDescription } from './description.js';
 import type { HostNodeEntry } from './discovery.js';
 import { interfaceOf, portOf, portText } from './port.js';
@@ -72,7 +73,7 @@ export function findSameNode<T extends NodeIdentity>(
 export function absenceOf(known: NodeIdentity, all: readonly NodeIdentity[], mark: IdentityMark): string {
   const same = all.filter((found) => isSameNode(known, found, mark));
   if (same.length > 1 && mark === 'serial')
-    return `several devices have serial number ${known.serial}, and none of them is in its port: unplug the wrong one`;
+    return `several devices have serial number ${printable(known.serial)}, and none of them is in its port: unplug the wrong one`;
   if (same.length > 1) return 'several nodes are like it: start the bridge anew, with the right one';
   const again = mark === 'serial' ? 'plug it in again' : 'plug it in again, into the same port';
   const { index } = known.entry;
@@ -81,17 +82,19 @@ export function absenceOf(known: NodeIdentity, all: readonly NodeIdentity[], mar
   return `its port has another device (${nameOf(other)}, not ${nameOf(known)}): ${again}, or start the bridge anew`;
 }
 
-function nameOf({ entry, serial, model }: NodeIdentity): string {
-  return [entry.title, model, serial && `serial number ${serial}`].filter(Boolean).join(', ');
+/** The device in words: name, model, serial number. */
+export function nameOf({ entry, serial, model }: NodeIdentity): string {
+  return printable([entry.title, model, serial && `serial number ${serial}`].filter(Boolean).join(', '));
 }
 
 /** What identifies the node, in words for the operator. `path`: the path that the operator gave. */
 export function identityText(path: string, identity: NodeIdentity | null, mark: IdentityMark): string {
   if (mark === 'name') return `whatever ${path} leads to`;
   if (!identity) return `whatever is at ${path}`;
-  const { entry, serial } = identity;
+  const { entry } = identity;
+  const serial = printable(identity.serial);
   if (mark === 'serial') return `the device with serial number ${serial}, in any port`;
-  if (entry.device === '') return `the node called ${entry.title}`;
+  if (entry.device === '') return `the node called ${printable(entry.title)}`;
   if (mark === 'port') return `any device of its model in ${portText(entry.device)}`;
   return `the device in ${portText(entry.device)}${serial && `, with serial number ${serial}`}`;
 }

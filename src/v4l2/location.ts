@@ -7,7 +7,7 @@ import { resolve } from 'node:path';
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
 import { type Failure, failure, isFailure, type Result } from '../result.js';
-import { deviceFolder, hostNodes, hostRoots, nodeOfNumber, type Roots, usbOf } from './discovery.js';
+import { deviceFolder, hostRoots, nodeOfNumber, type Roots, registeredNodes, usbOf } from './discovery.js';
 import {
   absenceOf,
   findSameNode,
@@ -16,6 +16,7 @@ import {
   isSameNode,
   markOf,
   type NodeIdentity,
+  nameOf,
 } from './identity.js';
 import { failureOf, otherwise } from './refusal.js';
 
@@ -123,7 +124,7 @@ export class Location {
     const found = await identityOf((await stat(path)).rdev, this.roots);
     if (sought !== 'name' && identity && !(found && isSameNode(identity, found, sought))) return false;
     if (sought === 'port' && found && identity && found.serial !== identity.serial)
-      log.warn('another device of its model has its port', { device: this.given, serial: found.serial });
+      log.warn(`another device of its model has its port: ${nameOf(found)}`, { device: this.given });
     if (sought === 'port' || sought === 'name') this.identity = found;
     return true;
   }
@@ -157,7 +158,7 @@ async function identityOf(rdev: number, roots: Roots): Promise<Found | null> {
 }
 
 async function allNodes(roots: Roots): Promise<Found[]> {
-  const nodes = await hostNodes(roots);
+  const nodes = await registeredNodes(roots);
   return Promise.all(nodes.map(async (entry) => ({ entry, ...(await usbOf(entry)), path: entry.path })));
 }
 
@@ -172,8 +173,10 @@ async function surestMark(
   if (mark !== 'serial') return mark;
   const same = (await allNodes(roots)).filter((found) => isSameNode(identity, found, mark));
   if (same.length <= 1) return mark;
-  const fields = { device: given, serial: identity.serial };
-  log.warn('several devices have this serial number: the port identifies the device', fields);
+  const name = nameOf(identity);
+  log.warn(`several devices have this serial number, so the port identifies the device: ${name}`, {
+    device: given,
+  });
   return 'camera';
 }
 

@@ -1,7 +1,7 @@
 /** Log lines that tell the operator why a guest cannot have the node, and what to do. */
 import { errnoName } from '../errno.js';
 import { log } from '../log.js';
-import { lackOf, type NodeDescription, type ToldNode } from './description.js';
+import type { NodeDescription } from './description.js';
 import { type Holders, mappersText, openersText } from './holders.js';
 import { waitsForProducer } from './kind.js';
 import { capabilityWords } from './names.js';
@@ -59,9 +59,8 @@ export class NodeReports {
     this.#reportHolders(mappersText);
   }
 
-  /** OPEN answers ENXIO because the node lacks what the guest was told. One line, until it lacks something else. */
-  lack(told: ToldNode, now: NodeDescription, isVirtual: boolean): void {
-    const lack = lackOf(told, now);
+  /** OPEN answers ENXIO because the node lacks what the guest was told (`lack`: in words). One line, until it lacks something else. */
+  lack(lack: string, now: NodeDescription, isVirtual: boolean): void {
     if (lack === this.#lack) return;
     this.#lack = lack;
     const cure = waitsForProducer('video', now.deviceCaps, isVirtual)

@@ -4,13 +4,14 @@ import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
 import { failure, isFailure, type Result } from '../result.js';
-import { describeNode, lackOf, lacksOutputOnly, type NodeDescription, type ToldNode } from './description.js';
+import { describeNode, type NodeDescription } from './description.js';
 import { type Holders, holdersOf } from './holders.js';
 import { isSameDevice } from './identity.js';
 import { Location } from './location.js';
 import { NodeReports } from './node-reports.js';
 import { isAbsent, openFailureOf } from './open-failure.js';
 import { errnoOf, failureOf, isLasting, isMomentary } from './refusal.js';
+import { type Lack, lackOf, type ToldNode } from './told-node.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
 const QUERY_TIMEOUT_MS = 10_000;
@@ -120,15 +121,17 @@ export class HostNode {
     this.#description = found;
   }
 
-  /** Whether the node lacks what the guest was told. If so, that is logged. `file` has the node open. */
-  lacks(told: ToldNode, found: NodeDescription, file: OpenFile): boolean {
-    const isOwnDoing = lacksOutputOnly(told, found) && [...this.#files].some((other) => other !== file);
-    if (isOwnDoing || lackOf(told, found) === '') {
+  /**
+   * Whether a guest may open the node although it lacks something: a guest that sends to v4l2loopback makes the node a
+   * capture device itself. If not, that is logged. `file` has the node open.
+   */
+  excuses(lack: Lack | null, now: NodeDescription, file: OpenFile): boolean {
+    if (!lack || (lack.isOutput && [...this.#files].some((other) => other !== file))) {
       this.#reports.fits();
-      return false;
+      return true;
     }
-    this.#reports.lack(told, found, this.#location?.isVirtual ?? false);
-    return true;
+    this.#reports.lack(lack.text, now, this.#location?.isVirtual ?? false);
+    return false;
   }
 
   /** Records whether a file of this process is open. */
@@ -197,7 +200,8 @@ export class OpenFile {
       if (!this.#closed) this.node.reportRefusal(found.errno);
       return found.errno;
     }
-    if (told && this.node.lacks(told, found, this)) {
+    const lack = told ? await lackOf(told, found, (nr, payload) => this.ioctl(nr, payload)) : null;
+    if (!this.node.excuses(lack, found, this)) {
       await this.#discard();
       return Errno.ENXIO;
     }

@@ -123,8 +123,8 @@ const real: readonly Task[] = [
   sanitizers,
   task(
     'emulated',
-    'emulated: memory types and huge pages, the deadline, a real QEMU, on Debian’s kernel with two processors',
-    emulated('lab/shared-pages', 'lab/deadline', 'lab/capture', 'vmm/slow-ioctl'),
+    'emulated: memory types and huge pages, the deadline, a USB bus with another number, a real QEMU, on Debian’s kernel with two processors',
+    emulated('lab/shared-pages', 'lab/deadline', 'lab/capture', 'lab/renumber', 'vmm/slow-ioctl'),
     { needs: ['lab', 'programs'] },
   ),
   ...onDrivers,

@@ -1,10 +1,12 @@
 /**
  * The time from the moment when a USB camera is plugged in to its first frame: in a guest, whose program tries to open
  * its node, and in a program of the host, which opens the node as soon as udev has named it. The machine has no udev, so
- * the test makes the name, as a rule with SYMLINK does.
+ * the test makes the name, as a rule with SYMLINK does. The bound is checked on the clock that leaps, where nothing but
+ * waiting and the steps themselves take time. On other machines the test prints the times only: code in emulation takes
+ * thirty times as long.
  */
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
@@ -25,6 +27,8 @@ const LOOK_MS = 2;
 const MOST = 1.3;
 const CLASS = '/sys/class/video4linux';
 
+const isLeaping = readFileSync('/proc/cmdline', 'latin1').includes('time-travel');
+
 /** Milliseconds since the camera was plugged in. */
 interface Times {
   opened: number;
@@ -32,6 +36,16 @@ interface Times {
   frame: number;
 }
 const steps = ['opened', 'streaming', 'frame'] as const;
+
+/** Whether the node is that of the USB camera, and not that of its metadata. It may go while it is looked at. */
+function isCamera(node: string): boolean {
+  try {
+    const device = realpathSync(`${CLASS}/${node}/device`);
+    return device.includes('vhci_hcd') && readFileSync(`${CLASS}/${node}/index`, 'latin1').trim() === '0';
+  } catch {
+    return false;
+  }
+}
 
 describe('lab: time from the plug to the first frame', function () {
   this.timeout(120_000);
@@ -57,7 +71,6 @@ describe('lab: time from the plug to the first frame', function () {
   async function appeared(): Promise<string> {
     for (;;) {
       const names = existsSync(CLASS) ? readdirSync(CLASS) : [];
-      const isCamera = (node: string) => readFileSync(`${CLASS}/${node}/index`, 'latin1').trim() === '0';
       const found = names.find((node) => existsSync(`/dev/${node}`) && isCamera(node));
       if (found) return `/dev/${found}`;
       await sleep(LOOK_MS);
@@ -123,6 +136,6 @@ describe('lab: time from the plug to the first frame', function () {
           steps.map((step) => `${step} ${median(all, step).toFixed(0)} ms`).join(', ');
         console.log(`      natively: ${text(host)}\n      in a guest: ${text(guest)}`);
         const ratio = median(guest, 'frame') / median(host, 'frame');
-        assert.ok(ratio <= MOST, `${ratio.toFixed(2)} times as long`);
+        assert.ok(!isLeaping || ratio <= MOST, `${ratio.toFixed(2)} times as long`);
       }));
 });

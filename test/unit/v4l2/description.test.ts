@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { failure } from '../../../src/result.js';
 import { queryCap } from '../../../src/v4l2/capabilities.js';
-import { describeNode, lackOf, lacksOutputOnly } from '../../../src/v4l2/description.js';
+import { describeNode } from '../../../src/v4l2/description.js';
 import { isUsable, refusalOf } from '../../../src/v4l2/kind.js';
 import { success } from '../support/success.js';
 import { ENOTTY, FakeNode } from './fake-node.js';
@@ -30,24 +30,5 @@ describe('v4l2/description', () => {
 
   it('passes on the errno of what does not know the ioctl', async () => {
     assert.equal(await describeNode(async () => ENOTTY, '/dev/null'), failure(ENOTTY));
-  });
-
-  it('lacks what a guest was told and it is no longer, whatever more it is', () => {
-    const told = { deviceCaps: 0x0420_0001, deviceType: 0 };
-    assert.equal(lackOf(told, told), '');
-    assert.equal(lackOf(told, { deviceCaps: 0x0520_0003, deviceType: 0 }), '');
-    assert.equal(lackOf(told, { deviceCaps: 0x0520_0002, deviceType: 0 }), 'VIDEO_CAPTURE');
-    assert.equal(
-      lackOf(told, { deviceCaps: 0x0080_0000, deviceType: 0 }),
-      'VIDEO_CAPTURE EXT_PIX_FORMAT STREAMING',
-    );
-    assert.equal(lackOf(told, { ...told, deviceType: 1 }), 'the type of node');
-  });
-
-  it('lacks output only if it lacks nothing else', () => {
-    const told = { deviceCaps: 0x0520_0002, deviceType: 0 };
-    assert.equal(lacksOutputOnly(told, { deviceCaps: 0x0520_0001, deviceType: 0 }), true);
-    assert.equal(lacksOutputOnly(told, { deviceCaps: 0x0020_0001, deviceType: 0 }), false);
-    assert.equal(lacksOutputOnly(told, { deviceCaps: 0x0520_0001, deviceType: 1 }), false);
   });
 });

@@ -113,6 +113,18 @@ describe('v4l2/identity', () => {
       assert.equal(findSameNode(camera, [there, third], 'serial'), undefined);
     });
 
+    it('a name that a device gives itself brings no control characters to the operator', () => {
+      const hostile = but({ title: 'Cam\u001b[2J\nera' }, { serial: 'A\u0007é' });
+      assert.match(
+        absenceOf(camera, [hostile], 'camera'),
+        /\(Cam\?\[2J\?era, 046d:0825, serial number A\?é, not/,
+      );
+      assert.equal(
+        identityText('/dev/x', hostile, 'serial'),
+        'the device with serial number A?é, in any port',
+      );
+    });
+
     it('if it is none, the operator is told what is there instead', () => {
       assert.match(absenceOf(camera, [there], 'camera'), /^its device is gone: .* same port$/);
       assert.match(absenceOf(camera, [], 'serial'), /^its device is gone: plug it in again$/);
