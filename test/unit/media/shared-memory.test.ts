@@ -419,7 +419,7 @@ describe('shared memory: direct', () => {
     long.release(slot);
     assert.equal(memory.at(-1), 0x5a, 'all of it in one turn');
     assert.equal(long.allocate(1), null);
-    await long.cleared();
+    await long.vacated('arena');
     assert.ok(long.allocate(32 << 20));
     assert.ok(memory.every((byte) => byte === 0));
     long.close();
@@ -431,6 +431,6 @@ describe('shared memory: direct', () => {
     long.memory(slot);
     long.release(slot);
     long.close();
-    await long.cleared();
+    await long.vacated('arena');
   });
 });
