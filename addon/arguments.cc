@@ -55,8 +55,11 @@ void* UnwrapTagged(napi_env env, napi_value value, const napi_type_tag& tag) {
 void Arguments::Refuse(size_t index, const char* what) {
   if (!ok_) return;
   ok_ = false;
-  const std::string message =
-      std::string(function_) + ": argument " + std::to_string(index + 1) + " must be " + what;
+  std::string message = function_;
+  message += ": argument ";
+  message += std::to_string(index + 1);
+  message += " must be ";
+  message += what;
   Napi::TypeError::New(info_.Env(), message).ThrowAsJavaScriptException();
 }
 

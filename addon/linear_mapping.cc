@@ -88,9 +88,9 @@ Napi::Value LinearMapping(const Napi::CallbackInfo& info) {
   const int error = ReadPieces(info[0].As<Napi::Array>(), pieces);
   // An accessor has thrown it.
   if (env.IsExceptionPending()) return env.Undefined();
-  if (error != 0) return Napi::Number::New(env, error);
+  if (error != 0) return Napi::Number::New(env, -error);
   Held mapping = Mapping::Join(pieces);
-  return mapping == nullptr ? Napi::Number::New(env, errno) : CreateObject(env, std::move(mapping));
+  return mapping == nullptr ? Napi::Number::New(env, -errno) : CreateObject(env, std::move(mapping));
 }
 
 /** A piece as the call `join` has it, 16 bytes. `region`: an index into `regions`. */

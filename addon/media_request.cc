@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <string>
 
 #include "call_reader.h"
@@ -16,20 +17,25 @@ namespace {
 
 /** The target of a symbolic link, cut off after 256 bytes: no target that is looked for is longer. Empty:
  * there is no link. */
-std::string TargetOf(const std::string& link) {
+std::string TargetOf(const char* link) {
   std::array<char, 256> target;
-  const ssize_t length = readlink(link.c_str(), target.data(), target.size());
+  const ssize_t length = readlink(link, target.data(), target.size());
   return length < 0 ? std::string() : std::string(target.data(), static_cast<size_t>(length));
 }
 
 bool IsMediaDevice(int fd) {
   struct stat file {};
   if (fstat(fd, &file) != 0 || !S_ISCHR(file.st_mode)) return false;
-  const std::string number = std::to_string(major(file.st_rdev)) + ":" + std::to_string(minor(file.st_rdev));
-  return TargetOf("/sys/dev/char/" + number + "/subsystem").ends_with("/bus/media");
+  char link[64];
+  snprintf(link, sizeof link, "/sys/dev/char/%u:%u/subsystem", major(file.st_rdev), minor(file.st_rdev));
+  return TargetOf(link).ends_with("/bus/media");
 }
 
-bool IsRequest(int fd) { return TargetOf("/proc/self/fd/" + std::to_string(fd)) == "anon_inode:request"; }
+bool IsRequest(int fd) {
+  char link[32];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+  return TargetOf(link) == "anon_inode:request";
+}
 
 /**
  * An ioctl on a descriptor that the caller lends. The kind of the file is found out without an ioctl, because
@@ -42,9 +48,6 @@ class LentCall : public NodeCall {
     error_ = reader.Borrow(reader.Get(name), lent_);
     return reader.ok();
   }
-
-  /** The ioctls wait for the request lock of the media device, and QUEUE also waits for the driver. */
-  bool NeedsLane() const override { return true; }
 
   int Run(OpenNode& node) override {
     const int error = node.is_open() ? RunLent() : EBADF;

@@ -13,7 +13,7 @@ namespace vmb {
 class CallReader;
 
 /**
- * One call on an open node, in three steps: it is parsed on the loop, run on any thread, and finished on the
+ * One call on an open node, in three steps: it is parsed on the loop, run on the lane, and finished on the
  * loop. It works on private copies and refers to no JavaScript value, so any thread may destroy it.
  */
 class NodeCall {
@@ -23,10 +23,8 @@ class NodeCall {
   NodeCall& operator=(const NodeCall&) = delete;
   virtual ~NodeCall() = default;
 
-  /** Returns an errno. */
+  /** Returns an errno. It may wait for hardware or a lock despite O_NONBLOCK, so only the lane runs it. */
   virtual int Run(OpenNode& node) = 0;
-  /** True: the call may wait for hardware or a lock despite O_NONBLOCK, so it must not run on the loop. */
-  virtual bool NeedsLane() const { return false; }
   /** Called on the loop after Run has returned 0. `delivered`: the bytes are back in the arrays of `call`. */
   virtual void Finish([[maybe_unused]] Napi::Object call, [[maybe_unused]] bool delivered) {}
 };

@@ -1,7 +1,5 @@
 #include "node_file.h"
 
-#include <fcntl.h>
-
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -19,27 +17,19 @@ constexpr const char* kOnReady = "onReady";
 
 class OpenCall : public NodeCall {
  public:
-  OpenCall(std::string path, UniqueFd inherited, std::shared_ptr<LoopWake> wake)
-      : path_(std::move(path)), inherited_(std::move(inherited)), wake_(std::move(wake)) {}
-  int Run(OpenNode& node) override { return node.Open(path_, std::move(inherited_), std::move(wake_)); }
+  OpenCall(std::string path, std::shared_ptr<LoopWake> wake)
+      : path_(std::move(path)), wake_(std::move(wake)) {}
+  int Run(OpenNode& node) override { return node.Open(path_, std::move(wake_)); }
 
  private:
   std::string path_;
-  UniqueFd inherited_;
   std::shared_ptr<LoopWake> wake_;
 };
-
-/** Duplicates the descriptor at once, because the caller may close its own before the lane runs the call. */
-std::unique_ptr<NodeCall> Inherit(int fd, const std::shared_ptr<LoopWake>& wake) {
-  UniqueFd duplicate(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-  if (!duplicate) return std::make_unique<SettledCall>(errno);
-  return std::make_unique<OpenCall>(std::string(), std::move(duplicate), wake);
-}
 
 std::unique_ptr<NodeCall> OpenPath(const std::string& path, const std::shared_ptr<LoopWake>& wake) {
   // The kernel would end the path at the NUL byte and open another file.
   if (path.find('\0') != std::string::npos) return std::make_unique<SettledCall>(EINVAL);
-  return std::make_unique<OpenCall>(path, UniqueFd(), wake);
+  return std::make_unique<OpenCall>(path, wake);
 }
 
 class CloseCall : public NodeCall {
@@ -51,7 +41,7 @@ class CloseCall : public NodeCall {
 };
 
 /** Writes the results of the call back and finishes it. If an accessor throws here, the exception is dropped,
- * because for a submitted call no JavaScript could catch it. */
+ * because no JavaScript could catch it. */
 void Deliver(Napi::Object object, NodeCall& call, std::span<const CallBytes> copied, int error) {
   const Napi::Env env = object.Env();
   bool delivered = true;
@@ -66,8 +56,8 @@ void NodeFile::Export(Napi::Env env, Napi::Object exports) {
   exports.Set(
       "NodeFile",
       DefineClass(env, "NodeFile",
-                  {InstanceMethod("open", &NodeFile::Open), InstanceMethod("run", &NodeFile::Run),
-                   InstanceMethod("submit", &NodeFile::Submit), InstanceMethod("close", &NodeFile::Close)}));
+                  {InstanceMethod("open", &NodeFile::Open), InstanceMethod("submit", &NodeFile::Submit),
+                   InstanceMethod("close", &NodeFile::Close)}));
 }
 
 NodeFile::NodeFile(const Napi::CallbackInfo& info)
@@ -94,9 +84,7 @@ NodeFile::~NodeFile() { wake_->Close(); }
 
 void NodeFile::Open(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "open");
-  const bool inherit = info[0].IsNumber();
-  const int fd = inherit ? arguments.Descriptor(0) : -1;
-  const std::string path = inherit ? std::string() : arguments.Text(0);
+  const std::string path = arguments.Text(0);
   const Napi::Function done = arguments.Function(1);
   if (!arguments.ok()) return;
   if (state_ != State::kNew) {
@@ -104,21 +92,7 @@ void NodeFile::Open(const Napi::CallbackInfo& info) {
     return;
   }
   state_ = State::kOpening;
-  Enqueue(Step::kOpen, inherit ? Inherit(fd, wake_) : OpenPath(path, wake_), done, nullptr);
-}
-
-Napi::Value NodeFile::Run(const Napi::CallbackInfo& info) {
-  Arguments arguments(info, "run");
-  const Napi::Object object = arguments.Object(0);
-  if (!arguments.ok()) return info.Env().Undefined();
-  CallReader reader(object);
-  const std::unique_ptr<NodeCall> call = ParseCall(reader);
-  if (info.Env().IsExceptionPending()) return info.Env().Undefined();
-  // This is checked after the parsing, because an accessor may have closed the file.
-  if (state_ != State::kOpen) return Napi::Number::New(info.Env(), EBADF);
-  const int error = call->NeedsLane() ? EAGAIN : call->Run(lane_->node());
-  Deliver(object, *call, reader.copied(), error);
-  return Napi::Number::New(info.Env(), error);
+  Enqueue(Step::kOpen, OpenPath(path, wake_), done, nullptr);
 }
 
 void NodeFile::Submit(const Napi::CallbackInfo& info) {

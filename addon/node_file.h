@@ -35,7 +35,6 @@ class NodeFile : public Napi::ObjectWrap<NodeFile> {
   };
 
   void Open(const Napi::CallbackInfo& info);
-  Napi::Value Run(const Napi::CallbackInfo& info);
   void Submit(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
 

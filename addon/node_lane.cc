@@ -13,7 +13,7 @@ void NodeLane::Submit(std::shared_ptr<NodeCall> call) {
   calls_.push_back(std::move(call));
   const int error = running_ ? 0 : Start();
   if (error == 0) {
-    submitted_.notify_one();
+    submitted_.NotifyOne();
     return;
   }
   // No thread was running, so this call is the only one in the queue.
@@ -49,7 +49,7 @@ void* NodeLane::Main(void* argument) {
 void NodeLane::Work() {
   std::unique_lock lock(mutex_);
   while (!calls_.empty() || node_.is_open()) {
-    submitted_.wait(lock, [this] { return !calls_.empty(); });
+    while (calls_.empty()) submitted_.Wait(lock);
     std::shared_ptr<NodeCall> call = std::move(calls_.front());
     calls_.pop_front();
     lock.unlock();

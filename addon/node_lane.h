@@ -1,11 +1,11 @@
 #pragma once
 
-#include <condition_variable>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
 
+#include "condition.h"
 #include "loop_wake.h"
 #include "node_call.h"
 #include "open_node.h"
@@ -26,9 +26,6 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
   /** The errno of the next call, in the order of submission. nullopt: no further call has ended. */
   std::optional<int> TakeResult();
 
-  OpenNode& node() { return node_; }
-  const std::shared_ptr<LoopWake>& wake() const { return wake_; }
-
  private:
   int Start();
   static void* Main(void* lane);
@@ -37,7 +34,7 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
   std::shared_ptr<LoopWake> wake_;
   OpenNode node_;
   std::mutex mutex_;
-  std::condition_variable submitted_;
+  Condition submitted_;
   std::deque<std::shared_ptr<NodeCall>> calls_;
   std::deque<int> results_;
   bool running_ = false;

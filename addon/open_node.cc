@@ -7,19 +7,13 @@
 
 namespace vmb {
 
-int OpenNode::Open(const std::string& path, UniqueFd inherited, std::shared_ptr<LoopWake> wake) {
+int OpenNode::Open(const std::string& path, std::shared_ptr<LoopWake> wake) {
   if (is_open()) return EBUSY;
-  UniqueFd fd = std::move(inherited);
-  if (!fd) {
-    do {
-      fd.Reset(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
-    } while (!fd && errno == EINTR);
-  }
-  if (!fd) return errno;
-  fd_ = std::move(fd);
-  // O_NONBLOCK belongs to the open file. If an inherited file was opened without it, DQBUF would wait.
-  int error = SetNonBlocking(true);
-  if (error == 0) error = watcher_.Start(fd_.get(), std::move(wake));
+  do {
+    fd_.Reset(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
+  } while (!fd_ && errno == EINTR);
+  if (!fd_) return errno;
+  const int error = watcher_.Start(fd_.get(), std::move(wake));
   if (error != 0) Close();
   return error;
 }

@@ -10,10 +10,7 @@
 
 namespace vmb {
 
-/**
- * The descriptor of a node, and its watcher. The lane opens and closes it. The loop may use it only after the
- * open has completed and before the close is submitted.
- */
+/** The descriptor of a node, and its watcher. Only the lane uses it. */
 class OpenNode {
  public:
   OpenNode() = default;
@@ -21,14 +18,14 @@ class OpenNode {
   OpenNode& operator=(const OpenNode&) = delete;
   ~OpenNode() { Close(); }
 
-  /** Takes over `inherited`, or opens `path` if `inherited` is empty. Returns an errno. */
-  int Open(const std::string& path, UniqueFd inherited, std::shared_ptr<LoopWake> wake);
+  /** Opens `path` with O_NONBLOCK. Returns an errno. */
+  int Open(const std::string& path, std::shared_ptr<LoopWake> wake);
   /** Harmless if nothing is open. */
   void Close();
 
   bool is_open() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
-  /** Sets or clears O_NONBLOCK of the open file; Open sets it. Returns an errno. */
+  /** Sets or clears O_NONBLOCK of the open file. Returns an errno. */
   int SetNonBlocking(bool on);
   int Watch(uint32_t events) { return watcher_.Watch(fd_.get(), events); }
 

@@ -22,20 +22,36 @@ struct RegionData {
   std::shared_ptr<Mapping> handover;
 };
 
-/** Each window has its own reference to the mapping, because the garbage collector may free the region, its
- * windows and their views in any order. Empty: the window could not be made. */
+/** What an ArrayBuffer holds: its own reference to the mapping, because the garbage collector may free the
+ * region, its windows and their views in any order. */
+struct WindowHold {
+  std::shared_ptr<Mapping> mapping;
+  /** Is set when the hold is deleted. Null: nobody wants to know. */
+  bool* released;
+};
+
+void ReleaseWindow(napi_env, void*, void* hint) {
+  auto* hold = static_cast<WindowHold*>(hint);
+  if (hold->released != nullptr) *hold->released = true;
+  delete hold;
+}
+
+/** Empty: the window could not be made. */
 Napi::Value CreateWindow(Napi::Env env, const std::shared_ptr<Mapping>& mapping, uint64_t start) {
   const uint64_t length = std::min(mapping->size() - start, kWindowStride + kWindowOverlap);
-  auto* held = new (std::nothrow) std::shared_ptr<Mapping>(mapping);
-  if (held == nullptr) return {};
-  const auto release = [](napi_env, void*, void* hint) {
-    delete static_cast<std::shared_ptr<Mapping>*>(hint);
-  };
+  // If Node refuses the size, it runs the finalizer before it returns its error. After any other error the
+  // finalizer never runs.
+  bool released = false;
+  auto* hold = new (std::nothrow) WindowHold{mapping, &released};
+  if (hold == nullptr) return {};
   napi_value window;
   const napi_status status =
-      napi_create_external_arraybuffer(env, mapping->data() + start, length, release, held, &window);
-  if (status == napi_ok) return {env, window};
-  delete held;
+      napi_create_external_arraybuffer(env, mapping->data() + start, length, ReleaseWindow, hold, &window);
+  if (status == napi_ok) {
+    hold->released = nullptr;
+    return {env, window};
+  }
+  if (!released) delete hold;
   return {};
 }
 

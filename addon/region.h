@@ -13,6 +13,9 @@ namespace vmb {
 constexpr uint64_t kWindowStride = uint64_t{1} << 30;
 /** Bytes that a window shares with the next one. */
 constexpr uint64_t kWindowOverlap = uint64_t{1} << 20;
+/** Bytes. The largest ArrayBuffer of Node 20, the oldest release that is supported. */
+constexpr uint64_t kMaxArrayBuffer = uint64_t{1} << 32;
+static_assert(kWindowStride + kWindowOverlap <= kMaxArrayBuffer);
 
 /** The JavaScript class Region: a mapping and its windows, the ArrayBuffers that JavaScript gets. */
 class Region : public Napi::ObjectWrap<Region> {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cstdio>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -86,8 +87,9 @@ int Give(const char* path, const SocketFile& wanted) {
   if (!file || fstat(file.get(), &status) != 0) return errno;
   if (!S_ISSOCK(status.st_mode) || status.st_nlink != 1 || status.st_uid != geteuid()) return EEXIST;
   if (fchownat(file.get(), "", wanted.uid, wanted.gid, AT_EMPTY_PATH) != 0) return errno;
-  const std::string pinned = "/proc/self/fd/" + std::to_string(file.get());
-  return chmod(pinned.c_str(), wanted.mode) == 0 ? 0 : errno;
+  char pinned[32];
+  snprintf(pinned, sizeof pinned, "/proc/self/fd/%d", file.get());
+  return chmod(pinned, wanted.mode) == 0 ? 0 : errno;
 }
 
 int Serve(int fd, const sockaddr_un& address, const SocketFile& file) {

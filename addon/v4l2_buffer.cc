@@ -83,9 +83,6 @@ class BufferCall : public NodeCall {
     }
   }
 
-  /** The kernel puts a buffer into a request under a lock that it also takes while it queues a request. */
-  bool NeedsLane() const override { return numbers_[kMediaRequest].has_value(); }
-
   int Run(OpenNode& node) override {
     for (uint32_t i = 0; i < PlaceCount(); i++) {
       if (descriptors_[i]) (IsPlanar() ? planes_[i].m.fd : buffer_.m.fd) = descriptors_[i].get();

@@ -37,9 +37,6 @@ class ControlsCall : public NodeCall {
     return true;
   }
 
-  /** The kernel uses the same lock for the values of a request and for its queueing. */
-  bool NeedsLane() const override { return in_request_; }
-
   int Run(OpenNode& node) override {
     v4l2_ext_controls call = header_;
     call.controls = sent_.data();

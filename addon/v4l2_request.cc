@@ -126,14 +126,11 @@ class RequestCall : public NodeCall {
 
 /**
  * S_HW_FREQ_SEEK. Drivers refuse it on a non-blocking file (EAGAIN), so the file is blocking while the ioctl
- * runs. No DQBUF or DQEVENT runs at that time: the lane runs one call at a time, and the loop runs none while
- * a call is in flight.
+ * runs. No DQBUF or DQEVENT runs at that time, because the lane runs one call at a time.
  */
 class SeekCall : public RequestCall {
  public:
   using RequestCall::RequestCall;
-
-  bool NeedsLane() const override { return true; }
 
   int Run(OpenNode& node) override {
     if (const int error = node.SetNonBlocking(false)) return error;

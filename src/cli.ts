@@ -1,17 +1,24 @@
 #!/usr/bin/env node
 /** The command line: finds the command and ends the process. Everything else is in cli/, one file for each command. */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { COMPLETION_REQUEST, completion, completionsOf, partialValue } from './cli/completion.js';
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
+import { checkFlagValues } from './cli/flag-values.js';
+import { knownOptions } from './cli/known-options.js';
+import { printable, printableStack } from './printable.js';
 
 const NAME = 'virtio-media-bridge';
 const MAX_WIDTH = 110;
+const packageRoot = new URL('../../', import.meta.url);
 
 interface Command {
   /** In the notation of yargs: the name, then its arguments. */
   readonly usage: string;
-  readonly describe: string;
+  /** Absent: the command is not in the help. */
+  readonly describe?: string;
   /** Loads the command's file. That happens only when the command runs, so help and wrong usage need no addon. */
   load(): Promise<Loaded>;
 }
@@ -43,17 +50,19 @@ const commands: readonly Command[] = [
     describe: 'connect to a bridge as a VMM and its guest would, and capture a picture or run a codec',
     load: async () => (await import('./cli/probe.js')).probe,
   },
+  { usage: 'completion', load: async () => completion },
 ];
 
 const PRINT_CAPABILITIES = '--print-capabilities';
 const helpAndVersion: ReadonlySet<string> = new Set(['--help', '-h', '--version']);
 
 async function main(words: readonly string[]): Promise<number> {
-  if (words.includes(PRINT_CAPABILITIES)) {
+  if (words.includes(PRINT_CAPABILITIES) || words.includes(`${PRINT_CAPABILITIES}=true`)) {
     console.log(JSON.stringify({ type: 'media', features: [] }));
     return ExitCode.OK;
   }
-  const parser = parserOf();
+  if (words[0] === COMPLETION_REQUEST) return complete(words);
+  const parser = parserOf(words);
   if (words.length === 0) {
     parser.showHelp('log');
     return ExitCode.OK;
@@ -71,8 +80,23 @@ function withCommand(words: readonly string[]): string[] {
   return first?.startsWith('-') && !helpAndVersion.has(first) ? ['serve', ...words] : [...words];
 }
 
-function parserOf(): Argv {
-  const parser = yargs()
+/** Prints what the last word may become. `words`: as a shell gives them, the name of this program among them. */
+async function complete(words: readonly string[]): Promise<number> {
+  const [, program = NAME, ...given] = words;
+  const value = partialValue(given);
+  const command = commandOf(given);
+  if (!value || !command)
+    await parserOf(words).parseAsync([COMPLETION_REQUEST, program, ...withCommand(given)]);
+  else
+    for (const found of completionsOf(value, knownOptions(await build(yargs(), command)))) console.log(found);
+  return ExitCode.OK;
+}
+
+const commandOf = (words: readonly string[]): Command | undefined =>
+  commands.find(({ usage }) => usage.split(' ')[0] === withCommand(words)[0]);
+
+function parserOf(words: readonly string[]): Argv {
+  const parser: Argv = yargs()
     .scriptName(NAME)
     .usage(`$0 <command>\n\nGives a virtual machine a V4L2 device of this host as a virtio-media device.`)
     .parserConfiguration({
@@ -88,6 +112,10 @@ function parserOf(): Argv {
     .alias('help', 'h')
     .strict()
     .demandCommand(1)
+    .check(() => {
+      checkFlagValues(words, knownOptions(parser));
+      return true;
+    })
     .exitProcess(false)
     .fail((message, error) => {
       throw error ?? new OperatorError('ERR_USAGE', usageSentence(message));
@@ -98,39 +126,36 @@ function parserOf(): Argv {
   return parser;
 }
 
-function whenAsked({ usage, describe, load }: Command): CommandModule {
+function whenAsked(command: Command): CommandModule {
   return {
-    command: usage,
-    describe,
-    builder: async (parser: Argv) => {
-      const { builder } = await load();
-      return typeof builder === 'function'
-        ? builder(parser)
-        : parser.options((builder ?? {}) as Record<string, Options>);
-    },
-    handler: async (options) => (await load()).handler(options as never),
+    command: command.usage,
+    describe: command.describe ?? false,
+    builder: (parser: Argv) => build(parser, command),
+    handler: async (options) => (await command.load()).handler(options as never),
   } as CommandModule;
+}
+
+async function build(parser: Argv, { load }: Command): Promise<Argv> {
+  const { builder } = await load();
+  return typeof builder === 'function'
+    ? builder(parser)
+    : parser.options((builder ?? {}) as Record<string, Options>);
 }
 
 /** The error of an addon that is absent or was built for another machine; undefined: it is another error. */
 function addonProblem(error: unknown): OperatorError | undefined {
   const { code, message = '' } = error as NodeJS.ErrnoException;
   if (!message.includes('.node')) return undefined;
+  const cure = `build it on this machine with \`npm --prefix ${fileURLToPath(packageRoot)} run build:addon\``;
   if (code === 'MODULE_NOT_FOUND')
-    return new OperatorError(
-      'ERR_ADDON',
-      'the native addon is not built: run `npm run build:addon` in the package',
-    );
+    return new OperatorError('ERR_ADDON', `there is no native addon for ${process.arch}: ${cure}`);
   if (code === 'ERR_DLOPEN_FAILED')
-    return new OperatorError(
-      'ERR_ADDON',
-      `the native addon does not load here, rebuild it with \`npm run build:addon\`: ${message}`,
-    );
+    return new OperatorError('ERR_ADDON', `the native addon does not load here: ${cure} (${message})`);
   return undefined;
 }
 
 function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const text = readFileSync(new URL('package.json', packageRoot), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
 
@@ -152,15 +177,15 @@ function usageSentence(message: string): string {
 function report(thrown: unknown, words: readonly string[]): number {
   const error = addonProblem(thrown) ?? thrown;
   if (isUsageError(error)) {
-    const command = commands.find(({ usage }) => usage.split(' ')[0] === withCommand(words)[0]);
+    const command = commandOf(words);
     const help = [NAME, ...(command ? [command.usage.split(' ')[0]] : []), '--help'].join(' ');
-    console.error(`${NAME}: ${usageSentence(error.message)} (see ${help})`);
+    console.error(`${NAME}: ${printable(usageSentence(error.message))} (see ${help})`);
     return ExitCode.USAGE;
   }
   const code = exitCodeOf(error);
-  const text =
-    error instanceof Error ? (code === ExitCode.INTERNAL ? error.stack : error.message) : String(error);
-  console.error(`${NAME}: ${text?.replace(/\.$/, '')}`);
+  const isExpected = error instanceof Error && code !== ExitCode.INTERNAL;
+  const text = isExpected ? printable(error.message) : printableStack(error);
+  console.error(`${NAME}: ${text.replace(/\.$/, '')}`);
   return code;
 }
 

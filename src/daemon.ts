@@ -1,37 +1,34 @@
 /** Builds everything for its pairs of node and socket, top to bottom. Only this file knows all layers. */
 import { closeSync } from 'node:fs';
-import { Errno, errnoName } from './errno.js';
+import pTimeout from 'p-timeout';
+import { describe, type NodeRequests, type RequestMode, requestsOf } from './daemon/node-start.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/memory/object-table.js';
 import type { MmapMode } from './media/memory/shared-memory.js';
 import type { Policy } from './media/policy.js';
-import type { RequestSupport } from './media/session-context.js';
-import { accessCure } from './privileges.js';
 import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
-import { mediaFailure, nodeFailure, StartError } from './start-error.js';
+import { StartError } from './start-error.js';
 import type { NodeDescription } from './v4l2/description.js';
-import { holdersText } from './v4l2/holders.js';
 import { isUsable } from './v4l2/kind.js';
-import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from './v4l2/media-request.js';
-import { HostNode, NodeError } from './v4l2/node.js';
-import { probeFile } from './v4l2/probe-file.js';
-import { isMomentary } from './v4l2/refusal.js';
+import { HostNode } from './v4l2/node.js';
+import { NodeWatch } from './v4l2/node-watch.js';
 import { Backend } from './vhost-user/backend.js';
 import { Listener, peerProcess, type SocketFile } from './vhost-user/listener.js';
 import type { VmmOption } from './vhost-user/vmm-traits.js';
 import { Turn } from './virtio/turn.js';
 
+export type { RequestMode } from './daemon/node-start.js';
 export type { SocketSource } from './sockets.js';
 export { StartError } from './start-error.js';
 export type { SocketFile } from './vhost-user/listener.js';
-
-export type RequestMode = 'auto' | 'handles' | 'off';
 
 export interface ServePair {
   /** The path of the node, or an inherited descriptor of it. */
   readonly device: string | number;
   readonly socket: SocketSource;
+  /** The name that the guest sees, at most MAX_CARD_BYTES of UTF-8. Absent: that of the driver. */
+  readonly card?: string;
 }
 
 export interface ServeOptions {
@@ -54,17 +51,14 @@ export interface ServeOptions {
    * guest, with request handles; off: nobody.
    */
   readonly requests: RequestMode;
+  /** A node that waits for a producer is served when it has one. Absent: at once. */
+  readonly wait?: boolean;
   /** Mode and owner of the sockets that are made at a path. Absent: 0600 and this process's user. */
   readonly socketFile?: SocketFile;
   /** The ids of the users whose processes may connect to a listening socket. Absent: every process that can. */
   readonly allowUids?: readonly number[];
   /** Called when the connection of an inherited connected socket has ended. */
   readonly onEnd?: () => void;
-}
-
-/** The media requests of one node. Its media device stays open until the service stops. */
-interface NodeRequests extends RequestSupport {
-  readonly media: MediaFile;
 }
 
 /** How long stop() waits for files whose close waits for the hardware. */
@@ -82,14 +76,20 @@ export class Daemon {
     if (options.objects) this.#objects = new ObjectTable();
   }
 
-  /** Opens every node and socket. If one fails, it closes all and rejects with StartError. */
+  /**
+   * Opens every node and socket. With `wait`, a node that waits for a producer follows when it has one. If one fails,
+   * it closes all and rejects with StartError.
+   */
   async start(): Promise<void> {
+    const waiting: Service[] = [];
     try {
       for (const pair of this.options.pairs) {
         const service = await Service.open(pair, this.options, this.#turn, this.#objects);
         this.#services.push(service);
-        service.start();
+        if (service.waits) waiting.push(service);
+        else service.start();
       }
+      await Promise.all(waiting.map((service) => service.startWithProducer()));
     } catch (error) {
       await this.stop();
       const unserved = this.options.pairs.slice(this.#services.length);
@@ -98,17 +98,18 @@ export class Daemon {
     }
   }
 
+  /** What identifies the device of each pair, in words. undefined: it is not known. */
+  get identities(): (string | undefined)[] {
+    return this.#services.map((service) => service.identity);
+  }
+
   /**
    * Ends connections and sessions. Resolves when every file of every connection, also of earlier ones, is closed. After
    * STOP_GRACE_MS it resolves in any case, and logs a line for each VMM with files that are still open.
    */
   async stop(): Promise<void> {
     const ended = Promise.all(this.#services.map((service) => service.stop()));
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise((resolve) => {
-      timer = setTimeout(resolve, STOP_GRACE_MS);
-    });
-    await Promise.race([ended, late]).finally(() => clearTimeout(timer));
+    await pTimeout(ended, { milliseconds: STOP_GRACE_MS, fallback: () => undefined });
     for (const service of this.#services) service.reportHeld();
   }
 }
@@ -124,6 +125,8 @@ interface Tenant {
 class Service {
   #listener: Listener | null = null;
   #backend: Backend | null = null;
+  #isStarted = false;
+  readonly #watch: NodeWatch;
   #tenant: Tenant | null = null;
   /** The VMMs that have left and whose files are still being closed. */
   readonly #leaving = new Map<Tenant, Promise<void>>();
@@ -134,9 +137,11 @@ class Service {
     private readonly turn: Turn,
     private readonly objects: ObjectTable | undefined,
     private readonly node: HostNode,
-    private readonly description: NodeDescription,
+    description: NodeDescription,
     private readonly requests: NodeRequests | undefined,
-  ) {}
+  ) {
+    this.#watch = new NodeWatch(node, description, options.wait ?? false);
+  }
 
   static async open(
     pair: ServePair,
@@ -158,7 +163,22 @@ class Service {
     return new Service(pair, options, turn, objects, node, description, requests);
   }
 
+  /** Whether start() must wait for a producer. */
+  get waits(): boolean {
+    return this.options.wait === true && this.#watch.waitsForProducer;
+  }
+
+  /** What identifies the device, in words. */
+  get identity(): string | undefined {
+    return this.node.location?.text;
+  }
+
+  async startWithProducer(): Promise<void> {
+    if (await this.#watch.producer()) this.start();
+  }
+
   start(): void {
+    this.#isStarted = true;
     const { socket } = this.pair;
     if ('connectedFd' in socket) return this.#connected(socket.connectedFd);
     const name = 'path' in socket ? socket.path : String(socket.listeningFd);
@@ -173,14 +193,17 @@ class Service {
     } catch (error) {
       throw socketError(name, error as NodeJS.ErrnoException);
     }
-    log.info('serving', { device: this.node.path, card: this.description.card, socket: name });
+    const { card } = this.#watch.description;
+    log.info('serving', { device: this.node.path, card, socket: name, identity: this.identity });
   }
 
   async stop(): Promise<void> {
+    const watched = this.#watch.close();
+    if (!this.#isStarted) closeSockets(openedBefore([this.pair.socket]));
     this.#listener?.close();
     this.#backend?.close();
     this.#ended();
-    await Promise.all(this.#leaving.values());
+    await Promise.all([watched, ...this.#leaving.values()]);
     this.requests?.media.close();
   }
 
@@ -205,8 +228,12 @@ class Service {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;
-    const device = new MediaDevice(this.node, this.description, {
+    const { card } = this.pair;
+    const present = this.#watch;
+    const device = new MediaDevice(this.node, present.description, {
       ...options,
+      present,
+      ...(card !== undefined && { card }),
       turn: this.turn,
       ...(this.objects && { objects: this.objects }),
       ...(this.requests && { requests: this.requests }),
@@ -218,6 +245,7 @@ class Service {
       onEnd: (error) => this.#left(error),
     });
     this.#tenant = { device, vmm };
+    present.refresh();
   }
 
   #left(error: Error | null): void {
@@ -236,59 +264,4 @@ class Service {
     const closed = tenant.device.closed().finally(() => this.#leaving.delete(tenant));
     this.#leaving.set(tenant, closed);
   }
-}
-
-/**
- * Opens the media device of a node that takes media requests. Undefined: the node takes none, `mode` is `auto` and the
- * node works without them, or `mode` is `off`. Throws StartError.
- */
-async function requestsOf(
-  path: string,
-  { card, deviceCaps }: NodeDescription,
-  mode: RequestMode,
-): Promise<NodeRequests | undefined> {
-  // A camera is not opened for this, because that would wake it up.
-  if (mode === 'off' || requestQueues(deviceCaps).length === 0) return undefined;
-  const need = await askNeed(path, deviceCaps);
-  if (need === 'none' || (need !== 'required' && mode === 'auto')) return undefined;
-  const media = await openMedia(path);
-  if (typeof media !== 'number') return { mode, media: new MediaFile(media.fd) };
-  // Only a media device makes media requests, and this node has none.
-  if (need === 'unknown' && media === Errno.ENODEV) return undefined;
-  const what = `${path} (${card}) takes buffers in media requests, and its media device cannot be opened`;
-  throw mediaFailure(media, what, isMomentary(media));
-}
-
-/**
- * Whether the node needs media requests. Throws StartError if it does not answer, because a stateless decoder without
- * media requests decodes nothing.
- */
-async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
-  const file = probeFile(path);
-  try {
-    const errno = await file.open();
-    if (errno !== 0) throw nodeFailure(errno, `${path} cannot be opened: ${errnoName(errno)}`);
-    const need = await requestNeed(file.ioctl, deviceCaps);
-    if (typeof need !== 'number') return need;
-    throw nodeFailure(need, `${path} cannot be asked for its formats: ${errnoName(need)}`);
-  } finally {
-    file.close();
-  }
-}
-
-async function describe(node: HostNode): Promise<NodeDescription> {
-  try {
-    return await node.describe();
-  } catch (error) {
-    if (!(error instanceof NodeError)) throw error;
-    const who = error.errno === Errno.EACCES ? accessCure(node.path) : await whoHas(node, error);
-    throw nodeFailure(error.errno, error.message, who);
-  }
-}
-
-async function whoHas(node: HostNode, { errno }: NodeError): Promise<string | undefined> {
-  if (errno !== Errno.EBUSY) return undefined;
-  const found = await node.holders().catch(() => undefined);
-  if (found?.own) return 'it is served already, and its driver lets one program open it once';
-  return found && `${holdersText(found)} has it, end that one first`;
 }

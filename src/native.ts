@@ -2,13 +2,18 @@
  * The only declaration of the addon. C++ makes system calls; nothing here decides anything.
  *
  * Conventions: set-up calls throw an Error with `code`, `errno` and `syscall`. Functions that are called while a guest
- * runs return an errno (0: done). A descriptor that a call returns belongs to the caller, is O_CLOEXEC and is closed
- * with fs.closeSync. No address ever reaches JavaScript.
+ * runs do not throw. A function without a value returns a status: an errno, 0 for success. A function with a value
+ * returns Returned: give what it returns to `resultOf` (result.ts). A descriptor that a call returns belongs to the
+ * caller, is O_CLOEXEC and is closed with fs.closeSync. No address ever reaches JavaScript.
  */
+import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
-/** The result of `receive`: `length` bytes (0: the peer has closed) and the descriptors that came with them. */
+/** A value, which is never a negative number; or -errno. */
+export type Returned<T> = T | number;
+
+/** The value of `receive`: `length` bytes (0: the peer has closed) and the descriptors that came with them. */
 export interface Received {
   length: number;
   descriptors: number[];
@@ -71,9 +76,9 @@ export interface PlaneMemory {
 
 /**
  * One call on an open V4L2 file. Its byte arrays are input and output: the results are written into the same arrays. A
- * call that is submitted to the lane works on private copies, and the arrays are written at its completion. The errno
- * of a call is the kernel's (a call is repeated after EINTR), or EINVAL if the call is malformed. A descriptor in a
- * call is lent: the caller may close its own as soon as the call has been accepted.
+ * call works on private copies, and the arrays are written at its completion. The errno of a call is the kernel's (a
+ * call is repeated after EINTR), or EINVAL if the call is malformed. A descriptor in a call is lent: the caller may
+ * close its own as soon as the call has been accepted.
  */
 export type NodeCall =
   /** An ioctl of the compiled allow-list, whose payload has no pointers. `payload`: exactly _IOC_SIZE bytes. ENOTTY:
@@ -141,13 +146,11 @@ export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 
  * private, edge-triggered epoll, because no V4L2 descriptor may enter libuv.
  */
 export interface NodeFile {
-  /** Opens with O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. If `path` is a
-   * number, it duplicates that descriptor. EBUSY: open() was called before and did not fail. */
-  open(path: string | number, done: (errno: number) => void): void;
-  /** Runs the call at once on this thread. EBADF: the file is not open. EAGAIN: the call may wait (S_HW_FREQ_SEEK, and
-   * every call on a media device or media request). */
-  run(call: NodeCall): number;
-  /** Runs the call on the lane after all that were submitted before. `done` is called on the loop, in order. */
+  /** Opens with O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. EBUSY: open() was
+   * called before and did not fail. */
+  open(path: string, done: (errno: number) => void): void;
+  /** Runs the call on the lane after all that were submitted before. `done` is called on the loop, in order. EBADF:
+   * the file is not open. */
   submit(call: NodeCall, done: (errno: number) => void): void;
   /** Closes on the lane after all calls that were submitted before. `onReady` is not called again. Closing twice is
    * harmless. */
@@ -182,26 +185,26 @@ export interface Native {
   connect(path: string): number;
   /** A connected pair. Throws. */
   socketPair(): [number, number];
-  /** The next connection of a listening socket, or -errno (-EAGAIN: no connection waits). */
-  accept(fd: number): number;
-  /** SO_PEERCRED, or -errno. */
-  peerCredentials(fd: number): PeerCredentials | number;
-  /** One recvmsg into `into`. Or -errno: -EAGAIN, -ECONNRESET, -EMSGSIZE if descriptors were cut off. Never blocks. */
-  receive(fd: number, into: Uint8Array): Received | number;
-  /** One sendmsg of `bytes`, with the descriptors on the first byte. Returns the bytes that were sent, or -errno. Never
-   * blocks and raises no SIGPIPE. */
-  send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): number;
+  /** The next connection of a listening socket. EAGAIN: no connection waits. */
+  accept(fd: number): Returned<number>;
+  /** SO_PEERCRED. */
+  peerCredentials(fd: number): Returned<PeerCredentials>;
+  /** One recvmsg into `into`. EAGAIN: nothing waits. EMSGSIZE: descriptors were cut off. Never blocks. */
+  receive(fd: number, into: Uint8Array): Returned<Received>;
+  /** One sendmsg of `bytes`, with the descriptors on the first byte. Returns the bytes that were sent. Never blocks and
+   * raises no SIGPIPE. */
+  send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): Returned<number>;
 
   /** Bytes of memory for data that was sent on a stream socket and that the peer has not read yet (SIOCOUTQ). 0: the
-   * peer has read all. Or -errno. */
-  unreadBytes(fd: number): number;
+   * peer has read all. */
+  unreadBytes(fd: number): Returned<number>;
 
   /** A new eventfd (EFD_NONBLOCK). Throws. */
   eventFd(): number;
   /** Whether the descriptor is an eventfd: only then is it safe to read or write it. */
   isEventFd(fd: number): boolean;
-  /** Reads the count of the eventfd, which becomes 0. Or -errno. Never blocks, whatever the descriptor's flags are. */
-  drain(fd: number): number;
+  /** Reads the count of the eventfd, which becomes 0. Never blocks, whatever the descriptor's flags are. */
+  drain(fd: number): Returned<number>;
   /** Adds 1 to the count of the eventfd. A saturated count is no error. Returns an errno. Never blocks. */
   signal(fd: number): number;
 
@@ -218,10 +221,10 @@ export interface Native {
 
   /**
    * Maps `pieces` one after the other. Every piece lies in a region that maps shared memory (not a node). Each piece
-   * but the first must start on a page boundary in memory, and each but the last must end on one. Or an errno: EINVAL
-   * also if the pieces cannot be joined; ENOMEM.
+   * but the first must start on a page boundary in memory, and each but the last must end on one. EINVAL also if the
+   * pieces cannot be joined; ENOMEM.
    */
-  linearMapping(pieces: readonly RegionPiece[]): LinearMapping | number;
+  linearMapping(pieces: readonly RegionPiece[]): Returned<LinearMapping>;
 
   FdPoller: new (fd: number, callback: (events: number) => void) => FdPoller;
   NodeFile: new (onReady: (events: number) => void) => NodeFile;
@@ -261,9 +264,19 @@ export interface Native {
   layout(): Record<string, number>;
 }
 
+const inPackage = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+
+/**
+ * The places of the addon: where `npm run build:addon` puts it, then the prebuilt one of the npm package. The first one
+ * that exists is loaded. So an addon that was built on this machine stands in for a prebuilt one that does not load.
+ */
+const places = [
+  inPackage('build/Release/virtio_media_bridge.node'),
+  inPackage(`prebuilds/linux-${process.arch}/virtio_media_bridge.node`),
+];
+
 /** VMB_ADDON names another build of the addon, for example that of the lab, which has an older C library. */
-export const addonPath =
-  process.env.VMB_ADDON ??
-  fileURLToPath(new URL('../../build/Release/virtio_media_bridge.node', import.meta.url));
+export const addonPath: string =
+  process.env.VMB_ADDON ?? places.find((path) => existsSync(path)) ?? places[0]!;
 
 export const native: Native = createRequire(import.meta.url)(addonPath) as Native;

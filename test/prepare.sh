@@ -30,11 +30,33 @@ build_tools=(python3=python3 make=make g++=g++)
 lab_tools=(mmdebstrap=mmdebstrap xz=xz-utils /usr/share/keyrings/debian-archive-keyring.gpg=debian-archive-keyring depmod=kmod)
 kernel_tools=(bc=bc bison=bison flex=flex gcc=gcc /usr/include/libelf.h=libelf-dev)
 
+# Debian's name of the machine for which ARCH is Node's name.
+triplet_of() {
+  case $1 in
+    x64) echo x86_64-linux-gnu ;;
+    arm64) echo aarch64-linux-gnu ;;
+  esac
+}
+
+# The package has addons for two kinds of machine: the compiler for the other one than this, and what runs it here.
+case $(uname -m) in
+  aarch64) cross_tools=(x86_64-linux-gnu-g++=g++-x86-64-linux-gnu) emulation_tools=() ;;
+  *) cross_tools=(aarch64-linux-gnu-g++=g++-aarch64-linux-gnu) emulation_tools=(qemu-aarch64-static=qemu-user-static) ;;
+esac
+
 # Use the headers that came with node; node-gyp would download them otherwise.
 find_node_headers() {
   local prefix
   prefix=$(node -p 'require("path").resolve(process.execPath, "../..")')
   if [ -e "$prefix/include/node/node_api.h" ]; then export npm_config_nodedir=$prefix; fi
+}
+
+# npm ci would empty the folder that a link points to.
+install_node_modules() {
+  if [ -L node_modules ]; then return; fi
+  if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+    step 'npm ci' "$prepare_log" npm ci --loglevel=error
+  fi
 }
 
 # Starts while npm runs, because npm leaves the processor and the network mostly idle. Whoever needs the lab later
@@ -55,13 +77,11 @@ prepare() {
     install_missing "${build_tools[@]}" "${lab_tools[@]}"
     begin_lab --demo
   else
-    install_missing "${build_tools[@]}" "${lab_tools[@]}" "${kernel_tools[@]}"
+    install_missing "${build_tools[@]}" "${lab_tools[@]}" "${kernel_tools[@]}" "${cross_tools[@]}" "${emulation_tools[@]}"
     begin_lab
   fi
   find_node_headers
   export JOBS=max MAKEFLAGS=--silent
-  if [ ! -d node_modules ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
-    step 'npm ci' "$prepare_log" npm ci --loglevel=error
-  fi
+  install_node_modules
   step 'TypeScript' "$prepare_log" npm run --silent build:ts
 }

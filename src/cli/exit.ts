@@ -49,6 +49,7 @@ export const errorExits: ReadonlyMap<string, Name> = new Map<string, Name>([
   ['ERR_NODE_NOT_STREAMING', 'UNSUITABLE'],
   ['ERR_NODE_MEDIA', 'PERMISSION'],
   ['ERR_NODE_NOT_M2M', 'UNSUITABLE'],
+  ['ERR_NODE_NOT_CAMERA', 'UNSUITABLE'],
   ['ERR_INPUT', 'UNSUITABLE'],
   ['ERR_PRIVILEGES', 'PERMISSION'],
   ['ERR_SOCKET', 'CANNOT_CREATE'],

@@ -8,6 +8,7 @@ import { capabilityWords } from '../v4l2/names.js';
 import { type Survey, surveyNode } from '../v4l2/survey.js';
 import { columns } from './columns.js';
 import { OperatorError } from './exit.js';
+import { outputOf } from './output.js';
 
 export const inspect: CommandModule<object, { device: string; json: boolean | undefined }> = {
   command: 'inspect <device>',
@@ -21,7 +22,7 @@ export const inspect: CommandModule<object, { device: string; json: boolean | un
     if (node === undefined) throw notFound(device);
     const { probeFile } = await import('../v4l2/probe-file.js');
     const survey = await surveyNode(node, 'full', probeFile(node.path));
-    console.log(json ? JSON.stringify(survey, null, 2) : inspectText(survey));
+    console.log(outputOf(survey, json, inspectText));
   },
 };
 
@@ -122,6 +123,7 @@ function controlsText(controls: readonly Control[]): string[] {
 
 function currentText({ type, value, menu }: Control): string {
   if (value === undefined) return '';
+  if (typeof value === 'object') return `(${value.left},${value.top})/${value.width}x${value.height}`;
   if (type === 'boolean') return value ? 'on' : 'off';
   if (type === 'bitmask') return hexadecimal(value);
   const item = menu.find(({ index }) => index === value);

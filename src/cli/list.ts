@@ -4,6 +4,7 @@ import { hostNodes } from '../v4l2/discovery.js';
 import type { QueueDescription } from '../v4l2/enumeration.js';
 import { type Survey, surveyNode } from '../v4l2/survey.js';
 import { columns } from './columns.js';
+import { outputOf } from './output.js';
 
 /** Formats of a node in the table. More would only make it wide, and `inspect` shows all. */
 const SHOWN_FORMATS = 4;
@@ -20,9 +21,8 @@ export const list: CommandModule<object, { json: boolean | undefined }> = {
   handler: async ({ json }) => {
     const nodes = await hostNodes();
     const surveys = nodes.length === 0 ? [] : await surveyAll(nodes);
-    if (json) console.log(JSON.stringify(surveys, null, 2));
-    else if (surveys.length === 0) console.error(NO_NODES);
-    else console.log(listText(surveys));
+    if (surveys.length === 0 && !json) console.error(NO_NODES);
+    else console.log(outputOf(surveys, json, listText));
   },
 };
 

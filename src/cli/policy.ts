@@ -9,7 +9,7 @@ import {
   type Policy,
 } from '../media/policy.js';
 import { CLASS_MASK, controlClasses, DRIVER_PRIVATE_MASK, PRIVATE_BASE } from '../v4l2/control-classes.js';
-import { CONTROL_ID_MASK } from '../v4l2/layout.js';
+import { CONTROL_ID_MASK } from '../v4l2/control-layout.js';
 import { fourccCode } from '../v4l2/names.js';
 import { OperatorError } from './exit.js';
 import { MAX_SHARED_MEMORY, sizeOf } from './size.js';

@@ -1,5 +1,5 @@
 /** Checks the options of `probe`. */
-import { recordingSuffixes } from '../client/recording.js';
+import { type DamagedFrames, recordingSuffixes } from '../client/recording.js';
 import { fourccCode } from '../v4l2/names.js';
 import { OperatorError } from './exit.js';
 
@@ -13,6 +13,7 @@ export interface ProbeArguments {
   readonly frames: string;
   readonly transcode: string | undefined;
   readonly output: string | undefined;
+  readonly damaged: DamagedFrames | undefined;
   readonly format: string | undefined;
   readonly size: string | undefined;
   readonly json: boolean | undefined;
@@ -26,6 +27,7 @@ export interface ProbeOptions {
   /** The file whose frames a mem-to-mem device transcodes. If it is given, `output` is too. */
   readonly transcode: string | undefined;
   readonly output: string | undefined;
+  readonly damaged: DamagedFrames;
   readonly format: string | undefined;
   readonly size: { width: number; height: number } | undefined;
   /** Milliseconds. */
@@ -34,7 +36,7 @@ export interface ProbeOptions {
 
 /** Reads and checks the options. Throws ERR_USAGE. */
 export function probeOptionsOf(given: ProbeArguments): ProbeOptions {
-  const { socket, frames, transcode, output, format, size, timeout } = given;
+  const { socket, frames, transcode, output, damaged, format, size, timeout } = given;
   const [, width, height] = /^([1-9]\d{0,4})x([1-9]\d{0,4})$/i.exec(size ?? '') ?? [];
   if (size !== undefined && !height)
     throw usage(`--size must be a width and a height, for example 1280x720, not ${size}`);
@@ -47,12 +49,14 @@ export function probeOptionsOf(given: ProbeArguments): ProbeOptions {
     );
   if (transcode === undefined) checkRecording(output, Number(frames));
   else if (output === undefined) throw usage('--transcode needs --output, the file for what comes out');
+  else if (damaged !== undefined) throw usage('--damaged is for the frames of a camera, not for --transcode');
   if (format !== undefined) checkFormat(format);
   return {
     socket,
     frames: Number(frames),
     transcode,
     output,
+    damaged: damaged ?? 'skip',
     format,
     size: height ? { width: Number(width), height: Number(height) } : undefined,
     timeout: seconds * 1000,

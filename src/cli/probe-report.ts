@@ -1,4 +1,5 @@
 /** The result of `probe`, as data and as text. */
+import { filesize } from 'filesize';
 import type { Capture } from '../client/capture.js';
 import type { NamedFormat } from '../client/transcode.js';
 import type { FrameSize, QueueDescription } from '../v4l2/enumeration.js';
@@ -7,6 +8,8 @@ import type { FileTranscode } from './transcode.js';
 
 /** Characters of a line of values, without the name in front. */
 const WIDTH = 80;
+/** Most kinds of damage that have a line. Each length of a short frame is a kind. */
+const MAX_REASONS = 5;
 
 export interface ProbeReport {
   readonly socket: string;
@@ -114,8 +117,33 @@ function captureFacts(capture: ProbedCapture): Fact[] {
   const facts: Fact[] = [
     ['capture', `${format} ${width}x${height}, ${capture.buffers} buffers, ${mappingText(capture)}`],
     ['frames', `${frames}${rate}${arrival}, ${dropped} dropped, ${damaged} damaged, ${bytesText(bytes)}`],
+    ['timestamps', clockTexts[capture.clock]],
   ];
-  return output === null ? facts : [...facts, ['written', `${output}, ${bytesText(outputBytes)}`]];
+  if (output === null) return facts;
+  const written = outputBytes === 0 ? 'nothing' : `${output}, ${bytesText(outputBytes)}`;
+  return [...facts, ...damageFacts(capture), ['written', written], ...lossFacts(capture)];
+}
+
+/** What a timestamp of the frames means in a guest (docs/vmm.md, "Timestamps"). */
+const clockTexts: Readonly<Record<ProbedCapture['clock'], string>> = {
+  monotonic: "CLOCK_MONOTONIC of the host: differences are exact, a guest's own clock is another one",
+  copy: 'copied from the source frames',
+  unknown: 'of a clock that the driver does not name',
+};
+
+/** One line for each kind of damage. */
+function damageFacts({ damage }: ProbedCapture): Fact[] {
+  const more = damage.slice(MAX_REASONS).reduce((sum, { frames }) => sum + frames, 0);
+  const lines = damage.slice(0, MAX_REASONS).map(({ reason, frames }) => `${frames}: ${reason}`);
+  if (more > 0) lines.push(`${more}: other damage`);
+  return lines.map((line, index) => fact(index === 0 ? 'damaged' : '', line));
+}
+
+function lossFacts({ loss }: ProbedCapture): Fact[] {
+  if (loss === null) return [];
+  const percent = Math.round(loss.missing * 100);
+  const share = percent === 0 ? 'parts of it may be wrong' : `${percent} % of it is missing, and grey`;
+  return [fact('picture', `damaged: ${share} (${loss.reason})`)];
 }
 
 function mappingText({ memory, mappings }: ProbedCapture): string {
@@ -124,7 +152,5 @@ function mappingText({ memory, mappings }: ProbedCapture): string {
 }
 
 function bytesText(bytes: number): string {
-  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'];
-  const unit = bytes < 1024 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${Number((bytes / 1024 ** unit).toFixed(1))} ${units[unit]}`;
+  return filesize(bytes, { standard: 'iec', round: 1, symbols: { B: bytes === 1 ? 'byte' : 'bytes' } });
 }

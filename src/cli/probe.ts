@@ -9,7 +9,7 @@ import { CommandTimeout, Disconnected, DriverError, ProtocolError } from '../cli
 import { GuestDriver } from '../client/guest-driver.js';
 import { PictureError } from '../client/picture.js';
 import { ProgressLine } from '../client/progress-line.js';
-import { Recording, recordingSuffixes } from '../client/recording.js';
+import { type DamagedFrames, damagedChoices, Recording, recordingSuffixes } from '../client/recording.js';
 import { sessionIoctl } from '../client/session-ioctl.js';
 import type { MemoryKind } from '../client/video-queue.js';
 import { Vmm } from '../client/vmm.js';
@@ -20,6 +20,7 @@ import { Ioctl } from '../v4l2/ioctls.js';
 import { capabilityWords } from '../v4l2/names.js';
 import { Protocol, Virtio } from '../vhost-user/protocol.js';
 import { OperatorError } from './exit.js';
+import { outputOf } from './output.js';
 import {
   DEFAULT_FRAMES,
   DEFAULT_TIMEOUT_S,
@@ -46,6 +47,11 @@ export const probe: CommandModule<object, ProbeArguments> = {
         output: {
           ...one,
           describe: `file for the last frame, or all of them: ${recordingSuffixes.join(' ')}; with --transcode: any`,
+        },
+        damaged: {
+          ...one,
+          choices: damagedChoices,
+          describe: 'damaged frames: left out of the file (skip, the default), or what they have (keep)',
         },
         transcode: {
           ...one,
@@ -74,9 +80,18 @@ export const probe: CommandModule<object, ProbeArguments> = {
     const report = await probeSocket(options).catch((error: unknown) => {
       throw operatorError(error, options);
     });
-    console.log(given.json ? JSON.stringify(report, null, 2) : reportText(report));
+    console.log(outputOf(report, given.json, reportText));
+    demandWholeFrame(report);
   },
 };
+
+function demandWholeFrame({ socket, capture }: ProbeReport): void {
+  if (capture === null || capture.frames === 0 || capture.damaged < capture.frames) return;
+  throw new OperatorError(
+    'ERR_NO_FRAMES',
+    `${socket}: all ${capture.frames} frames came damaged: try another cable or USB port, a smaller --size or another --format`,
+  );
+}
 
 async function probeSocket(options: ProbeOptions): Promise<ProbeReport> {
   const { transcode, output = '' } = options;
@@ -163,12 +178,15 @@ async function captureFrames(
   frontEnd: Vmm,
   driver: GuestDriver,
   deviceCaps: number,
-  { frames, output, format, size, timeout, memory }: ProbeOptions & { memory: MemoryKind },
+  { frames, output, damaged, format, size, timeout, memory }: ProbeOptions & { memory: MemoryKind },
 ): Promise<ProbedCapture | null> {
   if (output !== undefined && !isCamera(deviceCaps))
-    throw new OperatorError('ERR_NO_FRAMES', 'the device delivers no frames by itself: leave --output out');
+    throw new OperatorError(
+      'ERR_NODE_NOT_CAMERA',
+      'the device is no camera, it delivers no frames by itself: leave --output out',
+    );
   if (frames === 0 || !isCamera(deviceCaps)) return null;
-  const recording = output === undefined ? undefined : recordingOf(output);
+  const recording = output === undefined ? undefined : recordingOf(output, damaged);
   const progress = new ProgressLine(process.stderr, `capturing ${frames} frames`);
   try {
     const wanted = { frames, format, size, memory, timeout, recording, progress } as const;
@@ -181,14 +199,18 @@ async function captureFrames(
       output: output ?? null,
       outputBytes: recording?.bytes ?? 0,
     };
+  } catch (error) {
+    if (recording && recording.bytes > 0 && error instanceof Error)
+      error.message += ` (${output} is not complete: it has the first ${recording.bytes} bytes)`;
+    throw error;
   } finally {
     progress.end();
   }
 }
 
-function recordingOf(output: string): Recording {
+function recordingOf(output: string, damaged: DamagedFrames): Recording {
   try {
-    return new Recording(output);
+    return new Recording(output, damaged);
   } catch (error) {
     throw new OperatorError('ERR_OUTPUT', `${output} cannot be written: ${(error as Error).message}`);
   }
@@ -224,11 +246,20 @@ function operatorError(error: unknown, { socket, output }: ProbeOptions): unknow
   return syscall ? new OperatorError('ERR_OUTPUT', `${output} cannot be written: ${message}`) : error;
 }
 
-function deviceError({ errno, message }: DriverError): OperatorError {
-  return errno === Errno.EBUSY
-    ? new OperatorError(
+/** The sentence, with `what` failed, for the errnos of a device that say what has happened. */
+const deviceErrors: ReadonlyMap<number, readonly [code: string, sentence: (what: string) => string]> =
+  new Map([
+    [
+      Errno.EBUSY,
+      [
         'ERR_NODE_BUSY',
-        `${message}: the device is in use; the log of the bridge names who is known to have it`,
-      )
-    : new OperatorError('ERR_NODE', `the device refused ${message}`);
+        (what) => `${what}: the device is in use; the log of the bridge names who is known to have it`,
+      ],
+    ],
+    [Errno.ENODEV, ['ERR_NODE', (what) => `the device was unplugged, or its driver gave it up: ${what}`]],
+  ]);
+
+function deviceError({ errno, message }: DriverError): OperatorError {
+  const [code, sentence] = deviceErrors.get(errno) ?? ['ERR_NODE', (what) => `the device refused ${what}`];
+  return new OperatorError(code, sentence(message));
 }

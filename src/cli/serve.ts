@@ -1,7 +1,9 @@
 /** The command `serve`: turns options into ServeOptions, runs one Daemon and ends it. */
+import pTimeout from 'p-timeout';
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
+import { MAX_CARD_BYTES } from '../media/protocol.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import { contain, type Host } from './containment.js';
@@ -25,7 +27,8 @@ const one = { type: 'string', nargs: 1 } as const;
 const flags = {
   device: {
     ...several,
-    describe: 'V4L2 node to serve; repeat it, with its socket, for more nodes of the same VM',
+    describe:
+      'V4L2 node to serve, or a link to it: the choice decides which device is served after a replug (docs/reliability.md); repeat it, with its socket, for more nodes of the same VM',
   },
   'socket-path': {
     ...several,
@@ -41,6 +44,10 @@ const flags = {
     describe: 'inherited descriptor of a connected socket, instead of --socket-path; ends with it',
   },
   'listening-fd': { ...several, hidden: true },
+  card: {
+    ...several,
+    describe: `name of the device in the guest, at most ${MAX_CARD_BYTES} bytes; the n-th belongs to the n-th device [default: its own]`,
+  },
   user: {
     ...one,
     describe: 'start as root, then become this user (name or number), without capabilities',
@@ -59,6 +66,11 @@ const flags = {
   'allow-uid': {
     ...several,
     describe: 'user (name or number) whose processes may connect; repeat it for more [default: all that can]',
+  },
+  wait: {
+    type: 'boolean',
+    default: false,
+    describe: 'serve a node that waits for a producer (v4l2loopback with exclusive_caps=1) when it has one',
   },
   'shm-size': {
     ...one,
@@ -208,6 +220,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
         socketPath: list('socket-path'),
         fd: list('fd'),
         listeningFd: list('listening-fd'),
+        card: list('card'),
       },
       activated,
     ),
@@ -221,6 +234,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
     sharedPages: given['shared-pages'] === true,
     errorEvents: given['error-events'] === true,
     requests: given.requests as ServeOptions['requests'],
+    ...(given.wait === true && { wait: true }),
   };
 }
 
@@ -234,6 +248,8 @@ function refuseRepeated(given: ServeArguments): void {
 interface Served {
   start(): Promise<void>;
   stop(): Promise<void>;
+  /** What identifies the device of each pair, in words. */
+  readonly identities?: readonly (string | undefined)[];
 }
 
 interface Signals {
@@ -256,7 +272,7 @@ export async function serveUntilEnd(
   const daemon = create({ ...options, onEnd: () => ending.because('the front-end has left') });
   const early = await Promise.race([daemon.start(), ending.reason]);
   contain(host);
-  if (early === undefined) print(vmmOptions(options.pairs));
+  if (early === undefined) print(vmmOptions(options.pairs, daemon.identities));
   log.info(`ending: ${await ending.reason}`);
   await stopInTime(daemon);
   return ExitCode.OK;
@@ -270,13 +286,9 @@ class Ending {
   });
 }
 
-async function stopInTime(daemon: Served): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(() => {
-      log.warn('a device does not let go in time: leaving it to the kernel');
-      resolve();
-    }, STOP_TIMEOUT_MS);
+function stopInTime(daemon: Served): Promise<void> {
+  return pTimeout(daemon.stop(), {
+    milliseconds: STOP_TIMEOUT_MS,
+    fallback: () => log.warn('a device does not let go in time: leaving it to the kernel'),
   });
-  await Promise.race([daemon.stop(), late]).finally(() => clearTimeout(timer));
 }

@@ -2,6 +2,7 @@
 import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ServeOptions } from '../daemon.js';
+import { MAX_CARD_BYTES } from '../media/protocol.js';
 import { OperatorError } from './exit.js';
 
 export type ServedNode = ServeOptions['pairs'][number];
@@ -14,6 +15,8 @@ export interface ServedNodeFlags {
   readonly fd: readonly string[];
   /** The descriptors that listen at the socket paths already, in order. */
   readonly listeningFd?: readonly string[];
+  /** The names that the guests see. An empty one: the device's own. */
+  readonly card?: readonly string[];
 }
 
 /** Bytes of sun_path in sockaddr_un, without the NUL. */
@@ -31,7 +34,27 @@ export function servedNodesOf(flags: ServedNodeFlags, activated: readonly number
     throw usage(
       `${counted(devices.length, 'device')} but ${counted(sockets.length, 'socket')}: give each device one socket, in the same order`,
     );
-  return devices.map((device, index) => ({ device, socket: sockets[index]! }));
+  const cards = cardsOf(flags.card ?? [], devices.length);
+  return devices.map((device, index) => {
+    const card = cards[index];
+    return { device, socket: sockets[index]!, ...(card && { card }) };
+  });
+}
+
+function cardsOf(cards: readonly string[], devices: number): readonly string[] {
+  if (cards.length > devices)
+    throw usage(
+      `${counted(cards.length, '--card')} but ${counted(devices, 'device')}: the n-th names the n-th device; '' leaves a device its own name`,
+    );
+  for (const card of cards) {
+    if (Buffer.byteLength(card) > MAX_CARD_BYTES)
+      throw usage(
+        `--card ${card} has ${Buffer.byteLength(card)} bytes: the guest has room for ${MAX_CARD_BYTES}`,
+      );
+    if (/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(card))
+      throw usage(`--card ${JSON.stringify(card)} has characters that cannot be shown`);
+  }
+  return cards;
 }
 
 function devicesOf({ device, deviceFd }: ServedNodeFlags): ServedNode['device'][] {

@@ -1,4 +1,4 @@
-/** Reads sizes that an operator writes. */
+/** Reads sizes that an operator writes. By hand, because the package bytes reads 256M as 256, 1GiB as 1 and 12abc as 12. */
 import { OperatorError } from './exit.js';
 
 const KIB = 1024;

@@ -3,7 +3,7 @@ import { Camera, type CameraOptions, captureType } from './camera.js';
 import { FrameCount, type FrameSummary } from './frame-count.js';
 import type { GuestDriver } from './guest-driver.js';
 import type { ImageFormat } from './image-format.js';
-import type { Recording } from './recording.js';
+import type { Damage, Loss, Recording } from './recording.js';
 
 export interface CaptureOptions extends Pick<CameraOptions, 'memory' | 'timeout'> {
   readonly format: string | undefined;
@@ -20,11 +20,16 @@ export interface Progress {
   show(summary: FrameSummary): void;
 }
 
+/** `damaged` also counts the frames that the recording found to be damaged. */
 export interface Capture extends FrameSummary {
   readonly format: string;
   readonly width: number;
   readonly height: number;
   readonly buffers: number;
+  /** What was wrong with the damaged frames of the recording. */
+  readonly damage: readonly Damage[];
+  /** The defect of the recorded picture. null: it is whole, or no picture was recorded. */
+  readonly loss: Loss | null;
 }
 
 /** Whether the device is a camera: it delivers frames without input. */
@@ -54,14 +59,17 @@ export async function capture(
       memory,
       timeout,
     });
+    await recording?.prepare();
     await camera.start();
     const { buffers } = camera;
     options.progress.start(camera.format);
     const summary = await readFrames(camera, options);
     await camera.release();
-    recording?.finish(camera.format);
+    await recording?.finish(camera.format);
     const { fourcc, width, height } = camera.format;
-    return { ...summary, format: fourcc, width, height, buffers };
+    const { damage = [], loss = null } = recording ?? {};
+    const damaged = recording ? damage.reduce((sum, { frames }) => sum + frames, 0) : summary.damaged;
+    return { ...summary, damaged, format: fourcc, width, height, buffers, damage, loss };
   } finally {
     recording?.close();
   }
@@ -74,7 +82,7 @@ async function readFrames(
   const count = new FrameCount();
   for await (const frame of camera.frames(frames)) {
     count.add(frame, performance.now() / 1000);
-    recording?.add(camera.format, frame);
+    await recording?.add(camera.format, frame);
     progress.show(count.summary);
   }
   return count.summary;

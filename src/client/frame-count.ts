@@ -1,5 +1,5 @@
 /** Statistics of a stream: number of frames, frame rate, lost and damaged frames. */
-import type { Frame } from './frame.js';
+import type { Frame, TimestampClock } from './frame.js';
 
 export interface FrameSummary {
   readonly frames: number;
@@ -12,6 +12,8 @@ export interface FrameSummary {
   /** Frames with V4L2_BUF_FLAG_ERROR. */
   readonly damaged: number;
   readonly bytes: number;
+  /** Where the timestamp of the last frame is from. */
+  readonly clock: TimestampClock;
 }
 
 export class FrameCount {
@@ -19,14 +21,16 @@ export class FrameCount {
   #dropped = 0;
   #damaged = 0;
   #bytes = 0;
+  #clock: TimestampClock = 'unknown';
   #first: { timestamp: number; arrival: number } | undefined;
   #last = { timestamp: 0, arrival: 0, sequence: 0 };
 
   /** `arrival`: seconds of any one clock. */
-  add({ timestamp, sequence, bytesused, damaged }: Frame, arrival: number): void {
+  add({ timestamp, clock, sequence, bytesused, damaged }: Frame, arrival: number): void {
     if (this.#first) this.#dropped += Math.max(0, ((sequence - this.#last.sequence) >>> 0) - 1);
     this.#first ??= { timestamp, arrival };
     this.#last = { timestamp, arrival, sequence };
+    this.#clock = clock;
     this.#frames++;
     this.#bytes += bytesused;
     if (damaged) this.#damaged++;
@@ -41,6 +45,7 @@ export class FrameCount {
       dropped: this.#dropped,
       damaged: this.#damaged,
       bytes: this.#bytes,
+      clock: this.#clock,
     };
   }
 }

@@ -1,9 +1,10 @@
 /** Memory of a queue's frames: in SHM region 0 (MMAP), or in the guest's own RAM (USERPTR, "SHARED_PAGES"). */
+import { Errno } from '../errno.js';
 import { isMultiplanar } from '../v4l2/buffer-type.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers } from '../v4l2/layout.js';
 import { type BufferRequest, bufferIoctl } from './buffer-ioctls.js';
-import { ProtocolError } from './driver-error.js';
+import { CommandTimeout, DriverError, ProtocolError } from './driver-error.js';
 import type { GuestDriver } from './guest-driver.js';
 import type { ImageFormat } from './image-format.js';
 import type { Piece } from './pieces.js';
@@ -26,9 +27,23 @@ export interface Queue {
   readonly type: number;
 }
 
-async function request({ driver, sessionId, type }: Queue, memory: number, count: number): Promise<number> {
-  const answer = await driver.call(sessionId, Ioctl.REQBUFS, requestBuffers, { count, type, memory });
-  return answer.count;
+/** REQBUFS. Resolves to the number of buffers. The DriverError of a refusal says what is wrong with the format, if it is. */
+async function request(queue: Queue, memory: number, count: number, format: ImageFormat): Promise<number> {
+  const { driver, sessionId, type } = queue;
+  try {
+    const answer = await driver.call(sessionId, Ioctl.REQBUFS, requestBuffers, { count, type, memory });
+    return answer.count;
+  } catch (error) {
+    if (!(error instanceof DriverError) || error instanceof CommandTimeout || count === 0) throw error;
+    const { operation, errno, payload } = error;
+    throw new DriverError(operation, errno, payload, whyRefused(format, errno));
+  }
+}
+
+function whyRefused({ fourcc, width, height, planes }: ImageFormat, errno: number): string {
+  const sizes = planes.map(({ sizeimage }) => sizeimage);
+  if (errno !== Errno.ENOMEM && !sizes.includes(0)) return '';
+  return `sizeimage of ${fourcc} ${width}x${height} is ${sizes.join(' + ')} bytes`;
 }
 
 interface Mapped {
@@ -42,7 +57,7 @@ interface Mapped {
  */
 export async function mmapMemory(queue: Queue, format: ImageFormat, wanted: number): Promise<FrameMemory> {
   const { driver, sessionId, type } = queue;
-  const count = await request(queue, Memory.MMAP, wanted);
+  const count = await request(queue, Memory.MMAP, wanted, format);
   const multiplanar = isMultiplanar(type);
   const buffers: Mapped[][] = [];
   const none = multiplanar ? { planes: format.planes.map(() => ({})) } : {};
@@ -66,7 +81,7 @@ export async function mmapMemory(queue: Queue, format: ImageFormat, wanted: numb
       driver.window(buffers[index]![plane]!.driverAddress + offset, length),
     release: async () => {
       for (const { driverAddress } of buffers.flat()) await driver.munmap(driverAddress);
-      await request(queue, Memory.MMAP, 0);
+      await request(queue, Memory.MMAP, 0, format);
     },
   };
 }
@@ -77,7 +92,7 @@ export async function mmapMemory(queue: Queue, format: ImageFormat, wanted: numb
  */
 export async function userMemory(queue: Queue, format: ImageFormat, wanted: number): Promise<FrameMemory> {
   const { driver, type } = queue;
-  const count = await request(queue, Memory.USERPTR, wanted);
+  const count = await request(queue, Memory.USERPTR, wanted, format);
   const buffers: Piece[][] = [];
   for (let index = 0; index < count; index++)
     buffers.push(
@@ -99,7 +114,7 @@ export async function userMemory(queue: Queue, format: ImageFormat, wanted: numb
     bytes: (index, plane, offset, length) =>
       driver.heap.ram.view(buffers[index]![plane]!.address + offset, length),
     release: async () => {
-      await request(queue, Memory.USERPTR, 0);
+      await request(queue, Memory.USERPTR, 0, format);
       for (const { address } of buffers.flat()) driver.heap.release(address);
     },
   };

@@ -22,7 +22,7 @@ import { CommandLane, type LaneOptions } from './command-lane.js';
 import { type DriverQueue, RingError } from './driver-queue.js';
 import { EventLane, type MediaEvent } from './event-lane.js';
 import type { Block, Heap } from './heap.js';
-import { Inbox } from './inbox.js';
+import { Inboxes } from './inboxes.js';
 import type { Machine } from './machine.js';
 import { gather, type Piece } from './pieces.js';
 import { QueuedBuffers } from './queued-buffers.js';
@@ -48,7 +48,7 @@ export class GuestDriver {
   readonly #queues: DriverQueue[];
   readonly #commands: CommandLane;
   readonly #events: EventLane;
-  readonly #inboxes = new Map<number, Inbox>();
+  readonly #inboxes = new Inboxes(this.queued, (sentence) => this.complaints.push(sentence));
   #removed: Error | undefined;
 
   private constructor(machine: Machine, options: LaneOptions) {
@@ -58,7 +58,7 @@ export class GuestDriver {
     this.#queues = [commandq, eventq];
     this.#commands = new CommandLane(commandq, options);
     this.#events = new EventLane(eventq, machine.heap, {
-      deliver: (event) => this.#deliver(event),
+      deliver: (event) => this.#inboxes.deliver(event),
       complain: (sentence) => this.complaints.push(sentence),
     });
     machine.attach(this);
@@ -116,8 +116,7 @@ export class GuestDriver {
     commandHeader.write(block.bytes(0), { command: Command.OPEN, reserved: 0 });
     const answer = await this.#execute(this.#simple('OPEN', block), openResponse.size);
     const { sessionId } = openResponse.read(answer.whole);
-    if (this.#inboxes.has(sessionId)) this.complaints.push(`OPEN gave session ${sessionId}, which is open`);
-    this.#inboxes.set(sessionId, new Inbox());
+    this.#inboxes.opened(sessionId);
     return sessionId;
   }
 
@@ -125,7 +124,7 @@ export class GuestDriver {
   async close(sessionId: number): Promise<void> {
     const block = this.heap.block(closeCommand.size);
     closeCommand.write(block.bytes(0), { command: Command.CLOSE, reserved: 0, sessionId, reserved2: STALE });
-    const answered = () => this.#forget(sessionId);
+    const answered = () => this.#inboxes.closed(sessionId);
     await this.#commands.submit({
       operation: 'CLOSE',
       readable: block.pieces,
@@ -243,24 +242,24 @@ export class GuestDriver {
 
   /** Gives waiting and later events of the session to `handler`, in order; undefined: events wait for nextEvent(). */
   onEvent(sessionId: number, handler: ((event: MediaEvent) => void) | undefined): void {
-    this.#inbox(sessionId).handle(handler);
+    this.#inboxes.of(sessionId).handle(handler);
   }
 
   /** The session's next event. Rejects with CommandTimeout (ETIMEDOUT) if none comes within `timeout` milliseconds. */
   nextEvent(sessionId: number, timeout = 5000): Promise<MediaEvent> {
-    return this.#inbox(sessionId).next(timeout);
+    return this.#inboxes.of(sessionId).next(timeout);
   }
 
   /** How many events of the session are not read yet. */
   waitingEvents(sessionId: number): number {
-    return this.#inbox(sessionId).waiting;
+    return this.#inboxes.of(sessionId).waiting;
   }
 
   /** The device is gone: rejects waiting and later commands, and waiting nextEvent() calls, with `error`. */
   fail(error: Error): void {
     this.#removed ??= error;
     this.#commands.fail(error);
-    for (const inbox of this.#inboxes.values()) inbox.close(error);
+    this.#inboxes.fail(error);
   }
 
   /** Removes the driver and frees its memory. The machine must have stopped or reset the device before. */
@@ -278,32 +277,5 @@ export class GuestDriver {
   #simple(operation: string, block: Block<[Piece, Piece]>): Transaction {
     const [command, response] = block.pieces;
     return { operation, block, readable: [command], writable: [response] };
-  }
-
-  #inbox(sessionId: number): Inbox {
-    const inbox = this.#inboxes.get(sessionId);
-    if (!inbox) throw new Error(`session ${sessionId} is not open`);
-    return inbox;
-  }
-
-  #deliver(event: MediaEvent): void {
-    const { sessionId } = event;
-    const inbox = this.#inboxes.get(sessionId);
-    if (!inbox) {
-      this.complaints.push(`${event.kind} event for session ${sessionId}, which is not open`);
-      return;
-    }
-    if (event.kind === 'dqbuf') {
-      const { type, index } = event.buffer;
-      if (!this.queued.dequeue(sessionId, type, index))
-        this.complaints.push(`DQBUF event for buffer ${index} of type ${type}, which is not queued`);
-    }
-    inbox.deliver(event);
-  }
-
-  #forget(sessionId: number): void {
-    this.queued.closed(sessionId);
-    this.#inboxes.get(sessionId)?.close(new Error(`session ${sessionId} was closed`));
-    this.#inboxes.delete(sessionId);
   }
 }

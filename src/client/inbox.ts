@@ -30,7 +30,10 @@ export class Inbox {
     else this.#events.push(event);
   }
 
-  /** The next event. Rejects with CommandTimeout if none comes within `timeout` milliseconds. */
+  /**
+   * The next event. Rejects with CommandTimeout if none comes within `timeout` milliseconds. The timer is by hand, because
+   * it also takes the waiter away.
+   */
   next(timeout: number): Promise<MediaEvent> {
     const first = this.#events.shift();
     if (first) return Promise.resolve(first);

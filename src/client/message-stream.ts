@@ -1,7 +1,8 @@
 /** vhost-user messages over one connected socket, with their descriptors, in both directions. */
 import { closeSync } from 'node:fs';
-import { errnoName } from '../errno.js';
+import { Errno, errnoName } from '../errno.js';
 import { type FdPoller, native, PollEvents, type Received } from '../native.js';
+import { isFailure, resultOf } from '../result.js';
 import { HeaderFlags, header, MAX_BODY, VERSION } from '../vhost-user/protocol.js';
 import { Disconnected } from './driver-error.js';
 
@@ -18,8 +19,6 @@ export interface MessageReceiver {
   /** The stream has ended: the peer hung up, or broke the protocol. Called once; close() does not call it. */
   ended(reason: Error): void;
 }
-
-const EAGAIN = -11;
 
 export class MessageStream {
   readonly #fd: number;
@@ -49,11 +48,10 @@ export class MessageStream {
   /** Sends the bytes unchanged; it adds no header. */
   sendRaw(bytes: Uint8Array, descriptors: readonly number[] = []): void {
     if (!this.#open) return;
-    const sent = native.send(this.#fd, bytes, descriptors);
+    const sent = resultOf(native.send(this.#fd, bytes, descriptors));
     if (sent === bytes.length) return;
-    this.#end(
-      sent < 0 && sent !== EAGAIN ? `send: ${errnoName(-sent)}` : 'the peer does not read its socket',
-    );
+    const isBroken = isFailure(sent) && sent.errno !== Errno.EAGAIN;
+    this.#end(isBroken ? `send: ${errnoName(sent.errno)}` : 'the peer does not read its socket');
   }
 
   close(): void {
@@ -75,10 +73,10 @@ export class MessageStream {
     while (this.#open) {
       const target = this.#body ?? this.#header;
       if (this.#filled < target.length) {
-        const received = native.receive(this.#fd, target.subarray(this.#filled));
-        if (received === EAGAIN) return;
-        if (typeof received === 'number') this.#end(`receive: ${errnoName(-received)}`);
-        else this.#take(received);
+        const received = resultOf(native.receive(this.#fd, target.subarray(this.#filled)));
+        if (!isFailure(received)) this.#take(received);
+        else if (received.errno === Errno.EAGAIN) return;
+        else this.#end(`receive: ${errnoName(received.errno)}`);
       }
       if (this.#open && this.#filled === target.length) this.#advance();
     }

@@ -1,7 +1,7 @@
 /** Uncompressed RGB formats of 24 and 32 bits. */
 import { isFullRange, lumaTable, Quantization } from './colour.js';
 import type { ImageFormat } from './image-format.js';
-import { type Picture, PictureError } from './picture.js';
+import type { Picture } from './picture.js';
 
 /** Bytes of a pixel, and the offsets of red, green and blue in it. */
 type RgbLayout = readonly [step: number, red: number, green: number, blue: number];
@@ -18,17 +18,18 @@ export const rgbFormats: ReadonlyMap<string, RgbLayout> = new Map<string, RgbLay
   ['AB24', [4, 0, 1, 2]],
 ]);
 
-/** `format` must be one of rgbFormats. Throws PictureError if the frame is too short. */
+/** How many bytes the one memory plane must have. `format` must be one of rgbFormats. */
+export function rgbBytes({ fourcc, width, height, planes }: ImageFormat): number[] {
+  const [step] = rgbFormats.get(fourcc)!;
+  return [planes[0]!.bytesperline * (height - 1) + width * step];
+}
+
+/** `format` must be one of rgbFormats; `planes` must have rgbBytes. */
 export function decodeRgb(format: ImageFormat, planes: readonly Uint8Array[]): Picture {
   const { fourcc, width, height } = format;
   const [step, ...places] = rgbFormats.get(fourcc)!;
   const stride = format.planes[0]!.bytesperline;
-  const bytes = planes[0] ?? new Uint8Array(0);
-  const needed = stride * (height - 1) + width * step;
-  if (bytes.length < needed)
-    throw new PictureError(
-      `the frame is cut short: ${bytes.length} bytes, ${width}x${height} ${fourcc} needs ${needed}`,
-    );
+  const bytes = planes[0]!;
   const table = lumaTable(isFullRange(format, Quantization.FULL_RANGE));
   const data = new Uint8ClampedArray(width * height * 3);
   for (let y = 0, out = 0; y < height; y++)

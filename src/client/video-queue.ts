@@ -9,12 +9,13 @@ import {
   pixFormatMplane,
   planePixFormat,
   streamType,
+  TimestampFlag,
   VIDEO_MAX_PLANES,
 } from '../v4l2/layout.js';
 import { fourcc, fourccCode } from '../v4l2/names.js';
 import { type BufferAnswer, type BufferRequest, bufferIoctl } from './buffer-ioctls.js';
 import { CommandTimeout, DriverError } from './driver-error.js';
-import type { Frame } from './frame.js';
+import type { Frame, TimestampClock } from './frame.js';
 import { type FrameMemory, mmapMemory, userMemory } from './frame-memory.js';
 import type { GuestDriver } from './guest-driver.js';
 import { type ImageFormat, readImageFormat } from './image-format.js';
@@ -26,6 +27,11 @@ const allocators = { mmap: mmapMemory, userptr: userMemory } as const;
 
 /** Most formats that are read: a device that never ends its list must not keep the client busy forever. */
 const MAX_FORMATS = 256;
+/** What the timestamp field of a buffer's flags says. */
+const clocks: Readonly<Record<number, TimestampClock>> = {
+  [TimestampFlag.MONOTONIC]: 'monotonic',
+  [TimestampFlag.COPY]: 'copy',
+};
 /** V4L2_FMT_FLAG_COMPRESSED. */
 const COMPRESSED = 0x0001;
 
@@ -155,6 +161,7 @@ export class VideoQueue {
       sequence: buffer.sequence,
       timestamp: Number(time.readBigInt64LE(0)) + Number(time.readBigInt64LE(8)) / 1e6,
       bytesused: planes.reduce((sum, plane) => sum + plane.length, 0),
+      clock: clocks[buffer.flags & TimestampFlag.MASK] ?? 'unknown',
       damaged: (buffer.flags & BufferFlag.ERROR) !== 0,
       last: (buffer.flags & BufferFlag.LAST) !== 0,
       planes,

@@ -1,7 +1,7 @@
 /** Uncompressed Y'CbCr formats: the position of each component of a pixel, and the decoder. */
 import { colourTables, isFullRange, lumaTable, Quantization } from './colour.js';
 import type { ImageFormat } from './image-format.js';
-import { type Picture, PictureError } from './picture.js';
+import type { Picture } from './picture.js';
 
 /** Position of one component: byte `offset + (y >> vertical) * stride + (x >> horizontal) * step` of a memory plane. */
 interface Component {
@@ -101,11 +101,21 @@ export const yuvFormats: ReadonlyMap<string, Layout> = new Map<string, Layout>([
   ['GREY', ({ planes }) => ({ luma: lumaOf(planes[0]!.bytesperline) })],
 ]);
 
-/** `format` must be one of yuvFormats. Throws PictureError if a plane is too short. */
+/** How many bytes each memory plane must have. `format` must be one of yuvFormats. */
+export function yuvBytes(format: ImageFormat): number[] {
+  const { width, height } = format;
+  const needed: number[] = [];
+  for (const component of Object.values(yuvFormats.get(format.fourcc)!(format)) as Component[]) {
+    const { plane, step, horizontal } = component;
+    const bytes = rowOf(component, height - 1) + ((width - 1) >> horizontal) * step + 1;
+    needed[plane] = Math.max(needed[plane] ?? 0, bytes);
+  }
+  return needed;
+}
+
+/** `format` must be one of yuvFormats; `planes` must have yuvBytes. */
 export function decodeYuv(format: ImageFormat, planes: readonly Uint8Array[]): Picture {
-  const components = yuvFormats.get(format.fourcc)!(format);
-  for (const component of Object.values(components)) demand(format, component, planes);
-  const { luma, cb, cr } = components;
+  const { luma, cb, cr } = yuvFormats.get(format.fourcc)!(format);
   return cb && cr ? decodeColour(format, planes, luma, cb, cr) : decodeGrey(format, planes, luma);
 }
 
@@ -148,18 +158,4 @@ function decodeGrey(format: ImageFormat, planes: readonly Uint8Array[], luma: Co
 
 function rowOf({ offset, stride, vertical }: Component, y: number): number {
   return offset + (y >> vertical) * stride;
-}
-
-function demand(
-  { fourcc, width, height }: ImageFormat,
-  component: Component,
-  planes: readonly Uint8Array[],
-): void {
-  const { plane, step, horizontal } = component;
-  const needed = rowOf(component, height - 1) + ((width - 1) >> horizontal) * step + 1;
-  const length = planes[plane]?.length ?? 0;
-  if (length < needed)
-    throw new PictureError(
-      `the frame is cut short: plane ${plane} has ${length} bytes, ${width}x${height} ${fourcc} needs ${needed}`,
-    );
 }

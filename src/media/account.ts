@@ -56,7 +56,8 @@ export class Account {
 
   /**
    * `closed` resolves when the file is closed, and the session stops to count then. If `closed` rejects, nothing
-   * closes the file any more, and it counts for ever. Resolves and rejects as `closed` does.
+   * closes the file any more, and it counts for ever. Resolves and rejects as `closed` does. The timer is by hand, because it
+   * must not keep the process.
    */
   closing(holder: Holder, closed: Promise<void>): Promise<void> {
     const over = closed.then(() => void this.#holders.delete(holder));

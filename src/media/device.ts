@@ -1,6 +1,7 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
 import { errorLimited, infoLimited, log } from '../log.js';
+import { isFailure } from '../result.js';
 import type { NodeDescription } from '../v4l2/description.js';
 import type { HostNode } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
@@ -13,7 +14,7 @@ import { execute } from './commands/execution.js';
 import { type OptionalIoctls, readIoctl, runIoctl } from './commands/ioctl.js';
 import { mapping, munmap } from './commands/mmap.js';
 import { OpenSessions } from './commands/open-close.js';
-import { configurationOf } from './config-space.js';
+import { ConfigSpace, type PresentNode } from './config-space.js';
 import { EventQueue } from './events/eventq.js';
 import { refuse } from './ioctls/ioctl-request.js';
 import { DeviceObjects, type ObjectTable } from './memory/object-table.js';
@@ -39,14 +40,16 @@ export interface MediaDeviceOptions {
   readonly errorEvents?: boolean;
   /** Media requests. Absent: the node does not take them, or they are turned off. */
   readonly requests?: RequestSupport;
+  /** What the node is now. Absent: it stays what it was when the device was made. */
+  readonly present?: PresentNode;
+  /** The name that the guest sees, whatever the node is. Absent: the node's own. */
+  readonly card?: string;
   /** Shared by all devices of this event loop: it limits the work of one turn. Absent: the device has its own. */
   readonly turn?: Turn;
 }
 
 /** One node, served to one VM at a time. The transport calls it on the event loop, and no method blocks. */
 export class MediaDevice implements CommandHandlers {
-  /** The configuration space, 40 bytes. */
-  readonly config: Uint8Array;
   /** Bytes of SHM region 0. 0: none. */
   readonly sharedMemorySize: number;
 
@@ -58,13 +61,15 @@ export class MediaDevice implements CommandHandlers {
   readonly #events: EventQueue;
   readonly #commandq: Commandq;
   #context: SessionContext | null = null;
+  readonly #running = new Set<number>();
+  readonly #config: ConfigSpace;
 
   constructor(
     private readonly node: HostNode,
     description: NodeDescription,
     private readonly options: MediaDeviceOptions,
   ) {
-    this.config = configurationOf(description);
+    this.#config = new ConfigSpace(description, options.present, options.card);
     this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
@@ -86,6 +91,16 @@ export class MediaDevice implements CommandHandlers {
 
   // The transport calls these.
 
+  /** The configuration space, 40 bytes. */
+  get config(): Uint8Array {
+    return this.#config.read();
+  }
+
+  /** Called before `config` is read. Resolves when it is what the node is now. null: it is. */
+  refreshConfig(): Promise<void> | null {
+    return this.#config.refresh();
+  }
+
   /** A VMM has connected. `memory` is its guest memory. */
   connected(memory: GuestMemory, transport: SharedMemoryTransport & ObjectTransport): void {
     const { sharedPages = false, errorEvents = false, requests = null, objects: table } = this.options;
@@ -94,6 +109,7 @@ export class MediaDevice implements CommandHandlers {
       log.warn(`this VMM is better served with --mmap ${transport.prefers}: see docs/vmm.md`);
     this.#context = {
       node: this.node,
+      told: () => this.#config.told,
       policy: this.#policy,
       account: this.#account,
       memory,
@@ -116,6 +132,8 @@ export class MediaDevice implements CommandHandlers {
 
   /** The queue runs. Commands that are in the ring already are taken, once both queues run. */
   queueStarted(index: number, queue: Queue): void {
+    this.#running.add(index);
+    this.#config.started();
     if (index === COMMANDQ) this.#commandq.start(queue);
     else this.#events.start(queue);
     this.#commandq.take();
@@ -131,12 +149,15 @@ export class MediaDevice implements CommandHandlers {
   queueStopped(index: number): void {
     if (index === COMMANDQ) this.#commandq.stop();
     else this.#events.stop();
+    this.#running.delete(index);
+    if (this.#running.size === 0) this.#config.stopped();
   }
 
   /** The guest reset the device: all sessions end. */
   reset(): void {
     const fields = { device: this.node.path, sessions: this.#sessions.count };
     infoLimited(`reset ${this.node.path}`, 'the guest reset the device', fields);
+    this.#config.reset();
     this.#sessions.endAll();
     this.#events.reset();
     this.#context?.shared.reset();
@@ -166,6 +187,7 @@ export class MediaDevice implements CommandHandlers {
   // One function for each command of the commandq.
 
   open(command: Command): void {
+    this.#config.used();
     this.#sessions.open(command, this.#context);
   }
 
@@ -177,11 +199,11 @@ export class MediaDevice implements CommandHandlers {
     const { sessionId, code } = ioctlCommand.read(command.request);
     const body = command.request.subarray(ioctlCommand.size);
     const request = readIoctl(command, code, body, this.#optionalIoctls);
-    if (typeof request === 'number') return command.answer({ status: request });
+    if (isFailure(request)) return command.answer({ status: request.errno });
     const session = this.#sessions.find(sessionId);
     if (!session) return command.answer(refuse(request, Errno.EBADF));
     if (session.isDegraded) return command.answer(refuse(request, Errno.ETIMEDOUT));
-    command.onLate(refuse(request, 0).payload ?? [], () => undefined);
+    command.onLate((errno) => refuse(request, errno), null);
     this.#enqueue(session, command, () => runIoctl(session, request));
   }
 

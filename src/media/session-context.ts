@@ -1,4 +1,5 @@
 /** What a session shares with other sessions. */
+import type { ToldNode } from '../v4l2/description.js';
 import type { OpenMedia } from '../v4l2/media-request.js';
 import type { HostNode } from '../v4l2/node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
@@ -14,6 +15,8 @@ import type { Policy } from './policy.js';
 /** What all sessions of one connection share. */
 export interface SessionContext {
   readonly node: HostNode;
+  /** What the guest was told of the node. */
+  told(): ToldNode;
   readonly policy: Policy;
   /** The node's account. It counts files of earlier connections that are not closed yet. */
   readonly account: Account;

@@ -106,7 +106,7 @@ export class Session {
 
   /** Opens the file of the session. Resolves to 0 or an errno. */
   open(): Promise<number> {
-    return this.#file.open();
+    return this.#file.open(this.context.told());
   }
 
   /** Runs a call on the lane of the session's file. Resolves to 0 or an errno. ENODEV alone does not end the session. */

@@ -1,4 +1,5 @@
 /** QUERYCAP of a host node. Guests do not have it: the driver in the guest answers it from the configuration space. */
+import { failure, type Result } from '../result.js';
 import type { RunIoctl } from './enumeration.js';
 import { Ioctl } from './ioctls.js';
 import { Capability, capability } from './layout.js';
@@ -12,11 +13,11 @@ export interface NodeCapabilities {
   readonly deviceCaps: number;
 }
 
-/** Runs QUERYCAP. Resolves to its errno if it fails. */
-export async function queryCap(ask: RunIoctl): Promise<NodeCapabilities | number> {
+/** Runs QUERYCAP. */
+export async function queryCap(ask: RunIoctl): Promise<Result<NodeCapabilities>> {
   const payload = Buffer.alloc(capability.size);
   const errno = await ask(Ioctl.QUERYCAP, payload);
-  if (errno !== 0) return errno;
+  if (errno !== 0) return failure(errno);
   const { driver, card, busInfo, capabilities, deviceCaps } = capability.read(payload);
   const own = (capabilities & Capability.DEVICE_CAPS) !== 0 ? deviceCaps : capabilities;
   return { driver, card, busInfo, deviceCaps: own };

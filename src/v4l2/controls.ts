@@ -1,9 +1,16 @@
-/** The controls of a node, from QUERY_EXT_CTRL, QUERYMENU and G_CTRL. */
+/** The controls of a node, from QUERY_EXT_CTRL, QUERYMENU, G_CTRL and G_EXT_CTRLS. */
 
+import {
+  ControlFlag,
+  ControlType,
+  control,
+  MAX_CONTROLS,
+  queryExtCtrl,
+  querymenu,
+  rect,
+} from './control-layout.js';
 import type { RunIoctl } from './enumeration.js';
-import { ControlType, control, querymenu } from './enumeration-layout.js';
 import { Ioctl } from './ioctls.js';
-import { ControlFlag, MAX_CONTROLS, queryExtCtrl } from './layout.js';
 import { controlTypeWord } from './names.js';
 
 /** The most items of one menu. V4L2 has no limit. */
@@ -19,7 +26,18 @@ export interface MenuItem {
 /** A signed 64-bit number. If a double cannot represent it: a string of decimal digits. */
 export type Whole = number | string;
 
-/** One control of a node, with its current value if it is a plain number. */
+/** In pixels. */
+export interface Rectangle {
+  readonly left: number;
+  readonly top: number;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** Reads the payload of a control into `payload` (G_EXT_CTRLS). Resolves to an errno. */
+export type ReadPayload = (id: number, payload: Uint8Array) => Promise<number>;
+
+/** One control of a node, with its current value if it is a plain number or a rectangle. */
 export interface Control {
   readonly id: number;
   readonly name: string;
@@ -30,17 +48,23 @@ export interface Control {
   readonly maximum: Whole;
   readonly step: Whole;
   readonly defaultValue: Whole;
-  /** The current value. undefined: it is not a plain number, or it cannot be read. */
-  readonly value?: number;
+  /** The current value. undefined: it is neither a plain number nor a rectangle, or it cannot be read. */
+  readonly value?: number | Rectangle;
   readonly readOnly: boolean;
   /** The setting of another control keeps this one from having an effect. */
   readonly inactive: boolean;
   readonly menu: readonly MenuItem[];
 }
 
-/** All controls that are not disabled, without class headings. At most MAX_CONTROLS. */
-export async function controlsOf(ask: RunIoctl): Promise<Control[]> {
-  const controls: Control[] = [];
+/**
+ * All controls that are not disabled, without class headings. At most MAX_CONTROLS. `readPayload`: without it,
+ * rectangles have no value. `controls`: has those that were read so far.
+ */
+export async function controlsOf(
+  ask: RunIoctl,
+  readPayload?: ReadPayload,
+  controls: Control[] = [],
+): Promise<Control[]> {
   const payload = Buffer.alloc(queryExtCtrl.size);
   let id = 0;
   for (let asked = 0; asked < MAX_CONTROLS; asked++) {
@@ -54,15 +78,22 @@ export async function controlsOf(ask: RunIoctl): Promise<Control[]> {
     if (found.id <= id) break; // A driver that ignores the NEXT flags answers the same control for ever.
     id = found.id;
     if (found.type === ControlType.CLASS || (found.flags & ControlFlag.DISABLED) !== 0) continue;
-    controls.push(await controlOf(ask, payload));
+    controls.push(await controlOf(ask, payload, readPayload));
   }
   return controls;
 }
 
-async function controlOf(ask: RunIoctl, payload: Buffer): Promise<Control> {
+async function controlOf(
+  ask: RunIoctl,
+  payload: Buffer,
+  readPayload: ReadPayload | undefined,
+): Promise<Control> {
   const { id, name, type, flags, elems } = queryExtCtrl.read(payload);
   const { minimum, maximum, step, defaultValue } = queryExtCtrl.offset;
-  const value = await currentValue(ask, id, type, flags);
+  const isRectangle = type === ControlType.RECT && elems === 1 && (flags & ControlFlag.WRITE_ONLY) === 0;
+  const value = isRectangle
+    ? await currentRectangle(readPayload, id)
+    : await currentValue(ask, id, type, flags);
   return {
     id,
     name,
@@ -97,6 +128,15 @@ async function currentValue(
   if ((await ask(Ioctl.G_CTRL, payload)) !== 0) return undefined;
   const { value } = control.read(payload);
   return type === ControlType.BITMASK ? value >>> 0 : value;
+}
+
+async function currentRectangle(
+  readPayload: ReadPayload | undefined,
+  id: number,
+): Promise<Rectangle | undefined> {
+  const payload = Buffer.alloc(rect.size);
+  if (!readPayload || (await readPayload(id, payload)) !== 0) return undefined;
+  return rect.read(payload);
 }
 
 async function menuOf(

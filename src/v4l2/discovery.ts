@@ -78,9 +78,24 @@ export async function nodeOfNumber(
   return nodeName.test(name) ? entry(roots, folder, name, new Map()) : undefined;
 }
 
-/** Serial number of the USB device that the node's interface belongs to. Empty: it has none. */
-export function serialOf({ device }: HostNodeEntry): Promise<string> {
-  return device === '' ? Promise.resolve('') : attribute(join(device, '..', 'serial'));
+/** What identifies a USB device. Each is empty if the device has none, or is no USB device. */
+export interface UsbIdentity {
+  readonly serial: string;
+  /** Vendor and product, each four hexadecimal digits: `046d:0825`. */
+  readonly model: string;
+  /** USB version of the bus: `2.00`. */
+  readonly bus: string;
+}
+
+/** The USB device that the node's interface belongs to. */
+export async function usbOf({ device }: Pick<HostNodeEntry, 'device'>): Promise<UsbIdentity> {
+  const [rootHub] = /^.*\/usb\d+(?=\/)/.exec(device) ?? [];
+  if (rootHub === undefined) return { serial: '', model: '', bus: '' };
+  const [serial, vendor, product, bus] = await Promise.all([
+    ...['serial', 'idVendor', 'idProduct'].map((name) => attribute(join(device, '..', name))),
+    attribute(join(rootHub, 'version')),
+  ]);
+  return { serial: serial!, model: [vendor, product].filter(Boolean).join(':'), bus: bus! };
 }
 
 async function entry(

@@ -3,6 +3,7 @@
  */
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { printable } from '../printable.js';
 
 /** A process that has the node open. */
 export interface Holder {
@@ -64,6 +65,27 @@ export function holdersText({ holders, hidden }: Pick<Holders, 'holders' | 'hidd
 }
 
 /**
+ * EBUSY of open(2): the driver takes no more files, so a process that has one is the reason. null: it may be the
+ * guest.
+ */
+export function openersText(found: Holders): string | null {
+  if (found.own) return null;
+  if (found.holders.length > 0) return `${holdersText(found)} has the node`;
+  return found.hidden
+    ? 'who has the node cannot be seen by this user (run as root to see)'
+    : 'no other program is seen to have the node: see dmesg';
+}
+
+/**
+ * EBUSY of an ioctl: a process with the node open is not the reason, a process with its buffers is. null: none is
+ * seen.
+ */
+export function mappersText(found: Holders): string | null {
+  const mappers = mappersOf(found);
+  return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
+}
+
+/**
  * Names of the device in the links of a process's descriptors. The links are read one after the other, because a
  * process may have very many.
  */
@@ -100,8 +122,8 @@ async function maps(process: string, names: readonly string[]): Promise<boolean>
   return lines.some((line) => names.some((name) => line.endsWith(` ${name}`)));
 }
 
-/** A process chooses its own name. Every character that is not printable ASCII is shown as a question mark. */
+/** A process chooses its own name. The kernel cuts it at 15 bytes. */
 async function commandOf(process: string): Promise<string> {
-  const name = await readFile(join(process, 'comm'), 'latin1').catch(() => '');
-  return name.trimEnd().replace(/[^ -~]/g, '?') || '?';
+  const name = await readFile(join(process, 'comm'), 'utf8').catch(() => '');
+  return printable(name.trimEnd()) || '?';
 }

@@ -95,6 +95,14 @@ function memoryToMemoryKind(queues: readonly Queue[]): Kind {
 const formatsOf = (queues: readonly Queue[], ...types: number[]): readonly CodedFormat[] =>
   queues.filter(({ type }) => types.includes(type)).flatMap(({ formats }) => formats);
 
+/**
+ * Whether the node is an output only until a program of the host feeds it, and a capture device then (v4l2loopback with
+ * exclusive_caps=1). `isVirtual`: no device is behind it, because an output of hardware stays one.
+ */
+export function waitsForProducer(nodeClass: NodeClass, caps: number, isVirtual: boolean): boolean {
+  return nodeClass === 'video' && isVirtual && (caps & OUTPUT) !== 0 && (caps & (CAPTURE | M2M)) === 0;
+}
+
 /** Whether a guest's driver can use the node: it has buffers, or a tuner or modulator (a radio has only controls). */
 export function isUsable(caps: number): boolean {
   return (caps & (Capability.STREAMING | Capability.TUNER | Capability.MODULATOR)) !== 0;
@@ -111,6 +119,10 @@ export function refusalOf(nodeClass: NodeClass, caps: number): string | undefine
   }
   return undefined;
 }
+
+/** The caution about a node that waits for its producer, without a full stop. */
+export const WAITS_FOR_PRODUCER =
+  'it waits for a producer: it is an output until a program of this host feeds it, and a capture device then; serve --wait waits for that';
 
 const unpolled: ReadonlySet<Kind> = new Set<Kind>([
   'vbi',

@@ -2,7 +2,7 @@
  * The V4L2 structures of <linux/videodev2.h> that the product reads or changes, in their 64-bit little-endian form,
  * and their constants. test/addon compares every line with the compiler's values.
  */
-import { bytes, i32, struct, text, u8, u32, u64 } from '../struct.js';
+import { bytes, i32, struct, text, u8, u32 } from '../struct.js';
 
 export const VIDEO_MAX_PLANES = 8;
 
@@ -92,6 +92,9 @@ export const BufferFlag = {
   REQUEST_FD: 0x00800000,
 } as const;
 
+/** V4L2_BUF_FLAG_TIMESTAMP_*: the field of a buffer's flags that says where its timestamp is from. */
+export const TimestampFlag = { MASK: 0x0000e000, MONOTONIC: 0x00002000, COPY: 0x00004000 } as const;
+
 /** V4L2_EVENT_* and V4L2_EVENT_SUB_FL_*. */
 export const EventType = {
   ALL: 0,
@@ -105,24 +108,6 @@ export const EventType = {
 /** V4L2_EVENT_SRC_CH_*, in the first word of `u` of a SOURCE_CHANGE event. */
 export const SOURCE_CHANGE_RESOLUTION = 0x0001;
 export const SubscriptionFlag = { SEND_INITIAL: 1, ALLOW_FEEDBACK: 2 } as const;
-
-/** Special values of v4l2_ext_controls.which. */
-export const Which = { CURRENT: 0, DEFAULT: 0x0f000000, REQUEST: 0x0f010000 } as const;
-/** V4L2_CTRL_FLAG_*. */
-export const ControlFlag = {
-  DISABLED: 0x0001,
-  READ_ONLY: 0x0004,
-  INACTIVE: 0x0010,
-  WRITE_ONLY: 0x0040,
-  VOLATILE: 0x0080,
-  HAS_PAYLOAD: 0x0100,
-  NEXT_CTRL: 0x80000000,
-  NEXT_COMPOUND: 0x40000000,
-} as const;
-/** V4L2_CTRL_ID_MASK: an id without its flags. */
-export const CONTROL_ID_MASK = 0x0fffffff;
-/** V4L2_CID_MAX_CTRLS. */
-export const MAX_CONTROLS = 1024;
 
 /** struct v4l2_capability. */
 export const capability = struct({
@@ -249,36 +234,6 @@ export const fmtdesc = struct({
   pixelformat: u32,
   mbusCode: u32,
   reserved: bytes(12),
-});
-
-/** struct v4l2_ext_controls. `controls` is a pointer to `count` records `extControl`. */
-export const extControls = struct({
-  which: u32,
-  count: u32,
-  errorIdx: u32,
-  requestFd: i32,
-  reserved: u32,
-  pad20: u32,
-  controls: bytes(8),
-});
-/** struct v4l2_ext_control. Packed: the 64-bit union is at byte 12, and the stride of an array is 20 bytes. */
-export const extControl = struct({ id: u32, size: u32, reserved2: u32, value: bytes(8) });
-
-/** struct v4l2_query_ext_ctrl. */
-export const queryExtCtrl = struct({
-  id: u32,
-  type: u32,
-  name: text(32),
-  minimum: u64,
-  maximum: u64,
-  step: u64,
-  defaultValue: u64,
-  flags: u32,
-  elemSize: u32,
-  elems: u32,
-  nrOfDims: u32,
-  dims: bytes(16),
-  reserved: bytes(128),
 });
 
 /** struct v4l2_event_subscription. */

@@ -9,12 +9,13 @@ import { promisify } from 'node:util';
 import { Errno, errnoName } from '../errno.js';
 import { errorLimited, warnLimited } from '../log.js';
 import type { NodeCall } from '../native.js';
+import { failure, isFailure, type Result } from '../result.js';
 import { deviceFolder, hostRoots, type Roots } from './discovery.js';
 import { bufferTypesOf, formatsOf, type RunIoctl } from './enumeration.js';
 import { Ioctl } from './ioctls.js';
 import { statelessFormats } from './kind.js';
 import { BufferCapability, BufferType, Memory, requestBuffers } from './layout.js';
-import { errnoOf, isLasting, isMomentary, otherwise } from './refusal.js';
+import { failureOf, isLasting, isMomentary, otherwise } from './refusal.js';
 
 /** The most media requests of one open file: taken and given-back ones together. */
 export const MAX_REQUESTS = 32;
@@ -46,8 +47,8 @@ export function requestQueues(deviceCaps: number): number[] {
   return bufferTypesOf(deviceCaps).filter((type) => outputTypes.has(type));
 }
 
-/** Queries a node. Resolves to an errno if its formats cannot be read now, because the formats decide. */
-export async function requestNeed(ask: RunIoctl, deviceCaps: number): Promise<RequestNeed | number> {
+/** Queries a node. Fails if its formats cannot be read now, because the formats decide. */
+export async function requestNeed(ask: RunIoctl, deviceCaps: number): Promise<Result<RequestNeed>> {
   let need: RequestNeed = 'none';
   for (const type of requestQueues(deviceCaps)) {
     const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
@@ -56,15 +57,15 @@ export async function requestNeed(ask: RunIoctl, deviceCaps: number): Promise<Re
     // If REQBUFS fails for the moment, its capability is taken as given: the formats decide.
     const capabilities = refused === 0 ? requestBuffers.read(none).capabilities : BufferCapability.REQUESTS;
     if ((capabilities & BufferCapability.REQUESTS) === 0) continue;
-    let failure = 0;
+    let unread = 0;
     const heard: RunIoctl = async (nr, payload) => {
       const errno = await ask(nr, payload);
-      if (errno !== 0 && !isLasting(errno)) failure = errno;
+      if (errno !== 0 && !isLasting(errno)) unread = errno;
       return errno;
     };
     const formats = (await formatsOf(heard, type, false)).map(({ fourcc }) => fourcc);
     if (requiresRequests(formats, capabilities)) return 'required';
-    if (failure !== 0) return failure;
+    if (unread !== 0) return failure(unread);
     if (need === 'none') need = refused === 0 ? 'optional' : 'unknown';
   }
   return need;
@@ -76,9 +77,9 @@ const NO_BUFFERS = requestBuffers.read(Buffer.alloc(requestBuffers.size));
 /**
  * The media devices of a node, as paths in /dev, sorted by number. `nodePath`: the node or a link to it. If a driver
  * makes several media devices, sysfs does not say which one is the node's; QBUF refuses requests of another one with
- * EINVAL. Resolves to an errno if the node cannot be read.
+ * EINVAL. Fails if the node cannot be read.
  */
-export async function mediaDevices(nodePath: string, roots: Roots = hostRoots): Promise<string[] | number> {
+export async function mediaDevices(nodePath: string, roots: Roots = hostRoots): Promise<Result<string[]>> {
   try {
     const node = await stat(nodePath);
     const parent = node.isCharacterDevice() ? join(deviceFolder(node.rdev, roots), 'device') : '';
@@ -86,30 +87,27 @@ export async function mediaDevices(nodePath: string, roots: Roots = hostRoots): 
     const byNumber = names.sort((left, right) => Number(left.slice(5)) - Number(right.slice(5)));
     return await Promise.all(byNumber.map((name) => devicePath(join(parent, name), name, roots)));
   } catch (error) {
-    return errnoOf(error);
+    return failureOf(error);
   }
 }
 
 /**
- * Opens the node's first media device that can be opened. The caller owns the descriptor. ENODEV: there is none. If
- * the host is short of something, no other one is tried, because it may belong to another node.
+ * Opens the node's first media device that can be opened. Resolves to its descriptor, which the caller owns. ENODEV:
+ * there is none. If the host is short of something, no other one is tried, because it may belong to another node.
  */
-export async function openMedia(
-  nodePath: string,
-  roots: Roots = hostRoots,
-): Promise<{ readonly fd: number } | number> {
+export async function openMedia(nodePath: string, roots: Roots = hostRoots): Promise<Result<number>> {
   const paths = await mediaDevices(nodePath, roots);
-  if (typeof paths === 'number') return paths;
-  let errno: number = Errno.ENODEV;
+  if (isFailure(paths)) return paths;
+  let failed = failure(Errno.ENODEV);
   for (const path of paths) {
     try {
-      return { fd: await promisify(open)(path, constants.O_RDWR) };
+      return await promisify(open)(path, constants.O_RDWR);
     } catch (error) {
-      errno = errnoOf(error);
-      if (isMomentary(errno)) break;
+      failed = failureOf(error);
+      if (isMomentary(failed.errno)) break;
     }
   }
-  return errno;
+  return failed;
 }
 
 /** An open media device. Read `fd` at each use: it changes when the device was away and came back. */
@@ -133,13 +131,13 @@ export class MediaFile implements OpenMedia {
    */
   async reopen(nodePath: string, roots: Roots = hostRoots): Promise<number> {
     const opened = await openMedia(nodePath, roots);
-    if (typeof opened === 'number') {
-      const fields = { node: nodePath, error: errnoName(opened) };
+    if (isFailure(opened)) {
+      const fields = { node: nodePath, error: errnoName(opened.errno) };
       warnLimited(`media ${nodePath}`, 'the media device cannot be opened again', fields);
-      return opened;
+      return opened.errno;
     }
-    closeSync(this.#isClosed ? opened.fd : this.current);
-    if (!this.#isClosed) this.current = opened.fd;
+    closeSync(this.#isClosed ? opened : this.current);
+    if (!this.#isClosed) this.current = opened;
     return 0;
   }
 
@@ -185,18 +183,18 @@ export class RequestPool {
   ) {}
 
   /**
-   * Resolves to an empty request, or an errno. EMFILE: all are taken. EBADF: the pool is closed. The pool owns the
-   * descriptor.
+   * Resolves to the descriptor of an empty request. EMFILE: all are taken. EBADF: the pool is closed. The pool owns
+   * the descriptor.
    */
-  async take(): Promise<{ readonly fd: number } | number> {
+  async take(): Promise<Result<number>> {
     for (let fd = this.#idle.shift(); fd !== undefined; fd = this.#idle.shift()) {
       // EBUSY: the request is not complete yet. The kernel keeps it until then, even after we close it.
       const errno = await this.file.call({ kind: 'reinitRequest', request: fd });
       if (errno === 0) return this.#lend(fd);
       this.#release(fd);
     }
-    if (this.#isClosed) return Errno.EBADF;
-    return this.#count < this.limit ? this.#allocate() : Errno.EMFILE;
+    if (this.#isClosed) return failure(Errno.EBADF);
+    return this.#count < this.limit ? this.#allocate() : failure(Errno.EMFILE);
   }
 
   /** MEDIA_REQUEST_IOC_QUEUE. It runs the driver's buf_prepare, so it returns the errno for a wrong buffer or value. */
@@ -228,22 +226,22 @@ export class RequestPool {
     for (const fd of [...this.#taken, ...this.#idle.splice(0)]) this.#release(fd);
   }
 
-  async #allocate(): Promise<{ readonly fd: number } | number> {
+  async #allocate(): Promise<Result<number>> {
     this.#count++;
     const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
     const errno = await this.file.call(call);
     if (errno === 0 && call.request !== undefined) return this.#lend(call.request);
     this.#count--;
-    return errno || Errno.EIO;
+    return failure(errno || Errno.EIO);
   }
 
-  #lend(fd: number): { readonly fd: number } | number {
+  #lend(fd: number): Result<number> {
     if (this.#isClosed) {
       this.#release(fd);
-      return Errno.EBADF;
+      return failure(Errno.EBADF);
     }
     this.#taken.add(fd);
-    return { fd };
+    return fd;
   }
 
   #release(fd: number): void {

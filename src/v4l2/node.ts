@@ -1,18 +1,19 @@
 /** The host node and its open files: typed calls to the addon. None of them runs on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
+import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
-import { log, warnLimited } from '../log.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
-import { describeNode, type NodeDescription } from './description.js';
-import { type Holders, holdersOf, holdersText, mappersOf } from './holders.js';
-import { compare, type Verdict } from './identity.js';
+import { failure, isFailure, type Result } from '../result.js';
+import { describeNode, lackOf, lacksOutputOnly, type NodeDescription, type ToldNode } from './description.js';
+import { type Holders, holdersOf } from './holders.js';
+import { isSameDevice } from './identity.js';
 import { Location } from './location.js';
-import { errnoOf, isLasting, isMomentary } from './refusal.js';
+import { NodeReports } from './node-reports.js';
+import { isAbsent, openFailureOf } from './open-failure.js';
+import { errnoOf, failureOf, isLasting, isMomentary } from './refusal.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
 const QUERY_TIMEOUT_MS = 10_000;
-/** Milliseconds between two searches of the host's processes for those that have the node open. */
-const HOLDERS_INTERVAL_MS = 5000;
 
 /** A node cannot be opened or queried: `errno` and a sentence. */
 export class NodeError extends Error {
@@ -27,7 +28,7 @@ export class NodeError extends Error {
 
 /** One `/dev/videoN`, shared by all sessions. */
 export class HostNode {
-  /** Facts about the driver that were found by trying. All sessions share them. */
+  /** Facts about the driver that were found by trying. All sessions share them. They end when the node changes. */
   readonly traits = new Map<string, boolean>();
   /**
    * The device is back at this path. Called before the session that found it gets its answer. OPEN answers the errno
@@ -37,9 +38,10 @@ export class HostNode {
   /** Files of this process on the node that are open or not closed yet. */
   readonly #files = new Set<OpenFile>();
   #unheard: string | null = null;
-  #holdersDue = 0;
   #location: Location | null = null;
   #description: NodeDescription | null = null;
+  #looking: Promise<void> | null = null;
+  readonly #reports = new NodeReports(this);
 
   /** `path`: path of the node, or /proc/self/fd/N for an inherited descriptor. */
   constructor(readonly path: string) {}
@@ -64,9 +66,10 @@ export class HostNode {
       if (errno !== 0) throw new NodeError(errno, `${this.path} cannot be opened: ${errnoName(errno)}`);
       const query = (nr: number, payload: Uint8Array) => within(QUERY_TIMEOUT_MS, file.ioctl(nr, payload));
       const description = await describeNode(query, this.path);
-      if (typeof description === 'number') {
-        const what = isLasting(description) ? 'is not a V4L2 node' : 'cannot be queried';
-        throw new NodeError(description, `${this.path} ${what}: ${errnoName(description)}`);
+      if (isFailure(description)) {
+        const { errno } = description;
+        const what = isLasting(errno) ? 'is not a V4L2 node' : 'cannot be queried';
+        throw new NodeError(errno, `${this.path} ${what}: ${errnoName(errno)}`);
       }
       this.#location = await Location.of(this.path).catch((error) => {
         const errno = errnoOf(error);
@@ -83,12 +86,49 @@ export class HostNode {
     }
   }
 
-  /** Finds out whether an open file is the described node. Resolves to an errno if QUERYCAP fails. */
-  async recognise(file: OpenFile, path: string): Promise<Verdict | number> {
-    const query = async (nr: number, payload: Uint8Array) => file.ioctl(nr, payload);
-    const found = await describeNode(query, path);
-    if (typeof found === 'number') return found;
-    return compare(this.#description ?? found, found, this.#location?.mark ?? 'port');
+  /**
+   * Opens the node wherever it is, reads what it is now, and closes it. Logs no refusal. A failure: that is not
+   * possible.
+   */
+  look(): Promise<Result<NodeDescription>> {
+    const file = this.open(() => undefined);
+    const found = file.find();
+    const looking = found
+      .then(() => file.close())
+      .finally(() => {
+        if (this.#looking === looking) this.#looking = null;
+      });
+    this.#looking = looking;
+    return looking.then(() => found);
+  }
+
+  /** Resolves when no look has the node open. A driver may allow only one open file. */
+  async looked(): Promise<void> {
+    await this.#looking;
+  }
+
+  /** Whether QUERYCAP of a file that was found again may be that of the described device. */
+  recognises(found: NodeDescription): boolean {
+    return isSameDevice(this.#description ?? found, found, this.#location?.sought ?? 'path');
+  }
+
+  /** Records what the node is now. */
+  describes(found: NodeDescription): void {
+    const known = this.#description;
+    if (known && (known.card !== found.card || known.deviceCaps !== found.deviceCaps)) this.traits.clear();
+    if (known && known.card !== found.card) this.#reports.replaced(found);
+    this.#description = found;
+  }
+
+  /** Whether the node lacks what the guest was told. If so, that is logged. `file` has the node open. */
+  lacks(told: ToldNode, found: NodeDescription, file: OpenFile): boolean {
+    const isOwnDoing = lacksOutputOnly(told, found) && [...this.#files].some((other) => other !== file);
+    if (isOwnDoing || lackOf(told, found) === '') {
+      this.#reports.fits();
+      return false;
+    }
+    this.#reports.lack(told, found, this.#location?.isVirtual ?? false);
+    return true;
   }
 
   /** Records whether a file of this process is open. */
@@ -99,6 +139,7 @@ export class HostNode {
 
   /** The node was found again, at `path`. */
   returned(path: string): void {
+    this.traits.clear();
     this.#unheard = path;
   }
 
@@ -114,34 +155,13 @@ export class HostNode {
   /** Logs what the operator should know if a guest cannot open the node. */
   reportRefusal(errno: number): void {
     // The guest's own files may be the reason: /proc does not show a file whose close(2) waits.
-    if (errno === Errno.EBUSY && this.#files.size > 0) return;
-    if (errno === Errno.EBUSY) return this.#reportHolders(openersOf);
-    const cure = openCures.get(errno) ?? 'see dmesg';
-    warnLimited(`open ${this.path}`, `a guest cannot open the node (${errnoName(errno)}): ${cure}`, {
-      device: this.path,
-      card: this.#description?.card,
-      busInfo: this.#description?.busInfo,
-    });
+    if (openFailureOf(errno) === 'busy' && this.#files.size > 0) return;
+    this.#reports.openFailed(errno, this.#location?.absence ?? '', this.#description);
   }
 
   /** A session got EBUSY, and not because of this process: logs which other program has buffers of the node. */
   reportBusy(): void {
-    this.#reportHolders(streamersOf);
-  }
-
-  /** Logs the sentence, at most once in five seconds. null: nothing is known, so nothing is logged. */
-  #reportHolders(sentence: (found: Holders) => string | null): void {
-    const now = performance.now();
-    if (now < this.#holdersDue) return;
-    this.#holdersDue = now + HOLDERS_INTERVAL_MS;
-    this.holders().then(
-      (found) => {
-        const said = sentence(found);
-        if (said !== null) log.warn(`the guest was told EBUSY: ${said}`, { device: this.path });
-      },
-      (error) =>
-        log.debug('the holders of the node cannot be read', { device: this.path, error: String(error) }),
-    );
+    this.#reports.ioctlBusy();
   }
 
   /** Which other processes of the host have the node open. Rejects if the node is gone. */
@@ -150,45 +170,10 @@ export class HostNode {
   }
 }
 
-/**
- * EBUSY of open(2): the driver takes no more files, so a process that has one is the reason. null: it may be the
- * guest.
- */
-function openersOf(found: Holders): string | null {
-  if (found.own) return null;
-  if (found.holders.length > 0) return `${holdersText(found)} has the node`;
-  return found.hidden
-    ? 'who has the node cannot be seen by this user (run as root to see)'
-    : 'no other program is seen to have the node: see dmesg';
-}
-
-/**
- * EBUSY of an ioctl: a process with the node open is not the reason, a process with its buffers is. null: none is
- * seen.
- */
-function streamersOf(found: Holders): string | null {
-  const mappers = mappersOf(found);
-  return mappers.holders.length > 0 ? `${holdersText(mappers)} has buffers of the node mapped` : null;
-}
-
-/** What the operator can do about an errno of open(2). */
-const openCures: ReadonlyMap<number, string> = new Map([
-  [
-    Errno.EACCES,
-    'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
-  ],
-  [Errno.EPERM, 'the container or unit must allow char-video4linux devices'],
-  [Errno.EMFILE, 'this process has as many descriptors as it may: raise LimitNOFILE'],
-  [Errno.ENFILE, 'the host has as many open files as it may: raise fs.file-max'],
-  [
-    Errno.ENODEV,
-    'its device is unplugged, or another one has its place: plug the same one in again, into the same port',
-  ],
-]);
-
 /** One open file on a node. Calls run in order. */
 export class OpenFile {
   #file: NodeFile;
+  #isOpen = false;
   #closed: Promise<void> | null = null;
 
   constructor(
@@ -199,64 +184,82 @@ export class OpenFile {
   }
 
   /**
-   * Opens the node, wherever its device is now. Resolves to an errno; ENODEV: the device is unplugged, or another
-   * device has its place. If the node is not described, its path is opened.
+   * Opens the node, wherever its device is now. Resolves to an errno. ENODEV: the device is unplugged, or another
+   * device has its place. ENXIO: the node cannot do now what the guest was told (`told`). V4L2's open(2) has both: ENXIO
+   * is the one of a file without a device behind it, and a program that gets it may try again. If the node is not
+   * described, its path is opened.
    */
-  async open(): Promise<number> {
-    const { location } = this.node;
-    if (!location) return this.#openAt(this.node.path);
-    const errno = await this.#openLocated(location);
-    if (errno !== 0 && !this.#closed) this.node.reportRefusal(errno);
-    if (errno !== 0) return errno;
+  async open(told?: ToldNode): Promise<number> {
+    if (!this.node.location) return this.#openAt(this.node.path);
+    await this.node.looked();
+    const found = await this.find();
+    if (isFailure(found)) {
+      if (!this.#closed) this.node.reportRefusal(found.errno);
+      return found.errno;
+    }
+    if (told && this.node.lacks(told, found, this)) {
+      await this.#discard();
+      return Errno.ENXIO;
+    }
     const unsettled = await this.node.settleReturn();
     if (unsettled !== 0) await this.#discard();
     return unsettled;
   }
 
-  async #openLocated(location: Location): Promise<number> {
+  /** Opens the node and reads what it is now. A failure: the file is not open. Logs no refusal. */
+  async find(): Promise<Result<NodeDescription>> {
+    const found = await this.#find().catch(failureOf);
+    if (!isFailure(found)) {
+      this.node.describes(found);
+      return found;
+    }
+    if (this.#isOpen) await this.#discard();
+    return isAbsent(found.errno) ? failure(Errno.ENODEV) : found;
+  }
+
+  async #find(): Promise<Result<NodeDescription>> {
+    const { location, path } = this.node;
+    if (!location) return this.#described(await this.#openAt(path), path);
+    await location.follow();
     if (location.isCurrent()) {
       const errno = await this.#openAt(location.path);
       // While the file is open, no other device has its number.
-      if (location.isCurrent()) return errno;
+      if (location.isCurrent()) return this.#described(errno, location.path);
       if (errno === 0) await this.#discard();
     }
-    const path = await location.search().catch(errnoOf);
-    if (typeof path === 'number') return path;
-    if (path === null || this.#closed) return Errno.ENODEV;
-    const errno = await this.#openAt(path);
-    if (errno !== 0) return absent.has(errno) ? Errno.ENODEV : errno;
-    const verdict = await this.node.recognise(this, path).catch(errnoOf);
-    if (verdict !== 'same') return this.#refuse(path, verdict);
+    return this.#findAgain(location);
+  }
+
+  async #findAgain(location: Location): Promise<Result<NodeDescription>> {
+    const path = await location.search();
+    if (isFailure(path)) return path;
+    if (this.#closed) return failure(Errno.ENODEV);
+    const found = await this.#described(await this.#openAt(path), path);
+    if (isFailure(found)) return isLasting(found.errno) ? location.refused(path) : found;
+    if (!this.node.recognises(found) || !(await location.verify(path))) return location.refused(path);
     if (location.moved(path)) this.node.returned(path);
-    return 0;
+    return found;
+  }
+
+  /** What the node is that was opened at `path`. `opened`: the errno of that. */
+  async #described(opened: number, path: string): Promise<Result<NodeDescription>> {
+    return opened === 0 ? describeNode((nr, payload) => this.ioctl(nr, payload), path) : failure(opened);
   }
 
   #openAt(path: string): Promise<number> {
     return new Promise((resolve) =>
       this.#file.open(path, (errno) => {
+        this.#isOpen = errno === 0;
         if (errno === 0) this.node.holds(this, true);
         resolve(errno);
       }),
     );
   }
 
-  async #refuse(path: string, verdict: Verdict | number): Promise<number> {
-    await this.#discard();
-    if (verdict === 'changed')
-      warnLimited(
-        `changed ${path}`,
-        'the device came back with other capabilities than the guest was told: start the bridge and the VM anew',
-        {
-          device: this.node.path,
-          at: path,
-        },
-      );
-    return typeof verdict === 'number' && !absent.has(verdict) ? verdict : Errno.ENODEV;
-  }
-
   /** Closes what was opened. Makes a new file unless close() was called. */
   async #discard(): Promise<void> {
     await new Promise<void>((resolve) => this.#file.close(resolve));
+    this.#isOpen = false;
     this.node.holds(this, false);
     if (!this.#closed) this.#file = new native.NodeFile(this.onReady);
   }
@@ -284,18 +287,7 @@ export class OpenFile {
   }
 }
 
-/** The errnos of open(2) and QUERYCAP that mean that the device does not exist. */
-const absent: ReadonlySet<number> = new Set([Errno.ENOENT, Errno.ENODEV, Errno.ENXIO]);
-
-/** The result of `work`, or ETIMEDOUT after `ms` milliseconds. The work itself goes on. */
-async function within(ms: number, work: Promise<number> | number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<number>((resolve) => {
-    timer = setTimeout(() => resolve(Errno.ETIMEDOUT), ms);
-  });
-  try {
-    return await Promise.race([work, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** The result of `work`, or ETIMEDOUT after `milliseconds`. The work itself goes on. */
+function within(milliseconds: number, work: Promise<number>): Promise<number> {
+  return pTimeout(work, { milliseconds, fallback: () => Errno.ETIMEDOUT });
 }

@@ -1,4 +1,7 @@
 /** A host node that is opened only for queries: no stream, no session, no guest. */
+import { NONE } from '../struct.js';
+import { extControl, extControls, Which } from './control-layout.js';
+import { Ioctl } from './ioctls.js';
 import { HostNode } from './node.js';
 import type { ProbeFile } from './survey.js';
 
@@ -9,6 +12,19 @@ export function probeFile(path: string): ProbeFile {
   return {
     open: () => file.open(),
     ioctl: async (nr, payload) => file.ioctl(nr, payload),
+    readPayload: async (id, payload) => {
+      const controls = extControls.encode({
+        which: Which.CURRENT,
+        count: 1,
+        errorIdx: 0,
+        requestFd: 0,
+        reserved: 0,
+        pad20: 0,
+        controls: NONE,
+      });
+      const array = extControl.encode({ id, size: payload.length, reserved2: 0, value: NONE });
+      return file.call({ kind: 'controls', nr: Ioctl.G_EXT_CTRLS, controls, array, payloads: [payload] });
+    },
     holders: () => node.holders(),
     close: () => void file.close(),
   };

@@ -3,6 +3,7 @@
  * errno is true only for the moment.
  */
 import { Errno } from '../errno.js';
+import { type Failure, failure } from '../result.js';
 
 const lasting: ReadonlySet<number> = new Set([Errno.EINVAL, Errno.ENOTTY, Errno.EOPNOTSUPP]);
 const momentary: ReadonlySet<number> = new Set([
@@ -26,6 +27,11 @@ export function isMomentary(errno: number): boolean {
 /** The positive errno of an error that the addon or node:fs throws (node:fs uses negative ones). Default: EIO. */
 export function errnoOf(error: unknown): number {
   return Math.abs((error as NodeJS.ErrnoException).errno ?? Errno.EIO);
+}
+
+/** The failure that an error of the addon or of node:fs means. */
+export function failureOf(error: unknown): Failure {
+  return failure(errnoOf(error));
 }
 
 /**

@@ -1,15 +1,20 @@
 /** All facts about a host node, and whether the bridge can give it to a guest. */
 
-import { Errno, errnoName } from '../errno.js';
+import pTimeout from 'p-timeout';
+import { errnoName } from '../errno.js';
+import { isFailure } from '../result.js';
 import { type NodeCapabilities, queryCap } from './capabilities.js';
-import { type Control, controlsOf } from './controls.js';
+import { type Control, controlsOf, type ReadPayload } from './controls.js';
 import type { HostNodeEntry } from './discovery.js';
 import { type QueueDescription, queuesOf, type RunIoctl } from './enumeration.js';
 import { type Holders, holdersText, mappersOf } from './holders.js';
-import { cautionsOf, type Kind, kindOf, refusalOf } from './kind.js';
+import { cautionsOf, type Kind, kindOf, refusalOf, WAITS_FOR_PRODUCER, waitsForProducer } from './kind.js';
+import { type OpenFailure, openFailureOf } from './open-failure.js';
 
 /** Milliseconds. A camera that works answers a control transfer within 5 s; this is usbcore's own limit. */
 const CALL_TIMEOUT_MS = 6000;
+/** Milliseconds for all answers together. A camera may fail each of a hundred requests after 5 s. */
+const SURVEY_TIMEOUT_MS = 15_000;
 
 /** The facts about one node. `controls` is empty for the depth `summary`. */
 export interface Survey {
@@ -28,10 +33,11 @@ export interface Survey {
 /** `summary`: capabilities, formats and memory types. `full`: sizes, intervals and controls too. */
 export type Depth = 'summary' | 'full';
 
-/** A node that is opened for queries. probe-file.ts makes one from a path. `open` and `ioctl` resolve to an errno. */
+/** A node that is opened for queries. probe-file.ts makes one from a path. The first three resolve to an errno. */
 export interface ProbeFile {
   open(): Promise<number>;
   ioctl(nr: number, payload: Uint8Array): Promise<number>;
+  readonly readPayload: ReadPayload;
   /** Other processes that have it open. */
   holders(): Promise<Holders>;
   close(): void;
@@ -42,28 +48,31 @@ type Findings = { -readonly [K in 'identity' | 'queues' | 'controls']?: Survey[K
   busy?: string;
 };
 
-/** The node took too long. What it answered so far is valid. */
+/** The node took too long; `message` says for what. What it answered so far is valid. */
 class Silent extends Error {}
+
+/** The result of a call. Rejects with Silent if the node takes too long. */
+type InTime = (call: Promise<number>) => Promise<number>;
 
 /**
  * Queries the node. A failure of the node becomes `reason`; it is never thrown. No answer takes longer than
- * `timeoutMs`.
+ * `timeoutMs`, and all together take no longer than `surveyMs`.
  */
 export async function surveyNode(
   node: HostNodeEntry,
   depth: Depth,
   file: ProbeFile,
   timeoutMs = CALL_TIMEOUT_MS,
+  surveyMs = SURVEY_TIMEOUT_MS,
 ): Promise<Survey> {
   if (node.class === 'v4l-subdev') return conclude(node, {}, undefined);
   const findings: Findings = {};
   try {
-    const problem = await ask(file, depth, findings, timeoutMs);
+    const problem = await ask(file, depth, findings, within(timeoutMs, surveyMs));
     return conclude(node, findings, problem);
   } catch (error) {
     if (!(error instanceof Silent)) throw error;
-    const problem = `it did not answer within ${timeoutMs / 1000} s: unplug it, or see dmesg`;
-    return conclude(node, findings, problem);
+    return conclude(node, findings, `it did not answer ${error.message}: unplug it, or see dmesg`);
   } finally {
     file.close();
   }
@@ -73,19 +82,22 @@ async function ask(
   file: ProbeFile,
   depth: Depth,
   findings: Findings,
-  timeoutMs: number,
+  inTime: InTime,
 ): Promise<string | undefined> {
-  const opened = await answered(file.open(), timeoutMs);
-  if (opened === Errno.EBUSY)
+  const opened = await inTime(file.open());
+  if (openFailureOf(opened) === 'busy')
     return `its driver allows one program at a time: ${holdersText(await holdersOf(file))} has it open`;
   if (opened !== 0) return openProblem(opened);
-  const call: RunIoctl = (nr, payload) => answered(file.ioctl(nr, payload), timeoutMs);
+  const call: RunIoctl = (nr, payload) => inTime(file.ioctl(nr, payload));
   const identity = await queryCap(call);
-  if (typeof identity === 'number') return openProblem(identity);
+  if (isFailure(identity)) return openProblem(identity.errno);
   findings.identity = identity;
   findings.queues = await queuesOf(call, identity.deviceCaps, depth === 'full');
   if (findings.queues.some(({ memory }) => memory === null)) findings.busy = inUse(await holdersOf(file));
-  if (depth === 'full') findings.controls = await controlsOf(call);
+  if (depth === 'summary') return undefined;
+  const controls: Control[] = [];
+  findings.controls = controls;
+  await controlsOf(call, (id, payload) => inTime(file.readPayload(id, payload)), controls);
   return undefined;
 }
 
@@ -114,34 +126,37 @@ function conclude(node: HostNodeEntry, findings: Findings, problem: string | und
     controls,
     serveable: reason === null,
     reason,
-    cautions: reason === null ? cautionsOf(caps, kind) : [],
+    cautions: reason === null ? [...waitingOf(node, caps), ...cautionsOf(caps, kind)] : [],
   };
 }
 
-const openProblems: ReadonlyMap<number, string> = new Map([
-  [
-    Errno.EACCES,
+const waitingOf = (node: HostNodeEntry, caps: number): string[] =>
+  waitsForProducer(node.class, caps, node.device === '') ? [WAITS_FOR_PRODUCER] : [];
+
+const openProblems: Partial<Record<OpenFailure, string>> = {
+  'not permitted':
     'no permission to open it: join its group (usermod -aG video USER, then log in again) or run as root',
-  ],
-  [Errno.EPERM, 'the device policy of this container or unit forbids it: allow char-video4linux'],
-  [Errno.ENOENT, 'the kernel has it, but there is no such file in /dev: pass the node into this container'],
-  [Errno.ENODEV, 'it has been unplugged, or its driver gave up: see dmesg'],
-  [Errno.ENXIO, 'it has been unplugged, or its driver gave up: see dmesg'],
-  [Errno.ENOTTY, 'it is no V4L2 node'],
-]);
+  forbidden: 'the device policy of this container or unit forbids it: allow char-video4linux',
+  absent: 'the kernel has it, but there is no such file in /dev: pass the node into this container',
+  gone: 'it has been unplugged, or its driver gave up: see dmesg',
+  'no node': 'it is no V4L2 node',
+};
 
 const openProblem = (errno: number): string =>
-  openProblems.get(errno) ?? `it cannot be opened: ${errnoName(errno)}`;
+  openProblems[openFailureOf(errno)] ?? `it cannot be opened: ${errnoName(errno)}`;
 
-/** The answer. Rejects with Silent after `timeoutMs` milliseconds. The call itself goes on until the process ends. */
-async function answered(call: Promise<number>, timeoutMs: number): Promise<number> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Silent()), timeoutMs);
-  });
-  try {
-    return await Promise.race([call, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** Each answer has `timeoutMs` milliseconds, and all together have `surveyMs` from now on. */
+function within(timeoutMs: number, surveyMs: number): InTime {
+  const end = performance.now() + surveyMs;
+  return (call) => {
+    const left = Math.max(1, end - performance.now());
+    return left < timeoutMs
+      ? answered(call, left, `everything within ${surveyMs / 1000} s`)
+      : answered(call, timeoutMs, `within ${timeoutMs / 1000} s`);
+  };
+}
+
+/** The answer. Rejects with Silent after `milliseconds`. The call itself goes on until the process ends. */
+function answered(call: Promise<number>, milliseconds: number, what: string): Promise<number> {
+  return pTimeout(call, { milliseconds, message: new Silent(what) });
 }

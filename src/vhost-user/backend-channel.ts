@@ -6,6 +6,7 @@ import { closeSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { warnLimited } from '../log.js';
 import { native } from '../native.js';
+import { failure, isFailure } from '../result.js';
 import { NONE } from '../struct.js';
 import { fileIdentity } from '../virtio/guest-memory.js';
 import { Connection, type Message, ProtocolError } from './connection.js';
@@ -260,10 +261,11 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
   }
 
   #passBarrier(): void {
-    const unread = this.#channel?.unreadBytes ?? -Errno.ECONNRESET;
-    const errno = unread === 0 ? 0 : unread < 0 ? Errno.ECONNRESET : Errno.ETIMEDOUT;
+    const unread = this.#channel?.unreadBytes ?? GONE;
+    const isOver = isFailure(unread) || unread === 0;
+    const errno = isFailure(unread) ? Errno.ECONNRESET : isOver ? 0 : Errno.ETIMEDOUT;
     const now = Date.now();
-    while (this.#unanswered[0] && (unread <= 0 || this.#unanswered[0].deadline <= now))
+    while (this.#unanswered[0] && (isOver || this.#unanswered[0].deadline <= now))
       this.#call(this.#unanswered.shift()!.done, errno);
     this.#objects?.flush();
   }
@@ -277,4 +279,5 @@ export class BackendChannel implements SharedMemoryTransport, ObjectTransport {
   }
 }
 
+const GONE = failure(Errno.ECONNRESET);
 const NO_PAD = new Uint8Array(7);

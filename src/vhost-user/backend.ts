@@ -2,13 +2,14 @@
 import { fstatSync } from 'node:fs';
 import { Errno } from '../errno.js';
 import { log } from '../log.js';
-import { fileIdentity, GuestMemory, type MemoryRegion } from '../virtio/guest-memory.js';
+import { GuestMemory } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
 import { BackendChannel } from './backend-channel.js';
-import { Connection, closeAll } from './connection.js';
+import { Connection } from './connection.js';
 import type { Device } from './device.js';
 import { guarded, logFault } from './fault.js';
 import { type BackendOptions, protocolFeaturesOf, VIRTIO_FEATURES } from './features.js';
+import { MemoryTable } from './memory-table.js';
 import { type Features, HeaderFlags, Protocol, Virtio } from './protocol.js';
 import { Refusal, refuseUnoffered } from './refusal.js';
 import type { RequestTarget } from './request-target.js';
@@ -30,6 +31,7 @@ export interface BackendSetup {
 
 export class Backend implements RequestTarget, VringOwner {
   readonly memory = new GuestMemory();
+  readonly memoryTable: MemoryTable;
   /** The device status that SET_STATUS gave. The protocol feature STATUS is not offered. */
   status = 0;
   readonly #setup: BackendSetup;
@@ -55,6 +57,13 @@ export class Backend implements RequestTarget, VringOwner {
     this.#channel = new BackendChannel(
       (error) => this.failed(error),
       () => this.#endIfAbandoned(),
+    );
+    this.memoryTable = new MemoryTable(
+      this.memory,
+      (identity) => this.#channel.isMapped(identity),
+      () => {
+        for (const vring of this.#vrings) vring.memoryChanged();
+      },
     );
     this.#connection = new Connection({
       fd: setup.fd,
@@ -125,6 +134,10 @@ export class Backend implements RequestTarget, VringOwner {
     return this.#vrings[index]?.stop() ?? 0;
   }
 
+  configReady(): Promise<void> | null {
+    return this.#device.refreshConfig?.() ?? null;
+  }
+
   /** Zeros after the end of the space. Never shorter than `size`: some VMMs exit on a shorter reply. */
   readConfig(offset: number, size: number): Uint8Array {
     const read = Buffer.alloc(size);
@@ -139,26 +152,6 @@ export class Backend implements RequestTarget, VringOwner {
       if (uuid && this.#connected) fd = this.#device.object?.(uuid) ?? null;
     });
     return fd === null ? [] : [fd];
-  }
-
-  setMemoryTable(regions: readonly MemoryRegion[], descriptors: number[]): void {
-    const opaque = descriptors.map((fd) => this.#isOpaque(fd));
-    const taken = descriptors.splice(0);
-    const fds = taken.map((fd, index) => (opaque[index] ? null : fd));
-    closeAll(taken.filter((_, index) => opaque[index]));
-    this.memory.replace(regions.map((region, index) => ({ region, fd: fds[index]! })));
-    this.#memoryChanged();
-  }
-
-  addMemory(region: MemoryRegion, descriptors: number[]): void {
-    if (this.#isOpaque(descriptors[0]!)) this.memory.addOpaque(region);
-    else this.memory.add(region, descriptors.shift()!);
-    this.#memoryChanged();
-  }
-
-  removeMemory(region: MemoryRegion): void {
-    if (!this.memory.remove(region)) throw new Refusal('there is no such memory region');
-    this.#memoryChanged();
   }
 
   attachChannel(descriptors: number[]): void {
@@ -279,19 +272,6 @@ export class Backend implements RequestTarget, VringOwner {
   #endIfAbandoned(): void {
     if (this.#closed || !this.#channel.abandoned || this.#vrings.some(({ running }) => running)) return;
     this.#contained(() => this.#reset());
-  }
-
-  #memoryChanged(): void {
-    for (const vring of this.#vrings) vring.memoryChanged();
-  }
-
-  /**
-   * Whether a region must not be mapped: its file is one that the VMM mapped for the bridge and sends back as guest
-   * memory, or it is not an ordinary file (a DMABUF or V4L2 node of another device of the VM: a mapping has effects
-   * there). Guest RAM is an ordinary file.
-   */
-  #isOpaque(fd: number): boolean {
-    return !fstatSync(fd).isFile() || this.#channel.isMapped(fileIdentity(fd));
   }
 
   #end(error: Error | null): void {

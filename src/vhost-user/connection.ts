@@ -3,6 +3,7 @@ import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../errno.js';
 import { log } from '../log.js';
 import { type FdPoller, native, PollEvents } from '../native.js';
+import { failure, isFailure, type Result, resultOf } from '../result.js';
 import { HeaderFlags, header, MAX_BODY, MAX_DESCRIPTORS, VERSION } from './protocol.js';
 
 /** The most bytes that may wait for the peer. If there are more, the connection ends with ERR_VHOST_UNREAD. */
@@ -45,8 +46,11 @@ export interface ConnectionOptions {
   readonly fd: number;
   /** What the peer sends: requests, or replies to the bridge's requests. */
   readonly carries: 'requests' | 'replies';
-  /** If it throws, the connection ends with that error. */
-  readonly onMessage: (message: Message) => void;
+  /**
+   * If it throws or rejects, the connection ends with that error. No other message is read before a promise of it
+   * settles.
+   */
+  readonly onMessage: (message: Message) => void | Promise<void>;
   /** Called once, after everything is closed, unless close() was called. null: the peer closed between two messages. */
   readonly onEnd: (error: Error | null) => void;
 }
@@ -64,6 +68,8 @@ export class Connection {
   #unsentBytes = 0;
   #failed = false;
   #closed = false;
+  /** A message is being handled, and the next ones wait in the socket. */
+  #isHeld = false;
 
   /** Throws if the descriptor cannot be polled, and closes it in that case. */
   constructor(options: ConnectionOptions) {
@@ -94,16 +100,18 @@ export class Connection {
     const head = header.encode({ request, flags: VERSION | flags, size: body.length });
     const message = Buffer.concat([head, body]);
     if (this.#unsent.length > 0 && !queues) return Errno.EAGAIN;
-    const sent = this.#unsent.length > 0 ? 0 : native.send(this.#options.fd, message, descriptors);
+    const sent = this.#unsent.length > 0 ? 0 : resultOf(native.send(this.#options.fd, message, descriptors));
     if (sent === message.length) return 0;
-    if (sent < 0 && sent !== -Errno.EAGAIN) return this.#lost(-sent);
-    if (sent < 0 && !queues) return Errno.EAGAIN;
-    return this.#queue(message.subarray(Math.max(sent, 0)));
+    if (!isFailure(sent)) return this.#queue(message.subarray(sent));
+    if (sent.errno !== Errno.EAGAIN) return this.#lost(sent.errno);
+    return queues ? this.#queue(message) : Errno.EAGAIN;
   }
 
-  /** Bytes that the peer has not read yet, or -errno. */
-  get unreadBytes(): number {
-    return this.#closed ? -Errno.ECONNRESET : this.#unsentBytes + native.unreadBytes(this.#options.fd);
+  /** Bytes that the peer has not read yet. ECONNRESET: the connection is closed. */
+  get unreadBytes(): Result<number> {
+    if (this.#closed) return failure(Errno.ECONNRESET);
+    const unread = resultOf(native.unreadBytes(this.#options.fd));
+    return isFailure(unread) ? unread : this.#unsentBytes + unread;
   }
 
   /** May be called twice. onEnd is not called any more. */
@@ -126,23 +134,23 @@ export class Connection {
   #ready(events: number): void {
     try {
       if (events & PollEvents.WRITABLE) this.#flush();
-      if (events !== PollEvents.WRITABLE) this.#receive();
+      if (events !== PollEvents.WRITABLE && !this.#isHeld) this.#receive();
     } catch (error) {
       this.#failWith(error instanceof Error ? error : new Error(String(error)));
     }
   }
 
   #failWith(error: Error): void {
-    if (!(error instanceof ProtocolError)) log.error('a vhost-user connection failed', error);
+    if (!(error instanceof ProtocolError)) log.fault('a vhost-user connection failed', error);
     try {
       this.#end(error);
-    } catch (failure) {
-      log.error('closing a vhost-user connection failed', failure);
+    } catch (fault) {
+      log.fault('closing a vhost-user connection failed', fault);
     }
   }
 
   #receive(): void {
-    for (let messages = 0; messages < MESSAGES_PER_TURN && !this.#closed; ) {
+    for (let messages = 0; messages < MESSAGES_PER_TURN && !this.#closed && !this.#isHeld; ) {
       if (!this.#fill(this.#body ?? this.#header)) return;
       if (this.#body) {
         messages++;
@@ -157,10 +165,10 @@ export class Connection {
   /** Returns true when `target` is full; false when nothing more can be read now, or the connection has ended. */
   #fill(target: Buffer): boolean {
     while (this.#received < target.length) {
-      const got = native.receive(this.#options.fd, target.subarray(this.#received));
-      if (got === -Errno.EAGAIN) return false;
-      if (typeof got === 'number' && got !== -Errno.ECONNRESET) throw receiveError(-got);
-      if (typeof got === 'number' || !this.#take(got.length, got.descriptors)) {
+      const got = resultOf(native.receive(this.#options.fd, target.subarray(this.#received)));
+      if (isFailure(got) && got.errno === Errno.EAGAIN) return false;
+      if (isFailure(got) && got.errno !== Errno.ECONNRESET) throw receiveError(got.errno);
+      if (isFailure(got) || !this.#take(got.length, got.descriptors)) {
         this.#end(null);
         return false;
       }
@@ -205,7 +213,23 @@ export class Connection {
     this.#descriptors = [];
     this.#body = null;
     this.#received = 0;
-    this.#options.onMessage({ request, flags, body, descriptors });
+    const handling = this.#options.onMessage({ request, flags, body, descriptors });
+    if (handling) this.#hold(handling);
+  }
+
+  #hold(handling: Promise<void>): void {
+    this.#isHeld = true;
+    this.#watch();
+    const goOn = () => {
+      this.#isHeld = false;
+      if (!this.#closed) this.#watch();
+    };
+    handling.then(goOn, (error) => this.#failWith(error));
+  }
+
+  #watch(): void {
+    const writable = this.#unsent.length > 0 ? PollEvents.WRITABLE : 0;
+    this.#poller.watch(writable | (this.#isHeld ? 0 : PollEvents.READABLE));
   }
 
   #queue(bytes: Buffer): number {
@@ -213,24 +237,23 @@ export class Connection {
     this.#unsentBytes += bytes.length;
     if (this.#unsentBytes > MAX_UNSENT)
       return this.#failLater(new ProtocolError('ERR_VHOST_UNREAD', 'the peer does not read what it is sent'));
-    this.#poller.watch(PollEvents.READABLE | PollEvents.WRITABLE);
+    this.#watch();
     return 0;
   }
 
   #flush(): void {
     while (this.#unsent.length > 0) {
       const first = this.#unsent[0]!;
-      const sent = native.send(this.#options.fd, first, []);
-      if (sent === -Errno.EAGAIN) return;
-      if (sent < 0) {
-        this.#lost(-sent);
+      const sent = resultOf(native.send(this.#options.fd, first, []));
+      if (isFailure(sent)) {
+        if (sent.errno !== Errno.EAGAIN) this.#lost(sent.errno);
         return;
       }
       this.#unsentBytes -= sent;
       if (sent < first.length) this.#unsent[0] = first.subarray(sent);
       else this.#unsent.shift();
     }
-    this.#poller.watch(PollEvents.READABLE);
+    this.#watch();
   }
 
   /**
@@ -240,7 +263,7 @@ export class Connection {
   #lost(errno: number): number {
     this.#unsent = [];
     this.#unsentBytes = 0;
-    this.#poller.watch(PollEvents.READABLE);
+    this.#watch();
     if (errno === Errno.EPIPE || errno === Errno.ECONNRESET) return Errno.ECONNRESET;
     return this.#failLater(new ProtocolError('ERR_VHOST_SOCKET', `sending failed: ${errnoName(errno)}`));
   }

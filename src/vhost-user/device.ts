@@ -21,6 +21,11 @@ export interface ObjectTransport {
 export interface Device {
   /** The configuration space. It is read at each GET_CONFIG; the back-end adds zeros after its end. */
   readonly config: Uint8Array;
+  /**
+   * Called before each GET_CONFIG. Resolves when `config` may be read, within some milliseconds; the requests behind it
+   * wait too. null: at once. Never rejects.
+   */
+  refreshConfig?(): Promise<void> | null;
   /** Bytes of SHM region 0; 0: none. */
   readonly sharedMemorySize: number;
   /**

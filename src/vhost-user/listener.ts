@@ -2,7 +2,8 @@
 import { closeSync, unlinkSync } from 'node:fs';
 import { Errno, errnoName } from '../errno.js';
 import { log, warnLimited } from '../log.js';
-import { type FdPoller, native, PollEvents } from '../native.js';
+import { type FdPoller, native, type PeerCredentials, PollEvents } from '../native.js';
+import { isFailure, type Result, resultOf } from '../result.js';
 
 /** Permissions and owner of a socket file. */
 export interface SocketFile {
@@ -29,9 +30,11 @@ export function listenAt(path: string, file?: SocketFile): number {
 
 /** Process id of the peer when it connected (SO_PEERCRED). undefined: the socket does not tell it. */
 export function peerProcess(fd: number): number | undefined {
-  const peer = native.peerCredentials(fd);
-  return typeof peer === 'number' ? undefined : peer.pid;
+  const peer = credentialsOf(fd);
+  return isFailure(peer) ? undefined : peer.pid;
 }
+
+const credentialsOf = (fd: number): Result<PeerCredentials> => resultOf(native.peerCredentials(fd));
 
 /** Milliseconds without accept(2) after it failed, for example because the table of descriptors is full. */
 const RETRY_MS = 100;
@@ -68,12 +71,12 @@ export class Listener {
 
   /** Accepts one connection per wake. If more wait, the loop wakes again, because the poll is level-triggered. */
   #accept(): void {
-    const fd = native.accept(this.#fd);
-    if (fd >= 0) return this.#hand(fd);
-    if (fd === -Errno.EAGAIN) return;
+    const fd = resultOf(native.accept(this.#fd));
+    if (!isFailure(fd)) return this.#hand(fd);
+    if (fd.errno === Errno.EAGAIN) return;
     // Most likely no descriptor is free. The connection stays in the backlog and would wake the loop without end, so
     // the poll pauses.
-    warnLimited('accept', 'a connection cannot be accepted yet', { error: errnoName(-fd) });
+    warnLimited('accept', 'a connection cannot be accepted yet', { error: errnoName(fd.errno) });
     this.#poller.watch(0);
     setTimeout(() => !this.#closed && this.#poller.watch(PollEvents.READABLE), RETRY_MS);
   }
@@ -91,9 +94,9 @@ export class Listener {
   #isAllowed(fd: number): boolean {
     const { allowUids } = this.options;
     if (!allowUids) return true;
-    const peer = native.peerCredentials(fd);
-    if (typeof peer !== 'number' && allowUids.includes(peer.uid)) return true;
-    const who = typeof peer === 'number' ? { error: errnoName(-peer) } : { uid: peer.uid, pid: peer.pid };
+    const peer = credentialsOf(fd);
+    if (!isFailure(peer) && allowUids.includes(peer.uid)) return true;
+    const who = isFailure(peer) ? { error: errnoName(peer.errno) } : { uid: peer.uid, pid: peer.pid };
     warnLimited('peer-refused', 'a connection was refused: its user is none of --allow-uid', who);
     return false;
   }

@@ -17,6 +17,17 @@ export interface RingTarget {
 }
 
 /**
+ * Guest memory, as requests change it. A method removes the descriptors that it keeps from the list. Each method may
+ * throw Refusal or GuestMemoryError.
+ */
+export interface MemoryTarget {
+  /** The i-th descriptor is that of the i-th region. */
+  replace(regions: readonly MemoryRegion[], descriptors: number[]): void;
+  add(region: MemoryRegion, descriptors: number[]): void;
+  remove(region: MemoryRegion): void;
+}
+
+/**
  * A method removes the descriptors that it keeps from the list. Each method may throw Refusal or GuestMemoryError,
  * unless its comment says something else.
  */
@@ -26,6 +37,7 @@ export interface RequestTarget {
   readonly offeredProtocolFeatures: Features;
   /** Bytes of SHM region 0. */
   readonly sharedMemorySize: number;
+  readonly memoryTable: MemoryTarget;
   /** VIRTIO device status, as SET_STATUS gave it. */
   readonly status: number;
 
@@ -34,15 +46,14 @@ export interface RequestTarget {
   reply(request: number, body: Uint8Array, descriptors?: readonly number[]): void;
   setFeatures(bits: Features): void;
   setProtocolFeatures(bits: Features): void;
-  setMemoryTable(regions: readonly MemoryRegion[], descriptors: number[]): void;
-  addMemory(region: MemoryRegion, descriptors: number[]): void;
-  removeMemory(region: MemoryRegion): void;
   /** Throws Refusal if there is no ring with this index. */
   vring(index: number): RingTarget;
   /** GET_VRING_BASE: stops the ring. Returns the index of the next available entry. Never throws. */
   stopVring(index: number): number;
   /** SET_BACKEND_REQ_FD. */
   attachChannel(descriptors: number[]): void;
+  /** Resolves when the configuration space may be read. null or absent: at once. Never rejects. */
+  configReady?(): Promise<void> | null;
   /** `size` bytes of the configuration space from `offset` on; zeros after its end. */
   readConfig(offset: number, size: number): Uint8Array;
   setStatus(status: number): void;

@@ -36,6 +36,8 @@ interface Request<T> {
   readonly needs?: Features;
   /** Minimum and maximum number of descriptors. Absent: no descriptors. */
   readonly descriptors?: (body: T) => readonly [number, number];
+  /** Resolves when the request may be carried out. null: at once. */
+  readonly ready?: (backend: RequestTarget) => Promise<void> | null;
   /** Returns the body of the reply. A request that has a reply is never acknowledged. */
   readonly answer?: (backend: RequestTarget, body: T) => Uint8Array;
   /** Returns descriptors that are sent with the reply. The device keeps them. */
@@ -97,7 +99,7 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
   row('SET_OWNER',             none,   { run: () => {} }),
   // Deprecated. It never meant "disconnect", so nothing is done.
   row('RESET_OWNER',           none,   { run: () => {} }),
-  row('SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.setMemoryTable(table, fds) }),
+  row('SET_MEM_TABLE',         memoryTable, { descriptors: (t) => [t.length, t.length], run: (b, table, fds) => b.memoryTable.replace(table, fds) }),
   row('SET_VRING_NUM',         record(vringState),   { run: (b, { index, num }) => b.vring(index).setSize(num) }),
   row('SET_VRING_ADDR',        record(vringAddress), { run: (b, address) => b.vring(address.index).setAddress(address) }),
   row('SET_VRING_BASE',        record(vringState),   { run: (b, { index, num }) => b.vring(index).setBase(num) }),
@@ -110,13 +112,13 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
   row('GET_QUEUE_NUM',         none,   { needs: Protocol.MQ, answer: (b) => encode(u64, b.queueCount) }),
   row('SET_VRING_ENABLE',      record(vringState),   { run: (b, { index, num }) => b.vring(index).enable(num !== 0) }),
   row('SET_BACKEND_REQ_FD',    none,   { needs: Protocol.BACKEND_REQ, descriptors: one, run: (b, _, fds) => b.attachChannel(fds) }),
-  row('GET_CONFIG',            config('perhaps'), { needs: Protocol.CONFIG, answer: (b, header) => Buffer.concat([configHeader.encode(header), b.readConfig(header.offset, header.size)]) }),
+  row('GET_CONFIG',            config('perhaps'), { needs: Protocol.CONFIG, ready: (b) => b.configReady?.() ?? null, answer: (b, header) => Buffer.concat([configHeader.encode(header), b.readConfig(header.offset, header.size)]) }),
   row('SET_CONFIG',            config('always'),  { needs: Protocol.CONFIG, run: () => {} }),
   row('RESET_DEVICE',          none,   { run: (b) => b.resetDevice() }),
   row('GET_MAX_MEM_SLOTS',     none,   { needs: Protocol.CONFIGURE_MEM_SLOTS, answer: () => encode(u64, MAX_REGIONS) }),
-  row('ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.addMemory(region, fds) }),
+  row('ADD_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: one, run: (b, { region }, fds) => b.memoryTable.add(region, fds) }),
   // Some front-ends send the descriptor of the region again.
-  row('REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.removeMemory(region) }),
+  row('REM_MEM_REG',           record(singleMemoryRegion), { needs: Protocol.CONFIGURE_MEM_SLOTS, descriptors: perhapsOne, run: (b, { region }) => b.memoryTable.remove(region) }),
   row('SET_STATUS',            number, { run: (b, status) => b.setStatus(status) }),
   row('GET_STATUS',            none,   { answer: (b) => encode(u64, b.status) }),
   // The reply is only the descriptor. A reply without a descriptor means that there is no such object.
@@ -125,13 +127,19 @@ export const requests: ReadonlyMap<number, Request<unknown>> = new Map([
 ]);
 
 /**
- * Checks, runs and answers one request. Throws ProtocolError. Closes every descriptor of the message that no method
- * kept.
+ * Checks, runs and answers one request; if it must wait, later, when the promise resolves. Throws ProtocolError, or
+ * rejects with it. Closes every descriptor of the message that no method kept.
  */
-export function handle(backend: RequestTarget, message: Message): void {
+export function handle(backend: RequestTarget, message: Message): void | Promise<void> {
+  const known = requests.get(message.request);
+  const request = known && backend.hasNegotiated(known.needs ?? 0n) ? known : undefined;
+  const ready = request?.ready?.(backend);
+  return ready ? ready.then(() => carryOut(backend, request, message)) : carryOut(backend, request, message);
+}
+
+function carryOut(backend: RequestTarget, request: Request<unknown> | undefined, message: Message): void {
   try {
-    const request = requests.get(message.request);
-    if (request && backend.hasNegotiated(request.needs ?? 0n)) serve(backend, request, message);
+    if (request) serve(backend, request, message);
     else acknowledge(backend, message, `request ${message.request} is not understood`);
   } finally {
     closeAll(message.descriptors);

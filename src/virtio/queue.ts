@@ -3,7 +3,7 @@ import { warnLimited } from '../log.js';
 import { type Chain, ChainError } from './chain.js';
 import { type Useful, Walk } from './chain-walk.js';
 import type { GuestMemory } from './guest-memory.js';
-import { readablePool } from './readable-pool.js';
+import { ParkedChains } from './parked-chains.js';
 import {
   Alignment,
   AVAIL_F_NO_INTERRUPT,
@@ -15,15 +15,6 @@ import {
   usedEventWord,
 } from './ring-layout.js';
 import { Price, Turn } from './turn.js';
-
-/** The most readable bytes of all chains popped and not yet pushed. A chain above that goes back with length 0. */
-export const MAX_PARKED_BYTES = 64 * 1024 * 1024;
-
-/**
- * The most pieces of writable memory of all chains that were popped and not yet pushed. A chain above that goes back
- * with length 0. All of them may have to be answered in one turn of the loop, when the ring stops.
- */
-export const MAX_PARKED_PIECES = 1024;
 
 /** The three parts of a ring as views of guest memory, each at least `ringBytes` long. */
 export interface Rings {
@@ -69,8 +60,7 @@ export class Queue {
   #elements!: Uint32Array;
   #nextAvailable: number;
   #usedIndex: number;
-  #parkedBytes = 0;
-  #parkedPieces = 0;
+  readonly #parked = new ParkedChains();
   /** The walk along the next chain. The chain is popped when its walk is complete. */
   #walk: Walk | null = null;
   #popped = 0;
@@ -168,14 +158,14 @@ export class Queue {
   /** Gives a chain back. `written`: bytes written from the start of its writable part. Call notify() afterwards. */
   push(chain: Chain, written: number): void {
     if (!this.#outstanding.delete(chain)) return;
-    this.#park(chain, -1);
+    this.#parked.remove(chain);
     this.#give(chain.head, written);
   }
 
   /** The chain never goes back: the driver no longer waits for it, and its memory must not be touched. */
   abandon(chain: Chain): void {
     if (!this.#outstanding.delete(chain)) return;
-    this.#park(chain, -1);
+    this.#parked.remove(chain);
     this.#lost++;
   }
 
@@ -212,7 +202,7 @@ export class Queue {
     this.#stopped = true;
     this.#outstanding.clear();
     this.#walk = null;
-    this.#parkedBytes = this.#parkedPieces = 0;
+    this.#parked.clear();
   }
 
   get stopped(): boolean {
@@ -229,7 +219,7 @@ export class Queue {
         this.#walk = walk;
         return null;
       }
-      this.#parkOrRelease(chain);
+      this.#parked.add(chain);
       this.#popped++;
       this.#nextAvailable = u16(this.#nextAvailable + 1);
       this.#outstanding.add(chain);
@@ -249,26 +239,6 @@ export class Queue {
     turn.spend(Price.CHAIN);
     const head = this.#available[Available.RING + (this.#nextAvailable & (this.size - 1))]!;
     return new Walk(memory, this.#descriptors, head, indirect);
-  }
-
-  /** A chain that is refused because of its size gives its copy back: a guest may send many of them. */
-  #parkOrRelease(chain: Chain): void {
-    try {
-      this.#park(chain, 1);
-    } catch (error) {
-      readablePool.give(chain.readable);
-      throw error;
-    }
-  }
-
-  /** Adds the chain's bytes and pieces to the totals (`sign` -1: subtracts). Throws ChainError above a limit. */
-  #park({ readable, writablePieces }: Chain, sign: 1 | -1): void {
-    const bytes = this.#parkedBytes + sign * readable.length;
-    const pieces = this.#parkedPieces + sign * writablePieces;
-    if (bytes > MAX_PARKED_BYTES) throw new ChainError('too many readable bytes wait for an answer');
-    if (pieces > MAX_PARKED_PIECES) throw new ChainError('too many pieces of memory wait for an answer');
-    this.#parkedBytes = bytes;
-    this.#parkedPieces = pieces;
   }
 
   /** VIRTIO 1.4, 2.7.8: first the element, then the index that makes it visible. */

@@ -36,9 +36,14 @@ export class ReadablePool {
    * Takes a buffer back, of which nothing is needed any more. All views of it have length 0 afterwards, so a view that
    * was kept by mistake never shows the bytes of another command. Buffers that take() did not make are ignored.
    */
-  give({ buffer }: Buffer): void {
-    if (!this.#taken.delete(buffer) || this.#waiting.length === MAX_WAITING) return;
-    this.#waiting.push(structuredClone(buffer as ArrayBuffer, { transfer: [buffer as ArrayBuffer] }));
+  give(readable: Buffer): void {
+    // Most commands are short, so they cost one comparison.
+    if (readable.length > SHORT_BYTES) this.#keep(readable.buffer as ArrayBuffer);
+  }
+
+  #keep(memory: ArrayBuffer): void {
+    if (!this.#taken.delete(memory) || this.#waiting.length === MAX_WAITING) return;
+    this.#waiting.push(structuredClone(memory, { transfer: [memory] }));
     this.#timer ??= setInterval(() => this.#trim(), IDLE_MS).unref();
   }
 

@@ -1,5 +1,6 @@
 /** Access to the bytes of a mapped region through its windows. */
 import { type LinearMapping, native, type Region, type RegionPiece } from '../native.js';
+import { type Result, resultOf } from '../result.js';
 
 /**
  * A view of [offset, offset + wanted) in bytes, or of its part that one window has. Up to WINDOW_OVERLAP bytes the
@@ -28,11 +29,11 @@ export function regionSlices(region: Region, offset: number, length: number): Ui
 }
 
 /**
- * Maps the pages of all pieces once more, one after the other (a linear mapping). Returns an errno if they cannot be
- * joined because a piece ends inside a page.
+ * Maps the pages of all pieces once more, one after the other (a linear mapping). EINVAL: they cannot be joined,
+ * because a piece ends inside a page.
  */
-export function join(pieces: readonly RegionPiece[]): LinearMapping | number {
-  return native.linearMapping(pieces);
+export function join(pieces: readonly RegionPiece[]): Result<LinearMapping> {
+  return resultOf(native.linearMapping(pieces));
 }
 
 /** Packs pieces for the call `join`: 16 bytes per piece with its offset, length and index in `regions`. */

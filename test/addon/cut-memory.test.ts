@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { native } from '../../src/native.js';
-import { eventually, mappingsOf } from './process.js';
+import { addonPath, native } from '../../src/native.js';
+import { eventually, mappingsOf } from './support/process.js';
 
 const PAGE = 4096;
 
@@ -49,7 +49,7 @@ describe('memory that its owner cuts off', () => {
     ftruncateSync(fd, PAGE);
     assert.equal(bytesOf(regions[0])[2 * PAGE], 0);
     assert.ok(bytesOf(regions[1]).every((byte) => byte === 5));
-    if (typeof joined === 'number') assert.fail(`errno ${joined}`);
+    if (typeof joined === 'number') assert.fail(String(joined));
     joined.close();
     for (const region of regions) region.close();
     closeSync(other);
@@ -67,10 +67,7 @@ describe('memory that its owner cuts off', () => {
   });
 
   it('a SIGBUS that has nothing to do with it ends the process as ever', () => {
-    const addon =
-      process.env.VMB_ADDON ??
-      new URL('../../../build/Release/virtio_media_bridge.node', import.meta.url).pathname;
-    const program = `const native = require(${JSON.stringify(addon)});
+    const program = `const native = require(${JSON.stringify(addonPath)});
       const fd = native.memoryFile('x', 4096);
       new native.Region(fd, 0, 4096);
       process.kill(process.pid, 'SIGBUS');

@@ -4,7 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { type FdPoller, native, PollEvents } from '../../src/native.js';
-import { eventually, openDescriptors } from './process.js';
+import { eventually, openDescriptors } from './support/process.js';
 
 const { READABLE, WRITABLE } = PollEvents;
 

@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import type { LinearMapping, NodeFile, Region } from '../../src/native.js';
 import { packPieces } from '../../src/virtio/region-bytes.js';
-import { readMemory } from './address-space.js';
-import { linearMemory, PAGE } from './linear-memory.js';
-import { eventually } from './process.js';
-import { openNull } from './records.js';
+import { readMemory } from './support/address-space.js';
+import { linearMemory, PAGE } from './support/linear-memory.js';
+import { close, openNull, submit } from './support/node-file.js';
+import { eventually } from './support/process.js';
 
 const EINVAL = 22;
 const MEMORY = 'lane-join';
@@ -23,10 +23,9 @@ describe('addon: join on the lane', () => {
   beforeEach(async () => {
     file = await openNull();
   });
-  afterEach(() => new Promise<void>((resolve) => file.close(resolve)));
+  afterEach(() => close(file));
 
-  const submit = (call: unknown) =>
-    new Promise<number>((resolve) => file.submit(call as never, (errno) => resolve(errno)));
+  const run = (call: unknown): Promise<number> => submit(file, call);
   const packed = (offset: bigint, length: number, region: number) => {
     const raw = Buffer.alloc(16);
     raw.writeBigUInt64LE(offset);
@@ -40,7 +39,7 @@ describe('addon: join on the lane', () => {
     for (const [at, index] of order.entries()) memory.words[(index * PAGE) / 4] = at;
     const call: Join = { kind: 'join', ...packPieces(order.map((index) => page(index))) };
     assert.deepEqual([call.regions.length, call.pieces.length], [1, 16 * 200]);
-    assert.equal(await submit(call), 0);
+    assert.equal(await run(call), 0);
     assert.equal(call.mapping!.size, 200 * PAGE);
     const bytes = readMemory(fresh()[0]!.start, 200 * PAGE);
     for (const at of order.keys()) assert.equal(bytes.readUInt32LE(at * PAGE), at);
@@ -63,7 +62,7 @@ describe('addon: join on the lane', () => {
       'a boundary in a page': packPieces([piece(0, PAGE + 1), page(4)]),
       'too many': { regions, pieces: Buffer.alloc(16 * 65_537, packed(0n, PAGE, 0)) },
     })) {
-      assert.equal(await submit({ kind: 'join', ...call }), EINVAL, what);
+      assert.equal(await run({ kind: 'join', ...call }), EINVAL, what);
       assert.equal('mapping' in call, false);
     }
     assert.equal(fresh().length, 0);
@@ -72,7 +71,7 @@ describe('addon: join on the lane', () => {
   it('lives on when its regions are closed before the lane gets there', async () => {
     memory.words[PAGE / 4] = 0x7777;
     const call: Join = { kind: 'join', ...packPieces([page(1), page(3)]) };
-    const done = submit(call);
+    const done = run(call);
     memory.region.close();
     assert.equal(await done, 0);
     assert.equal(call.mapping!.size, 2 * PAGE);

@@ -75,8 +75,8 @@ const structures: Record<string, Literal> = {
 // biome-ignore format: a table
 const sizes: Record<string, number> = {
   v4l2_capability: 104, v4l2_fmtdesc: 64, v4l2_query_ext_ctrl: 232, v4l2_queryctrl: 68, v4l2_querymenu: 44,
-  v4l2_control: 8, v4l2_selection: 64, v4l2_dv_timings: 132, v4l2_enum_dv_timings: 148, v4l2_dv_timings_cap: 144,
-  v4l2_enc_idx: 2072, v4l2_input: 80, v4l2_output: 72, v4l2_standard: 72, v4l2_tuner: 84, v4l2_modulator: 68,
+  v4l2_control: 8, v4l2_rect: 16, v4l2_selection: 64, v4l2_dv_timings: 132, v4l2_enum_dv_timings: 148,
+  v4l2_dv_timings_cap: 144, v4l2_enc_idx: 2072, v4l2_input: 80, v4l2_output: 72, v4l2_standard: 72, v4l2_tuner: 84, v4l2_modulator: 68,
   v4l2_frequency: 44, v4l2_frequency_band: 64, v4l2_hw_freq_seek: 48, v4l2_sliced_vbi_cap: 116, v4l2_audio: 52,
   v4l2_audioout: 52, v4l2_cropcap: 44, v4l2_crop: 20, v4l2_jpegcompression: 140, v4l2_encoder_cmd: 40,
   v4l2_decoder_cmd: 72, v4l2_dbg_register: 56, v4l2_dbg_chip_info: 200, v4l2_frmsizeenum: 44, v4l2_frmivalenum: 52,

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native, type Region, type RegionPiece } from '../../src/native.js';
-import { readMemory, vmasOf } from './address-space.js';
-import { collectGarbage } from './garbage.js';
-import { linearMemory, PAGE, PAGES } from './linear-memory.js';
-import { eventually, mappingsOf } from './process.js';
-import { bufferRecord, openNull } from './records.js';
+import { readMemory, vmasOf } from './support/address-space.js';
+import { collectGarbage } from './support/garbage.js';
+import { linearMemory, PAGE, PAGES } from './support/linear-memory.js';
+import { close, openNull, submit } from './support/node-file.js';
+import { eventually, mappingsOf } from './support/process.js';
+import { bufferRecord } from './support/records.js';
 
 const EINVAL = 22;
 const ENOTTY = 25;
@@ -16,16 +17,16 @@ describe('addon: linearMapping, refused and over', () => {
   const { memory, piece, page, join, refused, fresh } = linearMemory(MEMORY);
 
   it('refuses what is empty, out of its region or too large', () => {
-    assert.equal(refused(), EINVAL);
-    assert.equal(refused(piece(0, 0)), EINVAL);
-    assert.equal(refused(page(1), page(2, 0), page(3)), EINVAL);
-    assert.equal(refused(page(PAGES)), EINVAL);
-    assert.equal(refused(piece(PAGE, PAGES * PAGE)), EINVAL);
-    assert.equal(refused(piece(Number.MAX_SAFE_INTEGER, PAGE)), EINVAL);
-    assert.equal(refused(piece(0, 2 ** 32)), EINVAL);
+    assert.equal(refused(), -EINVAL);
+    assert.equal(refused(piece(0, 0)), -EINVAL);
+    assert.equal(refused(page(1), page(2, 0), page(3)), -EINVAL);
+    assert.equal(refused(page(PAGES)), -EINVAL);
+    assert.equal(refused(piece(PAGE, PAGES * PAGE)), -EINVAL);
+    assert.equal(refused(piece(Number.MAX_SAFE_INTEGER, PAGE)), -EINVAL);
+    assert.equal(refused(piece(0, 2 ** 32)), -EINVAL);
     const half = native.memoryFile(MEMORY, 2 ** 31);
     const large = new native.Region(half, 0, 2 ** 31);
-    assert.equal(refused(piece(0, 2 ** 31, large), piece(0, 2 ** 31, large)), EINVAL);
+    assert.equal(refused(piece(0, 2 ** 31, large), piece(0, 2 ** 31, large)), -EINVAL);
     assert.equal(join(piece(0, 2 ** 31, large), piece(0, 2 ** 31 - 1, large)).size, 2 ** 32 - 1);
     large.close();
     closeSync(half);
@@ -53,8 +54,8 @@ describe('addon: linearMapping, refused and over', () => {
       { ...page(1), length: Number.NaN },
       { ...page(1), length: 4096n },
     ]) {
-      assert.equal(refused(wrong), EINVAL);
-      assert.equal(refused(page(1), wrong), EINVAL);
+      assert.equal(refused(wrong), -EINVAL);
+      assert.equal(refused(page(1), wrong), -EINVAL);
     }
     for (const wrong of [undefined, null, 1, 'pages', {}, new Uint8Array(4), page(1)]) {
       assert.throws(() => native.linearMapping(wrong as never), TypeError);
@@ -92,8 +93,8 @@ describe('addon: linearMapping, refused and over', () => {
         return PAGE;
       },
     };
-    assert.equal(refused(...[]), EINVAL);
-    assert.equal(native.linearMapping(shrinking as RegionPiece[]), EINVAL);
+    assert.equal(refused(...[]), -EINVAL);
+    assert.equal(native.linearMapping(shrinking as RegionPiece[]), -EINVAL);
   });
 
   it('has a size that stays, and a close of its own', () => {
@@ -141,23 +142,21 @@ describe('addon: linearMapping, refused and over', () => {
 
   it("holds a buffer's plane wherever a region may, until the call is over", async () => {
     const file = await openNull();
-    const queue = (memory: unknown, done?: (errno: number) => void): number | undefined => {
-      const call = { kind: 'buffer', nr: 15, buffer: bufferRecord({ type: 1, memory: 2 }), memory: [memory] };
-      if (done === undefined) return file.run(call as never);
-      file.submit(call as never, done);
-      return undefined;
+    const queue = (memory: unknown): Promise<number> => {
+      const buffer = bufferRecord({ type: 1, memory: 2 });
+      return submit(file, { kind: 'buffer', nr: 15, buffer, memory: [memory] });
     };
     const mapping = join(page(9), page(3));
-    assert.equal(queue({ region: mapping, offset: 0, length: 2 * PAGE }), ENOTTY);
-    assert.equal(queue({ region: mapping, offset: PAGE + 1, length: PAGE }), EINVAL);
+    assert.equal(await queue({ region: mapping, offset: 0, length: 2 * PAGE }), ENOTTY);
+    assert.equal(await queue({ region: mapping, offset: PAGE + 1, length: PAGE }), EINVAL);
     for (const forged of [{ ...mapping }, Object.create(mapping), new Proxy(mapping, {})]) {
-      assert.equal(queue({ region: forged, offset: 0, length: PAGE }), EINVAL);
+      assert.equal(await queue({ region: forged, offset: 0, length: PAGE }), EINVAL);
     }
-    const done = new Promise((resolve) => queue({ region: mapping, offset: 0, length: PAGE }, resolve));
+    const done = queue({ region: mapping, offset: 0, length: PAGE });
     mapping.close();
     assert.equal(await done, ENOTTY);
     assert.equal(fresh().length, 0);
-    assert.equal(queue({ region: mapping, offset: 0, length: PAGE }), EINVAL);
-    await new Promise<void>((resolve) => file.close(resolve));
+    assert.equal(await queue({ region: mapping, offset: 0, length: PAGE }), EINVAL);
+    await close(file);
   });
 });

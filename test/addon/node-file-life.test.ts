@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
-import { eventually, mappingsOf, openDescriptors, threads } from './process.js';
+import { eventually, mappingsOf, openDescriptors, threads } from './support/process.js';
 
 const addon = JSON.stringify(fileURLToPath(new URL('../../src/native.js', import.meta.url)));
 

@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { type NodeCall, NodeEvents, type NodeFile, native } from '../../src/native.js';
-import { eventually, openDescriptors, threads } from './process.js';
+import { type NodeCall, NodeEvents, native } from '../../src/native.js';
+import { close, fileMaker, open, submit } from './support/node-file.js';
+import { eventually, openDescriptors, threads } from './support/process.js';
 
 const EPERM = 1;
 const ENOENT = 2;
 const EBADF = 9;
 const EBUSY = 16;
 const ENODEV = 19;
+const EISDIR = 21;
 const EINVAL = 22;
 const ENOTTY = 25;
 
@@ -23,38 +24,25 @@ const Resizable = ArrayBuffer as unknown as new (
 const queryCap = (): NodeCall => ({ kind: 'ioctl', nr: 0, payload: new Uint8Array(104) });
 
 describe('addon: NodeFile', () => {
-  const files: NodeFile[] = [];
-  const create = (onReady: (events: number) => void = () => undefined): NodeFile => {
-    const file = new native.NodeFile(onReady);
-    files.push(file);
-    return file;
-  };
-  const open = (file: NodeFile, path: string | number = '/dev/null'): Promise<number> =>
-    new Promise((resolve) => file.open(path, resolve));
-  const submit = (file: NodeFile, call: NodeCall): Promise<number> =>
-    new Promise((resolve) => file.submit(call, resolve));
-  const close = (file: NodeFile): Promise<void> => new Promise((resolve) => file.close(resolve));
-
-  afterEach(async () => {
-    for (const file of files.splice(0)) await close(file);
-  });
+  const create = fileMaker();
 
   describe('open', () => {
     it('gives what the kernel says', async () => {
       assert.equal(await open(create(), '/dev/null'), 0);
       assert.equal(await open(create(), '/nowhere/video0'), ENOENT);
       assert.equal(await open(create(), '/dev/null\0/dev/video0'), EINVAL);
-      assert.equal(await open(create(), 1_000_000), EBADF);
-      assert.equal(await open(create(), -1), EBADF);
+      assert.equal(await open(create(), '/'), EISDIR);
+      assert.equal(await open(create(), ''), ENOENT);
     });
 
-    it('duplicates a descriptor at once', async () => {
+    it('opens the file of a descriptor anew, by its path in /proc', async () => {
       const fd = openSync('/dev/null', 'r+');
+      const path = `/proc/self/fd/${fd}`;
       const file = create();
-      const opened = open(file, fd);
+      assert.equal(await open(file, path), 0);
       closeSync(fd);
-      assert.equal(await opened, 0);
-      assert.equal(file.run(queryCap()), ENOTTY);
+      assert.equal(await submit(file, queryCap()), ENOTTY);
+      assert.equal(await open(create(), path), ENOENT);
     });
 
     it('can be tried again after a failure, and not after success or close', async () => {
@@ -72,19 +60,14 @@ describe('addon: NodeFile', () => {
   describe('calls', () => {
     it('are EBADF unless the file is open', async () => {
       const file = create();
-      assert.equal(file.run(queryCap()), EBADF);
       assert.equal(await submit(file, queryCap()), EBADF);
       const opened = open(file);
-      assert.equal(file.run(queryCap()), EBADF);
       const behind = submit(file, queryCap());
       assert.equal(await opened, 0);
-      assert.equal(file.run(queryCap()), ENOTTY);
       assert.equal(await behind, ENOTTY);
       const closed = close(file);
-      assert.equal(file.run(queryCap()), EBADF);
       assert.equal(await submit(file, queryCap()), EBADF);
       await closed;
-      assert.equal(file.run(queryCap()), EBADF);
       assert.equal(await submit(file, queryCap()), EBADF);
     });
 
@@ -101,28 +84,25 @@ describe('addon: NodeFile', () => {
           ENOTTY,
         ],
       ];
-      for (const [call, errno] of calls) {
-        assert.equal(file.run(call), errno, `run ${call.kind}`);
-        assert.equal(await submit(file, call), errno, `submit ${call.kind}`);
-      }
+      for (const [call, errno] of calls) assert.equal(await submit(file, call), errno, call.kind);
     });
 
     it('map the file, and the region outlives it', async () => {
       const fd = native.memoryFile('frames', 8192);
       const file = create();
-      assert.equal(await open(file, fd), 0);
+      assert.equal(await open(file, `/proc/self/fd/${fd}`), 0);
       closeSync(fd);
-      const inline: NodeCall = { kind: 'map', offset: 0, length: 8192 };
-      assert.equal(file.run(inline), 0);
-      const submitted: NodeCall = { kind: 'map', offset: 4096, length: 4096 };
-      assert.equal(await submit(file, submitted), 0);
+      const whole: NodeCall = { kind: 'map', offset: 0, length: 8192 };
+      assert.equal(await submit(file, whole), 0);
+      const half: NodeCall = { kind: 'map', offset: 4096, length: 4096 };
+      assert.equal(await submit(file, half), 0);
       await close(file);
-      new Uint8Array(inline.region!.windows[0]!)[4096] = 42;
-      assert.equal(new Uint8Array(submitted.region!.windows[0]!)[0], 42);
-      assert.ok(inline.region instanceof native.Region);
-      inline.region.close();
-      submitted.region!.close();
-      assert.equal(submitted.region!.windows[0]!.byteLength, 0);
+      new Uint8Array(whole.region!.windows[0]!)[4096] = 42;
+      assert.equal(new Uint8Array(half.region!.windows[0]!)[0], 42);
+      assert.ok(whole.region instanceof native.Region);
+      whole.region.close();
+      half.region!.close();
+      assert.equal(half.region!.windows[0]!.byteLength, 0);
     });
 
     it('complete in the order of submission, on the loop, microtasks in between', async () => {
@@ -210,8 +190,8 @@ describe('addon: NodeFile', () => {
       structuredClone(detached.buffer, { transfer: [detached.buffer] });
       (shrinking.buffer as ResizableBuffer).resize(8);
       assert.deepEqual(await Promise.all(calls), [ENOTTY, ENOTTY]);
-      assert.equal(file.run({ kind: 'ioctl', nr: 0, payload: detached }), EINVAL);
-      assert.equal(file.run({ kind: 'ioctl', nr: 0, payload: shrinking }), EINVAL);
+      assert.equal(await submit(file, { kind: 'ioctl', nr: 0, payload: detached }), EINVAL);
+      assert.equal(await submit(file, { kind: 'ioctl', nr: 0, payload: shrinking }), EINVAL);
     });
 
     it('may be submitted, and the file closed, inside a completion', async () => {
@@ -266,92 +246,6 @@ describe('addon: NodeFile', () => {
       await Promise.all(many.map(close));
       assert.ok(await eventually(() => threads() <= before[1]!));
       assert.equal(openDescriptors(), before[0]);
-    });
-  });
-
-  describe('readiness', () => {
-    const eventFd = native.eventFd;
-
-    it('is reported once an edge, for what is watched', async () => {
-      const fd = eventFd();
-      const seen: number[] = [];
-      const file = create((events) => seen.push(events));
-      assert.equal(await open(file, fd), 0);
-      native.signal(fd);
-      await sleep(20);
-      assert.deepEqual(seen, []);
-      assert.equal(file.run({ kind: 'watch', events: NodeEvents.IN }), 0);
-      assert.ok(await eventually(() => seen.length === 1));
-      await sleep(20);
-      assert.deepEqual(seen, [NodeEvents.IN]);
-      native.signal(fd);
-      assert.ok(await eventually(() => seen.length === 2));
-      assert.equal(await submit(file, { kind: 'watch', events: NodeEvents.PRI }), 0);
-      native.signal(fd);
-      await sleep(20);
-      assert.equal(seen.length, 2);
-      await close(file);
-      closeSync(fd);
-    });
-
-    it('comes after the completions that were there before it', async () => {
-      const fd = eventFd();
-      const order: string[] = [];
-      const file = create(() => order.push('ready'));
-      file.open(fd, () => order.push('open'));
-      file.submit({ kind: 'watch', events: NodeEvents.OUT }, () => order.push('watch'));
-      assert.ok(await eventually(() => order.length === 3));
-      assert.deepEqual(order, ['open', 'watch', 'ready']);
-      await close(file);
-      closeSync(fd);
-    });
-
-    it('is silent after close was called', async () => {
-      const fd = eventFd();
-      let calls = 0;
-      const file = create(() => calls++);
-      await open(file, fd);
-      file.run({ kind: 'watch', events: NodeEvents.IN | NodeEvents.OUT });
-      const closed = close(file);
-      native.signal(fd);
-      await closed;
-      await sleep(10);
-      assert.equal(calls, 0);
-      closeSync(fd);
-    });
-
-    it('is told at once by poll: a peer that has hung up, and nothing else', async () => {
-      const [a, b] = native.socketPair();
-      const file = create();
-      await open(file, a);
-      const poll = async () => {
-        const call: NodeCall & { kind: 'poll' } = { kind: 'poll' };
-        assert.equal(file.run(call), 0);
-        const { ready } = call;
-        assert.equal(await submit(file, call), 0);
-        assert.equal(call.ready, ready);
-        return ready;
-      };
-      native.send(b, Buffer.from('x'), []);
-      assert.equal(await poll(), 0, 'data is not asked for');
-      closeSync(b);
-      assert.equal(((await poll()) ?? 0) & NodeEvents.HUP, NodeEvents.HUP);
-      closeSync(a);
-    });
-
-    it('ends with the file even where others hold the descriptor', async () => {
-      const [a, b] = native.socketPair();
-      let calls = 0;
-      const file = create(() => calls++);
-      await open(file, a);
-      file.run({ kind: 'watch', events: NodeEvents.IN });
-      await close(file);
-      const before = calls;
-      native.send(b, Buffer.from('x'), []);
-      await sleep(10);
-      assert.equal(calls, before);
-      closeSync(a);
-      closeSync(b);
     });
   });
 });

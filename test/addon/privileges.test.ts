@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { native } from '../../src/native.js';
-import { lineOf, printed } from './child.js';
+import { lineOf, printed } from './support/child.js';
 
 const EPERM = 1;
 const ENOENT = 2;

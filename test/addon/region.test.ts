@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { native, type Region } from '../../src/native.js';
-import { collectGarbage } from './garbage.js';
-import { eventually, mappingsOf } from './process.js';
+import { collectGarbage } from './support/garbage.js';
+import { eventually, mappingsOf } from './support/process.js';
 
 const GIB = 1 << 30;
 const MIB = 1 << 20;
@@ -45,6 +45,20 @@ describe('addon: Region', () => {
     assert.deepEqual(lengths(GIB), [GIB]);
     assert.deepEqual(lengths(GIB + 1), [GIB + 1, 1]);
     assert.deepEqual(lengths(GIB + 2 * MIB), [GIB + MIB, 2 * MIB]);
+  });
+
+  it('may be larger than the largest ArrayBuffer of Node 20: no window reaches 4 GiB', async () => {
+    const file = native.memoryFile('large', 5 * GIB); // It takes memory only for the pages that are written.
+    const some = new native.Region(file, 0, 5 * GIB);
+    closeSync(file);
+    assert.deepEqual(
+      some.windows.map((window) => window.byteLength),
+      [GIB + MIB, GIB + MIB, GIB + MIB, GIB + MIB, GIB],
+    );
+    new Uint8Array(some.windows[3]!)[GIB] = 9;
+    assert.equal(new Uint8Array(some.windows[4]!)[0], 9);
+    some.close();
+    assert.ok(await eventually(() => mappingsOf('memfd:large') === 0));
   });
 
   it('shows a range that crosses a stride in both windows', () => {

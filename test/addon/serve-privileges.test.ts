@@ -8,8 +8,8 @@ import { chownSync, closeSync, existsSync, lstatSync, mkdtempSync, rmSync } from
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { native } from '../../src/native.js';
-import { CLI } from '../unit/cli/run.js';
-import { lineOf } from './child.js';
+import { CLI } from '../unit/cli/support/run.js';
+import { lineOf } from './support/child.js';
 
 const NOBODY = 65534;
 const VIDEO = 44;

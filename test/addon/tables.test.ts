@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { native } from '../../src/native.js';
 import type { Struct } from '../../src/struct.js';
+import * as controls from '../../src/v4l2/control-layout.js';
 import { Ioctl, ioctls } from '../../src/v4l2/ioctls.js';
 import * as layout from '../../src/v4l2/layout.js';
 
 const compiler = native.layout();
 const directions = { w: 1, r: 2, wr: 3 } as const;
 
-/** The records of layout.ts, by the structure that they describe. */
+/** The records of layout.ts and control-layout.ts, by the structure that they describe. */
 // biome-ignore lint/suspicious/noExplicitAny: records of any shape
 const structures: Readonly<Record<string, Struct<any>>> = {
   v4l2_capability: layout.capability,
@@ -18,9 +19,12 @@ const structures: Readonly<Record<string, Struct<any>>> = {
   v4l2_exportbuffer: layout.exportBuffer,
   v4l2_format: layout.format,
   v4l2_fmtdesc: layout.fmtdesc,
-  v4l2_ext_controls: layout.extControls,
-  v4l2_ext_control: layout.extControl,
-  v4l2_query_ext_ctrl: layout.queryExtCtrl,
+  v4l2_ext_controls: controls.extControls,
+  v4l2_ext_control: controls.extControl,
+  v4l2_query_ext_ctrl: controls.queryExtCtrl,
+  v4l2_control: controls.control,
+  v4l2_rect: controls.rect,
+  v4l2_querymenu: controls.querymenu,
   v4l2_event_subscription: layout.eventSubscription,
   v4l2_event: layout.event,
   v4l2_frmsizeenum: layout.frmsizeenum,

@@ -42,6 +42,8 @@ const emulated = (...suites: readonly string[]) => machine([], ...suites);
 const UNIT = ['dist/test/unit/**/*.test.js', 'dist/test/*.test.js'];
 const ADDON = 'dist/test/addon/**/*.test.js';
 const FUZZ = 'dist/test/fuzz/fuzz.test.js';
+const PACKAGE = 'dist/test/package/*.test.js';
+const FROM_SOURCE = 'dist/test/package/long/*.test.js';
 const NO_LAB = 'the machine with V4L2 devices could not be made';
 
 const addon = build('build', 'the addon is built', ['npm', 'run', '--silent', 'build:addon']);
@@ -106,6 +108,14 @@ const sanitizedAddon = task('sanitized-addon', 'addon, sanitized', sanitized(...
   needs: ['sanitizers'],
 });
 
+const packaged = (what: string, files: readonly string[], more: More) =>
+  task(
+    'package',
+    `package: packed, installed without a compiler by npm 10, 11 and 12${what}`,
+    mocha(...files),
+    more,
+  );
+
 /** All tests that check the product on real drivers and VMMs. */
 const real: readonly Task[] = [
   ...lab,
@@ -118,6 +128,7 @@ const real: readonly Task[] = [
     { needs: ['lab', 'programs'] },
   ),
   ...onDrivers,
+  packaged('', [PACKAGE], { needs: ['build'], limitSeconds: 1200 }),
   fuzz(100_000),
   sanitizedAddon,
   sanitizedFuzz(20_000),
@@ -133,6 +144,9 @@ const endurance = [
   `modprobe vim2m; modprobe vivid n_devs=2 node_types=0x1,0x1
    exec node dist/test/endurance/main.js --sessions 2000 --frames 5000 --camera-frames 5000 --fake-sessions 20000`,
 ];
+
+/** Faults in any order: many more than in the smaller circles. */
+const shuffle = machine(['--leap', '--env', 'VMB_SHUFFLE_FAULTS=300'], 'lab/shuffle');
 
 /** Every test there is, however long it takes. */
 const full: readonly Task[] = [
@@ -152,6 +166,11 @@ const full: readonly Task[] = [
     ...inLab,
     env: { VMB_LAB_ACCEL: 'um' },
     kind: 'check',
+  }),
+  task('shuffle', 'lab: 300 faults in any order on a camera and a decoder', shuffle, inLab),
+  packaged('; from source, from a clone', [PACKAGE, FROM_SOURCE], {
+    needs: ['build', 'lab'],
+    limitSeconds: 1800,
   }),
   fuzz(1_000_000, { ...LONG, processors: 2 }),
   sanitizedAddon,

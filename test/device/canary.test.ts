@@ -90,7 +90,7 @@ onVivid('addresses of the host', () => {
     for (const { offset, length } of window!.mappings) {
       // The arena is as long as SHM region 0, and its buffers are at its start.
       const bytes = window!.read(offset, Math.min(length, 4 << 20));
-      assert.deepEqual(addressesIn(bytes, ranges), [], 'the SHM window');
+      assert.deepEqual(addressesIn(bytes, ranges), [], 'SHM region 0');
     }
   };
 

@@ -2,16 +2,15 @@
 import assert from 'node:assert/strict';
 import { filled, join, u16, u32, zeros } from './support/bytes.js';
 import type { Guest, Reply } from './support/guest.js';
+import { malformed, READABLE, WRITABLE } from './support/malformed-chains.js';
 import { regionBytes } from './support/ram.js';
 import { onVivid, rig } from './support/rig.js';
-import { descriptor, INDIRECT, isSignalled, NEXT, type Piece, WRITE } from './support/ring.js';
+import { isSignalled, type Piece, WRITE } from './support/ring.js';
 import { Nr } from './support/v4l2.js';
 import { Ask, FEATURES } from './support/vmm.js';
 
 /** 16 + 64 readable bytes, 8 + 64 writable bytes. */
 const enumerateFormats = (session: number) => join(u32(3, 0, session, Nr.ENUM_FMT), u32(0, 1), zeros(56));
-const READABLE = 80;
-const WRITABLE = 72;
 
 onVivid('chains', () => {
   let guest: Guest;
@@ -119,84 +118,11 @@ onVivid('chains', () => {
     await goesOn();
   });
 
-  /** Chains that VIRTIO forbids. */
-  const malformed: Record<string, (query: Piece, room: Piece) => number> = {
-    'a loop of two descriptors': (query) => {
-      guest.commandq.describe(100, { ...query, flags: NEXT }, 101);
-      guest.commandq.describe(101, { ...query, flags: NEXT }, 100);
-      return 100;
-    },
-    'a descriptor that is its own next': (query) => {
-      guest.commandq.describe(100, { ...query, flags: NEXT }, 100);
-      return 100;
-    },
-    'a loop of the whole table': (query) => {
-      for (let slot = 0; slot < 256; slot++)
-        guest.commandq.describe(slot, { ...query, length: 1, flags: NEXT }, (slot + 1) % 256);
-      return 7;
-    },
-    'a head beyond the table': () => 256,
-    'the largest head': () => 0xffff,
-    'a next beyond the table': (query) => {
-      guest.commandq.describe(100, { ...query, flags: NEXT }, 256);
-      return 100;
-    },
-    'a readable descriptor after a writable one': (query, room) => guest.commandq.chain([room, query]),
-    'readable memory outside of guest memory': (_, room) =>
-      guest.commandq.chain([{ address: 0x8000_0000, length: READABLE }, room]),
-    'readable memory at address 0': (_, room) =>
-      guest.commandq.chain([{ address: 0, length: READABLE }, room]),
-    'readable memory that ends outside': (_, room) =>
-      guest.commandq.chain([{ address: 0x4040_0000 - 79, length: READABLE }, room]),
-    'readable memory that wraps around': (_, room) =>
-      guest.commandq.chain([{ address: (1n << 64n) - 40n, length: READABLE }, room]),
-    'readable memory beyond 2^53': (_, room) =>
-      guest.commandq.chain([{ address: 1n << 63n, length: READABLE }, room]),
-    'writable memory outside of guest memory': (query) =>
-      guest.commandq.chain([query, { address: 0x8000_0000, length: WRITABLE, flags: WRITE }]),
-    'writable memory that ends outside': (query) =>
-      guest.commandq.chain([query, { address: 0x1_0010_0000 - 71, length: WRITABLE, flags: WRITE }]),
-    'writable memory across a hole': (query) =>
-      guest.commandq.chain([query, { address: 0x4000_0000, length: 0xffff_ffff, flags: WRITE }]),
-    'more than 1 MiB to read': (_, room) =>
-      guest.commandq.chain([{ address: 0x4000_0000, length: 0x10_0001 }, room]),
-    'more than 4 GiB in all': (query) =>
-      guest.commandq.chain([
-        query,
-        ...Array(3).fill({ address: 0x4000_0000, length: 0xffff_ffff, flags: WRITE }),
-      ]),
-    'an indirect table in an indirect table': (query, room) => {
-      const inner = guest.table([query, room]);
-      return guest.commandq.chain([guest.table([inner])]);
-    },
-    'an indirect table of odd length': (query, room) =>
-      guest.commandq.chain([{ ...guest.table([query, room]), length: 31 }]),
-    'an indirect table of no length': (query, room) =>
-      guest.commandq.chain([{ ...guest.table([query, room]), length: 0 }]),
-    'an indirect table of 4 GiB': (query, room) =>
-      guest.commandq.chain([{ ...guest.table([query, room]), length: 0xffff_fff0 }]),
-    'an indirect table outside of guest memory': () =>
-      guest.commandq.chain([{ address: 0x8000_0000, length: 32, flags: INDIRECT }]),
-    'an indirect descriptor with a next one': (query, room) =>
-      guest.commandq.chain([guest.table([query, room]), room]),
-    'an indirect table whose next leads out of it': (query) => {
-      const entry = descriptor({ ...query, flags: NEXT }, 1);
-      return guest.commandq.chain([{ address: guest.place(entry), length: 16, flags: INDIRECT }]);
-    },
-    'a loop in an indirect table': (query) => {
-      const entries = join(
-        descriptor({ ...query, flags: NEXT }, 1),
-        descriptor({ ...query, flags: NEXT }, 0),
-      );
-      return guest.commandq.chain([{ address: guest.place(entries), length: 32, flags: INDIRECT }]);
-    },
-  };
-
   it('that VIRTIO forbids come back empty, and nothing is written', async () => {
     for (const [what, build] of Object.entries(malformed)) {
       const query = { address: guest.place(enumerateFormats(session)), length: READABLE };
       const room = { address: guest.place(filled(WRITABLE, 0x33)), length: WRITABLE, flags: WRITE };
-      assert.equal(await guest.offered(build(query, room)), 0, what);
+      assert.equal(await guest.offered(build(guest, query, room)), 0, what);
       assert.ok(guest.vmm.ram.read(room.address, WRITABLE).equals(filled(WRITABLE, 0x33)), what);
       await goesOn();
     }

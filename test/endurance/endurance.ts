@@ -1,20 +1,10 @@
 /** A daemon that works for a long time; what it holds is counted before and after. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, fork } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { isDeepStrictEqual } from 'node:util';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { Vmm } from '../../src/client/vmm.js';
-import type { Kind } from '../device/support/living-objects.js';
-import { plainly } from '../lab/support/serve-options.js';
-import type { Holdings, Memory } from './holdings.js';
+import { type Holdings, isBack, type Memory } from './holdings.js';
+import { HoldingsDaemon } from './holdings-daemon.js';
 
-const PROGRAM = fileURLToPath(new URL('daemon.js', import.meta.url));
 const MIB = 1 << 20;
 /**
  * Bytes of SHM region 0: enough for what the runs map. The front-end maps the whole arena for each session, so a larger
@@ -31,8 +21,6 @@ const BOUNDS: Readonly<Record<keyof Memory, number>> = {
   heap: 2 * MIB,
   external: 1 * MIB,
 };
-/** Time for files that are closed after the last answer. */
-const SETTLE_MS = 5000;
 
 /** The VMM and the guest of one device. */
 interface Machine {
@@ -43,25 +31,18 @@ interface Machine {
 export class Endurance {
   private constructor(
     private readonly machines: readonly Machine[],
-    private readonly daemon: ChildProcess,
-    private readonly folder: string,
+    private readonly daemon: HoldingsDaemon,
   ) {}
 
   /** Starts one daemon that serves all the nodes, with a VMM and a guest for each. */
   static async serve(devices: readonly string[]): Promise<Endurance> {
-    const folder = mkdtempSync(join(tmpdir(), 'vmb-endurance-'));
-    const pairs = devices.map((device, nth) => ({
-      device,
-      socket: { path: join(folder, `vhost-user-${nth}`) },
-    }));
-    const daemon = fork(PROGRAM, [JSON.stringify(plainly(pairs, WINDOW_BYTES))]);
-    await once(daemon, 'message');
+    const daemon = await HoldingsDaemon.serve(devices, WINDOW_BYTES);
     const machines: Machine[] = [];
-    for (const { socket } of pairs) {
-      const frontEnd = await Vmm.connect(socket.path);
+    for (const socket of daemon.sockets) {
+      const frontEnd = await Vmm.connect(socket);
       machines.push({ driver: await GuestDriver.probe(frontEnd), frontEnd });
     }
-    return new Endurance(machines, daemon, folder);
+    return new Endurance(machines, daemon);
   }
 
   /** The guest of each device. */
@@ -74,10 +55,8 @@ export class Endurance {
     return this.machines[0]!.driver;
   }
 
-  async holdings(): Promise<Holdings> {
-    const answer = once(this.daemon, 'message');
-    this.daemon.send('holdings');
-    return ((await answer) as [Holdings])[0];
+  holdings(): Promise<Holdings> {
+    return this.daemon.holdings();
   }
 
   /**
@@ -85,12 +64,7 @@ export class Endurance {
    * allow.
    */
   async verify(before: Holdings): Promise<Holdings> {
-    const end = performance.now() + SETTLE_MS;
-    let now = await this.holdings();
-    while (!isBack(before, now) && performance.now() < end) {
-      await sleep(50);
-      now = await this.holdings();
-    }
+    const now = await this.daemon.settled(before);
     compare(before, now);
     for (const { driver, frontEnd } of this.machines) {
       assert.deepEqual(driver.complaints, []);
@@ -105,19 +79,8 @@ export class Endurance {
       driver.remove();
       frontEnd.close();
     }
-    const ended = once(this.daemon, 'exit');
-    this.daemon.disconnect();
-    await ended;
-    rmSync(this.folder, { recursive: true, force: true });
+    await this.daemon.end();
   }
-}
-
-/** Whether nothing is held that was not held before. A session that was about to go before may be gone now. */
-function isBack({ counts: before }: Holdings, { counts: now }: Holdings): boolean {
-  const isKept = isDeepStrictEqual({ ...now, objects: null }, { ...before, objects: null });
-  return (
-    isKept && Object.entries(now.objects).every(([kind, count]) => count <= before.objects[kind as Kind])
-  );
 }
 
 /** Checks for the same counts as before, and no more memory than the bounds allow. Throws AssertionError. */

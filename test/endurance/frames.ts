@@ -1,6 +1,6 @@
 /** One long stream. No frame is lost, none comes twice, all come in order. */
 import assert from 'node:assert/strict';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { control } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
 import { GuestQueue, seconds } from '../lab/support/guest-queue.js';

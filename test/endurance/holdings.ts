@@ -3,7 +3,8 @@
  * V8.
  */
 
-import { closedButKnown, type Known } from '../device/support/living-objects.js';
+import { isDeepStrictEqual } from 'node:util';
+import { closedButKnown, type Kind, type Known } from '../device/support/living-objects.js';
 import { holdingsOf, type Holdings as Kept } from '../device/support/process-holdings.js';
 
 /** Bytes after a garbage collection. */
@@ -35,4 +36,12 @@ export async function holdings(): Promise<Holdings> {
     memory: { resident: rss, heap: heapUsed, external },
     processorMs: (user + system) / 1000,
   };
+}
+
+/** Whether nothing is held that was not held before. A session that was about to go before may be gone now. */
+export function isBack({ counts: before }: Holdings, { counts: now }: Holdings): boolean {
+  const isKept = isDeepStrictEqual({ ...now, objects: null }, { ...before, objects: null });
+  return (
+    isKept && Object.entries(now.objects).every(([kind, count]) => count <= before.objects[kind as Kind])
+  );
 }

@@ -8,7 +8,7 @@ import { join, u32, u64, zeros } from '../device/support/bytes.js';
 import { type MemoryRegion, type Ram, regionBytes } from '../device/support/ram.js';
 import { descriptor, NEXT, WRITE } from '../device/support/ring.js';
 import { Ask, CROSVM, FEATURES, QEMU } from '../device/support/vmm.js';
-import { Wire } from '../unit/vhost-user/vmm.js';
+import { Wire } from '../unit/vhost-user/support/vmm.js';
 import type { Random } from './random.js';
 
 const QUEUE_SIZE = 64;

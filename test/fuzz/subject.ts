@@ -2,6 +2,7 @@
 import { closeSync } from 'node:fs';
 import { MediaDevice } from '../../src/media/device.js';
 import { ObjectTable } from '../../src/media/memory/object-table.js';
+import { isFailure } from '../../src/result.js';
 import { bufferTypesOf } from '../../src/v4l2/enumeration.js';
 import { openMedia, requestQueues } from '../../src/v4l2/media-request.js';
 import { HostNode } from '../../src/v4l2/node.js';
@@ -64,16 +65,16 @@ async function onNode(
   const node = new HostNode(path);
   const description = await node.describe();
   const takesRequests = mode && requestQueues(description.deviceCaps).length > 0;
-  const media = takesRequests ? await openMedia(path) : 0;
-  const opened = typeof media === 'object' ? media.fd : -1;
-  const requests = mode && opened >= 0 && { requests: { mode, media: { fd: opened } } };
+  const fd = takesRequests ? await openMedia(path) : null;
+  const media = fd === null || isFailure(fd) ? null : { fd };
+  const requests = mode && media && { requests: { mode, media } };
   return {
     device: new MediaDevice(node, description, { ...options, ...requests }),
     types: bufferTypesOf(description.deviceCaps),
     live: () => undefined,
     relax: () => undefined,
     close: () => {
-      if (opened >= 0) closeSync(opened);
+      if (media) closeSync(media.fd);
     },
   };
 }

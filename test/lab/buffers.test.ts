@@ -72,17 +72,21 @@ for (const { name, camera, vmm, hints } of ways)
       unload(VIVID);
     });
 
-    const native = <T>(use: (node: NativeNode) => T) => NativeNode.with(nodeNamed(camera), use);
+    const native = <T>(use: (node: NativeNode) => Promise<T>) => NativeNode.with(nodeNamed(camera), use);
 
     it('both say MMAP only, and otherwise what the driver says', async () => {
-      const own = await native((node) => {
-        const { capabilities } = node.call(Ioctl.REQBUFS, requestBuffers, {
+      const own = await native(async (node) => {
+        const { capabilities } = await node.call(Ioctl.REQBUFS, requestBuffers, {
           count: 2,
           type,
           memory: Memory.MMAP,
         });
         const format = formatRequest(type, 'RGB3', 320, 180);
-        const made = node.call(Ioctl.CREATE_BUFS, createBuffers, { count: 0, memory: Memory.MMAP, format });
+        const made = await node.call(Ioctl.CREATE_BUFS, createBuffers, {
+          count: 0,
+          memory: Memory.MMAP,
+          format,
+        });
         return { capabilities, made };
       });
       const { USERPTR, DMABUF, REQUESTS, MMAP_CACHE_HINTS, REMOVE_BUFS } = BufferCapability;
@@ -128,16 +132,17 @@ for (const { name, camera, vmm, hints } of ways)
 
     it('REQBUFS of far too many gives what the driver and the limit allow', async () => {
       const most = await native(
-        (node) => node.call(Ioctl.REQBUFS, requestBuffers, { count: 1000, type, memory: Memory.MMAP }).count,
+        async (node) =>
+          (await node.call(Ioctl.REQBUFS, requestBuffers, { count: 1000, type, memory: Memory.MMAP })).count,
       );
       assert.equal((await queue.request(1000)).count, Math.min(most, MAX_BUFFERS));
     });
 
     it('a full queue has no room: as natively', async () => {
-      const own = await native((node) => {
-        node.call(Ioctl.REQBUFS, requestBuffers, { count: 1000, type, memory: Memory.MMAP });
+      const own = await native(async (node) => {
+        await node.call(Ioctl.REQBUFS, requestBuffers, { count: 1000, type, memory: Memory.MMAP });
         const wanted = { count: 1, memory: Memory.MMAP, format: queue.formatBytes };
-        return node.ioctl(Ioctl.CREATE_BUFS, encoded(createBuffers, wanted)).errno;
+        return (await node.ioctl(Ioctl.CREATE_BUFS, encoded(createBuffers, wanted))).errno;
       });
       assert.notEqual(own, 0);
       const { count } = await queue.request(1000);
@@ -182,12 +187,10 @@ for (const { name, camera, vmm, hints } of ways)
     it('CREATE_BUFS with buffers too small for the format: EINVAL, as natively', async () => {
       const { sizeimage } = readImageFormat(queue.formatBytes, false).planes[0]!;
       const format = sized(queue.formatBytes, sizeimage / 2);
-      const own = await native(
-        (node) =>
-          node.ioctl(Ioctl.CREATE_BUFS, encoded(createBuffers, { count: 1, memory: Memory.MMAP, format }))
-            .errno,
+      const own = await native((node) =>
+        node.ioctl(Ioctl.CREATE_BUFS, encoded(createBuffers, { count: 1, memory: Memory.MMAP, format })),
       );
-      assert.equal(own, Errno.EINVAL);
+      assert.equal(own.errno, Errno.EINVAL);
       assert.equal(await errnoOf(queue.create(1, format)), Errno.EINVAL);
       assert.equal((await queue.request(2)).count, 2, 'nothing is left behind');
     });
@@ -288,10 +291,11 @@ for (const { name, camera, vmm, hints } of ways)
     });
 
     it('STREAMON without buffers and DQBUF-less STREAMOFF answer as natively', async () => {
-      const own = await native((node) => {
+      const own = await native(async (node) => {
         const payload = Buffer.alloc(4);
         payload.writeUInt32LE(type);
-        return [Ioctl.STREAMON, Ioctl.STREAMOFF].map((nr) => node.ioctl(nr, payload).errno);
+        const answers = [Ioctl.STREAMON, Ioctl.STREAMOFF].map((nr) => node.ioctl(nr, payload));
+        return (await Promise.all(answers)).map(({ errno }) => errno);
       });
       assert.deepEqual([await errnoOf(queue.on()), await errnoOf(queue.off())], own);
       await queue.request(2);

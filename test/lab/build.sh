@@ -3,47 +3,18 @@
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 . "$lab_scripts/../steps.sh"
+. "$lab_scripts/archive.sh"
 
-keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 wanted=full
 building=$lab_dir/building
 log=$lab_dir/build.log
 
-install_host_packages() {
-  local missing=()
-  command -v mmdebstrap > /dev/null || missing+=(mmdebstrap)
-  command -v xz > /dev/null || missing+=(xz-utils)
-  [ -e "$keyring" ] || missing+=(debian-archive-keyring)
-  [ ${#missing[@]} = 0 ] && return
-  command -v apt-get > /dev/null || die "the lab needs ${missing[*]}: install them, as this machine has no apt-get"
-  apt-get update
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends -o DPkg::Lock::Timeout=600 "${missing[@]}"
-}
-
-debian_archives() {
-  # shellcheck disable=SC2016  # apt's own variable
-  apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 2> /dev/null || true
-}
-
-# The Debian archive that this machine itself uses; Debian's public one where it uses none.
-archive() {
-  local addresses
-  addresses=$(debian_archives)
-  if [ -z "$addresses" ]; then
-    apt-get update >&2 || true # apt knows whose archive it is only from the lists
-    addresses=$(debian_archives)
-  fi
-  addresses=${addresses:-http://deb.debian.org/debian}
-  echo "${addresses%%$'\n'*}"
-}
-
-# How this machine reaches the archive (proxies, certificates, a clock that is off) goes along.
 make_rootfs() {
   local address packages
   address=$(archive)
   packages=$(paste -sd, "$lab_scripts/rootfs/packages.demo")
   [ "$wanted" = demo ] || packages+=,$(paste -sd, "$lab_scripts/rootfs/packages")
-  apt-config dump | grep -E '^Acquire::(https?|Retries|Check-)' > "$building/apt.conf" || true
+  archive_access > "$building/apt.conf"
   printf 'deb %s %s main\n' "$address" trixie "$address" trixie-backports > "$building/sources.list"
   cp -- "$lab_scripts/rootfs/preferences" "$lab_scripts/rootfs/kernel.sh" "$building"
   mmdebstrap --mode=root --variant=apt --keyring="$keyring" --include="$packages" \
@@ -65,7 +36,7 @@ make_boot_files() {
 remove_old() {
   local old
   rm -rf --one-file-system -- "$building"
-  for old in "$lab_dir"/{lab,demo}-*; do
+  for old in "$lab_dir"/{lab,demo,bare}-*; do
     [ -d "$old" ] && [ -n "$(find "$old" -maxdepth 0 -mtime +0)" ] || continue
     flock --exclusive --nonblock "$old" rm -rf --one-file-system -- "$old" || true
   done

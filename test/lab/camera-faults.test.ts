@@ -6,7 +6,7 @@ import { performance } from 'node:perf_hooks';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { control } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag } from '../../src/v4l2/layout.js';
 import { timed } from '../device/support/until.js';

@@ -7,7 +7,7 @@ import type { NodeCall } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
 import { Protocol } from '../../src/vhost-user/protocol.js';
-import { eventually, mappingsOf } from '../addon/process.js';
+import { eventually, mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { type DqbufEvent, GuestQueue, seconds } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
@@ -89,21 +89,23 @@ function words(type: number): Buffer {
 
 /** The first frame of a stream without the bridge. Its buffer is mapped, as in an ordinary program. */
 async function nativeFrame(node: NativeNode, type: number) {
-  assert.equal(node.request(2, type), 0);
+  assert.equal(await node.request(2, type), 0);
   const blank = (index: number) => encoded(bufferRecord, { index, type, memory: Memory.MMAP });
   const first = blank(0);
-  assert.equal(node.run({ kind: 'buffer', nr: Ioctl.QUERYBUF, buffer: first }), 0);
+  assert.equal(await node.submit({ kind: 'buffer', nr: Ioctl.QUERYBUF, buffer: first }), 0);
   const { length, m } = bufferRecord.read(first);
   const map: NodeCall & { kind: 'map' } = { kind: 'map', offset: Buffer.from(m).readUInt32LE(), length };
-  assert.equal(node.run(map), 0);
+  assert.equal(await node.submit(map), 0);
   for (const index of [0, 1])
-    assert.equal(node.run({ kind: 'buffer', nr: Ioctl.QBUF, buffer: blank(index) }), 0);
-  assert.equal(node.ioctl(Ioctl.STREAMON, words(type)).errno, 0);
+    assert.equal(await node.submit({ kind: 'buffer', nr: Ioctl.QBUF, buffer: blank(index) }), 0);
+  assert.equal((await node.ioctl(Ioctl.STREAMON, words(type))).errno, 0);
   const frame = blank(0);
-  assert.ok(await eventually(() => node.run({ kind: 'dequeueBuffer', buffer: frame }) === 0, 5000));
+  assert.ok(
+    await eventually(async () => (await node.submit({ kind: 'dequeueBuffer', buffer: frame })) === 0, 5000),
+  );
   // A mapping keeps the open file in use, and is removed some time after its region is closed.
-  assert.equal(node.ioctl(Ioctl.STREAMOFF, words(type)).errno, 0);
-  assert.equal(node.request(0, type), 0);
+  assert.equal((await node.ioctl(Ioctl.STREAMOFF, words(type))).errno, 0);
+  assert.equal(await node.request(0, type), 0);
   map.region?.close();
   return bufferRecord.read(frame);
 }

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { PNG } from 'pngjs';
 import { BufferType } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { isFree } from './support/native-node.js';
 import { showBars } from './support/vivid.js';
@@ -35,7 +35,7 @@ interface Survey {
     readonly exportable: boolean;
     readonly formats: readonly { fourcc: string; sizes: readonly { width: number; height: number }[] }[];
   }[];
-  readonly controls: readonly { name: string; value?: number; menu: readonly { name: string }[] }[];
+  readonly controls: readonly { name: string; value?: unknown; menu: readonly { name: string }[] }[];
 }
 
 describe('lab: the command line', function () {
@@ -80,13 +80,15 @@ describe('lab: the command line', function () {
     const pattern = camera.controls.find(({ name }) => name === 'Test Pattern')!;
     assert.equal(pattern.menu[1]!.name, '100% Colorbar');
     assert.equal(pattern.value, 1);
+    const rectangle = camera.controls.find(({ name }) => name === 'Rect');
+    // vivid has it from Linux 6.14 on.
+    if (rectangle) assert.deepEqual(rectangle.value, { left: 200, top: 100, width: 300, height: 400 });
   });
 
   it('serve and probe: a picture with the colours of the test pattern, and an end at SIGTERM', async () => {
     const camera = nodeNamed('vivid-000-vid-cap');
-    server = spawn(process.execPath, [CLI, 'serve', '--device', camera, '--socket-path', SOCKET], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const words = ['serve', '--device', camera, '--socket-path', SOCKET, '--card', 'Küche 📷'];
+    server = spawn(process.execPath, [CLI, ...words], { stdio: ['ignore', 'pipe', 'pipe'] });
     assert.ok(await eventually(() => existsSync(SOCKET), 30_000), 'no socket');
     const report = await json(
       'probe',
@@ -100,7 +102,9 @@ describe('lab: the command line', function () {
       '--output',
       PICTURE,
     );
-    assert.deepEqual([report.card, report.capture.format, report.capture.width], ['vivid', 'RGB3', 320]);
+    const { format, width: columns } = report.capture;
+    assert.deepEqual([report.card, format, columns], ['Küche 📷', 'RGB3', 320]);
+    assert.equal(report.capture.clock, 'monotonic');
     assert.deepEqual([report.capture.frames, report.capture.output], [5, PICTURE]);
     const { width, height, data } = PNG.sync.read(readFileSync(PICTURE));
     assert.deepEqual([width, height], [320, 180]);

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { Vmm } from '../../src/client/vmm.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
-import { lineOf } from '../addon/child.js';
+import { lineOf } from '../addon/support/child.js';
 import { DaemonProcess } from '../device/support/daemon-process.js';
 import { statusesOf } from '../device/support/process-holdings.js';
 import { collect, openDecoder } from './support/codec-session.js';

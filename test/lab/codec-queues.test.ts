@@ -143,11 +143,12 @@ for (const [name, options] of Object.entries(backings))
       it(`REQBUFS gives as many buffers as natively: ${node}`, async () => {
         const path = nodeNamed(node);
         const asked = types.flatMap((type) => [1, 2, 3, 31].map((count) => ({ type, count })));
-        const native = await NativeNode.with(path, (each) =>
-          asked.map(
-            (wish) => each.call(Ioctl.REQBUFS, requestBuffers, { ...wish, memory: Memory.MMAP }).count,
-          ),
-        );
+        const native = await NativeNode.with(path, async (each) => {
+          const granted = asked.map((wish) =>
+            each.call(Ioctl.REQBUFS, requestBuffers, { ...wish, memory: Memory.MMAP }),
+          );
+          return (await Promise.all(granted)).map(({ count }) => count);
+        });
         await onStage(
           path,
           { ...options, serve: { ...options.serve, sharedMemorySize: 256 << 20 } },

@@ -8,9 +8,16 @@ import type { GuestDriver } from '../../src/client/guest-driver.js';
 import type { Piece } from '../../src/client/pieces.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
-import { control, querymenu } from '../../src/v4l2/enumeration-layout.js';
+import {
+  ControlFlag,
+  control,
+  extControl,
+  MAX_CONTROLS,
+  queryExtCtrl,
+  querymenu,
+  Which,
+} from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
-import { ControlFlag, extControl, MAX_CONTROLS, queryExtCtrl, Which } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';
@@ -70,10 +77,14 @@ describe('lab: controls', function () {
     ]);
     assert.equal(set.errno, 0);
     assert.deepEqual(
-      [node.getControl(V.INTEGER), node.getControl(V.BOOLEAN), node.getControl(V.BRIGHTNESS)],
+      [
+        await node.getControl(V.INTEGER),
+        await node.getControl(V.BOOLEAN),
+        await node.getControl(V.BRIGHTNESS),
+      ],
       [-5, 0, 77],
     );
-    node.setControl(V.BRIGHTNESS, 99);
+    await node.setControl(V.BRIGHTNESS, 99);
     const got = await ask(G, [{ id: V.BRIGHTNESS }, { id: V.INTEGER }]);
     assert.deepEqual(
       got.controls.map(({ value }) => Number(BigInt.asIntN(32, value))),
@@ -97,7 +108,7 @@ describe('lab: controls', function () {
   it('a menu has holes: QUERYMENU answers as natively, item by item', async () => {
     for (const id of [V.MENU, V.INTEGER_MENU, V.BRIGHTNESS, UNKNOWN])
       for (let index = 0; index <= 9; index++) {
-        const own = node.ioctl(Ioctl.QUERYMENU, encoded(querymenu, { id, index }));
+        const own = await node.ioctl(Ioctl.QUERYMENU, encoded(querymenu, { id, index }));
         const asked = driver.ioctl(session, Ioctl.QUERYMENU, encoded(querymenu, { id, index }));
         if (own.errno === 0) assert.deepEqual(await asked, own.payload);
         else assert.equal(await errnoOf(asked), own.errno, `item ${index} of 0x${id.toString(16)}`);
@@ -112,7 +123,7 @@ describe('lab: controls', function () {
     let id = 0;
     let count = 0;
     for (; count < MAX_CONTROLS; count++) {
-      const own = node.ioctl(Ioctl.QUERY_EXT_CTRL, next(id));
+      const own = await node.ioctl(Ioctl.QUERY_EXT_CTRL, next(id));
       const asked = driver.ioctl(session, Ioctl.QUERY_EXT_CTRL, next(id));
       if (own.errno !== 0) {
         assert.equal(await errnoOf(asked), own.errno);
@@ -153,7 +164,7 @@ describe('lab: controls', function () {
       encoded(extControl, { id: V.U16_MATRIX, size: MATRIX_BYTES }),
     ]);
     const own = [Buffer.alloc(PIXELS), Buffer.alloc(MATRIX_BYTES)];
-    assert.equal(node.controls(G, Which.CURRENT, array, own).errno, 0);
+    assert.equal((await node.controls(G, Which.CURRENT, array, own)).errno, 0);
     assert.deepEqual(own, [Buffer.from(pixels), matrix]);
     const got = await ask(G, [
       { id: V.U16_MATRIX, memory: memory(3, 5, MATRIX_BYTES - 8) },
@@ -166,7 +177,7 @@ describe('lab: controls', function () {
     const clamped = Buffer.alloc(MATRIX_BYTES, 0xff);
     const own = Buffer.from(clamped);
     const array = encoded(extControl, { id: V.U16_MATRIX, size: MATRIX_BYTES });
-    const { errno } = node.controls(TRY, Which.CURRENT, array, [own]);
+    const { errno } = await node.controls(TRY, Which.CURRENT, array, [own]);
     const tried = await ask(TRY, [
       { id: V.U16_MATRIX, memory: memory(7, MATRIX_BYTES - 7), payload: clamped },
     ]);
@@ -180,7 +191,7 @@ describe('lab: controls', function () {
     ] as const)
       for (const nr of [TRY, S]) {
         const record = encoded(extControl, { id, value: Buffer.from([value & 0xff, value >> 8]) });
-        const natively = node.controls(nr, Which.CURRENT, record, [null]);
+        const natively = await node.controls(nr, Which.CURRENT, record, [null]);
         const asked = await ask(nr, [{ id, value: BigInt(value) }]);
         assert.deepEqual(
           [asked.errno, asked.errorIdx],
@@ -230,20 +241,20 @@ describe('lab: controls', function () {
       const array = Buffer.concat(
         three(id).map((each) => encoded(extControl, { id: each.id, value: Buffer.from([1]) })),
       );
-      const own = node.controls(nr, Which.CURRENT, array, [null, null, null]);
+      const own = await node.controls(nr, Which.CURRENT, array, [null, null, null]);
       assert.notEqual(own.errno, 0);
       const asked = await ask(nr, three(id));
       const what = `ioctl ${nr} of 0x${id.toString(16)}`;
       assert.deepEqual([asked.errno, asked.errorIdx, asked.echoed], [own.errno, own.errorIdx, true], what);
     }
     assert.equal((await ask(S, [{ id: V.READ_ONLY, value: 1n }])).errno, Errno.EACCES);
-    assert.notEqual(node.getControl(V.BRIGHTNESS), 1, 'nothing of a refused call is set');
+    assert.notEqual(await node.getControl(V.BRIGHTNESS), 1, 'nothing of a refused call is set');
   });
 
   it('no controls at all: the class decides, as natively', async () => {
     for (const which of [Which.CURRENT, Which.DEFAULT, 0x00980000, 0x00990000, 0x0f02_0000, 0x1234_0000])
       for (const nr of [G, S, TRY]) {
-        const own = node.controls(nr, which, Buffer.alloc(0), []);
+        const own = await node.controls(nr, which, Buffer.alloc(0), []);
         const asked = await ask(nr, [], which);
         assert.deepEqual(
           [asked.errno, asked.errorIdx, asked.echoed],
@@ -256,7 +267,7 @@ describe('lab: controls', function () {
   it('a size where there is no payload, as an uninitialised guest sends it, is the value all the same', async () => {
     const set = await ask(S, [{ id: V.CONTRAST, value: 61n, memory: memory(3, 9) }]);
     assert.equal(set.errno, 0);
-    assert.equal(node.getControl(V.CONTRAST), 61);
+    assert.equal(await node.getControl(V.CONTRAST), 61);
     assert.equal(set.controls[0]!.value, 61n);
     const got = await ask(G, [
       { id: V.CONTRAST, memory: memory(16) },

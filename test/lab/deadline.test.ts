@@ -9,17 +9,10 @@ import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
 import { ioctlCommand, responseHeader } from '../../src/media/protocol.js';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { control, extControl, extControls } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
-import {
-  BufferType,
-  buffer as bufferRecord,
-  extControl,
-  extControls,
-  fmtdesc,
-  Memory,
-} from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { BufferType, buffer as bufferRecord, fmtdesc, Memory } from '../../src/v4l2/layout.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue, seconds } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

@@ -4,11 +4,11 @@ import type { MediaEvent } from '../../src/client/event-lane.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { Errno } from '../../src/errno.js';
 import { dqbufEvent } from '../../src/media/protocol.js';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { control } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, EventType, eventSubscription, SubscriptionFlag } from '../../src/v4l2/layout.js';
 import { Queue } from '../../src/virtio/queue.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
@@ -60,7 +60,7 @@ describe('lab: events', function () {
   });
   beforeEach(async () => {
     keepJournal();
-    node.setControl(V.BRIGHTNESS, 128);
+    await node.setControl(V.BRIGHTNESS, 128);
     session = await driver.open();
   });
   afterEach(async function () {
@@ -98,7 +98,7 @@ describe('lab: events', function () {
     await subscribe(V.BRIGHTNESS);
     await set(other, V.BRIGHTNESS, 17);
     assert.equal(valueIn(await driver.nextEvent(session), V.BRIGHTNESS), 17);
-    node.setControl(V.BRIGHTNESS, 18);
+    await node.setControl(V.BRIGHTNESS, 18);
     assert.equal(valueIn(await driver.nextEvent(session), V.BRIGHTNESS), 18);
     assert.equal(driver.waitingEvents(other), 0, 'it did not subscribe');
     await driver.close(other);
@@ -115,7 +115,7 @@ describe('lab: events', function () {
   });
 
   it('SEND_INITIAL: the event is there when the answer is, every time', async () => {
-    node.setControl(V.BRIGHTNESS, 33);
+    await node.setControl(V.BRIGHTNESS, 33);
     for (let round = 0; round < 10; round++) {
       let seen = 0;
       driver.onEvent(session, (event) => {
@@ -136,17 +136,17 @@ describe('lab: events', function () {
     await subscribe(V.BRIGHTNESS);
     await subscribe(V.MUTE);
     await unsubscribe(EventType.CTRL, V.BRIGHTNESS);
-    node.setControl(V.BRIGHTNESS, 41);
-    node.setControl(V.MUTE, 1);
+    await node.setControl(V.BRIGHTNESS, 41);
+    await node.setControl(V.MUTE, 1);
     assert.equal(valueIn(await driver.nextEvent(session), V.MUTE), 1);
     await unsubscribe(EventType.ALL);
-    node.setControl(V.BRIGHTNESS, 42);
-    node.setControl(V.MUTE, 0);
+    await node.setControl(V.BRIGHTNESS, 42);
+    await node.setControl(V.MUTE, 0);
     await nothingCame();
     await subscribe(V.MUTE);
-    node.setControl(V.MUTE, 1);
+    await node.setControl(V.MUTE, 1);
     assert.equal(valueIn(await driver.nextEvent(session), V.MUTE), 1);
-    node.setControl(V.MUTE, 0);
+    await node.setControl(V.MUTE, 0);
   });
 
   it('types and controls that there are not: the errno of the kernel', async () => {
@@ -159,9 +159,10 @@ describe('lab: events', function () {
       [0x0800_0000, 0],
       [77, 0],
     ] as const) {
-      const own = await NativeNode.with(nodeNamed(CAMERA), (other) => {
+      const own = await NativeNode.with(nodeNamed(CAMERA), async (other) => {
         const record = eventSubscription.encode({ type, id, flags: 0, reserved: new Uint8Array(0) });
-        return [Ioctl.SUBSCRIBE_EVENT, Ioctl.UNSUBSCRIBE_EVENT].map((nr) => other.ioctl(nr, record).errno);
+        const answers = [Ioctl.SUBSCRIBE_EVENT, Ioctl.UNSUBSCRIBE_EVENT].map((nr) => other.ioctl(nr, record));
+        return (await Promise.all(answers)).map(({ errno }) => errno);
       });
       const asked = [await errnoOf(subscribe(id, 0, session, type)), await errnoOf(unsubscribe(type, id))];
       assert.deepEqual(asked, own, `type ${type}`);
@@ -174,14 +175,14 @@ describe('lab: events', function () {
     await subscribe(V.CONTRAST);
     let mute = 0;
     await subscribe(V.MUTE);
-    await eventBuffers.takeAll(() => {
+    await eventBuffers.takeAll(async () => {
       mute = 1 - mute;
-      node.setControl(V.MUTE, mute);
+      await node.setControl(V.MUTE, mute);
       return driver.nextEvent(session);
     });
     for (let i = 1; i <= 60; i++) {
-      node.setControl(V.BRIGHTNESS, i);
-      node.setControl(V.CONTRAST, i + 100);
+      await node.setControl(V.BRIGHTNESS, i);
+      await node.setControl(V.CONTRAST, i + 100);
     }
     assert.equal(driver.waitingEvents(session), 0);
     eventBuffers.giveBack();
@@ -240,7 +241,7 @@ describe('lab: events', function () {
     await queue.setFormat('RGB3', 320, 180);
     await subscribe(V.BRIGHTNESS);
     const free = async (value: number) => {
-      node.setControl(V.BRIGHTNESS, value);
+      await node.setControl(V.BRIGHTNESS, value);
       assert.equal(valueIn(await driver.nextEvent(session), V.BRIGHTNESS), value);
       return isFree(nodeNamed(CAMERA), BufferType.VIDEO_CAPTURE);
     };
@@ -261,7 +262,7 @@ describe('lab: events', function () {
     await queue.setRate(30);
     await queue.start(4);
     for (let i = 1; i <= 8; i++) {
-      node.setControl(V.BRIGHTNESS, i);
+      await node.setControl(V.BRIGHTNESS, i);
       assert.equal(valueIn(await driver.nextEvent(other), V.BRIGHTNESS), i);
       await queue.queue((await queue.next()).buffer.index);
     }

@@ -79,7 +79,7 @@ for (const [name, camera] of [
     it('a damaged frame says so, and the stream goes on', async () => {
       await queue.start(4);
       await goodFrames(2);
-      inject(Inject.FRAME_ERROR);
+      await inject(Inject.FRAME_ERROR);
       let damaged = 0;
       for (let i = 0; damaged === 0 && i < 10; i++) {
         const { index, flags } = (await queue.next()).buffer;
@@ -92,10 +92,10 @@ for (const [name, camera] of [
     });
 
     it('REQBUFS fails once, and leaves nothing behind', async () => {
-      inject(Inject.REQBUFS);
-      const own = node.request(2, type);
+      await inject(Inject.REQBUFS);
+      const own = await node.request(2, type);
       assert.notEqual(own, 0);
-      inject(Inject.REQBUFS);
+      await inject(Inject.REQBUFS);
       const errno = await errnoOf(queue.request(2));
       // The bridge may call the driver several times, so the injected fault may not show. If REQBUFS is refused, the
       // errno must be the driver's.
@@ -109,7 +109,7 @@ for (const [name, camera] of [
 
     it('QBUF fails once: the buffer stays the guest’s, and is taken the next time', async () => {
       await queue.request(2);
-      inject(Inject.QBUF);
+      await inject(Inject.QBUF);
       assert.equal(await errnoOf(queue.queue(0)), Errno.EINVAL);
       assert.equal((await queue.query(0)).buffer.flags & BufferFlag.QUEUED, 0);
       await queue.queue(0);
@@ -125,7 +125,7 @@ for (const [name, camera] of [
         await queue.map(index);
         await queue.queue(index);
       }
-      inject(Inject.STREAMON);
+      await inject(Inject.STREAMON);
       const errno = await errnoOf(queue.on());
       assert.equal(errno, Errno.EINVAL);
       assert.equal(await errnoOf(driver.nextEvent(queue.session, 200)), Errno.ETIMEDOUT);
@@ -137,7 +137,7 @@ for (const [name, camera] of [
     it('the driver gives up on the queue: buffers come back with ERROR, QBUF is EIO, STREAMOFF heals', async () => {
       await queue.start(4);
       await goodFrames(2);
-      inject(Inject.QUEUE_ERROR);
+      await inject(Inject.QUEUE_ERROR);
       const back = new Set<number>();
       let damaged = 0;
       while (back.size < 4) {
@@ -163,14 +163,14 @@ for (const [name, camera] of [
     });
 
     it('a driver that drops most frames: what comes is right, and the count has gaps', async () => {
-      node.setControl(Inject.DROPPED, 70);
+      await node.setControl(Inject.DROPPED, 70);
       try {
         await queue.start(4);
         const sequences = await goodFrames(12);
         assert.ok(sequences.at(-1)! - sequences[0]! > 11, `${sequences}`);
         await queue.off();
       } finally {
-        node.setControl(Inject.DROPPED, 0);
+        await node.setControl(Inject.DROPPED, 0);
       }
     });
   });

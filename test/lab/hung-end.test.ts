@@ -9,7 +9,7 @@ import { encoded } from '../../src/client/record.js';
 import { Vmm } from '../../src/client/vmm.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc, format, streamType } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { Bridge } from '../vmm/support/bridge.js';
 import { CuseNode, type Held } from './support/cuse-node.js';
 import { GuestQueue } from './support/guest-queue.js';

@@ -9,7 +9,7 @@ import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, buffer, fmtdesc, format, Memory, requestBuffers } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { Bridge } from '../vmm/support/bridge.js';
 import { askMeanwhile, controlQuestions, judge, Onlooker, usual } from './support/bystander.js';
 import { CuseNode, type Held } from './support/cuse-node.js';

@@ -3,7 +3,7 @@
  * visl draws the values that it got into its pictures: each picture must show those that were set before its own QBUF.
  */
 import assert from 'node:assert/strict';
-import { Which } from '../../src/v4l2/layout.js';
+import { Which } from '../../src/v4l2/control-layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { DrawnText } from './support/drawn-text.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

@@ -143,7 +143,7 @@ describe('lab: ioctls', function () {
   for (const { nr, name, direction } of ioctls.values())
     for (const [n, request] of (requests[name] ?? []).entries())
       it(`${name}, request ${n + 1}: as natively`, async () => {
-        const host = natively.ioctl(nr, request);
+        const host = await natively.ioctl(nr, request);
         let payload: Buffer = Buffer.alloc(0);
         const errno = await errnoOf(
           stage.driver.ioctl(session, nr, request).then((answer) => {

@@ -8,7 +8,7 @@ import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
-import { eventually, mappingsOf } from '../addon/process.js';
+import { eventually, mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
@@ -255,9 +255,9 @@ describe('lab: v4l2loopback', function () {
   it('without a writer STREAMON is refused as natively', () =>
     onWay(ways[0]!, async (stage) => {
       const queue = await guestQueue(stage, VIDEO_CAPTURE);
-      const own = await NativeNode.with(path, (node) => {
-        node.request(2, VIDEO_CAPTURE);
-        return node.ioctl(Ioctl.STREAMON, Buffer.from([VIDEO_CAPTURE, 0, 0, 0])).errno;
+      const own = await NativeNode.with(path, async (node) => {
+        await node.request(2, VIDEO_CAPTURE);
+        return (await node.ioctl(Ioctl.STREAMON, Buffer.from([VIDEO_CAPTURE, 0, 0, 0]))).errno;
       });
       assert.notEqual(own, 0);
       await queue.request(2);

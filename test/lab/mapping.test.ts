@@ -6,7 +6,7 @@ import { Errno } from '../../src/errno.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { MAP_ALIGNMENT } from '../../src/media/policy.js';
 import { BufferType } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

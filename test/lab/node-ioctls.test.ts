@@ -129,14 +129,14 @@ describe('lab: ioctls of other nodes', function () {
       onBoth(node, async ({ driver }, session, host) => {
         if (first) {
           const chosen = Buffer.from([first[1], 0, 0, 0]);
-          assert.equal(host.ioctl(first[0], chosen).errno, 0);
+          assert.equal((await host.ioctl(first[0], chosen)).errno, 0);
           await driver.ioctl(session, first[0], chosen);
         }
         let succeeded = 0;
         for (const request of requests) {
           const what = request.join(' ');
           const { nr, direction, name } = row(request[0]);
-          const own = host.ioctl(nr, payloadOf(request));
+          const own = await host.ioctl(nr, payloadOf(request));
           let payload: Buffer = Buffer.alloc(0);
           const errno = await errnoOf(
             driver.ioctl(session, nr, payloadOf(request)).then((answer) => {
@@ -171,7 +171,7 @@ describe('lab: ioctls of other nodes', function () {
     onBoth('vivid-000-vid-cap', async ({ driver }, session, host) => {
       const both = async (nr: number, record: Buffer, blocks: Buffer) => {
         const own = { edid: Buffer.from(record), blocks: Buffer.from(blocks) };
-        const errno = host.run({ kind: 'edid', nr, ...own });
+        const errno = await host.submit({ kind: 'edid', nr, ...own });
         const sent = Buffer.concat([record, blocks]);
         let answer: Buffer | null = null;
         const refused = await errnoOf(
@@ -187,7 +187,7 @@ describe('lab: ioctls of other nodes', function () {
           );
         return { errno, blocks: own.blocks };
       };
-      host.ioctl(S_INPUT, Buffer.from([HDMI, 0, 0, 0]));
+      await host.ioctl(S_INPUT, Buffer.from([HDMI, 0, 0, 0]));
       assert.equal((await both(Ioctl.G_EDID, edid(0, 0), Buffer.alloc(0))).errno, 0);
       const { errno, blocks } = await both(Ioctl.G_EDID, edid(0, 2), Buffer.alloc(256));
       assert.equal(errno, 0);

@@ -6,7 +6,7 @@ import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { isMultiplanar } from '../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';
-import { mappingsOf } from '../addon/process.js';
+import { mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

@@ -16,7 +16,7 @@ import {
   requestBuffers,
 } from '../../src/v4l2/layout.js';
 import { Protocol } from '../../src/vhost-user/protocol.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';

@@ -8,7 +8,7 @@ import { GuestDriver } from '../../src/client/guest-driver.js';
 import { Vmm } from '../../src/client/vmm.js';
 import { Errno } from '../../src/errno.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { errnoOf } from './support/stage.js';

@@ -5,24 +5,21 @@
 import assert from 'node:assert/strict';
 import { policyOf } from '../../src/cli/policy.js';
 import { type ControlRequest, controlIoctl } from '../../src/client/control-ioctls.js';
-import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
-import { control, querymenu } from '../../src/v4l2/enumeration-layout.js';
-import { Ioctl } from '../../src/v4l2/ioctls.js';
 import {
-  BufferType,
   ControlFlag,
-  EventType,
-  eventSubscription,
+  control,
   extControl,
-  fmtdesc,
-  frmsizeenum,
   queryExtCtrl,
+  querymenu,
   Which,
-} from '../../src/v4l2/layout.js';
+} from '../../src/v4l2/control-layout.js';
+import { Ioctl } from '../../src/v4l2/ioctls.js';
+import { BufferType, EventType, eventSubscription, frmsizeenum } from '../../src/v4l2/layout.js';
 import { fourcc, fourccCode } from '../../src/v4l2/names.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
+import { type Ask, askGuest, enumerate, formatsOf } from './support/enumeration.js';
 import { formatRequest, GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';
@@ -43,46 +40,6 @@ const ALIAS = 0x0800_0000;
 const DENIED = [V.BRIGHTNESS, V.MENU, V.U8_ARRAY, V.STRING, V.AREA];
 const CONTROLS = `${DENIED.join(',')},0x00f00000`;
 const isDenied = (id: number) => DENIED.includes(id as never) || (id & 0x0fff_0000) === 0x00f0_0000;
-
-/** An answer of the node or of the bridge. */
-interface Asked {
-  readonly errno: number;
-  readonly payload: Buffer;
-}
-type Ask = (nr: number, payload: Buffer) => Promise<Asked> | Asked;
-
-const askGuest =
-  (driver: GuestDriver, session: number): Ask =>
-  async (nr, payload) => {
-    let answer: Buffer = Buffer.alloc(0);
-    const asked = driver.ioctl(session, nr, payload).then((bytes) => {
-      answer = bytes;
-    });
-    return { errno: await errnoOf(asked), payload: answer };
-  };
-
-/** The ids that QUERYCTRL or QUERY_EXT_CTRL enumerates. */
-async function enumerate(ask: Ask, nr: number, flags: number): Promise<number[]> {
-  const ids: number[] = [];
-  for (let last = 0; ; last = ids.at(-1)!) {
-    const payload = Buffer.alloc(nr === Ioctl.QUERYCTRL ? 68 : queryExtCtrl.size);
-    payload.writeUInt32LE((last | flags) >>> 0, 0);
-    const found = await ask(nr, payload);
-    if (found.errno !== 0) return ids;
-    ids.push(found.payload.readUInt32LE(0));
-  }
-}
-
-async function formatsOf(ask: Ask): Promise<string[]> {
-  const found: string[] = [];
-  for (;;) {
-    const asked = await ask(Ioctl.ENUM_FMT, encoded(fmtdesc, { index: found.length, type: CAPTURE }));
-    if (asked.errno !== 0) return found;
-    const { index, pixelformat } = fmtdesc.read(asked.payload);
-    assert.equal(index, found.length);
-    found.push(fourcc(pixelformat));
-  }
-}
 
 describe('lab: policy', function () {
   this.timeout(60_000);
@@ -160,13 +117,13 @@ describe('lab: policy', function () {
         { id, value: 1n },
         { id: V.INTEGER, value: 1n },
       ];
-      node.setControl(V.CONTRAST, 77);
+      await node.setControl(V.CONTRAST, 77);
       for (const nr of [G, S, TRY])
         for (const which of [Which.CURRENT, Which.DEFAULT, 0x0098_0000]) {
           const array = Buffer.concat(
             three(UNKNOWN).map((each) => encoded(extControl, { id: each.id, value: Buffer.from([1]) })),
           );
-          const own = node.controls(nr, which, array, [null, null, null]);
+          const own = await node.controls(nr, which, array, [null, null, null]);
           const asked = await extended(nr, three(V.BRIGHTNESS), which);
           assert.deepEqual([asked.errno, asked.errorIdx, asked.echoed], [own.errno, own.errorIdx, true]);
           assert.deepEqual(
@@ -174,7 +131,7 @@ describe('lab: policy', function () {
             [V.CONTRAST, V.BRIGHTNESS, V.INTEGER],
           );
         }
-      assert.equal(node.getControl(V.CONTRAST), 77, 'nothing of a refused call is set');
+      assert.equal(await node.getControl(V.CONTRAST), 77, 'nothing of a refused call is set');
       for (const [which, errno] of [
         [0x00f0_0000, Errno.EINVAL],
         [0x0098_0000, 0],
@@ -184,13 +141,13 @@ describe('lab: policy', function () {
     });
 
     it('not by flags in an id, nor by an old private number', async () => {
-      const before = node.getControl(V.BRIGHTNESS);
+      const before = await node.getControl(V.BRIGHTNESS);
       for (const flag of [NEXT_CTRL, NEXT_COMPOUND, 0x1000_0000]) {
         const id = (V.BRIGHTNESS | flag) >>> 0;
         assert.equal((await guest(Ioctl.S_CTRL, encoded(control, { id, value: 1 }))).errno, Errno.EINVAL);
         assert.equal((await extended(S, [{ id, value: 1n }])).errno, Errno.EINVAL);
       }
-      assert.equal(node.getControl(V.BRIGHTNESS), before);
+      assert.equal(await node.getControl(V.BRIGHTNESS), before);
       const names = async (ask: Ask) => {
         const found: string[] = [];
         for (let id = ALIAS; ; id++) {
@@ -216,7 +173,7 @@ describe('lab: policy', function () {
         { id: V.U16_MATRIX, memory: memory(256), payload: matrix },
       ]);
       assert.equal(set.errno, 0);
-      assert.equal(node.getControl(V.CONTRAST), 55);
+      assert.equal(await node.getControl(V.CONTRAST), 55);
       const got = await extended(G, [{ id: V.U16_MATRIX, memory: memory(256) }]);
       assert.ok(got.errno === 0 && got.controls[0]!.payload!.every((byte) => [0, 5].includes(byte)));
       const lost = await extended(S, [
@@ -288,7 +245,7 @@ describe('lab: policy', function () {
       await queue.request(2);
       await queue.request(0);
       // Another program of the host sets a denied format before there are buffers.
-      assert.equal(node.ioctl(Ioctl.S_FMT, formatRequest(CAPTURE, 'YUYV', 320, 180)).errno, 0);
+      assert.equal((await node.ioctl(Ioctl.S_FMT, formatRequest(CAPTURE, 'YUYV', 320, 180))).errno, 0);
       assert.equal(await errnoOf(queue.request(2)), Errno.EINVAL);
       assert.equal(await errnoOf(queue.create(2, formatRequest(CAPTURE, 'YUYV', 320, 180))), Errno.EINVAL);
       assert.equal((await queue.create(2, queue.formatBytes)).count, 2, 'for a format that is allowed');

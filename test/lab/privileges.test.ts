@@ -23,8 +23,9 @@ import { Errno } from '../../src/errno.js';
 import { addonPath, native } from '../../src/native.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { mediaDevices } from '../../src/v4l2/media-request.js';
-import { lineOf, printed } from '../addon/child.js';
+import { lineOf, printed } from '../addon/support/child.js';
 import { until } from '../device/support/until.js';
+import { success } from '../unit/support/success.js';
 import { assertConfined } from './support/confinement.js';
 import { GuestQueue } from './support/guest-queue.js';
 import type { Attempts } from './support/intruder.js';
@@ -235,8 +236,8 @@ describe('lab: privileges', function () {
     provide(this, VISL);
     try {
       const node = nodeNamed(VISL);
-      const devices = await mediaDevices(node);
-      assert.ok(Array.isArray(devices) && devices.length > 0, `media devices of ${node}: ${devices}`);
+      const devices = success(await mediaDevices(node));
+      assert.ok(devices.length > 0, `${node} has no media device`);
       chownSync(node, 0, VIDEO);
       chmodSync(node, 0o660);
       const decoder = ['--device', node, '--socket-path', SOCKET, ...asNobody];

@@ -3,17 +3,17 @@
  * come back.
  */
 import assert from 'node:assert/strict';
-import { readFileSync, realpathSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
 import { BufferFlag, BufferType } from '../../src/v4l2/layout.js';
-import { eventually, openDescriptors } from '../addon/process.js';
+import { eventually, openDescriptors } from '../addon/support/process.js';
+import { Binding } from './support/binding.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { FWHT_PARAMS, fwhtParams } from './support/fwht.js';
 import { GuestQueue } from './support/guest-queue.js';
-import { nodeNamed, provide, unload } from './support/kernel-modules.js';
+import { isNode, nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { codedSize, encodedPattern } from './support/native-codec.js';
 import { errnoOf, onStage, Stage } from './support/stage.js';
 import { queueOutput, StatelessSession } from './support/stateless-session.js';
@@ -21,26 +21,6 @@ import { UsbCamera } from './support/usb-camera.js';
 
 const BUFFERS = 4;
 const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
-
-/** A driver and one of its devices, as the node's folder in sysfs names them. */
-class Binding {
-  readonly #driver: string;
-  readonly #device: string;
-
-  constructor(node: string) {
-    const folder = join('/sys/class/video4linux', basename(node), 'device');
-    this.#driver = realpathSync(join(folder, 'driver'));
-    this.#device = basename(realpathSync(folder));
-  }
-
-  unbind(): Promise<void> {
-    return writeFile(join(this.#driver, 'unbind'), this.#device);
-  }
-
-  bind(): Promise<void> {
-    return writeFile(join(this.#driver, 'bind'), this.#device);
-  }
-}
 
 interface Case {
   readonly driver: string;
@@ -113,14 +93,6 @@ const cases: readonly Case[] = [
   },
 ];
 
-const isThere = (name: string): boolean => {
-  try {
-    return nodeNamed(name) !== '';
-  } catch {
-    return false;
-  }
-};
-
 for (const each of cases)
   describe(`lab: ${each.driver} is unbound from its device`, function () {
     this.timeout(60_000);
@@ -157,7 +129,7 @@ for (const each of cases)
 
       if (each.binds === 'when closed') await driver.close(first!.session);
       await binding.bind();
-      assert.ok(await eventually(() => isThere(name)), `no ${name} after it was bound again`);
+      assert.ok(await eventually(() => isNode(name)), `no ${name} after it was bound again`);
       const [again] = await each.start(stage);
       if (each.binds === 'at once') {
         assert.equal(await errnoOf(first!.off()), Errno.ENODEV);
@@ -209,7 +181,7 @@ describe('lab: a stateless decoder is unbound from its device', function () {
       await binding.unbind();
       assert.equal(await errnoOf(driver.open()), Errno.ENODEV);
       await binding.bind();
-      assert.ok(await eventually(() => isThere(DECODER)), 'no decoder after it was bound again');
+      assert.ok(await eventually(() => isNode(DECODER)), 'no decoder after it was bound again');
       const descriptors = openDescriptors();
       const again = await decode();
       assert.ok(again.picture.equals(picture), 'another picture of the same frame');

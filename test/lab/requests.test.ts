@@ -4,7 +4,8 @@ import { closeSync, fstatSync } from 'node:fs';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferCapability, BufferFlag } from '../../src/v4l2/layout.js';
 import { openMedia, RequestPool, requiresRequests } from '../../src/v4l2/media-request.js';
-import { openDescriptors } from '../addon/process.js';
+import { openDescriptors } from '../addon/support/process.js';
+import { success } from '../unit/support/success.js';
 import { FWHT_PARAMS, FWHT_PARAMS_SIZE, type FwhtFrame, fwhtParams } from './support/fwht.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { encodedPattern, visible } from './support/native-codec.js';
@@ -100,7 +101,7 @@ for (const multiplanar of [false, true]) {
     it('takes no CAPTURE buffer', () =>
       onDecoder(async ({ capture, requests }) => {
         const request = await requests.allocate();
-        capture.off();
+        await capture.off();
         assert.equal((await capture.ask(0, { request })).errno, EPERM);
         await capture.queue(0);
       }));
@@ -113,7 +114,7 @@ for (const multiplanar of [false, true]) {
         const get = () => requests.control(request, FWHT_PARAMS, read, Ioctl.G_EXT_CTRLS);
         assert.equal(await get(), EACCES);
         await decoder.submit(request, 0, frames[0]!, 0);
-        decoder.start();
+        await decoder.start();
         await decoder.next();
         await decoder.recycle(other);
         assert.equal(await requests.queue(request), EBUSY, 'complete is not empty');
@@ -157,15 +158,15 @@ for (const multiplanar of [false, true]) {
       onDecoder(async (decoder) => {
         const { output, requests } = decoder;
         const ring = [await requests.allocate(), await requests.allocate(), await requests.allocate()];
-        output.on();
+        await output.on();
         for (const [index, request] of ring.entries())
           if (index < 2) await decoder.submit(request, index, frames[index]!, index);
         await output.queue(2, { bytes: frames[2]!.data, request: ring[2]! });
-        output.off();
+        await output.off();
         for (const request of ring.slice(0, 2)) assert.equal(await requests.queue(request), EBUSY);
         assert.equal(await requests.queue(ring[2]!), ENOENT);
         for (const request of ring) assert.equal(await requests.reinit(request), 0);
-        decoder.start();
+        await decoder.start();
         await decoder.submit(ring[0]!, 0, frames[0]!, 0);
         await decoder.next();
       }));
@@ -173,7 +174,7 @@ for (const multiplanar of [false, true]) {
     it('closes with requests in flight', () =>
       onDecoder(async (decoder) => {
         const ring = await Promise.all([0, 1, 2, 3].map(() => decoder.requests.allocate()));
-        decoder.output.on();
+        await decoder.output.on();
         for (const [index, request] of ring.entries())
           await decoder.submit(request, index, frames[index]!, index);
       }));
@@ -190,10 +191,8 @@ for (const multiplanar of [false, true]) {
 
     it('is pooled: a frame a request, four requests in all', () =>
       onDecoder(async (decoder) => {
-        const media = await openMedia(nodeNamed('stateless-decoder'));
-        assert.ok(
-          typeof media === 'object' && fstatSync(media.fd).rdev === fstatSync(decoder.requests.media).rdev,
-        );
+        const media = { fd: success(await openMedia(nodeNamed('stateless-decoder'))) };
+        assert.equal(fstatSync(media.fd).rdev, fstatSync(decoder.requests.media).rdev);
         let allocated = 0;
         const file = {
           call: (call: Parameters<typeof decoder.node.submit>[0]) => {
@@ -202,14 +201,13 @@ for (const multiplanar of [false, true]) {
           },
         };
         const pool = new RequestPool(file, media, 4);
-        decoder.start();
+        await decoder.start();
         let before: number | undefined;
         for (const [number, frame] of frames.entries()) {
-          const taken = await pool.take();
-          assert.ok(typeof taken === 'object');
-          await decoder.submit(taken.fd, 0, frame, number);
+          const request = success(await pool.take());
+          await decoder.submit(request, 0, frame, number);
           const { capture } = await decoder.next();
-          pool.giveBack(taken.fd);
+          pool.giveBack(request);
           if (before !== undefined) await decoder.capture.queue(before);
           before = capture;
         }

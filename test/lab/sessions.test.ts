@@ -12,7 +12,7 @@ import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { MAX_SESSIONS } from '../../src/media/policy.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc } from '../../src/v4l2/layout.js';
-import { eventually, mappingsOf, openDescriptors, threads } from '../addon/process.js';
+import { eventually, mappingsOf, openDescriptors, threads } from '../addon/support/process.js';
 import { holdingsOf } from '../device/support/process-holdings.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
@@ -96,11 +96,11 @@ describe('lab: sessions', function () {
     onStage(nodeNamed(SCATTERED), {}, async ({ driver }) => {
       const path = nodeNamed(SCATTERED);
       const own = await NativeNode.with(path, (one) =>
-        NativeNode.with(path, (two) => [
-          one.request(2, type),
-          two.request(2, type),
-          one.request(0, type),
-          two.request(2, type),
+        NativeNode.with(path, async (two) => [
+          await one.request(2, type),
+          await two.request(2, type),
+          await one.request(0, type),
+          await two.request(2, type),
         ]),
       );
       const one = new GuestQueue(driver, await driver.open(), type);
@@ -283,8 +283,8 @@ function usedIndex(address: number, { ram }: GuestDriver['heap']): number {
   return Buffer.from(ram.view(address, 4)).readUInt16LE(2);
 }
 
-function streamOn(node: NativeNode): number {
+async function streamOn(node: NativeNode): Promise<number> {
   const payload = Buffer.alloc(4);
   payload.writeUInt32LE(type);
-  return node.ioctl(Ioctl.STREAMON, payload).errno;
+  return (await node.ioctl(Ioctl.STREAMON, payload)).errno;
 }

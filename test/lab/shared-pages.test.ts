@@ -6,17 +6,19 @@ import type { Piece } from '../../src/client/pieces.js';
 import { Errno } from '../../src/errno.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferCapability, BufferFlag, BufferType, Memory } from '../../src/v4l2/layout.js';
-import { mappingsOf } from '../addon/process.js';
+import { mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import type { GuestQueue } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import {
+  fillPieces,
   type Layout,
   type LayoutName,
   layouts,
   PAGE,
   PagesQueue,
   pointer,
+  untilIndex,
 } from './support/shared-pages-queue.js';
 import { errnoOf, onStage, type Stage } from './support/stage.js';
 import { MovingBars, showMovingBars } from './support/vivid.js';
@@ -27,9 +29,7 @@ const SCATTERED = 'vivid-000-vid-cap';
 const CONTIGUOUS = 'vivid-001-vid-cap';
 const SCATTERED_PLANES = 'vivid-002-vid-cap';
 const CONTIGUOUS_PLANES = 'vivid-003-vid-cap';
-const { VIDEO_CAPTURE, VIDEO_CAPTURE_MPLANE } = BufferType;
-const type = VIDEO_CAPTURE;
-const ONE_TIB = 2 ** 40;
+const { VIDEO_CAPTURE: type, VIDEO_CAPTURE_MPLANE } = BufferType;
 
 const onPages = (node: string, play: (stage: Stage) => Promise<void>, more = {}): Promise<void> =>
   onStage(nodeNamed(node), { serve: { sharedPages: true, ...more } }, play);
@@ -266,7 +266,7 @@ describe('lab: shared pages', function () {
         const [good] = layouts.contiguous(queue, PAGE) as [Piece];
         const length = 2 ** 32 - 1;
         const entries = 256;
-        assert.ok(entries * length > ONE_TIB - 2 ** 32);
+        assert.ok(entries * length > 2 ** 40 - 2 ** 32);
         const list = Array.from({ length: entries }, () => ({ ...good, length }));
         const planes = queue.format.planes.map((_, plane) => ({ m: pointer(0, plane), length }));
         const before = process.memoryUsage.rss();
@@ -298,16 +298,3 @@ describe('lab: shared pages', function () {
       }));
   });
 });
-
-function fillPieces(queue: PagesQueue, pieces: readonly Piece[], byte: number): void {
-  for (const { address, length } of pieces) queue.driver.heap.ram.view(address, length).fill(byte);
-}
-
-/** The next frame of this buffer. Other buffers are queued again. */
-async function untilIndex(queue: PagesQueue, index: number) {
-  for (;;) {
-    const frame = await queue.next();
-    if (frame.buffer.index === index) return frame;
-    await queue.queue(frame.buffer.index);
-  }
-}

@@ -30,8 +30,8 @@ describe('lab: stale pins', function () {
     memory = new ScatteredMemory('stale-pin', 256);
     node = await NativeNode.open(nodeNamed(CAMERA));
     queue = new NativeQueue(node, BufferType.VIDEO_CAPTURE, Memory.USERPTR);
-    queue.setFormat('YUYV', WIDTH, HEIGHT);
-    queue.request(1);
+    await queue.setFormat('YUYV', WIDTH, HEIGHT);
+    await queue.request(1);
   });
   afterEach(async () => {
     await node.close();
@@ -43,7 +43,7 @@ describe('lab: stale pins', function () {
   /** Captures a frame into buffer 0, whose memory is `region`. */
   async function frame(region: ReturnType<ScatteredMemory['join']>): Promise<void> {
     memory.clear();
-    queue.queue(0, { memory: [{ region, offset: 0, length: size() }] });
+    await queue.queue(0, { memory: [{ region, offset: 0, length: size() }] });
     assert.equal((await queue.next()).index, 0);
   }
 
@@ -51,7 +51,7 @@ describe('lab: stale pins', function () {
     const old = memory.pieces(0, size());
     const other = memory.pieces(128, size());
     const first = memory.joinAt(old);
-    queue.on();
+    await queue.on();
     await frame(first.mapping);
     bars.shiftOf([memory.gather(old)], 'the first frame');
 
@@ -78,15 +78,15 @@ describe('lab: stale pins', function () {
     const old = memory.pieces(0, size());
     const other = memory.pieces(128, size());
     const first = memory.joinAt(old);
-    queue.on();
+    await queue.on();
     await frame(first.mapping);
-    queue.off();
-    queue.request(0);
+    await queue.off();
+    await queue.request(0);
     first.mapping.close();
-    queue.request(1);
+    await queue.request(1);
     const second = memory.joinAt(other);
     assert.equal(second.address, first.address);
-    queue.on();
+    await queue.on();
     await frame(second.mapping);
     bars.shiftOf([memory.gather(other)], 'the frame after REQBUFS(0)');
     assert.ok(memory.isUntouched(old));

@@ -6,8 +6,9 @@
 import assert from 'node:assert/strict';
 import { Errno } from '../../src/errno.js';
 import { MAX_REQUEST_HANDLES } from '../../src/media/policy.js';
-import { BufferCapability, BufferFlag, Which } from '../../src/v4l2/layout.js';
-import { openDescriptors } from '../addon/process.js';
+import { Which } from '../../src/v4l2/control-layout.js';
+import { BufferCapability, BufferFlag } from '../../src/v4l2/layout.js';
+import { openDescriptors } from '../addon/support/process.js';
 import { u32 } from '../device/support/bytes.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { DrawnText } from './support/drawn-text.js';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { movingPicture } from './support/moving-picture.js';
 import { convertNatively, decodeNatively, encodeNatively } from './support/v4l2-ctl-codec.js';

@@ -39,9 +39,9 @@ describe('lab: a camera is unplugged', function () {
   after(() => unload(VIVID));
 
   const unplug = () =>
-    NativeNode.with(nodeNamed(CAMERA), (node) => {
+    NativeNode.with(nodeNamed(CAMERA), async (node) => {
       // The control is a button. When the call returns, the node is gone, whatever the errno is.
-      node.setControl(VividControl.DISCONNECT, 1);
+      await node.setControl(VividControl.DISCONNECT, 1);
     });
 
   it('gives every queued buffer back within a second, the last ones marked ERROR', async () => {

@@ -2,20 +2,19 @@
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
-import { control, frmsizeDiscrete, querymenu } from '../../src/v4l2/enumeration-layout.js';
+import { ControlFlag, control, queryExtCtrl, querymenu } from '../../src/v4l2/control-layout.js';
+import { frmsizeDiscrete } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import {
   BufferType,
-  ControlFlag,
   EventType,
   event as eventRecord,
   eventSubscription,
   fmtdesc,
   frmivalenum,
   frmsizeenum,
-  queryExtCtrl,
 } from '../../src/v4l2/layout.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { NativeNode } from './support/native-node.js';
@@ -59,7 +58,7 @@ describe('lab: controls of uvcvideo', function () {
       await natively(async (node) => {
         let answers = 0;
         const same = async (nr: number, request: Buffer): Promise<Buffer | undefined> => {
-          const own = node.ioctl(nr, request);
+          const own = await node.ioctl(nr, request);
           const asked = driver.ioctl(session, nr, request);
           if (own.errno !== 0) {
             assert.equal(await errnoOf(asked), own.errno);
@@ -110,7 +109,7 @@ describe('lab: controls of uvcvideo', function () {
           const next = encoded(queryExtCtrl, {
             id: (id | ControlFlag.NEXT_CTRL | ControlFlag.NEXT_COMPOUND) >>> 0,
           });
-          const own = node.ioctl(Ioctl.QUERY_EXT_CTRL, next);
+          const own = await node.ioctl(Ioctl.QUERY_EXT_CTRL, next);
           const asked = driver.ioctl(session, Ioctl.QUERY_EXT_CTRL, next);
           if (own.errno !== 0) {
             assert.equal(await errnoOf(asked), own.errno);
@@ -121,7 +120,7 @@ describe('lab: controls of uvcvideo', function () {
           id = queryExtCtrl.read(own.payload).id;
           for (let index = 0; index < 4; index++) {
             const item = encoded(querymenu, { id, index });
-            const menu = node.ioctl(Ioctl.QUERYMENU, item);
+            const menu = await node.ioctl(Ioctl.QUERYMENU, item);
             const answer = driver.ioctl(session, Ioctl.QUERYMENU, item);
             if (menu.errno !== 0) assert.equal(await errnoOf(answer), menu.errno);
             else assert.deepEqual(await answer, menu.payload);
@@ -147,10 +146,10 @@ describe('lab: controls of uvcvideo', function () {
           [0x0098_0fff, 1],
         ] as const) {
           const asked = await errnoOf(driver.call(session, Ioctl.S_CTRL, control, { id, value }));
-          const after = node.ioctl(Ioctl.G_CTRL, encoded(control, { id }));
-          const own = node.ioctl(Ioctl.S_CTRL, encoded(control, { id, value }));
+          const after = await node.ioctl(Ioctl.G_CTRL, encoded(control, { id }));
+          const own = await node.ioctl(Ioctl.S_CTRL, encoded(control, { id, value }));
           assert.equal(asked, own.errno, `0x${id.toString(16)} = ${value}`);
-          assert.deepEqual(after, node.ioctl(Ioctl.G_CTRL, encoded(control, { id })));
+          assert.deepEqual(after, await node.ioctl(Ioctl.G_CTRL, encoded(control, { id })));
           const got = driver.ioctl(session, Ioctl.G_CTRL, encoded(control, { id }));
           if (after.errno === 0) assert.deepEqual(await got, after.payload);
           else assert.equal(await errnoOf(got), after.errno);
@@ -169,10 +168,10 @@ describe('lab: controls of uvcvideo', function () {
           // uvcvideo reports some changes late. One of the two subscriptions may have been too late for an event of an
           // earlier change.
           const settle = async (id: number, value: number) => {
-            node.setControl(id, value);
+            await node.setControl(id, value);
             const record = Buffer.alloc(eventRecord.size);
-            const told = () =>
-              other.run({ kind: 'dequeueEvent', event: record }) === 0 &&
+            const told = async () =>
+              (await other.submit({ kind: 'dequeueEvent', event: record })) === 0 &&
               valueIn(eventRecord.read(record).u) === value;
             assert.ok(await eventually(told), `no native event of 0x${id.toString(16)} = ${value}`);
             while (valueIn((await nextEvent(driver, session)).event.u) !== value);
@@ -180,14 +179,14 @@ describe('lab: controls of uvcvideo', function () {
           for (const id of [BRIGHTNESS, ZOOM]) {
             const subscription = { type: EventType.CTRL, id };
             await driver.call(session, Ioctl.SUBSCRIBE_EVENT, eventSubscription, subscription);
-            other.call(Ioctl.SUBSCRIBE_EVENT, eventSubscription, subscription);
+            await other.call(Ioctl.SUBSCRIBE_EVENT, eventSubscription, subscription);
           }
           await settle(BRIGHTNESS, 7);
           await settle(ZOOM, 120);
           const change = async (id: number, value: number, cause: () => unknown) => {
             await cause();
             const record = Buffer.alloc(eventRecord.size);
-            const came = () => other.run({ kind: 'dequeueEvent', event: record }) === 0;
+            const came = async () => (await other.submit({ kind: 'dequeueEvent', event: record })) === 0;
             assert.ok(await eventually(came), `no native event of 0x${id.toString(16)} = ${value}`);
             const own = eventRecord.read(record);
             const event = await nextEvent(driver, session);

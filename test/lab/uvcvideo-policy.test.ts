@@ -5,16 +5,9 @@ import { controlIoctl } from '../../src/client/control-ioctls.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
-import { control } from '../../src/v4l2/enumeration-layout.js';
+import { ControlFlag, control, extControl, queryExtCtrl, Which } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
-import {
-  ControlFlag,
-  EventType,
-  eventSubscription,
-  extControl,
-  queryExtCtrl,
-  Which,
-} from '../../src/v4l2/layout.js';
+import { EventType, eventSubscription } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { NativeNode } from './support/native-node.js';
 import { errnoOf, onStage } from './support/stage.js';
@@ -55,7 +48,7 @@ describe('lab: policy on uvcvideo', function () {
   it('they are not listed, not read and not set, with the error_idx of what there is not', () =>
     NativeNode.with(camera.node, async (node) => {
       const all = await enumerate(async (payload) => {
-        const { errno, payload: answer } = node.ioctl(Ioctl.QUERY_EXT_CTRL, payload);
+        const { errno, payload: answer } = await node.ioctl(Ioctl.QUERY_EXT_CTRL, payload);
         return errno === 0 ? answer : undefined;
       });
       assert.ok(all.includes(BRIGHTNESS) && all.includes(ZOOM), all.map((id) => id.toString(16)).join());
@@ -65,10 +58,10 @@ describe('lab: policy on uvcvideo', function () {
         const shown = all.filter((id) => id !== BRIGHTNESS && id >> 16 !== 0x9a);
         assert.deepEqual(await listed(driver, session), shown);
         const other = shown.find((id) => (id & 0xffff) !== 1)!;
-        const before = node.getControl(BRIGHTNESS);
+        const before = await node.getControl(BRIGHTNESS);
         for (const nr of [G, S, TRY]) {
           const records = [other, UNKNOWN].map((id) => encoded(extControl, { id, value: Buffer.from([1]) }));
-          const own = node.controls(nr, Which.CURRENT, Buffer.concat(records), [null, null]);
+          const own = await node.controls(nr, Which.CURRENT, Buffer.concat(records), [null, null]);
           const asked = await controlIoctl(driver, session, nr, [
             { id: other, value: 1n },
             { id: BRIGHTNESS, value: 1n },
@@ -84,20 +77,23 @@ describe('lab: policy on uvcvideo', function () {
             Errno.EINVAL,
           );
         }
-        assert.equal(node.getControl(BRIGHTNESS), before);
+        assert.equal(await node.getControl(BRIGHTNESS), before);
       });
     }));
 
   it('a NEXT flag in S_CTRL, by which the driver sets the next control, sets none', () =>
     NativeNode.with(camera.node, async (node) => {
       const id = ((BRIGHTNESS - 1) | ControlFlag.NEXT_CTRL) >>> 0;
-      const [first, second] = [node.getControl(BRIGHTNESS), node.getControl(BRIGHTNESS) === 7 ? 8 : 7];
+      const [first, second] = [
+        await node.getControl(BRIGHTNESS),
+        (await node.getControl(BRIGHTNESS)) === 7 ? 8 : 7,
+      ];
       assert.equal(
-        node.ioctl(Ioctl.S_CTRL, encoded(control, { id, value: second })).errno,
+        (await node.ioctl(Ioctl.S_CTRL, encoded(control, { id, value: second }))).errno,
         0,
         'natively it is set',
       );
-      assert.equal(node.getControl(BRIGHTNESS), second);
+      assert.equal(await node.getControl(BRIGHTNESS), second);
       const policy = policyOf({ 'deny-controls': `${BRIGHTNESS}` });
       await onStage(camera.node, { serve: { policy } }, async ({ driver }) => {
         const session = await driver.open();
@@ -107,7 +103,7 @@ describe('lab: policy on uvcvideo', function () {
         );
         const set = await controlIoctl(driver, session, S, [{ id, value: BigInt(first) }]);
         assert.equal(set.errno, Errno.EINVAL);
-        assert.equal(node.getControl(BRIGHTNESS), second);
+        assert.equal(await node.getControl(BRIGHTNESS), second);
       });
     }));
 });

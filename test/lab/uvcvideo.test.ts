@@ -6,7 +6,7 @@ import { Errno } from '../../src/errno.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, fmtdesc, format as formatRecord } from '../../src/v4l2/layout.js';
-import { mappingsOf } from '../addon/process.js';
+import { mappingsOf } from '../addon/support/process.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { type DqbufEvent, GuestQueue } from './support/guest-queue.js';
 import { NativeNode } from './support/native-node.js';
@@ -210,7 +210,7 @@ describe('lab: uvcvideo', function () {
           [Ioctl.ENUM_FMT, encoded(fmtdesc, { index: 0, type })],
           [Ioctl.G_FMT, encoded(formatRecord, { type })],
         ] as const) {
-          const own = node.ioctl(nr, request);
+          const own = await node.ioctl(nr, request);
           assert.equal(own.errno, 0);
           assert.deepEqual(await driver.ioctl(session, nr, request), own.payload);
         }

@@ -3,6 +3,8 @@
  * each request reach it.
  */
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { DrawnText } from './support/drawn-text.js';
 import { FWHT_PARAMS, fwhtParams } from './support/fwht.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
@@ -27,6 +29,9 @@ const frame = {
   quantization: 0,
 };
 
+/** The major number of a device number as stat(2) gives it; those of V4L2 and media have at most 12 bits. */
+const major = (rdev: number) => (rdev >> 8) & 0xfff;
+
 describe('lab: media requests on visl', function () {
   this.timeout(60_000);
   before(function () {
@@ -34,13 +39,29 @@ describe('lab: media requests on visl', function () {
   });
   after(() => unload('visl'));
 
+  it('has the device numbers that udev/virtio-media-bridge@.service allows', () => {
+    const unit = readFileSync('udev/virtio-media-bridge@.service', 'utf8');
+    const allowed = [...unit.matchAll(/^DeviceAllow=char-(\S+) rw$/gm)].map(([, name]) => name!);
+    const majors = allowed.map((name) => {
+      const line = new RegExp(`^ *(\\d+) ${name}$`, 'm').exec(readFileSync('/proc/devices', 'utf8'));
+      return Number(line?.[1]);
+    });
+    const devices = [nodeNamed('visl'), ...readdirSync('/dev').filter((name) => /^media\d/.test(name))];
+    assert.deepEqual(
+      devices
+        .map((name) => major(statSync(resolve('/dev', name)).rdev))
+        .map((number) => majors.indexOf(number)),
+      [0, 1],
+    );
+  });
+
   it('shows the values of each request in its picture', () =>
     StatelessDecoder.with(nodeNamed('visl'), true, ['SFWH', 'NV12'], [WIDTH, HEIGHT], async (decoder) => {
       const { output, requests } = decoder;
       const request = await requests.allocate();
       const { bytesperline } = decoder.capture.format.planes[0]!;
       const drawn = new DrawnText();
-      decoder.start();
+      await decoder.start();
       const text = (reference: bigint) => `backwards_ref_ts: ${reference}`;
       for (const [number, reference] of [1234567890n, 9876543210n, 4n, 2n ** 62n].entries()) {
         assert.equal(await requests.control(request, FWHT_PARAMS, fwhtParams(frame, reference)), 0);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
 import { nodeNamed, provide, unload } from '../lab/support/kernel-modules.js';
 import { Bridge } from './support/bridge.js';

@@ -36,7 +36,7 @@ Settings read_settings() {
   Settings settings;
   settings.nodes = pairs_of<Settings::Node>(variable("VMB_PRELOAD"));
   settings.media = pairs_of<Settings::Media>(variable("VMB_PRELOAD_MEDIA"));
-  settings.crosvm = variable("VMB_PRELOAD_DIALECT") == "crosvm";
+  settings.crosvm = variable("VMB_PRELOAD_VMM") == "crosvm";
   settings.objects = variable("VMB_PRELOAD_OBJECTS") == "1";
   if (const std::string name = variable("VMB_PRELOAD_DRIVER"); !name.empty()) settings.driver = name.substr(0, 15);
   settings.trace = variable("VMB_PRELOAD_TRACE");

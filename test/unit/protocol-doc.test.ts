@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { ioctls } from '../../src/v4l2/ioctls.js';
-import { escaped, mentions, namedTests, read, root, rowsOf, sectionOf } from './document.js';
+import { escaped, mentions, namedTests, read, root, rowsOf, sectionOf } from './support/document.js';
 
 const page = read('docs/protocol.md');
 const section = (heading: string): string => sectionOf(page, heading);

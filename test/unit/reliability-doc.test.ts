@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { mentions, read, root, rowsOf } from './document.js';
+import { mentions, read, root, rowsOf } from './support/document.js';
 
 const faults = rowsOf(read('docs/reliability.md')).filter(
   (row) => row.length === 4 && row[3] !== 'test' && !/^-+$/.test(row[0]!),

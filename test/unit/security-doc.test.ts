@@ -8,7 +8,7 @@ import { policyFlags, policyOf } from '../../src/cli/policy.js';
 import { sizeOf } from '../../src/cli/size.js';
 import * as policy from '../../src/media/policy.js';
 import { controlClasses } from '../../src/v4l2/control-classes.js';
-import { mentions, namedTests, read, root, rowsOf, sectionOf } from './document.js';
+import { mentions, namedTests, read, root, rowsOf, sectionOf } from './support/document.js';
 
 const page = read('docs/security.md');
 const section = (heading: string) => sectionOf(page, heading);

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Errno } from '../../src/errno.js';
-import { eventually } from '../addon/process.js';
+import { eventually } from '../addon/support/process.js';
 import { nodeNamed, provide } from '../lab/support/kernel-modules.js';
 import { errnoOf } from '../lab/support/stage.js';
 import { Bridge } from './support/bridge.js';

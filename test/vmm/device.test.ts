@@ -71,7 +71,7 @@ for (const mode of ['arena', 'direct'] as const) {
       assert.equal(Buffer.from(bytes).toString(), 'vivid'.padEnd(32, '\0'));
     });
 
-    it('with an empty window while nothing is mapped', async () => {
+    it('with an empty SHM region 0 while nothing is mapped', async () => {
       assert.deepEqual(await machine.readWindow(0, 4096), Buffer.alloc(4096));
     });
 

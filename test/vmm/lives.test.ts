@@ -14,7 +14,7 @@ import { native } from '../../src/native.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc } from '../../src/v4l2/layout.js';
 import { FrontEndRequest } from '../../src/vhost-user/protocol.js';
-import { openDescriptors } from '../addon/process.js';
+import { openDescriptors } from '../addon/support/process.js';
 import { join, u64 } from '../device/support/bytes.js';
 import { keepJournal, showJournal } from '../lab/support/daemon-log.js';
 import { GuestQueue } from '../lab/support/guest-queue.js';

@@ -31,6 +31,8 @@ export interface Answer {
   readonly once?: boolean;
 }
 
+const statusOnly = (status: number): Answer => ({ status });
+
 /** Parked or running until `answer` is called the first time. */
 export class Command {
   /** The readable part of the chain, copied when the chain was popped. After release() it may have length 0. */
@@ -38,8 +40,9 @@ export class Command {
   #answered = false;
   #isInterrupted = false;
   readonly #arrival = performance.now();
-  /** The answer at the deadline, and a function to call then. The handler that parks the command sets both. */
-  #lateAnswer: Answer = { status: Errno.ETIMEDOUT };
+  /** Gives the answer for an errno. The handler that parks the command sets it. */
+  #refuse: (errno: number) => Answer = statusOnly;
+  /** Called at the deadline. */
   #onLate: (() => void) | null = null;
   /** The sequence in which it waits, and its task there. */
   #sequence: Sequence | null = null;
@@ -79,11 +82,11 @@ export class Command {
   }
 
   /**
-   * What to do if the command is interrupted. `payload` follows the errno, because some drivers need it to see the
-   * errno. `notify` is called at the deadline only.
+   * What to do if the command is interrupted. `refuse` gives the answer, because some drivers need a payload to see
+   * the errno. `notify` is called at the deadline only.
    */
-  onLate(payload: readonly Uint8Array[], notify: () => void): void {
-    this.#lateAnswer = { status: Errno.ETIMEDOUT, payload };
+  onLate(refuse: (errno: number) => Answer, notify: (() => void) | null): void {
+    this.#refuse = refuse;
     this.#onLate = notify;
   }
 
@@ -96,14 +99,14 @@ export class Command {
     if (this.#answered) return;
     this.#isInterrupted = true;
     if (errno === Errno.ETIMEDOUT) this.#onLate?.();
-    this.answer({ ...this.#lateAnswer, status: errno });
+    this.answer(this.#refuse(errno));
   }
 
   /** Answers the command. Only the first answer counts, so a chain is never written after the driver has it back. */
   answer(answer: Answer): void {
     if (this.#answered) return;
     this.#answered = true;
-    this.#onLate = null;
+    this.onLate(statusOnly, null);
     this.#finish(answer);
     if (this.#sequence && this.#task) this.#sequence.withdraw(this.#task);
     else this.release();

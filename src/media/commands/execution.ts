@@ -25,9 +25,10 @@ export async function execute<R>(
 ): Promise<void> {
   if (command.answered) return;
   if (session.gone) return command.answer(refuse(request, Errno.ENODEV));
-  command.onLate(refuse(request, 0).payload ?? [], () => {
-    session.degrade(true);
-  });
+  command.onLate(
+    (errno) => refuse(request, errno),
+    () => session.degrade(true),
+  );
   let answer: Answer;
   try {
     const kept = session.late.isEmpty ? null : await retried(session, command);

@@ -1,5 +1,7 @@
 /** CMD_IOCTL: finds the row of the ioctl, copies its payload out and runs it. */
 import { Errno } from '../../errno.js';
+import { failure, type Result } from '../../result.js';
+import { NONE } from '../../struct.js';
 import { type IoctlRow, ioctls, type Payload } from '../../v4l2/ioctls.js';
 import { EDID_BLOCK, MAX_EDID_BLOCKS } from '../../v4l2/layout.js';
 import { MAX_READABLE } from '../../virtio/chain.js';
@@ -45,20 +47,19 @@ const following: Readonly<Partial<Record<Payload, number>>> = {
 
 /**
  * Reads the request of an ioctl. `code`: the number of the _IO* macro. `body`: what follows the command's structure.
- * Returns the request or an errno: ENOTTY for an ioctl that the device does not have, EINVAL for a payload that is
- * too short. An `r` ioctl may come with or without a payload, because the Linux driver sends one with G_INPUT and
- * G_OUTPUT.
+ * ENOTTY: the device does not have the ioctl. EINVAL: the payload is too short. An `r` ioctl may come with or without
+ * a payload, because the Linux driver sends one with G_INPUT and G_OUTPUT.
  */
 export function readIoctl(
   command: Command,
   code: number,
   body: Buffer,
   offers: OptionalIoctls,
-): IoctlRequest | number {
+): Result<IoctlRequest> {
   const row = rowOf(code, offers);
-  if (!row) return Errno.ENOTTY;
-  if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: Buffer.alloc(0), command };
-  if (body.length < row.size) return Errno.EINVAL;
+  if (!row) return failure(Errno.ENOTTY);
+  if (row.direction === 'r') return { row, payload: Buffer.alloc(row.size), rest: NONE, command };
+  if (body.length < row.size) return failure(Errno.EINVAL);
   return { row, payload: Buffer.from(body.subarray(0, row.size)), rest: body.subarray(row.size), command };
 }
 

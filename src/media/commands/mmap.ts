@@ -1,6 +1,7 @@
 /** CMD_MMAP and CMD_MUNMAP. */
 import { closeSync } from 'node:fs';
 import { Errno } from '../../errno.js';
+import { isFailure } from '../../result.js';
 import { Memory } from '../../v4l2/layout.js';
 import { exportPlane } from '../ioctls/expbuf.js';
 import type { SharedMemory, SharedMemorySlot } from '../memory/shared-memory.js';
@@ -53,10 +54,10 @@ async function mapPlane(
     return 0;
   }
   const fd = await exportPlane(session, queue.type, buffer.index, number);
-  if (fd < 0) return -fd;
+  if (isFailure(fd)) return fd.errno;
   try {
     const slot = await shared.mapDescriptor(fd, plane.length, plane.slot);
-    if (typeof slot === 'number') return slot;
+    if (isFailure(slot)) return slot.errno;
     plane.place(slot);
     return 0;
   } finally {

@@ -51,10 +51,7 @@ export class Sequence {
     }
     this.#busy = true;
     task()
-      .catch((error: unknown) => {
-        const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-        log.error('a session task failed', { session: this.owner, error: text });
-      })
+      .catch((error: unknown) => log.fault('a session task failed', error, { session: this.owner }))
       .finally(() => {
         this.#busy = false;
         this.next();

@@ -141,7 +141,7 @@ export class EventQueue {
   /**
    * Resolves when the driver has processed every event that was sent so far, or after `limit` ms, at most
    * EVENT_BARRIER_MS. The driver gives each descriptor back right after it has processed the event. So no stale event
-   * can reach the driver after an answer.
+   * can reach the driver after an answer. The timer is by hand, because p-timeout takes no limit of 0.
    */
   barrier(limit: number): Promise<void> {
     const queue = this.#queue;

@@ -1,6 +1,7 @@
 /** QUERYBUF, QBUF and PREPARE_BUF. The request has the v4l2_buffer, its planes, and then what the memory type adds. */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { isMultiplanar } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
@@ -31,15 +32,15 @@ type BufferIoctl = NodeCall & { kind: 'buffer' };
 export async function bufferIoctl(session: Session, request: IoctlRequest): Promise<Answer> {
   const { row, command } = request;
   const call = readCall(session, request);
-  if (!call) return refuse(request, Errno.EINVAL);
+  if (isFailure(call)) return refuse(request, call.errno);
   const isAbandoned = row.nr === Ioctl.QBUF && call.queue.abandoned.has(call.vb.index);
-  const wanted = isAbandoned ? await queueAgain(call) : row;
-  if (typeof wanted === 'number') return refuse(request, wanted);
+  const nr = isAbandoned ? await queueAgain(call) : row.nr;
+  if (isFailure(nr)) return refuse(request, nr.errno);
   const memoryType = memoryTypes[call.queue.memory]!;
   const attached = await memoryType.attach(call);
-  if (typeof attached === 'number') return refuse(request, attached);
+  if (isFailure(attached)) return refuse(request, attached.errno);
   const { host, settle } = attached;
-  const ioctl: BufferIoctl = { kind: 'buffer', nr: wanted.nr, ...host };
+  const ioctl: BufferIoctl = { kind: 'buffer', nr, ...host };
   const status = await issue(call, ioctl);
   settle?.(status);
   if (status !== 0) return refuse(request, status);
@@ -70,20 +71,21 @@ function queued({ session, queue, vb, request }: BufferCall, ioctl: BufferIoctl)
   queue.enqueue(vb.index);
 }
 
-/** Checks the request against its queue. null: the kernel would refuse it, so the answer is EINVAL. */
-function readCall(session: Session, { row, payload, rest }: IoctlRequest): BufferCall | null {
+/** Checks the request against its queue. EINVAL: the kernel would refuse it. */
+function readCall(session: Session, { row, payload, rest }: IoctlRequest): Result<BufferCall> {
   const { type, index, memory, length, flags, requestFd } = buffer.read(payload);
   const planes = isMultiplanar(type) ? length : 0;
-  if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return null;
+  if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return failure(Errno.EINVAL);
   const queue = session.queues.get(type);
   const vb = queue?.buffers.get(index);
-  if (!queue || !vb) return null;
+  if (!queue || !vb) return failure(Errno.EINVAL);
   // vb2 accepts more plane records than the buffer has planes, but not fewer.
-  if (queue.isMultiplanar && length < vb.planes.length) return null;
+  if (queue.isMultiplanar && length < vb.planes.length) return failure(Errno.EINVAL);
   // QBUF and PREPARE_BUF check the memory type and the flags. QUERYBUF does not.
-  if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return null;
+  if (row.nr !== Ioctl.QUERYBUF && memory !== queue.memory) return failure(Errno.EINVAL);
   const isForRequest = row.nr !== Ioctl.QUERYBUF && (flags & BufferFlag.REQUEST_FD) !== 0;
-  if (isForRequest && (row.nr !== Ioctl.QBUF || session.handles?.find(requestFd) === undefined)) return null;
+  if (isForRequest && (row.nr !== Ioctl.QBUF || session.handles?.find(requestFd) === undefined))
+    return failure(Errno.EINVAL);
   const guest = {
     record: payload,
     planes: Buffer.from(rest.subarray(0, planes * plane.size)),

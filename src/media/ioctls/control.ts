@@ -1,7 +1,7 @@
 /** G_CTRL and S_CTRL: one control, without a payload. */
 import { PRIVATE_BASE } from '../../v4l2/control-classes.js';
+import { extControl, extControls, Which } from '../../v4l2/control-layout.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
-import { extControl, extControls, Which } from '../../v4l2/layout.js';
 import type { Answer } from '../commands/command.js';
 import type { Session } from '../session.js';
 import { byId, nodeControls } from './hidden-controls.js';

@@ -4,7 +4,7 @@
  * ioctl, and back to them after it, before the command is answered.
  */
 import { Errno } from '../../errno.js';
-import { Ioctl } from '../../v4l2/ioctls.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import {
   CONTROL_ID_MASK,
   ControlFlag,
@@ -13,7 +13,8 @@ import {
   MAX_CONTROLS,
   queryExtCtrl,
   Which,
-} from '../../v4l2/layout.js';
+} from '../../v4l2/control-layout.js';
+import { Ioctl } from '../../v4l2/ioctls.js';
 import { isLasting } from '../../v4l2/refusal.js';
 import { GuestMemoryError } from '../../virtio/guest-memory.js';
 import { Price } from '../../virtio/turn.js';
@@ -65,20 +66,20 @@ export async function extendedControls(session: Session, request: IoctlRequest):
   if (turn.over) await turn.next();
   turn.spend(count * Price.RECORD);
   const lists = await readLists(session, array, rest.subarray(arrayBytes));
-  if (typeof lists === 'number') return refused(lists);
+  if (isFailure(lists)) return refused(lists.errno);
   const forNode = nodeControls(policy, array);
   const pointed = await readPointed(session, command, forNode, lists);
-  if (typeof pointed === 'number') return refused(pointed);
+  if (isFailure(pointed)) return refused(pointed.errno);
   return transfer(session, request, { array, forNode, pointed }, own);
 }
 
-/** The values in the guest's pages, for each control whose union is a pointer; null for the others. Or an errno. */
+/** The values in the guest's pages, for each control whose union is a pointer; null for the others. */
 async function readPointed(
   session: Session,
   command: Command,
   forNode: Buffer,
   lists: readonly (SgList | null)[],
-): Promise<(Pointed | null)[] | number> {
+): Promise<Result<(Pointed | null)[]>> {
   const found: (Pointed | null)[] = [];
   const copies = new ArrayBuffer(lists.reduce((sum, list) => sum + (list?.size ?? 0), 0));
   let at = 0;
@@ -87,12 +88,12 @@ async function readPointed(
     const isPointer = list && hasPayload(session, forNode.readUInt32LE(index * extControl.size));
     // Most answers are cached, so there is nothing to wait for.
     const known = typeof isPointer === 'object' ? await isPointer : isPointer;
-    if (typeof known === 'number') return known;
+    if (isFailure(known)) return known;
     found.push(list && known ? { list, bytes: new Uint8Array(copies, at, list.size) } : null);
     at += list?.size ?? 0;
   }
   const errno = await read(session, command, found);
-  return errno !== 0 ? errno : found;
+  return errno !== 0 ? failure(errno) : found;
 }
 
 /** The controls of one command: the guest's array, the array that the node gets, and the values behind the pointers. */
@@ -178,16 +179,16 @@ function guestControls(guest: Buffer, host: Buffer): Buffer {
 
 /**
  * The SG list of each control with size > 0, for any type, because the guest's driver sends one for each; null for
- * the others. Or an errno if the lists do not add up; no guest page was read then.
+ * the others. EINVAL: the lists do not add up; no guest page was read then.
  */
-async function readLists(session: Session, array: Buffer, rest: Buffer): Promise<(SgList | null)[] | number> {
+async function readLists(session: Session, array: Buffer, rest: Buffer): Promise<Result<(SgList | null)[]>> {
   const { turn } = session.context;
   const sizes: number[] = [];
   let total = 0;
   for (let at = extControl.offset.size; at < array.length; at += extControl.size) {
     const size = array.readUInt32LE(at);
     total += size;
-    if (total > MAX_CONTROL_PAYLOAD) return Errno.ENOMEM;
+    if (total > MAX_CONTROL_PAYLOAD) return failure(Errno.ENOMEM);
     sizes.push(size);
   }
   const lists = new SgLists(rest, turn);
@@ -195,7 +196,7 @@ async function readLists(session: Session, array: Buffer, rest: Buffer): Promise
   while (found.length < sizes.length) {
     const size = sizes[found.length]!;
     const list = size > 0 ? lists.next(size) : null;
-    if (typeof list === 'number') return list;
+    if (isFailure(list)) return list;
     if (list || size === 0) found.push(list);
     else await turn.next();
   }
@@ -204,19 +205,19 @@ async function readLists(session: Session, array: Buffer, rest: Buffer): Promise
 
 /**
  * Whether the kernel takes the union of this control as a pointer. Only then may the bridge put a pointer there. The
- * flags of the id are masked, as G/S/TRY_EXT_CTRLS do; with flags, QUERY_EXT_CTRL would describe another control. Or
- * an errno if this cannot be known now: without the pointer, the driver would believe that there is no room.
+ * flags of the id are masked, as G/S/TRY_EXT_CTRLS do; with flags, QUERY_EXT_CTRL would describe another control.
+ * Fails if this cannot be known now: without the pointer, the driver would believe that there is no room.
  */
-function hasPayload(session: Session, givenId: number): boolean | Promise<boolean | number> {
+function hasPayload(session: Session, givenId: number): boolean | Promise<Result<boolean>> {
   const id = givenId & CONTROL_ID_MASK;
   return session.context.node.traits.get(payloadTrait(id)) ?? queryPayload(session, id);
 }
 
-async function queryPayload(session: Session, id: number): Promise<boolean | number> {
+async function queryPayload(session: Session, id: number): Promise<Result<boolean>> {
   const query = Buffer.alloc(queryExtCtrl.size);
   query.writeUInt32LE(id, queryExtCtrl.offset.id);
   const errno = await session.ioctl(Ioctl.QUERY_EXT_CTRL, query);
-  if (errno !== 0) return isLasting(errno) ? false : errno;
+  if (errno !== 0) return isLasting(errno) ? false : failure(errno);
   const payload = (queryExtCtrl.read(query).flags & ControlFlag.HAS_PAYLOAD) !== 0;
   session.context.node.traits.set(payloadTrait(id), payload);
   return payload;

@@ -1,5 +1,6 @@
 /** EXPBUF: exports a plane as an object. Its UUID follows the structure, in which `fd` stays as the guest set it. */
 import { Errno } from '../../errno.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { NONE } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { exportBuffer, Memory } from '../../v4l2/layout.js';
@@ -29,7 +30,7 @@ export async function exportIoctl(session: Session, { payload }: IoctlRequest): 
   const access = plane.exported && plane.exported.access !== asked ? O_RDWR : asked;
   // Exported every time, because the kernel checks the permission then.
   const fd = await exportPlane(session, type, index, number, (flags & ~O_ACCMODE) | access);
-  if (fd < 0) return { status: -fd };
+  if (isFailure(fd)) return { status: fd.errno };
   const exported = objects.export(fd, access, plane.exported);
   plane.export(exported);
   payload.writeInt32LE(guestFd, exportBuffer.offset.fd);
@@ -38,8 +39,7 @@ export async function exportIoctl(session: Session, { payload }: IoctlRequest): 
 
 /**
  * Exports one plane as a DMABUF. `number`: index of the plane; `flags`: O_* of open(). Resolves to a descriptor that
- * the caller must close, or to -errno of VIDIOC_EXPBUF. It is not cached, because the kernel checks the permission
- * with every call.
+ * the caller must close. It is not cached, because the kernel checks the permission with every call.
  */
 export async function exportPlane(
   session: Session,
@@ -47,8 +47,8 @@ export async function exportPlane(
   index: number,
   number: number,
   flags: number = O_RDWR_CLOEXEC,
-): Promise<number> {
+): Promise<Result<number>> {
   const record = exportBuffer.encode({ type, index, plane: number, flags, fd: 0, reserved: NONE });
   const errno = await session.ioctl(Ioctl.EXPBUF, record);
-  return errno === 0 ? exportBuffer.read(record).fd : -errno;
+  return errno === 0 ? exportBuffer.read(record).fd : failure(errno);
 }

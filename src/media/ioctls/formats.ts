@@ -1,5 +1,6 @@
 /** Formats. For the guest, the driver lacks those that the operator denies (`--allow-formats`, `--deny-formats`). */
 import { Errno } from '../../errno.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { isCapture, isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { BufferType, FMTDESC_ENUM_ALL, fmtdesc, format, frmsizeenum } from '../../v4l2/layout.js';
@@ -74,7 +75,7 @@ async function adjust(session: Session, request: IoctlRequest, at: number): Prom
     if (status !== 0 || isFormatAllowed(session, payload)) return reply(request, status);
   }
   const first = await listed(session, { type: format.read(asked).type, index: 0 });
-  if (typeof first === 'number') return { status: Errno.EINVAL };
+  if (isFailure(first)) return { status: Errno.EINVAL };
   asked.copy(payload);
   payload.writeUInt32LE(fmtdesc.read(first).pixelformat, at);
   const status = await session.ioctl(row.nr, payload);
@@ -89,29 +90,29 @@ export async function enumerateFormats(session: Session, request: IoctlRequest):
   const { row, payload } = request;
   if (isOpen(session.context.policy.formats)) return reply(request, await session.ioctl(row.nr, payload));
   const found = await listed(session, fmtdesc.read(payload));
-  if (typeof found === 'number') return { status: found };
+  if (isFailure(found)) return { status: found.errno };
   found.copy(payload);
   return reply(request, 0);
 }
 
-/** The struct v4l2_fmtdesc at `index` of the guest's list, or an errno: EINVAL past the end. */
+/** The struct v4l2_fmtdesc at `index` of the guest's list. EINVAL: past the end. */
 async function listed(
   session: Session,
   { type, index, mbusCode = 0 }: { type: number; index: number; mbusCode?: number },
-): Promise<Buffer | number> {
+): Promise<Result<Buffer>> {
   const flag = index & FMTDESC_ENUM_ALL;
   let before = (index & ~FMTDESC_ENUM_ALL) >>> 0;
   for (let number = 0; number < MAX_FORMATS; number++) {
     const payload = fmtdesc.encode({ ...blank, type, mbusCode, index: (number | flag) >>> 0 });
     const status = await session.ioctl(Ioctl.ENUM_FMT, payload);
-    if (status !== 0) return status;
+    if (status !== 0) return failure(status);
     const { pixelformat, index: answered } = fmtdesc.read(payload);
     if (!allows(session.context.policy.formats, pixelformat) || before-- > 0) continue;
     // A kernel that knows the flag FMTDESC_ENUM_ALL clears it in its answer.
     payload.writeUInt32LE(((index & ~FMTDESC_ENUM_ALL) | (answered & FMTDESC_ENUM_ALL)) >>> 0, 0);
     return payload;
   }
-  return Errno.EINVAL;
+  return failure(Errno.EINVAL);
 }
 
 const blank = fmtdesc.read(Buffer.alloc(fmtdesc.size));

@@ -5,16 +5,16 @@
  */
 import { Errno } from '../../errno.js';
 import { CLASS_MASK, controlClasses, DRIVER_PRIVATE_MASK, PRIVATE_BASE } from '../../v4l2/control-classes.js';
-import { ControlType } from '../../v4l2/enumeration-layout.js';
-import { Ioctl } from '../../v4l2/ioctls.js';
 import {
   CONTROL_ID_MASK,
   ControlFlag,
+  ControlType,
   extControl,
   MAX_CONTROLS,
   queryExtCtrl,
   Which,
-} from '../../v4l2/layout.js';
+} from '../../v4l2/control-layout.js';
+import { Ioctl } from '../../v4l2/ioctls.js';
 import type { Answer } from '../commands/command.js';
 import { type Access, allows, type Entry, isOpen, type Policy } from '../policy.js';
 import type { Session } from '../session.js';

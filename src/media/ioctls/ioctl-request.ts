@@ -1,17 +1,8 @@
 /** The request of one ioctl, and its two forms of answer. */
 import { isMultiplanar } from '../../v4l2/buffer-type.js';
+import { extControl, extControls, MAX_CONTROLS } from '../../v4l2/control-layout.js';
 import type { IoctlRow, Payload } from '../../v4l2/ioctls.js';
-import {
-  buffer,
-  EDID_BLOCK,
-  extControl,
-  extControls,
-  MAX_CONTROLS,
-  MAX_EDID_BLOCKS,
-  Memory,
-  plane,
-  VIDEO_MAX_PLANES,
-} from '../../v4l2/layout.js';
+import { buffer, EDID_BLOCK, MAX_EDID_BLOCKS, Memory, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import type { Answer, Command } from '../commands/command.js';
 import { UUID_BYTES } from '../protocol.js';
 

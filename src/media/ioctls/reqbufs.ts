@@ -24,13 +24,21 @@ import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import { type IoctlRequest, reply } from './ioctl-request.js';
 
 /**
+ * Whether buffers of the current format would have no bytes. vb2 answers EINVAL to that, but with a WARN first, which
+ * ends a host that has panic_on_warn. false: the node has no current format (all is 0), so the driver decides.
+ */
+function isEmpty(current: Uint8Array): boolean {
+  return bufferBytes(current) === 0 && format.read(current).fmt.some((byte) => byte !== 0);
+}
+
+/**
  * VIDIOC_REQBUFS. Payload: struct v4l2_requestbuffers (20 bytes), and back on success, with the guest's memory type
  * and with the capabilities that the guest has.
  *
  * Errnos of its own: EINVAL for overlay types, a memory type that is not offered, a current format that the policy
- * denies, or if no backing works with this driver; ENOMEM if the limits of the policy and SHM region 0 have no room for
- * a buffer, or for as many as the driver needs. All others come from the driver (vb2_reqbufs): EBUSY, for example, while the buffers are another
- * program's.
+ * denies or whose sizeimage is 0, or if no backing works with this driver; ENOMEM if the limits of the policy and SHM
+ * region 0 have no room for a buffer, or for as many as the driver needs. All others come from the driver
+ * (vb2_reqbufs): EBUSY, for example, while the buffers are another program's.
  *
  * `count` comes back as the number of buffers that were made: fewer than the guest wants if there is room for no more,
  * more if the driver needs more. A count of 0 frees the buffers. No frame of the old buffers follows the answer.
@@ -38,10 +46,12 @@ import { type IoctlRequest, reply } from './ioctl-request.js';
 export async function requestBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { type, memory, count, flags } = requestRecord.read(request.payload);
   if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
+  if (count > 0 && !(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
+  const current = count > 0 ? await currentFormat(session, type) : Buffer.alloc(format.size);
+  if (isEmpty(current)) return { status: Errno.EINVAL };
   const { payload } = request;
   const issue: Issue = async (backing, most) => {
     const others = [...session.queues.values()].filter((queue) => queue.type !== type);
-    const current = count > 0 ? await currentFormat(session, type) : Buffer.alloc(format.size);
     const granted = count > 0 ? grantable(session, backing, others, current, Math.min(count, most)) : 0;
     if (count > 0 && granted === 0) return { ...nothing, status: Errno.ENOMEM };
     const { host: hostMemory, hints } = backings[backing];
@@ -57,7 +67,6 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
     if (status !== 0) return { ...nothing, status };
     return { status, first: 0, count: requestRecord.read(payload).count, each: bufferBytes(current) };
   };
-  if (count > 0 && !(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
   return guarded(session, request, { type, memory }, async () => {
     if (count > 0) return allocate(session, { type, memory }, issue);
     const old = session.queues.get(type);

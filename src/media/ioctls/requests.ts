@@ -1,5 +1,6 @@
 /** The ioctls for media requests that the guest makes itself (`--requests handles`, docs/stateless.md). */
 import { Errno } from '../../errno.js';
+import { isFailure } from '../../result.js';
 import type { Answer } from '../commands/command.js';
 import { RequestCode } from '../protocol.js';
 import type { RequestHandles } from '../queues/request-handles.js';
@@ -25,7 +26,7 @@ export async function requestIoctl(session: Session, { row, payload }: IoctlRequ
   if (row.nr !== RequestCode.ALLOC)
     return { status: await operations[row.nr]!(handles, payload.readUInt32LE(0)) };
   const handle = await handles.allocate();
-  if (handle < 0) return { status: -handle };
+  if (isFailure(handle)) return { status: handle.errno };
   payload.writeUInt32LE(handle, 0);
   // The guest never learns the handle of a late answer, and a new request costs little.
   return { status: 0, payload: [payload], once: true, dropped: () => void handles.close(handle) };

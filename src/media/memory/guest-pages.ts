@@ -1,6 +1,7 @@
 /** The guest pages of a plane: their SG list, counted in a budget, and their linear mapping if they can be joined. */
 import { Errno } from '../../errno.js';
 import type { LinearMapping, NodeCall, RegionPiece } from '../../native.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { type GuestMemory, GuestMemoryError } from '../../virtio/guest-memory.js';
 import { join, packPieces } from '../../virtio/region-bytes.js';
 import { Price, type Turn } from '../../virtio/turn.js';
@@ -35,16 +36,16 @@ export interface GuestPages {
 
 /**
  * Takes the pages of an SG list. `isZeroCopy`: the driver takes USERPTR, so the pages are joined if that is possible.
- * An errno: EFAULT if a page is not in guest memory, ENOMEM if the budget has no room for the list.
+ * EFAULT: a page is not in guest memory. ENOMEM: the budget has no room for the list.
  */
 export async function takePages(
   owner: PageOwner,
   given: SgList,
   isZeroCopy: boolean,
-): Promise<GuestPages | number> {
+): Promise<Result<GuestPages>> {
   const { memory, linearMappings, turn } = owner.context;
   // Taken before the copy is made, so the size is that of a list in which nothing can be joined.
-  if (!owner.lists.take(given.bytes)) return Errno.ENOMEM;
+  if (!owner.lists.take(given.bytes)) return failure(Errno.ENOMEM);
   const list = await given.joined(turn);
   owner.lists.giveBack(given.bytes - list.bytes);
   const { generation } = memory;
@@ -64,7 +65,7 @@ export async function takePages(
     if (!(error instanceof GuestMemoryError)) throw error;
   }
   release();
-  return Errno.EFAULT;
+  return failure(Errno.EFAULT);
 }
 
 /** Throws GuestMemoryError if a piece of the list is not in guest memory. */
@@ -146,7 +147,7 @@ async function joined(owner: PageOwner, places: readonly RegionPiece[]): Promise
   owner.context.turn.spend(Math.min(places.length, JOINED_HERE) * Price.PIECE);
   if (places.length <= JOINED_HERE) {
     const mapping = join(places);
-    return typeof mapping === 'number' ? null : mapping;
+    return isFailure(mapping) ? null : mapping;
   }
   const call: NodeCall & { kind: 'join' } = { kind: 'join', ...packPieces(places) };
   const errno = await owner.call(call);

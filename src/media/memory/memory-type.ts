@@ -1,5 +1,6 @@
 /** The interface of a memory type. Each type has a file in memory/. */
 
+import type { Result } from '../../result.js';
 import type { BufferQueue } from '../queues/buffer-queue.js';
 import type { GuestBuffer } from '../queues/buffer-record.js';
 import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
@@ -25,8 +26,8 @@ export interface Attached {
 }
 
 export interface MemoryType {
-  /** Reads what follows the records (SG lists, UUIDs) and makes the records for the kernel. An errno if that fails. */
-  attach(call: BufferCall): Attached | number | Promise<Attached | number>;
+  /** Reads what follows the records (SG lists, UUIDs) and makes the records for the kernel. */
+  attach(call: BufferCall): Result<Attached> | Promise<Result<Attached>>;
   /** The guest's view of the kernel's records: the parts of the response payload in their order. */
   restore(call: BufferCall, host: HostBuffer): Uint8Array[];
   /** A buffer came back from the driver: copies its frame to the guest. Undefined: no copy is needed. */

@@ -5,6 +5,7 @@
  * the guest sent them.
  */
 import { Errno } from '../../errno.js';
+import { failure } from '../../result.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { UUID_BYTES } from '../protocol.js';
 import { guestPlanes, guestRecord, hostRecord } from '../queues/buffer-record.js';
@@ -18,7 +19,7 @@ export const object: MemoryType = {
     if (nr === Ioctl.QUERYBUF) return { host };
     const uuids = readUuids(call);
     const descriptors = uuids?.map((uuid) => session.context.objects?.find(uuid) ?? -1);
-    if (!uuids || !descriptors || descriptors.includes(-1)) return Errno.EINVAL;
+    if (!uuids || !descriptors || descriptors.includes(-1)) return failure(Errno.EINVAL);
     const settle = (errno: number): void => {
       if (errno !== 0) return;
       if (!vb.isPrepared)

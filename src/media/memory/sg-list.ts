@@ -1,5 +1,6 @@
 /** SG lists of struct virtio_media_sg_entry (VIRTIO 1.4, Media Device, "Handling of pointers to userspace memory"). */
 import { Errno } from '../../errno.js';
+import { failure, type Result } from '../../result.js';
 import { Price, type Turn } from '../../virtio/turn.js';
 import { sgEntry } from '../protocol.js';
 
@@ -93,16 +94,16 @@ export class SgLists {
    * The next list, which covers `size` bytes, as a view of the guest's bytes. Addresses are not looked up. EINVAL: the
    * entries end too early, or an entry is empty or too large. Null: the turn is used up; repeat the call later.
    */
-  next(size: number): SgList | number | null {
+  next(size: number): Result<SgList> | null {
     const { turn } = this;
     const view = this.#view;
     while (this.#covered < size) {
       if (turn.over) return null;
       turn.spend(Price.ENTRY);
       const at = this.#at;
-      if (at + sgEntry.size > view.byteLength) return Errno.EINVAL;
+      if (at + sgEntry.size > view.byteLength) return failure(Errno.EINVAL);
       const piece = Math.min(lengthAt(view, at), size - this.#covered);
-      if (piece === 0 || !Number.isSafeInteger(startAt(view, at) + piece)) return Errno.EINVAL;
+      if (piece === 0 || !Number.isSafeInteger(startAt(view, at) + piece)) return failure(Errno.EINVAL);
       this.#at = at + sgEntry.size;
       this.#covered += piece;
     }

@@ -8,6 +8,7 @@
  */
 import { fstatSync } from 'node:fs';
 import { Errno } from '../../errno.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { MemoryFile } from '../../virtio/memory-file.js';
 import { Price, Turn } from '../../virtio/turn.js';
 import { MAP_ALIGNMENT } from '../policy.js';
@@ -81,12 +82,12 @@ export class SharedMemory {
   }
 
   /**
-   * A slot of `length` bytes: a zeroed one of the arena, or a place for a DMABUF that mapDescriptor() maps there. Null:
+   * A slot of `length` bytes: a zeroed one of the arena, or a place for a DMABUF that mapDescriptor() maps there. ENOMEM:
    * there is no room; `vacated` may make some.
    */
-  allocate(length: number, backing: Part = 'arena'): SharedMemorySlot | null {
+  allocate(length: number, backing: Part = 'arena'): Result<SharedMemorySlot> {
     const offset = this.#rangesOf(backing).allocate(length);
-    if (offset === null) return null;
+    if (offset === null) return failure(Errno.ENOMEM);
     return this.#keep({ offset, length, backing, mapped: 0, references: 0, owned: true, shown: false });
   }
 
@@ -132,31 +133,31 @@ export class SharedMemory {
 
   /**
    * Maps a plane of `length` bytes into the guest. `fd`: its DMABUF, borrowed until this resolves. `reserved`: the slot
-   * that was allocated for it; null: there is none. Resolves to a slot with one reference, or to an errno: ENOMEM if the
-   * region is full, EINTR if the guest has reset.
+   * that was allocated for it; null: there is none. Resolves to a slot with one reference. ENOMEM: the region is full.
+   * EINTR: the guest has reset. Other errnos are the transport's.
    */
   async mapDescriptor(
     fd: number,
     length: number,
     reserved: SharedMemorySlot | null = null,
-  ): Promise<SharedMemorySlot | number> {
+  ): Promise<Result<SharedMemorySlot>> {
     const resets = this.#resets;
     await this.#dropStale();
     const slot = reserved ?? this.allocate(length, 'direct');
-    if (slot === null) return Errno.ENOMEM;
+    if (isFailure(slot)) return slot;
     // A DMABUF consists of whole host pages. A VMM refuses to map beyond its end, or less than a page.
     slot.mapped = Math.min(fstatSync(fd).size, this.#direct.span(length));
     const errno = await this.#vmm.map(fd, slot.offset, slot.mapped);
     if (errno !== 0) {
       slot.mapped = 0;
       if (!reserved) this.release(slot);
-      return errno;
+      return failure(errno);
     }
     if (resets === this.#resets) return Object.assign(slot, { references: 1, shown: true });
     slot.owned = false;
     if (this.transport.survivesReset) this.#collect(slot);
     else this.#forget(slot);
-    return Errno.EINTR;
+    return failure(Errno.EINTR);
   }
 
   /** MUNMAP of a byte offset, which may lie inside a slot (a split mapping) and come twice. EINVAL: never mapped. */
@@ -269,10 +270,9 @@ export class SharedMemory {
   }
 
   #unmapArena(): void {
-    const used = [...this.#slots.values()].some(
-      ({ backing, references }) => backing === 'arena' && references > 0,
-    );
-    if (used || !this.#arenaShown) return;
+    const slots = [...this.#slots.values()];
+    const isUsed = slots.some(({ backing, references }) => backing === 'arena' && references > 0);
+    if (isUsed || !this.#arenaShown) return;
     this.#arenaGone();
     const resets = this.#resets;
     this.#vmm.unmap(this.#arenaBase, this.#arena!.size, (errno) => {

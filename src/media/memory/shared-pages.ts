@@ -10,6 +10,7 @@
 import { Errno } from '../../errno.js';
 import { warnLimited } from '../../log.js';
 import type { PlaneMemory } from '../../native.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { GuestMemoryError } from '../../virtio/guest-memory.js';
 import { privateRegion } from '../../virtio/memory-file.js';
@@ -33,7 +34,7 @@ export const sharedPages: MemoryType = {
         vb.planes.map(({ pages }) => pages!),
       );
     const found = await readPages(call);
-    if (typeof found === 'number') return found;
+    if (isFailure(found)) return found;
     return attachPages(call, found).catch((error: unknown) => {
       for (const [number, pages] of found.entries()) discard(vb.planes[number]!, pages);
       throw error;
@@ -64,19 +65,19 @@ export const sharedPages: MemoryType = {
   },
 };
 
-/** The guest pages of each plane, or an errno. All lists are checked before any page is taken. */
-async function readPages(call: BufferCall): Promise<PlanePages[] | number> {
+/** The guest pages of each plane. All lists are checked before any page is taken. */
+async function readPages(call: BufferCall): Promise<Result<PlanePages[]>> {
   const { session, queue, vb, guest } = call;
   const planes = guestPlanes(queue, vb, guest);
   const total = planes.reduce((sum, { length }) => sum + length, 0);
   const isShort = planes.some(({ length }, number) => length < vb.planes[number]!.length);
-  if (isShort || total > session.context.policy.maxBufferBytes) return Errno.EINVAL;
+  if (isShort || total > session.context.policy.maxBufferBytes) return failure(Errno.EINVAL);
   const lists = await readLists(call, planes);
-  if (typeof lists === 'number') return lists;
+  if (isFailure(lists)) return lists;
   const found: PlanePages[] = [];
   for (const [number, { m, length }] of planes.entries()) {
     const memory = await pagesOf(session, queue, vb.planes[number]!, lists[number]!);
-    if (typeof memory !== 'number') found.push({ m, length, memory });
+    if (!isFailure(memory)) found.push({ m, length, memory });
     else {
       for (const [made, pages] of found.entries()) discard(vb.planes[made]!, pages);
       return memory;
@@ -89,20 +90,20 @@ async function readPages(call: BufferCall): Promise<PlanePages[] | number> {
 async function readLists(
   { session, guest }: BufferCall,
   planes: readonly GuestPlane[],
-): Promise<SgList[] | number> {
+): Promise<Result<SgList[]>> {
   const { turn } = session.context;
   const lists = new SgLists(guest.rest, turn);
   const found: SgList[] = [];
   while (found.length < planes.length) {
     const list = lists.next(planes[found.length]!.length);
-    if (typeof list === 'number') return list;
+    if (isFailure(list)) return list;
     if (list) found.push(list);
     else await turn.next();
   }
   return found;
 }
 
-/** The pages that the plane has, if the list names the same ones; otherwise new ones, or an errno. */
+/** The pages that the plane has, if the list names the same ones; otherwise new ones. */
 async function pagesOf(session: Session, { backing }: BufferQueue, plane: VideoPlane, list: SgList) {
   const isZeroCopy = backing === 'pages-userptr';
   const kept = plane.pages?.memory;

@@ -1,9 +1,10 @@
 /** Adoption: buffers that the kernel has just made get their places and become the queue's. */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
-import type { SharedMemorySlot } from '../memory/shared-memory.js';
+import type { SharedMemory, SharedMemorySlot } from '../memory/shared-memory.js';
 import type { Session } from '../session.js';
 import { backings } from './backings.js';
 import { type BufferQueue, bytesOf } from './buffer-queue.js';
@@ -46,7 +47,7 @@ async function adoptBuffer(session: Session, queue: BufferQueue, index: number):
   queue.add(vb);
   for (const { length, offset } of hostPlanes(host)) {
     const made = await makePlane(session, queue, length, offset);
-    if (typeof made === 'number') return made;
+    if (isFailure(made)) return made.errno;
     vb.planes.push(made);
   }
   session.mmapOffsets.add(queue, vb);
@@ -55,29 +56,36 @@ async function adoptBuffer(session: Session, queue: BufferQueue, index: number):
   return bytes > session.allowance || queue.buffers.size > maxBuffers ? Errno.ENOMEM : 0;
 }
 
-/** `length` and `offset` (the host's mmap offset): bytes. Resolves to an errno if the slot or the mapping fails. */
+/** `length` and `offset` (the host's mmap offset): bytes. ENOMEM: SHM region 0 is full. */
 async function makePlane(
   session: Session,
   queue: BufferQueue,
   length: number,
   offset: number,
-): Promise<VideoPlane | number> {
+): Promise<Result<VideoPlane>> {
   const { shared } = session.context;
   const part = partOf(session, queue.backing);
-  let slot: SharedMemorySlot | null = null;
-  if (part) {
-    slot = shared.allocate(length, part);
-    if (!slot) await shared.vacated(part);
-    slot ??= shared.allocate(length, part);
-    if (!slot) return Errno.ENOMEM;
-  }
+  const slot = part && (await takeSlot(shared, length, part));
+  if (isFailure(slot)) return slot;
   const mmapOffset = session.mmapOffsets.take();
   if (!backings[queue.backing].mapped) return new VideoPlane(length, mmapOffset, { slot });
   const map: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
   const errno = await session.call(map);
   if (errno === 0 && map.region) return new VideoPlane(length, mmapOffset, { slot, host: map.region });
   if (slot) shared.release(slot);
-  return errno || Errno.EIO;
+  return failure(errno || Errno.EIO);
+}
+
+/** If `part` is full, waits once for the slots that are being zeroed or unmapped. ENOMEM: it is still full. */
+async function takeSlot(
+  shared: SharedMemory,
+  length: number,
+  part: SharedMemorySlot['backing'],
+): Promise<Result<SharedMemorySlot>> {
+  const slot = shared.allocate(length, part);
+  if (!isFailure(slot)) return slot;
+  await shared.vacated(part);
+  return shared.allocate(length, part);
 }
 
 /** Bytes and host mmap offset (bytes) of each plane, from what QUERYBUF returned. */

@@ -4,6 +4,7 @@
  * kernel gets back what has no room.
  */
 import { Errno } from '../../errno.js';
+import { isFailure } from '../../result.js';
 import { NONE } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { removeBuffers, requestBuffers } from '../../v4l2/layout.js';
@@ -65,7 +66,7 @@ export async function allocate(
     if (undone !== 0) return undone;
     if (trial === 'fewer') return allocate(session, wanted, issue, adopted.count);
     if (trial === 'again') return allocate(session, wanted, issue, most);
-    if (trial !== 'other') return trial;
+    if (isFailure(trial)) return trial.errno;
   }
   return Errno.EINVAL;
 }

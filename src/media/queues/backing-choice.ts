@@ -3,6 +3,8 @@ import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../../errno.js';
 import { log } from '../../log.js';
 import type { PlaneMemory } from '../../native.js';
+import { failure, isFailure, type Result } from '../../result.js';
+import { NONE } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { buffer, Memory, plane } from '../../v4l2/layout.js';
 import { isLasting } from '../../v4l2/refusal.js';
@@ -53,24 +55,23 @@ function trait(backing: Backing, type: number): string {
  * - sound: the queue can be used as it is.
  * - again: the driver takes the memory, but the probe left a prepared buffer. The caller makes the queue once more.
  * - other: the driver cannot do this backing. The caller tries the next one.
- * - an errno: no backing can help (ENODEV: the node is unplugged).
  */
-export type Trial = 'sound' | 'again' | 'other' | number;
+export type Trial = 'sound' | 'again' | 'other';
 
 /**
  * Probes the first buffer of a new queue, once for each node and buffer type. Some drivers take a USERPTR queue but
  * refuse scattered memory at the first buffer (EFAULT), and some have no EXPBUF (ENOTTY). The bridge remembers both for
  * all sessions. If the host was only short of something for a moment (ENOMEM, EMFILE), only this queue gets another
- * backing, and the next queue is probed again.
+ * backing, and the next queue is probed again. ENODEV: the node is unplugged, so no backing can help.
  */
-export async function tryOut(session: Session, queue: BufferQueue): Promise<Trial> {
+export async function tryOut(session: Session, queue: BufferQueue): Promise<Result<Trial>> {
   const { node } = session.context;
   const key = trait(queue.backing, queue.type);
   const probe = probes[queue.backing];
   const vb = queue.buffers.get(0);
   if (!probe || !vb || node.traits.has(key)) return 'sound';
   const errno = await probe(session, queue, vb);
-  if (session.gone) return Errno.ENODEV;
+  if (session.gone) return failure(Errno.ENODEV);
   const scattered = backings[queue.backing].host === Memory.USERPTR;
   if (errno !== 0) {
     const rulesOut = isLasting(errno) || (scattered && errno === Errno.EFAULT);
@@ -110,7 +111,7 @@ const probes: Readonly<Partial<Record<Backing, Probe>>> = {
   },
   direct: async (session, queue) => {
     const fd = await exportPlane(session, queue.type, 0, 0);
-    if (fd < 0) return -fd;
+    if (isFailure(fd)) return fd.errno;
     closeSync(fd);
     return 0;
   },
@@ -147,5 +148,3 @@ function prepare(
   const host = hostRecord(queue, vb, { record, planes, rest: NONE }, lengths);
   return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory });
 }
-
-const NONE = Buffer.alloc(0);

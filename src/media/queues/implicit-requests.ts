@@ -6,8 +6,9 @@
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
+import { isFailure } from '../../result.js';
+import { extControl, extControls, Which } from '../../v4l2/control-layout.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
-import { extControl, extControls, Which } from '../../v4l2/layout.js';
 import { type OpenMedia, type RequestCaller, RequestPool } from '../../v4l2/media-request.js';
 
 /** A control value that the guest has set. */
@@ -60,9 +61,8 @@ export class ImplicitRequests {
    * allows are in use. After an error no request is left.
    */
   async queue(index: number, call: NodeCall & { kind: 'buffer' }): Promise<number> {
-    const taken = await this.#pool.take();
-    if (typeof taken === 'number') return taken === Errno.EMFILE ? Errno.EBUSY : taken;
-    const { fd } = taken;
+    const fd = await this.#pool.take();
+    if (isFailure(fd)) return fd.errno === Errno.EMFILE ? Errno.EBUSY : fd.errno;
     const errno =
       (await this.#put(fd, [...this.#values.values()])) ||
       (await this.file.call({ ...call, request: fd })) ||

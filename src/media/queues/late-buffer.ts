@@ -4,6 +4,7 @@
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
+import { failure, type Result } from '../../result.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { streamType } from '../../v4l2/layout.js';
 import type { Answer } from '../commands/command.js';
@@ -52,16 +53,16 @@ export function latePrepared({ session, queue, vb }: BufferCall): Partial<Answer
 }
 
 /**
- * QBUF of an abandoned buffer: the driver still has it from an earlier QBUF. Resolves to the ioctl to run instead:
- * QUERYBUF if the driver is about to fill the same memory anyway, QBUF if the bridge could take the buffer back from
- * the driver first. Resolves to EINVAL if the driver keeps the buffer; the guest must wait until it comes back.
+ * QBUF of an abandoned buffer: the driver still has it from an earlier QBUF. Resolves to the number of the ioctl
+ * to run instead: QUERYBUF if the driver is about to fill the same memory anyway, QBUF if the bridge could take the
+ * buffer back from the driver first. EINVAL: the driver keeps the buffer; the guest must wait until it comes back.
  */
-export async function queueAgain(call: BufferCall): Promise<{ readonly nr: number } | number> {
+export async function queueAgain(call: BufferCall): Promise<Result<number>> {
   const { session, queue, vb } = call;
-  if (queue.isCapture && !foreign.has(queue.backing)) return { nr: Ioctl.QUERYBUF };
+  if (queue.isCapture && !foreign.has(queue.backing)) return Ioctl.QUERYBUF;
   if (queue.streaming) await drain(session);
   else await takeBack(session, queue, vb.index);
-  return queue.abandoned.has(vb.index) ? Errno.EINVAL : { nr: Ioctl.QBUF };
+  return queue.abandoned.has(vb.index) ? failure(Errno.EINVAL) : Ioctl.QBUF;
 }
 
 /**

@@ -5,6 +5,7 @@
  */
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
+import { failure, type Result } from '../../result.js';
 import { closeRequest, type OpenMedia, type RequestCaller } from '../../v4l2/media-request.js';
 import { MAX_REQUEST_HANDLES } from '../policy.js';
 
@@ -28,17 +29,17 @@ export class RequestHandles {
   }
 
   /**
-   * Makes a request. Resolves to its handle, or to a negative errno: -EMFILE if the session has MAX_REQUEST_HANDLES
-   * requests, -EBADF if the session closed meanwhile, otherwise the errno of MEDIA_IOC_REQUEST_ALLOC.
+   * Makes a request. Resolves to its handle. EMFILE: the session has MAX_REQUEST_HANDLES requests. EBADF: the session
+   * closed meanwhile. Other errnos are those of MEDIA_IOC_REQUEST_ALLOC.
    */
-  async allocate(): Promise<number> {
-    if (this.#requests.size >= MAX_REQUEST_HANDLES) return -Errno.EMFILE;
+  async allocate(): Promise<Result<number>> {
+    if (this.#requests.size >= MAX_REQUEST_HANDLES) return failure(Errno.EMFILE);
     const call: NodeCall & { kind: 'allocateRequest' } = { kind: 'allocateRequest', media: this.media.fd };
     const errno = await this.file.call(call);
-    if (errno !== 0 || call.request === undefined) return -(errno || Errno.EIO);
+    if (errno !== 0 || call.request === undefined) return failure(errno || Errno.EIO);
     if (this.#isClosed) {
       closeRequest(this.file, call.request);
-      return -Errno.EBADF;
+      return failure(Errno.EBADF);
     }
     const handle = this.#next++;
     this.#requests.set(handle, call.request);

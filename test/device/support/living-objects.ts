@@ -7,7 +7,7 @@ import { Session } from '../../../src/media/session.js';
 import { native } from '../../../src/native.js';
 import { OpenFile } from '../../../src/v4l2/node.js';
 import { Connection } from '../../../src/vhost-user/connection.js';
-import { collectGarbage as collect } from '../../addon/garbage.js';
+import { collectGarbage as collect } from '../../addon/support/garbage.js';
 
 /** Milliseconds. The deadlines of the last commands still refer to their sessions for that long. */
 const FORGET_MS = 6000;

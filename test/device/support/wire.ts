@@ -1,6 +1,7 @@
 /** A unix socket for vhost-user messages as bytes: nothing is checked, and anything can be sent. */
 import { closeSync } from 'node:fs';
 import { type FdPoller, native, PollEvents } from '../../../src/native.js';
+import { isFailure, resultOf } from '../../../src/result.js';
 import { join, u32 } from './bytes.js';
 import { until } from './until.js';
 
@@ -80,8 +81,8 @@ export class Wire {
 
   #read(): void {
     const into = Buffer.alloc(16384);
-    const got = native.receive(this.fd, into);
-    if (typeof got === 'number' || got.length === 0) {
+    const got = resultOf(native.receive(this.fd, into));
+    if (isFailure(got) || got.length === 0) {
       this.closed = true;
       this.#poller.watch(0);
       return;

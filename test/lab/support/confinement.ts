@@ -1,6 +1,6 @@
 /** Checks that a process has given up all privileges, as the kernel reports it. */
 import assert from 'node:assert/strict';
-import { lineOf } from '../../addon/child.js';
+import { lineOf } from '../../addon/support/child.js';
 
 const NO_CAPABILITY = '0000000000000000';
 

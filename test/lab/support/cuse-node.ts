@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { eventually } from '../../addon/process.js';
+import { eventually } from '../../addon/support/process.js';
 import { provide } from './kernel-modules.js';
 
 /** Paths in the sources: the TypeScript compiler does not copy C files. */

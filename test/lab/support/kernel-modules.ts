@@ -38,6 +38,9 @@ export function nodeNamed(name: string, n = 0): string {
   return node;
 }
 
+/** Whether there is a node with this name in sysfs. */
+export const isNode = (name: string): boolean => nodesNamed((other) => other === name).length > 0;
+
 /** /dev paths of the nodes whose name in sysfs `is` accepts, sorted by number. */
 export function nodesNamed(is: (name: string) => boolean): string[] {
   return readdirSync(CLASS)

@@ -1,9 +1,10 @@
 /** A program of the host that feeds v4l2loopback by write(). */
 import assert from 'node:assert/strict';
-import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { encoded } from '../../../src/client/record.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferType, event, eventSubscription } from '../../../src/v4l2/layout.js';
+import { descriptorsOn } from '../../addon/support/process.js';
 import { HostQueue } from './native-mmap-queue.js';
 import { NativeNode } from './native-node.js';
 
@@ -15,24 +16,26 @@ export class LoopbackWriter {
   #read = false;
 
   private constructor(
-    private readonly fd: number,
     private readonly node: NativeNode,
+    /** The descriptor of `node`: the frames go through the file that has the format and the events. */
+    private readonly fd: number,
   ) {}
 
   /** Opens the node and sets YUYV. */
   static async open(path: string, width: number, height: number): Promise<LoopbackWriter> {
-    const fd = openSync(path, constants.O_RDWR);
-    const node = await NativeNode.open(fd);
+    const before = descriptorsOn(path);
+    const node = await NativeNode.open(path);
+    const fd = descriptorsOn(path).find((each) => !before.includes(each))!;
     await new HostQueue(node, BufferType.VIDEO_OUTPUT).setFormat('YUYV', width, height);
     const usage = encoded(eventSubscription, { type: CLIENT_USAGE, flags: SEND_INITIAL });
-    assert.equal(node.ioctl(Ioctl.SUBSCRIBE_EVENT, usage).errno, 0);
-    return new LoopbackWriter(fd, node);
+    assert.equal((await node.ioctl(Ioctl.SUBSCRIBE_EVENT, usage)).errno, 0);
+    return new LoopbackWriter(node, fd);
   }
 
   /** Whether anybody streams from the node now. */
-  get isRead(): boolean {
+  async isRead(): Promise<boolean> {
     const record = Buffer.alloc(event.size);
-    while (this.node.run({ kind: 'dequeueEvent', event: record }) === 0)
+    while ((await this.node.submit({ kind: 'dequeueEvent', event: record })) === 0)
       this.#read = Buffer.from(event.read(record).u).readUInt32LE() > 0;
     return this.#read;
   }
@@ -42,8 +45,7 @@ export class LoopbackWriter {
     assert.equal(writeSync(this.fd, picture), picture.length);
   }
 
-  async close(): Promise<void> {
-    await this.node.close();
-    closeSync(this.fd);
+  close(): Promise<void> {
+    return this.node.close();
   }
 }

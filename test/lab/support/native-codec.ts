@@ -6,6 +6,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { encoded } from '../../../src/client/record.js';
+import { failure, isFailure, type Result } from '../../../src/result.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, EventType, event, eventSubscription } from '../../../src/v4l2/layout.js';
 import { type FwhtFrame, fwhtFrames } from './fwht.js';
@@ -14,7 +15,7 @@ import { movingPattern } from './moving-pattern.js';
 import { type Dequeued, MappedQueue } from './native-m2m-queue.js';
 import { NativeNode } from './native-node.js';
 
-const EAGAIN = 11;
+const NOTHING_READY = failure(11);
 const ENOENT = 2;
 const EPIPE = 32;
 const BUFFERS = 3;
@@ -77,67 +78,67 @@ abstract class StatefulCodec {
   }
 
   /** Whether the stream has changed in a way that CAPTURE must follow. */
-  protected abstract hasChanged(): boolean;
+  protected abstract hasChanged(): Promise<boolean>;
 
   /** Feeds everything and drains. Returns what came out. */
   async run(): Promise<Picture[]> {
-    this.output.request(BUFFERS);
+    await this.output.request(BUFFERS);
     this.#free = this.output.indices;
-    this.output.on();
+    await this.output.on();
     while (!(await this.#turn())) assert.ok(Date.now() - this.#quietSince < PATIENCE, 'the codec is stuck');
-    assert.equal(await this.capture.dequeue(), EPIPE, 'after LAST');
+    assert.equal(await this.capture.dequeue(), failure(EPIPE), 'after LAST');
     for (const queue of [this.output, this.capture]) {
-      queue.off();
-      queue.request(0);
+      await queue.off();
+      await queue.request(0);
     }
     return this.pictures;
   }
 
   async #startCapture(): Promise<void> {
-    if (this.#isCapturing) this.capture.off();
-    this.capture.request(0);
-    this.capture.readFormat();
-    this.capture.request(BUFFERS);
+    if (this.#isCapturing) await this.capture.off();
+    await this.capture.request(0);
+    await this.capture.readFormat();
+    await this.capture.request(BUFFERS);
     for (const index of this.capture.indices) await this.capture.queue(index);
-    this.capture.on();
+    await this.capture.on();
     this.#isCapturing = true;
   }
 
   /** Returns true when the codec is drained. */
   async #turn(): Promise<boolean> {
     await this.#feed();
-    if (!this.#isCapturing && this.hasChanged()) await this.#startCapture();
-    const taken = this.#isCapturing ? await this.capture.dequeue() : EAGAIN;
+    if (!this.#isCapturing && (await this.hasChanged())) await this.#startCapture();
+    const taken = this.#isCapturing ? await this.capture.dequeue() : NOTHING_READY;
     const isLast = await this.#take(taken);
     if (!isLast) return false;
-    if (!this.hasChanged()) return true;
+    if (!(await this.hasChanged())) return true;
     await this.#startCapture();
     return false;
   }
 
   async #feed(): Promise<void> {
     const back = await this.output.dequeue();
-    if (typeof back === 'object') this.#free.push(back.index);
-    else assert.equal(back, EAGAIN, 'DQBUF of OUTPUT');
+    if (isFailure(back)) assert.equal(back, NOTHING_READY, 'DQBUF of OUTPUT');
+    else this.#free.push(back.index);
     for (; this.#free.length > 0 && this.#fed < this.frames.length; this.#fed++)
       await this.output.queue(this.#free.pop()!, {
         bytes: this.frames[this.#fed]!,
         timestamp: this.#fed + 1,
       });
-    if (this.#fed === this.frames.length && this.#isCapturing && !this.#isStopped) this.#stop();
+    if (this.#fed === this.frames.length && this.#isCapturing && !this.#isStopped) await this.#stop();
   }
 
-  #stop(): void {
+  async #stop(): Promise<void> {
     const command = Buffer.alloc(this.commandSize);
     command.writeUInt32LE(CMD_STOP);
-    assert.equal(this.node.ioctl(this.commandNr, command).errno, 0, 'STOP');
+    assert.equal((await this.node.ioctl(this.commandNr, command)).errno, 0, 'STOP');
     this.#isStopped = true;
   }
 
   /** Returns true if no more pictures come before the next change. */
-  async #take(taken: Dequeued | number): Promise<boolean> {
-    if (typeof taken === 'number') {
-      assert.equal(taken, EAGAIN, 'DQBUF of CAPTURE');
+  async #take(taken: Result<Dequeued>): Promise<boolean> {
+    if (isFailure(taken)) {
+      assert.equal(taken, NOTHING_READY, 'DQBUF of CAPTURE');
       await sleep(1);
       return false;
     }
@@ -155,7 +156,7 @@ abstract class StatefulCodec {
 class Encoder extends StatefulCodec {
   #isNew = true;
 
-  protected hasChanged(): boolean {
+  protected async hasChanged(): Promise<boolean> {
     const changed = this.#isNew;
     this.#isNew = false;
     return changed;
@@ -164,10 +165,10 @@ class Encoder extends StatefulCodec {
 
 class Decoder extends StatefulCodec {
   /** Whether there was a SOURCE_CHANGE since the last call. */
-  protected hasChanged(): boolean {
+  protected async hasChanged(): Promise<boolean> {
     for (let changed = false; ; ) {
       const record = Buffer.alloc(event.size);
-      const errno = this.node.run({ kind: 'dequeueEvent', event: record });
+      const errno = await this.node.submit({ kind: 'dequeueEvent', event: record });
       if (errno === ENOENT) return changed;
       assert.equal(errno, 0, 'DQEVENT');
       changed ||= event.read(record).type === EventType.SOURCE_CHANGE;
@@ -190,15 +191,15 @@ export function encode(
 ): Promise<Buffer> {
   return NativeNode.with(path, async (node) => {
     const encoder = new Encoder(node, multiplanar, pictures, Ioctl.ENCODER_CMD, 40);
-    encoder.capture.setFormat('FWHT', width, height);
-    encoder.output.setFormat(RAW, width, height);
+    await encoder.capture.setFormat('FWHT', width, height);
+    await encoder.output.setFormat(RAW, width, height);
     assert.equal(encoder.output.format.planes[0]!.sizeimage, pictures[0]!.length);
     // S_SELECTION always takes the single-planar type. struct v4l2_selection: type, target CROP, flags, left, top.
     const selection = Buffer.alloc(64);
     selection.writeUInt32LE(BufferType.VIDEO_OUTPUT, 0);
     selection.writeInt32LE(width, 20);
     selection.writeInt32LE(height, 24);
-    assert.equal(node.ioctl(S_SELECTION, selection).errno, 0, 'S_SELECTION');
+    assert.equal((await node.ioctl(S_SELECTION, selection)).errno, 0, 'S_SELECTION');
     return Buffer.concat((await encoder.run()).map(({ bytes }) => bytes));
   });
 }
@@ -213,9 +214,9 @@ export function decode(
     const decoder = new Decoder(node, multiplanar, frames, Ioctl.DECODER_CMD, 72);
     for (const type of [EventType.SOURCE_CHANGE, EventType.EOS]) {
       const subscription = encoded(eventSubscription, { type });
-      assert.equal(node.ioctl(Ioctl.SUBSCRIBE_EVENT, subscription).errno, 0);
+      assert.equal((await node.ioctl(Ioctl.SUBSCRIBE_EVENT, subscription)).errno, 0);
     }
-    decoder.output.setFormat('FWHT', 1280, 720);
+    await decoder.output.setFormat('FWHT', 1280, 720);
     return decoder.run();
   });
 }

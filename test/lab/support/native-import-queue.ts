@@ -16,7 +16,7 @@ import {
   plane as planeRecord,
   VIDEO_MAX_PLANES,
 } from '../../../src/v4l2/layout.js';
-import { u64 } from '../../addon/records.js';
+import { u64 } from '../../addon/support/records.js';
 import { formatRequest } from './guest-queue.js';
 import type { NativeNode } from './native-node.js';
 
@@ -49,8 +49,9 @@ export class NativeQueue {
     readonly memory: number,
   ) {}
 
-  setFormat(fourcc: string, width: number, height: number): void {
-    const { errno, payload } = this.node.ioctl(Ioctl.S_FMT, formatRequest(this.type, fourcc, width, height));
+  async setFormat(fourcc: string, width: number, height: number): Promise<void> {
+    const wanted = formatRequest(this.type, fourcc, width, height);
+    const { errno, payload } = await this.node.ioctl(Ioctl.S_FMT, wanted);
     assert.equal(errno, 0, 'S_FMT');
     this.format = readImageFormat(payload, isMultiplanar(this.type));
     assert.equal(this.format.fourcc, fourcc);
@@ -60,39 +61,39 @@ export class NativeQueue {
     return this.format.planes.map(({ sizeimage }) => sizeimage);
   }
 
-  request(count: number): void {
-    assert.equal(this.node.request(count, this.type, this.memory), 0, 'REQBUFS');
+  async request(count: number): Promise<void> {
+    assert.equal(await this.node.request(count, this.type, this.memory), 0, 'REQBUFS');
   }
 
   /** QBUF, PREPARE_BUF or QUERYBUF. */
-  ask(nr: number, index: number, brought: Brought = {}): Answer {
+  async ask(nr: number, index: number, brought: Brought = {}): Promise<Answer> {
     const planar = isMultiplanar(this.type);
     const planes = planar ? Buffer.concat(this.sizes.map(() => encoded(planeRecord, {}))) : undefined;
     const length = planar ? this.sizes.length : 0;
     const m = Buffer.alloc(8, 0xee);
     const record = encoded(bufferRecord, { index, type: this.type, memory: this.memory, length, m });
     const call = { kind: 'buffer', nr, buffer: record, ...(planes && { planes }), ...brought } as const;
-    return { errno: this.node.run(call), buffer: record, planes };
+    return { errno: await this.node.submit(call), buffer: record, planes };
   }
 
-  queue(index: number, brought: Brought): void {
-    const answer = this.ask(Ioctl.QBUF, index, brought);
+  async queue(index: number, brought: Brought): Promise<void> {
+    const answer = await this.ask(Ioctl.QBUF, index, brought);
     assert.equal(answer.errno, 0, 'QBUF');
     assertScrubbed(answer);
   }
 
-  on(): void {
-    this.stream(Ioctl.STREAMON);
+  on(): Promise<void> {
+    return this.stream(Ioctl.STREAMON);
   }
 
-  off(): void {
-    this.stream(Ioctl.STREAMOFF);
+  off(): Promise<void> {
+    return this.stream(Ioctl.STREAMOFF);
   }
 
-  private stream(nr: number): void {
+  private async stream(nr: number): Promise<void> {
     const payload = Buffer.alloc(4);
     payload.writeUInt32LE(this.type);
-    assert.equal(this.node.ioctl(nr, payload).errno, 0);
+    assert.equal((await this.node.ioctl(nr, payload)).errno, 0);
   }
 
   /** DQBUF; waits until there is a frame. */
@@ -102,7 +103,7 @@ export class NativeQueue {
       const length = planes ? VIDEO_MAX_PLANES : 0;
       const record = encoded(bufferRecord, { type: this.type, memory: this.memory, length });
       const call = { kind: 'dequeueBuffer', buffer: record, ...(planes && { planes }) } as const;
-      const errno = this.node.run(call);
+      const errno = await this.node.submit(call);
       if (errno === 0) {
         assertScrubbed({ errno, buffer: record, planes });
         const { index, bytesused } = bufferRecord.read(record);
@@ -120,11 +121,11 @@ export class NativeQueue {
   }
 
   /** EXPBUF: one descriptor for each plane. The caller closes them. */
-  export(index: number): number[] {
-    return this.sizes.map(
-      (_, plane) =>
-        this.node.call(Ioctl.EXPBUF, exportBuffer, { type: this.type, index, plane, flags: 2 }).fd,
+  async export(index: number): Promise<number[]> {
+    const exported = this.sizes.map((_, plane) =>
+      this.node.call(Ioctl.EXPBUF, exportBuffer, { type: this.type, index, plane, flags: 2 }),
     );
+    return (await Promise.all(exported)).map(({ fd }) => fd);
   }
 }
 

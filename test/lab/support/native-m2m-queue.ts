@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
 import { encoded } from '../../../src/client/record.js';
 import type { NodeCall, Region } from '../../../src/native.js';
+import { failure, type Result } from '../../../src/result.js';
 import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {
@@ -58,30 +59,31 @@ export class MappedQueue {
   }
 
   /** S_FMT; the driver may round the size. */
-  setFormat(fourcc: string, width: number, height: number): void {
-    this.#ask(Ioctl.S_FMT, formatRequest(this.type, fourcc, width, height));
+  async setFormat(fourcc: string, width: number, height: number): Promise<void> {
+    await this.#ask(Ioctl.S_FMT, formatRequest(this.type, fourcc, width, height));
     assert.equal(this.format.fourcc, fourcc);
   }
 
   /** G_FMT. */
-  readFormat(): void {
-    this.#ask(Ioctl.G_FMT, encoded(formatRecord, { type: this.type }));
+  readFormat(): Promise<void> {
+    return this.#ask(Ioctl.G_FMT, encoded(formatRecord, { type: this.type }));
   }
 
-  #ask(nr: number, record: Buffer): void {
-    const { errno, payload } = this.node.ioctl(nr, record);
+  async #ask(nr: number, record: Buffer): Promise<void> {
+    const { errno, payload } = await this.node.ioctl(nr, record);
     assert.equal(errno, 0, `ioctl ${nr}`);
     this.format = readImageFormat(payload, isMultiplanar(this.type));
     assert.equal(this.format.planes.length, 1);
   }
 
   /** REQBUFS, then maps each buffer. Existing mappings are unmapped first. */
-  request(count: number): void {
+  async request(count: number): Promise<void> {
     this.unmap();
-    const granted = this.node.call(Ioctl.REQBUFS, requestBuffers, { count, type: this.type, memory: MMAP });
+    const wanted = { count, type: this.type, memory: MMAP };
+    const granted = await this.node.call(Ioctl.REQBUFS, requestBuffers, wanted);
     this.capabilities = granted.capabilities;
     if (count > 0) assert.ok(granted.count >= count, `${granted.count} buffers`);
-    this.#regions = Array.from({ length: granted.count }, (_, index) => this.#map(index));
+    for (let index = 0; index < granted.count; index++) this.#regions.push(await this.#map(index));
   }
 
   /** Unmaps all buffers. A mapping would keep the driver's module in use. */
@@ -89,14 +91,14 @@ export class MappedQueue {
     for (const region of this.#regions.splice(0)) region.close();
   }
 
-  #map(index: number): Region {
+  async #map(index: number): Promise<Region> {
     const { record, planes } = this.#records(index);
-    const errno = this.node.run({ kind: 'buffer', nr: Ioctl.QUERYBUF, buffer: record, ...planes });
+    const errno = await this.node.submit({ kind: 'buffer', nr: Ioctl.QUERYBUF, buffer: record, ...planes });
     assert.equal(errno, 0, 'QUERYBUF');
     const [holder, at] = planes ? [planes.planes, planeRecord.offset.m] : [record, bufferRecord.offset.m];
     const { length } = planes ? planeRecord.read(planes.planes) : bufferRecord.read(record);
     const call: NodeCall & { kind: 'map' } = { kind: 'map', offset: holder.readUInt32LE(at), length };
-    assert.equal(this.node.run(call), 0, 'mmap');
+    assert.equal(await this.node.submit(call), 0, 'mmap');
     return call.region!;
   }
 
@@ -114,25 +116,25 @@ export class MappedQueue {
     assert.equal((await this.ask(index, filling)).errno, 0, `QBUF of ${index}`);
   }
 
-  on(): void {
-    this.#stream(Ioctl.STREAMON);
+  on(): Promise<void> {
+    return this.#stream(Ioctl.STREAMON);
   }
 
-  off(): void {
-    this.#stream(Ioctl.STREAMOFF);
+  off(): Promise<void> {
+    return this.#stream(Ioctl.STREAMOFF);
   }
 
-  #stream(nr: number): void {
+  async #stream(nr: number): Promise<void> {
     const payload = Buffer.alloc(4);
     payload.writeUInt32LE(this.type);
-    assert.equal(this.node.ioctl(nr, payload).errno, 0, `ioctl ${nr}`);
+    assert.equal((await this.node.ioctl(nr, payload)).errno, 0, `ioctl ${nr}`);
   }
 
-  /** DQBUF: the buffer, or an errno. */
-  async dequeue(): Promise<Dequeued | number> {
+  /** DQBUF. */
+  async dequeue(): Promise<Result<Dequeued>> {
     const { record, planes } = this.#records(0);
     const errno = await this.node.submit({ kind: 'dequeueBuffer', buffer: record, ...planes });
-    if (errno !== 0) return errno;
+    if (errno !== 0) return failure(errno);
     const { index, flags, sequence, timestamp, requestFd, bytesused } = bufferRecord.read(record);
     assert.equal(requestFd, 0);
     const used = planes ? planeRecord.read(planes.planes).bytesused : bytesused;

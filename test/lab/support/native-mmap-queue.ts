@@ -16,7 +16,7 @@ import {
   requestBuffers,
   VIDEO_MAX_PLANES,
 } from '../../../src/v4l2/layout.js';
-import { eventually } from '../../addon/process.js';
+import { eventually } from '../../addon/support/process.js';
 import { formatRequest, type GuestQueue } from './guest-queue.js';
 import type { NativeNode } from './native-node.js';
 
@@ -55,7 +55,7 @@ export class HostQueue implements AnyQueue {
   }
 
   async ioctl(nr: number, request: Uint8Array): Promise<Buffer> {
-    const { errno, payload } = this.node.ioctl(nr, request);
+    const { errno, payload } = await this.node.ioctl(nr, request);
     assert.equal(errno, 0, `ioctl ${nr}`);
     return payload;
   }
@@ -65,17 +65,15 @@ export class HostQueue implements AnyQueue {
   }
 
   async map(index: number): Promise<void> {
-    const { buffer, planes } = this.#run(Ioctl.QUERYBUF, { index });
+    const { buffer, planes } = await this.#run(Ioctl.QUERYBUF, { index });
     const parts = isMultiplanar(this.type) ? planes.slice(0, buffer.length) : [buffer];
-    const regions = parts.map(({ m, length }) => {
-      const call: NodeCall & { kind: 'map' } = {
-        kind: 'map',
-        offset: Buffer.from(m).readUInt32LE(),
-        length,
-      };
-      assert.equal(this.node.run(call), 0, 'mmap');
-      return call.region!;
-    });
+    const regions: Region[] = [];
+    for (const { m, length } of parts) {
+      const offset = Buffer.from(m).readUInt32LE();
+      const call: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
+      assert.equal(await this.node.submit(call), 0, 'mmap');
+      regions.push(call.region!);
+    }
     this.#regions.set(index, regions);
   }
 
@@ -89,23 +87,23 @@ export class HostQueue implements AnyQueue {
 
   async next(): Promise<BufferAnswer> {
     const answer = this.#record({});
-    const came = () => this.node.run({ kind: 'dequeueBuffer', ...answer }) === 0;
+    const came = async () => (await this.node.submit({ kind: 'dequeueBuffer', ...answer })) === 0;
     assert.ok(await eventually(came, 5000), 'no frame came natively');
     return readBuffer(Buffer.concat([answer.buffer, answer.planes ?? Buffer.alloc(0)]));
   }
 
   async on(): Promise<void> {
-    this.#stream(Ioctl.STREAMON);
+    await this.#stream(Ioctl.STREAMON);
   }
 
   async off(): Promise<void> {
-    this.#stream(Ioctl.STREAMOFF);
+    await this.#stream(Ioctl.STREAMOFF);
   }
 
   /** A mapping keeps the open file in use, and is removed some time after its region is closed. */
   async release(): Promise<void> {
     this.unmap();
-    assert.equal(this.node.request(0, this.type), 0);
+    assert.equal(await this.node.request(0, this.type), 0);
   }
 
   unmap(): void {
@@ -113,15 +111,15 @@ export class HostQueue implements AnyQueue {
     this.#regions.clear();
   }
 
-  #stream(nr: number): void {
+  async #stream(nr: number): Promise<void> {
     const type = Buffer.alloc(4);
     type.writeUInt32LE(this.type);
-    assert.equal(this.node.ioctl(nr, type).errno, 0, `ioctl ${nr}`);
+    assert.equal((await this.node.ioctl(nr, type)).errno, 0, `ioctl ${nr}`);
   }
 
-  #run(nr: number, fields: Partial<BufferAnswer['buffer']>): BufferAnswer {
+  async #run(nr: number, fields: Partial<BufferAnswer['buffer']>): Promise<BufferAnswer> {
     const record = this.#record(fields);
-    assert.equal(this.node.run({ kind: 'buffer', nr, ...record }), 0, `ioctl ${nr}`);
+    assert.equal(await this.node.submit({ kind: 'buffer', nr, ...record }), 0, `ioctl ${nr}`);
     return readBuffer(Buffer.concat([record.buffer, record.planes ?? Buffer.alloc(0)]));
   }
 

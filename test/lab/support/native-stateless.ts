@@ -6,8 +6,10 @@ import assert from 'node:assert/strict';
 import { closeSync, constants, openSync, readdirSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeCall } from '../../../src/native.js';
+import { isFailure } from '../../../src/result.js';
+import { extControls } from '../../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
-import { BufferFlag, extControls } from '../../../src/v4l2/layout.js';
+import { BufferFlag } from '../../../src/v4l2/layout.js';
 import { FWHT_PARAMS, type FwhtFrame, fwhtParams } from './fwht.js';
 import { codecTypes, type Picture } from './native-codec.js';
 import { MappedQueue } from './native-m2m-queue.js';
@@ -99,15 +101,15 @@ export class StatelessDecoder {
     const requests = new NativeRequests(node, path);
     const decoder = new StatelessDecoder(node, requests, multiplanar);
     try {
-      decoder.output.setFormat(coded, width, height);
-      decoder.capture.setFormat(raw, width, height);
-      decoder.output.request(4);
-      decoder.capture.request(5);
+      await decoder.output.setFormat(coded, width, height);
+      await decoder.capture.setFormat(raw, width, height);
+      await decoder.output.request(4);
+      await decoder.capture.request(5);
       for (const index of decoder.capture.indices) await decoder.capture.queue(index);
       const result = await use(decoder);
       for (const queue of [decoder.output, decoder.capture]) {
-        queue.off();
-        queue.request(0);
+        await queue.off();
+        await queue.request(0);
       }
       return result;
     } finally {
@@ -117,9 +119,9 @@ export class StatelessDecoder {
     }
   }
 
-  start(): void {
-    this.output.on();
-    this.capture.on();
+  async start(): Promise<void> {
+    await this.output.on();
+    await this.capture.on();
   }
 
   /** Queues frame `number` of a stream in a request of its own. Its timestamp is number + 1 microseconds. */
@@ -152,8 +154,8 @@ export class StatelessDecoder {
 async function waited(queue: MappedQueue) {
   for (const end = Date.now() + PATIENCE; ; await sleep(1)) {
     const taken = await queue.dequeue();
-    if (typeof taken === 'object') return taken;
-    assert.ok(taken === EAGAIN && Date.now() < end, `DQBUF: errno ${taken}`);
+    if (!isFailure(taken)) return taken;
+    assert.ok(taken.errno === EAGAIN && Date.now() < end, `DQBUF: errno ${taken.errno}`);
   }
 }
 
@@ -172,7 +174,7 @@ export function decodeWithRequests(
     const pictures: Picture[] = [];
     const ring = await Promise.all(Array.from({ length: depth }, () => decoder.requests.allocate()));
     let before: number | undefined;
-    decoder.start();
+    await decoder.start();
     for (let number = 0; number < frames.length + depth; number++) {
       const request = ring[number % depth]!;
       if (number >= depth) {

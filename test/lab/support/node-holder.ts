@@ -15,15 +15,15 @@ const TRANSACTION_TIME = 0x0098_1900;
 const [, , path, milliseconds] = process.argv;
 
 const node = await NativeNode.open(path!);
-node.setControl(TRANSACTION_TIME, Number(milliseconds));
+await node.setControl(TRANSACTION_TIME, Number(milliseconds));
 for (const type of [BufferType.VIDEO_OUTPUT, BufferType.VIDEO_CAPTURE]) {
-  assert.equal(node.request(1, type), 0);
+  assert.equal(await node.request(1, type), 0);
   const record = encoded(buffer, { type, memory: Memory.MMAP });
-  assert.equal(node.run({ kind: 'buffer', nr: 9, buffer: record }), 0);
+  assert.equal(await node.submit({ kind: 'buffer', nr: 9, buffer: record }), 0);
   const { length } = buffer.read(record);
   const queued = encoded(buffer, { type, memory: Memory.MMAP, bytesused: length, length });
-  assert.equal(node.run({ kind: 'buffer', nr: Ioctl.QBUF, buffer: queued }), 0);
-  assert.equal(node.ioctl(Ioctl.STREAMON, streamType.encode({ type })).errno, 0);
+  assert.equal(await node.submit({ kind: 'buffer', nr: Ioctl.QBUF, buffer: queued }), 0);
+  assert.equal((await node.ioctl(Ioctl.STREAMON, streamType.encode({ type }))).errno, 0);
 }
 process.stdout.write('holds\n');
 await node.close();

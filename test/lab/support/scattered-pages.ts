@@ -1,7 +1,9 @@
 /** Guest memory without a VMM: pages of a memfd in any order. */
 import { closeSync } from 'node:fs';
 import { type LinearMapping, native, type Region, type RegionPiece } from '../../../src/native.js';
-import { vmasOf } from '../../addon/address-space.js';
+import { resultOf } from '../../../src/result.js';
+import { vmasOf } from '../../addon/support/address-space.js';
+import { success } from '../../unit/support/success.js';
 
 export const PAGE = 4096;
 const UNTOUCHED = 0xee;
@@ -50,9 +52,7 @@ export class ScatteredMemory {
 
   /** Joins the pieces to a linear mapping. Throws if that fails. */
   join(pieces: readonly RegionPiece[]): LinearMapping {
-    const mapping = native.linearMapping(pieces);
-    if (typeof mapping === 'number') throw new Error(`linearMapping: errno ${mapping}`);
-    return mapping;
+    return success(resultOf(native.linearMapping(pieces)));
   }
 
   /** Joins the pieces, and finds their address in this process. */

@@ -110,3 +110,17 @@ export function pointer(index: number, plane: number): Buffer {
   m.writeBigUInt64LE(0x7f12_3456_0000_0000n + BigInt(index * 0x100_0000 + plane * 0x1_0000 + 8));
   return m;
 }
+
+/** Fills guest memory. */
+export function fillPieces(queue: PagesQueue, pieces: readonly Piece[], byte: number): void {
+  for (const { address, length } of pieces) queue.driver.heap.ram.view(address, length).fill(byte);
+}
+
+/** The next frame of this buffer. Other buffers are queued again. */
+export async function untilIndex(queue: PagesQueue, index: number): Promise<DqbufEvent> {
+  for (;;) {
+    const frame = await queue.next();
+    if (frame.buffer.index === index) return frame;
+    await queue.queue(frame.buffer.index);
+  }
+}

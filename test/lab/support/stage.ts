@@ -38,8 +38,26 @@ export class Stage {
 
   /** Connects a VMM, whose guest driver probes the device. */
   async enter(): Promise<void> {
+    await this.connect();
+    await this.probe();
+  }
+
+  /** Connects a VMM whose guest does not run yet. */
+  async connect(): Promise<void> {
     this.frontEnd = await Vmm.connect(this.socket, { vmm: 'qemu', ...this.#options.frontEnd });
+  }
+
+  /** The guest's driver reads the configuration space and starts the device. */
+  async probe(): Promise<void> {
+    await this.frontEnd.readConfig();
     this.driver = await GuestDriver.probe(this.frontEnd, this.#options.lane);
+  }
+
+  /** The guest resets the device, and its driver probes it anew. */
+  async reset(): Promise<void> {
+    this.driver.remove();
+    await this.frontEnd.reset();
+    await this.probe();
   }
 
   /** Disconnects the VMM. The daemon stays. */

@@ -1,13 +1,13 @@
 /** The USB camera of usb-camera/, plugged in for the kernel's own uvcvideo: its nodes, and its commands. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { text } from 'node:stream/consumers';
-import { eventually } from '../../addon/process.js';
+import { eventually } from '../../addon/support/process.js';
 import { provide, unload } from './kernel-modules.js';
 
 const PROGRAM = '/checkout/build/usb-camera/usb-camera';
@@ -43,6 +43,11 @@ export class UsbCamera {
     provide(context, ...MODULES);
     writeFileSync(AUTOSUSPEND, '-1');
     return UsbCamera.plugInBeside();
+  }
+
+  /** Loads the driver again, after it was unloaded. */
+  static loadDriver(): void {
+    execFileSync('modprobe', [UVCVIDEO]);
   }
 
   /** Plugs one more camera in; the drivers are loaded already. `options`: of the camera's program. */
@@ -82,12 +87,14 @@ export class UsbCamera {
   /** Lets the kernel suspend the camera as soon as nobody uses it. Resolves when it is suspended. */
   async fallAsleep(): Promise<void> {
     writeFileSync(`${this.#power}/autosuspend_delay_ms`, '0');
+    writeFileSync(`${this.#power}/control`, 'auto');
     const status = () => readFileSync(`${this.#power}/runtime_status`, 'latin1').trim();
     assert.ok(await eventually(() => status() === 'suspended', 5000), `the camera is ${status()}`);
   }
 
   /** Tells the kernel never to suspend it again. */
   stayAwake(): void {
+    writeFileSync(`${this.#power}/control`, 'on');
     writeFileSync(`${this.#power}/autosuspend_delay_ms`, '-1');
   }
 

@@ -52,10 +52,11 @@ const MOVE_RIGHT = 5;
  */
 export async function selectSVideo(capture: string, output: string): Promise<void> {
   const number = (value: number) => Buffer.from([value, 0, 0, 0]);
-  await NativeNode.with(capture, (node) => assert.equal(node.ioctl(S_INPUT, number(S_VIDEO_INPUT)).errno, 0));
-  await NativeNode.with(output, (node) =>
-    assert.equal(node.ioctl(S_OUTPUT, number(S_VIDEO_OUTPUT)).errno, 0),
-  );
+  const chosen = [
+    await NativeNode.with(capture, (node) => node.ioctl(S_INPUT, number(S_VIDEO_INPUT))),
+    await NativeNode.with(output, (node) => node.ioctl(S_OUTPUT, number(S_VIDEO_OUTPUT))),
+  ];
+  for (const { errno } of chosen) assert.equal(errno, 0);
 }
 
 /**
@@ -63,9 +64,9 @@ export async function selectSVideo(capture: string, output: string): Promise<voi
  * buffer.
  */
 export function connectSVideo(capture: string): Promise<void> {
-  return NativeNode.with(capture, (node) => {
-    node.setControl(VividControl.OSD, OSD_NONE);
-    node.setControl(VividControl.S_VIDEO_CONNECTED_TO, FIRST_S_VIDEO_OUTPUT);
+  return NativeNode.with(capture, async (node) => {
+    await node.setControl(VividControl.OSD, OSD_NONE);
+    await node.setControl(VividControl.S_VIDEO_CONNECTED_TO, FIRST_S_VIDEO_OUTPUT);
   });
 }
 
@@ -81,10 +82,10 @@ export function isNoise(picture: Uint8Array): boolean {
 
 /** Shows 100 % colour bars without text. */
 export function showBars(path: string, movement: number = STAND_STILL): Promise<void> {
-  return NativeNode.with(path, (node) => {
-    node.setControl(VividControl.TEST_PATTERN, COLOUR_BARS_100);
-    node.setControl(VividControl.OSD, OSD_NONE);
-    node.setControl(VividControl.HORIZONTAL_MOVEMENT, movement);
+  return NativeNode.with(path, async (node) => {
+    await node.setControl(VividControl.TEST_PATTERN, COLOUR_BARS_100);
+    await node.setControl(VividControl.OSD, OSD_NONE);
+    await node.setControl(VividControl.HORIZONTAL_MOVEMENT, movement);
   });
 }
 

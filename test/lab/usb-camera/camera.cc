@@ -21,6 +21,13 @@ struct FaultCommand {
   void (*apply)(Faults& faults, std::istream& arguments);
 };
 
+/** Argument: which frames have the fault; without it, all have. */
+template <Frames frames>
+void Spoil(Faults& faults, std::istream& arguments) {
+  faults.frames = frames;
+  if (!(arguments >> faults.every) || faults.every == 0) faults.every = 1;
+}
+
 constexpr FaultCommand kFaultCommands[] = {
     {"well", [](Faults& faults, std::istream&) { faults = {}; }},
     {"silent", [](Faults& faults, std::istream&) { faults.answers = Answers::kNever; }},
@@ -33,8 +40,9 @@ constexpr FaultCommand kFaultCommands[] = {
        faults.answers = Answers::kLate;
      }},
     {"no-frames", [](Faults& faults, std::istream&) { faults.frames = Frames::kNone; }},
-    {"short-frames", [](Faults& faults, std::istream&) { faults.frames = Frames::kShort; }},
-    {"damaged-frames", [](Faults& faults, std::istream&) { faults.frames = Frames::kDamaged; }},
+    {"short-frames", Spoil<Frames::kShort>},
+    {"endless-frames", Spoil<Frames::kEndless>},
+    {"damaged-frames", Spoil<Frames::kDamaged>},
 };
 
 std::string Joined(const std::vector<std::string>& words) {
@@ -118,7 +126,7 @@ void Camera::Unplug(Answer answer) {
 void Camera::Settle() {
   const std::vector<std::string> nodes = port_.Nodes();
   const bool plugged = awaited_ == Awaited::kNodes;
-  if (plugged ? nodes.size() < 2 : !nodes.empty() || !port_.is_free()) return;
+  if (plugged ? nodes.size() < 2 || !Port::KeepAwake(nodes) : !nodes.empty() || !port_.is_free()) return;
   awaited_ = Awaited::kNothing;
   std::exchange(settled_, nullptr)(plugged ? Joined(nodes) : "ok");
 }

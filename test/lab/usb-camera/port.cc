@@ -61,7 +61,7 @@ std::vector<std::string> Port::Nodes() const {
     const fs::path interface = fs::canonical(node.path() / "device", error);
     const std::string device = interface.parent_path().filename();
     if (error || !device.ends_with(place) ||
-        interface.string().find("/vhci_hcd.0/usb1/") == std::string::npos)
+        interface.string().find(kController.filename().string() + "/usb") == std::string::npos)
       continue;
     unsigned index = 0;
     if (std::ifstream(node.path() / "index") >> index)
@@ -71,6 +71,21 @@ std::vector<std::string> Port::Nodes() const {
   std::vector<std::string> paths;
   for (auto& [index, path] : found) paths.push_back(std::move(path));
   return paths;
+}
+
+/** uvcvideo allows it ("auto") at the end of its probe, when the nodes are there already. */
+bool Port::KeepAwake(const std::vector<std::string>& nodes) {
+  for (const std::string& node : nodes) {
+    std::error_code error;
+    const fs::path interface = fs::canonical(kNodes / fs::path(node).filename() / "device", error);
+    const fs::path control = interface.parent_path() / "power/control";
+    std::string word;
+    if (error || !(std::ifstream(control) >> word)) return false;
+    if (word != "auto") continue;
+    std::ofstream(control) << "on";
+    return true;
+  }
+  return false;
 }
 
 }  // namespace usb_camera

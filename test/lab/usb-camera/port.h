@@ -20,6 +20,11 @@ class Port {
   bool is_free() const;
   /** /dev paths: of the camera, then of its metadata. */
   std::vector<std::string> Nodes() const;
+  /**
+   * Tells the kernel never to suspend the device of these nodes: one that wakes up while two programs open it may be
+   * enumerated anew. False: its driver is not ready, and would allow it again.
+   */
+  static bool KeepAwake(const std::vector<std::string>& nodes);
 
  private:
   unsigned number_;

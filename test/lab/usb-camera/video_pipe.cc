@@ -12,6 +12,8 @@ namespace {
 
 constexpr uint8_t kHeader = 12;
 constexpr uint32_t kUsbFrames = 2048;
+/** Bytes of the end marker of a JPEG. */
+constexpr size_t kEndMarker = 2;
 
 std::chrono::nanoseconds Duration(uint32_t interval) {
   return std::chrono::nanoseconds(uint64_t{interval} * 100);
@@ -57,8 +59,10 @@ std::optional<Clock::time_point> VideoPipe::next() const {
 void VideoPipe::Begin(Clock::time_point now) {
   ++number_;
   frame_ = mode_.coding == Coding::kYuy2 ? Yuy2Frame(number_, mode_.size) : JpegFrame(number_, mode_.size);
-  if (faults_.frames == Frames::kShort) frame_.resize(frame_.size() / 2);
-  damaged_ = faults_.frames == Frames::kDamaged;
+  const Frames fault = number_ % faults_.every == 0 ? faults_.frames : Frames::kWhole;
+  if (fault == Frames::kShort) frame_.resize(frame_.size() / 2);
+  if (fault == Frames::kEndless) frame_.resize(frame_.size() - kEndMarker);
+  damaged_ = fault == Frames::kDamaged;
   sent_ = 0;
   payloads_ = 0;
   frame_id_ = !frame_id_;

@@ -47,7 +47,7 @@ export class Bridge {
       ...process.env,
       LD_PRELOAD: library(),
       VMB_PRELOAD: `${this.device}=${this.socket}`,
-      VMB_PRELOAD_DIALECT: options.vmm ?? 'qemu',
+      VMB_PRELOAD_VMM: options.vmm ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
       ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),
       ...(options.media && { VMB_PRELOAD_MEDIA: `${options.media}=${this.device}` }),

@@ -98,11 +98,16 @@ const loopback: SceneRow = {
     const picture = Buffer.alloc(WIDTH * HEIGHT * 2);
     // The node is a capture device only from the first frame on.
     writer.write(picture);
-    const feeding = setInterval(() => {
-      if (writer.isRead) writer.write(picture);
+    let feeding = Promise.resolve();
+    const feed = async () => {
+      if (await writer.isRead()) writer.write(picture);
+    };
+    const timer = setInterval(() => {
+      feeding = feeding.then(feed);
     }, FRAME_MS);
     const end = async () => {
-      clearInterval(feeding);
+      clearInterval(timer);
+      await feeding;
       await writer.close();
       unload(modules);
     };

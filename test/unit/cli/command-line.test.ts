@@ -5,7 +5,7 @@ import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { CLI, run } from './run.js';
+import { CLI, run } from './support/run.js';
 
 /** The path of an addon that does not exist. A command that succeeds with it has not loaded the addon. */
 const NO_ADDON = { VMB_ADDON: '/nonexistent/virtio_media_bridge.node' };
@@ -35,6 +35,10 @@ const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
   [['serve', ...PAIR, '--shm-size', '1G', '--shm-size', '1G'], /--shm-size is given twice/],
   [['serve', ...PAIR, '--no-shm', '--shm-size', '1G'], /--no-shm and --shm-size exclude/],
   [['serve', ...PAIR, '--no-shm', '--mmap', 'arena'], /--no-shm and --mmap exclude/],
+  [['serve', ...PAIR, '--card', 'a', '--card', 'b'], /2 --cards but 1 device: the n-th names the n-th/],
+  [['serve', ...PAIR, '--card', 'é'.repeat(16)], /--card é+ has 32 bytes: the guest has room for 31/],
+  [['serve', ...PAIR, '--card', 'a\nb'], /--card "a\\nb" has characters that cannot be shown/],
+  [['serve', ...PAIR, '--card', 'a\u202eb'], /--card .* has characters that cannot be shown/],
   [['serve', ...PAIR, '--mmap', 'maybe'], /--mmap must be one of "auto", "arena", "direct", not "maybe"/],
   [
     ['serve', ...PAIR, '--frontend', 'vmware'],
@@ -51,6 +55,17 @@ const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
   [['list', '/dev/video0'], /unknown argument/],
   [['inspect'], /not enough non-option arguments/],
   [['inspect', 'a', 'b'], /unknown argument: b/],
+];
+
+/** The flags of each command. */
+const booleans: readonly (readonly [words: string[], flags: readonly string[]])[] = [
+  [
+    ['serve', ...PAIR],
+    ['no-shm', 'mem-slots', 'objects', 'shared-pages', 'error-events', 'print-capabilities', 'help'],
+  ],
+  [['list'], ['json', 'version']],
+  [['inspect', '/nonexistent'], ['json']],
+  [['probe', '/nonexistent'], ['json']],
 ];
 
 describe('command line', function () {
@@ -92,6 +107,7 @@ describe('command line', function () {
   for (const words of [
     ['--print-capabilities'],
     ['serve', '--print-capabilities'],
+    ['--print-capabilities=true'],
     ['--fd=99', '--bogus', '--print-capabilities', '--socket-path=/x'],
   ])
     it(`prints capabilities and ignores the rest: ${words.join(' ')}`, () => {
@@ -106,6 +122,56 @@ describe('command line', function () {
       assert.match(stderr, sentence);
       assert.match(stderr, /^virtio-media-bridge: .+ \(see virtio-media-bridge( \w+)? --help\)\n$/);
     });
+
+  for (const [words, flags] of booleans)
+    for (const flag of flags)
+      it(`refuses a value that is neither true nor false: ${words[0]} --${flag}=yes`, () => {
+        // `probe` loads the addon before it reads its options.
+        const { status, stdout, stderr } = run([...words, `--${flag}=yes`]);
+        assert.deepEqual([status, stdout], [64, '']);
+        const sentence = `--${flag} is true or false, not yes: --${flag} alone turns it on`;
+        assert.equal(
+          stderr,
+          `virtio-media-bridge: ${sentence} (see virtio-media-bridge ${words[0]} --help)\n`,
+        );
+      });
+
+  for (const word of ['=1', '=on', '=True', '=FALSE', '=0', '=', '= true', '="true"', '=a=b', '=true\n'])
+    it(`refuses the value of --no-shm${JSON.stringify(word)}`, () => {
+      const { status, stderr } = run(['serve', ...PAIR, `--no-shm${word}`], NO_ADDON);
+      assert.equal(status, 64);
+      assert.match(stderr, /: --no-shm is true or false, not .*: --no-shm alone turns it on \(see /);
+    });
+
+  for (const words of [
+    ['serve', ...PAIR, '--noShm=1'],
+    ['serve', ...PAIR, '--no-shm=true', '--no-shm=1'],
+    ['serve', ...PAIR, '--no-shm=1', '--no-shm=true'],
+    ['serve', '--no-shm=1', ...PAIR],
+    ['--no-shm=1', ...PAIR],
+    ['serve', ...PAIR, '-h=1'],
+  ])
+    it(`refuses a value in whatever form: ${words.join(' ')}`, () => {
+      const { status, stderr } = run(words, NO_ADDON);
+      assert.equal(status, 64);
+      assert.match(stderr, / is true or false, not 1: /);
+    });
+
+  it('takes true and false, and a value of another kind of option that looks like one of a flag', () => {
+    for (const words of [
+      ['--no-shm'],
+      ['--no-shm=true'],
+      ['--no-shm=false', '--objects', 'false'],
+      ['--allow-controls=--no-shm=1'],
+    ]) {
+      const { status, stderr } = run(['serve', ...PAIR, ...words], NO_ADDON);
+      // 71: the options were right, so the command tried to load the addon.
+      const expected = words[0]!.startsWith('--allow') ? 64 : 71;
+      assert.equal(status, expected, stderr);
+      assert.doesNotMatch(stderr, /true or false/);
+    }
+    assert.doesNotMatch(run(['inspect', 'a', '--', '--json=1'], NO_ADDON).stderr, /true or false/);
+  });
 
   it('takes options without a command for serve', () => {
     const { status, stderr } = run(['--socket-path=/nonexistent/a.sock', '--verbosity=debug'], NO_ADDON);
@@ -143,14 +209,24 @@ describe('command line', function () {
   it('says that the addon is not built, or is of another machine', () => {
     const absent = run(['serve', ...PAIR], NO_ADDON);
     assert.equal(absent.status, 71);
-    assert.match(absent.stderr, /addon is not built.*npm run build:addon/);
+    assert.match(absent.stderr, /no native addon for \w+: build it .*`npm --prefix \/.* run build:addon`/);
     const folder = mkdtempSync(join(tmpdir(), 'vmb-addon-'));
     const path = join(folder, 'wrong.node');
     closeSync(openSync(path, 'w'));
     const wrong = run(['serve', ...PAIR], { VMB_ADDON: path });
     rmSync(folder, { recursive: true });
     assert.equal(wrong.status, 71);
-    assert.match(wrong.stderr, /does not load here.*npm run build:addon/);
+    assert.match(wrong.stderr, /does not load here: build it .*`npm --prefix \/.* run build:addon` \(.+\)/);
+  });
+
+  it('prints no control character that it is given', () => {
+    for (const words of [
+      ['inspect', 'a\u001b[2J\nERROR b\u009b'],
+      ['list', '\u001b[2J\nERROR\u202e'],
+    ]) {
+      const { stderr } = run(words, NO_ADDON);
+      assert.match(stderr, /^virtio-media-bridge: [ -~]*\?\[2J[? ]ERROR[ -~]*\n$/);
+    }
   });
 
   it('tells a path that is missing from one that is no node', () => {

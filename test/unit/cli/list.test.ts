@@ -1,11 +1,11 @@
 /** The texts that `list` and `inspect` print for surveys. The surveys are written by hand. */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { columns } from '../../../src/cli/columns.js';
 import { inspectText } from '../../../src/cli/inspect.js';
 import { listText, NO_NODES } from '../../../src/cli/list.js';
+import { outputOf } from '../../../src/cli/output.js';
 import type { Survey } from '../../../src/v4l2/survey.js';
-import { run } from './run.js';
+import { run } from './support/run.js';
 
 const node = {
   name: 'video0',
@@ -99,6 +99,20 @@ const camera: Survey = {
         { index: 0, name: 'Off' },
         { index: 1, name: '50 Hz' },
       ],
+    },
+    {
+      id: 0x98f911,
+      name: 'Rect',
+      type: 'rectangle',
+      elements: 1,
+      minimum: 0,
+      maximum: 0,
+      step: 0,
+      defaultValue: 0,
+      value: { left: -200, top: 100, width: 300, height: 400 },
+      readOnly: false,
+      inactive: false,
+      menu: [],
     },
     {
       id: 0x98090c,
@@ -222,6 +236,7 @@ describe('cli/inspect', () => {
       /^ {2}0x0098f906 {2}Bits {8}bitmask\[2\] {2}0x80000000 \[bits 0x80402010, default 0x00000010\]$/m,
       /^ {2}0x00980900 {2}Brightness {2}integer {5}-7 \[-64 to 64, step 1, default 0\]$/m,
       /^ {2}0x00980918 {2}Power Line {2}menu {8}1 \(50 Hz\) \[0 Off, 1 50 Hz\] inactive$/m,
+      /^ {2}0x0098f911 {2}Rect {8}rectangle {3}\(-200,100\)\/300x400$/m,
       /^ {2}0x0098090c {2}Auto {8}boolean {5}on read-only$/m,
     ])
       assert.match(text, line);
@@ -232,18 +247,51 @@ describe('cli/inspect', () => {
   });
 });
 
-describe('cli/columns', () => {
-  it('pads each column and leaves no trailing blanks', () => {
-    assert.deepEqual(
-      columns(
-        [
-          ['a', 'bbb', ''],
-          ['aaa', 'b'],
-        ],
-        ' ',
-      ),
-      [' a    bbb', ' aaa  b'],
-    );
-    assert.deepEqual(columns([]), []);
+describe('cli/output', () => {
+  /** A name that clears the screen, forges a line and turns what follows. */
+  const FORGED = 'Cam\u001b[2J\nERROR forged\u009b2J\u202e\u2028\u0000';
+  const CLEAN = 'Cam?[2J?ERROR forged?2J???';
+  const [queue] = camera.queues;
+  const [control] = camera.controls;
+  /** A device of which every text is forged. */
+  const forged: Survey = {
+    ...camera,
+    node: { ...node, title: FORGED, driver: FORGED, device: FORGED, links: [FORGED] },
+    identity: { driver: FORGED, card: FORGED, busInfo: FORGED, deviceCaps: 1 },
+    queues: [{ ...queue!, formats: [{ ...format('YUYV'), description: FORGED }] }],
+    controls: [{ ...control!, name: FORGED, type: 'menu', value: 1, menu: [{ index: 1, name: FORGED }] }],
+    serveable: false,
+    reason: `${FORGED} (1234) has it open`,
+  };
+
+  for (const [name, lines, textOf] of [
+    ['list', 4, () => outputOf([forged], false, listText)],
+    ['inspect', 15, () => outputOf(forged, undefined, inspectText)],
+  ] as const)
+    it(`has no text of a device as it is: ${name}`, () => {
+      const text = textOf();
+      assert.equal(text.split('\n').length, lines);
+      assert.ok(text.includes(CLEAN));
+      assert.equal(
+        text
+          .replaceAll('\n', '')
+          .replaceAll(/[^ -~]/g, '!')
+          .includes('!'),
+        false,
+      );
+    });
+
+  it('has the same text in JSON', () => {
+    const json = outputOf(forged, true, inspectText);
+    assert.doesNotMatch(json, /\\u|\\n|\\r/);
+    const { identity, controls, reason } = JSON.parse(json) as Survey;
+    assert.deepEqual(identity, { driver: CLEAN, card: CLEAN, busInfo: CLEAN, deviceCaps: 1 });
+    assert.deepEqual([controls[0]!.name, controls[0]!.menu[0]!.name], [CLEAN, CLEAN]);
+    assert.equal(reason, `${CLEAN} (1234) has it open`);
+  });
+
+  it('is what it was if nothing is forged', () => {
+    assert.equal(outputOf(camera, true, inspectText), JSON.stringify(camera, null, 2));
+    assert.equal(outputOf(camera, false, inspectText), inspectText(camera));
   });
 });

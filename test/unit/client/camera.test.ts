@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { Camera, captureType, NoFrames } from '../../../src/client/camera.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';
-import { type FakeBackend, fakeBackend } from './fake-backend.js';
-import { cameraConfig, FakeCamera, FRAME_BYTES } from './fake-camera.js';
+import { type FakeBackend, fakeBackend } from './support/fake-backend.js';
+import { cameraConfig, FakeCamera, FRAME_BYTES } from './support/fake-camera.js';
 
 describe('Camera', () => {
   let backend: FakeBackend;
@@ -25,7 +25,7 @@ describe('Camera', () => {
     camera.close();
   });
 
-  it('streams frames through the SHM window, in order and whole', async () => {
+  it('streams frames through SHM region 0, in order and whole', async () => {
     await connect();
     const { deviceCaps, card } = await frontEnd.readConfig();
     assert.equal(card, 'Fake camera');
@@ -69,7 +69,7 @@ describe('Camera', () => {
     assert.deepEqual(driver.complaints, []);
   });
 
-  it('streams frames into guest pages where there is no window', async () => {
+  it('streams frames into guest pages where there is no SHM region', async () => {
     await connect();
     const { available } = driver.heap;
     const source = await Camera.open(driver, 1, { memory: 'userptr', buffers: 3 });

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Codec, CodecError, CodecStalled } from '../../../src/client/codec.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';
-import { type FakeBackend, fakeBackend } from './fake-backend.js';
-import { cameraConfig } from './fake-camera.js';
-import { CODEC_CAPS, FakeCodec } from './fake-codec.js';
+import { type FakeBackend, fakeBackend } from './support/fake-backend.js';
+import { cameraConfig } from './support/fake-camera.js';
+import { CODEC_CAPS, FakeCodec } from './support/fake-codec.js';
 
 const DECODER_CMD = 96;
 

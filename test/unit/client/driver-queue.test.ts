@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { DriverQueue, RingError } from '../../../src/client/driver-queue.js';
 import { Heap } from '../../../src/client/heap.js';
-import { FlatRam } from './flat-ram.js';
+import { FlatRam } from './support/flat-ram.js';
 
 const BASE = 0x10_0000;
 const SIZE = 4;

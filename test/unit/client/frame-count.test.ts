@@ -8,6 +8,7 @@ const frame = (sequence: number, timestamp: number, damaged = false) => ({
   bytesused: 100,
   damaged,
   last: false,
+  clock: 'monotonic' as const,
   planes: [],
 });
 
@@ -18,6 +19,15 @@ describe('the count of frames', () => {
     count.add(frame(5, 1), 1);
     const { frames, fps, arrivalFps, dropped } = count.summary;
     assert.deepEqual([frames, fps, arrivalFps, dropped], [1, null, null, 0]);
+  });
+
+  it('says where the timestamp of the last frame is from', () => {
+    const count = new FrameCount();
+    assert.equal(count.summary.clock, 'unknown');
+    count.add(frame(0, 0), 0);
+    assert.equal(count.summary.clock, 'monotonic');
+    count.add({ ...frame(1, 0), clock: 'copy' }, 0);
+    assert.equal(count.summary.clock, 'copy');
   });
 
   it('takes rates from the first to the last, by both clocks', () => {

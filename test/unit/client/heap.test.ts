@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { Heap } from '../../../src/client/heap.js';
-import { FlatRam } from './flat-ram.js';
+import { FlatRam } from './support/flat-ram.js';
 
 describe('the heap of guest memory', () => {
   const ram = new FlatRam(0x1000, 0x1000);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { cut, gather, lengthOf, scatter } from '../../../src/client/pieces.js';
-import { FlatRam } from './flat-ram.js';
+import { FlatRam } from './support/flat-ram.js';
 
 describe('pieces of guest memory', () => {
   const pieces = [

@@ -1,81 +1,44 @@
 import assert from 'node:assert/strict';
-import { closeSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { exitCodeOf } from '../../../src/cli/exit.js';
-import { probe } from '../../../src/cli/probe.js';
 import { probeOptionsOf } from '../../../src/cli/probe-options.js';
-import { type FdPoller, native } from '../../../src/native.js';
-import { FakeBackend, type FakeOptions } from './fake-backend.js';
-import { cameraConfig, FakeCamera } from './fake-camera.js';
-
-const given = {
-  socket: '',
-  frames: '30',
-  transcode: undefined,
-  output: undefined,
-  format: undefined,
-  size: undefined,
-  json: undefined,
-  timeout: '5',
-};
+import type { FakeBackend } from './support/fake-backend.js';
+import { cameraConfig } from './support/fake-camera.js';
+import { given, ProbeStage } from './support/probe-stage.js';
 
 describe('probe', () => {
-  let directory: string;
-  let socket: string;
-  let listener: number;
-  let poller: FdPoller;
-  let backends: FakeBackend[];
-  let options: FakeOptions;
-
+  let stage: ProbeStage;
   beforeEach(() => {
-    directory = mkdtempSync(join(tmpdir(), 'probe-'));
-    socket = join(directory, 'bridge.sock');
-    listener = native.listen(socket);
-    backends = [];
-    options = { config: cameraConfig, device: new FakeCamera().device };
-    poller = new native.FdPoller(listener, () => {
-      backends.push(new FakeBackend(native.accept(listener), options));
-    });
-    poller.watch(1);
+    stage = new ProbeStage();
   });
-
-  afterEach(() => {
-    poller.close();
-    closeSync(listener);
-    for (const backend of backends) backend.close();
-    rmSync(directory, { recursive: true });
-  });
-
-  /** Output of the command on stdout. */
-  async function run(more: Record<string, unknown>): Promise<string> {
-    const lines: string[] = [];
-    const { log } = console;
-    const { write } = process.stderr;
-    console.log = (line: string) => lines.push(line);
-    process.stderr.write = () => true;
-    try {
-      await probe.handler({ _: [], $0: '', ...given, socket, ...more } as never);
-    } finally {
-      console.log = log;
-      process.stderr.write = write;
-    }
-    return lines.join('\n');
-  }
+  afterEach(() => stage.close());
 
   it('says what the bridge is and how fast its frames are', async () => {
-    const text = await run({ frames: '5' });
+    const text = await stage.run({ frames: '5' });
     assert.match(text, /bridge\.sock: the bridge works/);
     assert.match(text, /card +Fake camera/);
+    assert.match(text, /shared memory +a window of 1 MiB/);
     assert.match(text, /capabilities +VIDEO_CAPTURE EXT_PIX_FORMAT STREAMING/);
     assert.match(text, /virtio +RING_INDIRECT_DESC RING_EVENT_IDX VERSION_1/);
     assert.match(text, /capture +YUYV 4x2, 4 buffers, 1 SHM mapping for all of them/);
     assert.match(text, /frames +5, 1\.00 fps \(.* as they arrived\), 0 dropped, 0 damaged, 80 bytes/);
+    assert.match(text, /timestamps +of a clock that the driver does not name/);
+  });
+
+  it('prints the name of a card without what a terminal would obey', async () => {
+    const config = Buffer.from(cameraConfig);
+    config.fill(0, 8);
+    config.write('Cam\u001b[2J\nERROR forged', 8);
+    config[28] = 0xff;
+    stage.options = { ...stage.options, config };
+    assert.match(await stage.run({ frames: '0' }), /^ {2}card +Cam\?\[2J\?ERROR forged\?$/m);
+    assert.equal(JSON.parse(await stage.run({ frames: '0', json: true })).card, 'Cam?[2J?ERROR forged?');
   });
 
   it('prints the same as one JSON object', async () => {
-    const report = JSON.parse(await run({ frames: '3', json: true }));
+    const report = JSON.parse(await stage.run({ frames: '3', json: true }));
     assert.equal(report.card, 'Fake camera');
     assert.equal(report.sharedMemory, 1 << 20);
     assert.equal(report.capture.frames, 3);
@@ -85,8 +48,8 @@ describe('probe', () => {
   });
 
   it('writes the last frame as a picture', async () => {
-    const output = join(directory, 'picture.png');
-    await run({ frames: '4', output });
+    const output = join(stage.directory, 'picture.png');
+    await stage.run({ frames: '4', output });
     const png = PNG.sync.read(readFileSync(output));
     assert.deepEqual([png.width, png.height], [4, 2]);
     // Luma 16 + 3 in BT.601 limited range gives 3 * 255 / 219 = 3.49.
@@ -94,34 +57,34 @@ describe('probe', () => {
   });
 
   it('writes every frame raw', async () => {
-    const output = join(directory, 'frames.raw');
-    await run({ frames: '3', output });
+    const output = join(stage.directory, 'frames.raw');
+    await stage.run({ frames: '3', output });
     const raw = readFileSync(output);
     assert.equal(raw.length, 48);
     assert.deepEqual([raw[0], raw[16], raw[32]], [16, 17, 18]);
   });
 
   it('only asks where no frames are wanted', async () => {
-    const report = JSON.parse(await run({ frames: '0', json: true }));
+    const report = JSON.parse(await stage.run({ frames: '0', json: true }));
     assert.equal(report.capture, null);
   });
 
   it('describes a codec, which has no frames of its own', async () => {
     const config = Buffer.from(cameraConfig);
     config.writeUInt32LE(0x0420_8000);
-    options = { ...options, config };
-    const text = await run({});
+    stage.options = { ...stage.options, config };
+    const text = await stage.run({});
     assert.match(text, /capabilities +VIDEO_M2M EXT_PIX_FORMAT STREAMING/);
     assert.match(text, /VIDEO_OUTPUT +memory: MMAP\n/);
     assert.match(text, /frames +none: not asked for, or nothing that this device delivers/);
-    const output = join(directory, 'a.png');
-    await assert.rejects(run({ output }), (error: Error) => exitCodeOf(error) === 74);
+    const output = join(stage.directory, 'a.png');
+    await assert.rejects(stage.run({ output }), (error: Error) => exitCodeOf(error) === 65);
   });
 
   it('takes files only to a mem-to-mem device, and only whole ones', async () => {
-    const [transcode, output] = [join(directory, 'in.raw'), join(directory, 'out.raw')];
+    const [transcode, output] = [join(stage.directory, 'in.raw'), join(stage.directory, 'out.raw')];
     const refused = async (more: Record<string, string>, code: number, sentence: RegExp) => {
-      await assert.rejects(run({ transcode, output, ...more }), (error: Error) => {
+      await assert.rejects(stage.run({ transcode, output, ...more }), (error: Error) => {
         assert.match(error.message, sentence);
         assert.equal(exitCodeOf(error), code);
         return true;
@@ -133,17 +96,17 @@ describe('probe', () => {
     await refused({}, 65, /in\.raw is empty/);
     writeFileSync(transcode, Buffer.alloc(24));
     await refused({}, 65, /not a mem-to-mem device/);
-    await refused({ output: join(directory, 'none/out') }, 73, /none\/out cannot be written/);
+    await refused({ output: join(stage.directory, 'none/out') }, 73, /none\/out cannot be written/);
     await refused({ output: transcode }, 64, /are the same file/);
     const config = Buffer.from(cameraConfig);
     config.writeUInt32LE(0x0420_8000);
-    options = { ...options, config };
+    stage.options = { ...stage.options, config };
     await refused({}, 65, /it has 24 bytes, a frame of YUYV 4x2 has 16: .*--size/);
     await refused({ format: 'NV12' }, 74, /does not take NV12; it offers YUYV/);
   });
 
   it('says what the device takes when it refuses the format', async () => {
-    await assert.rejects(run({ format: 'NV12' }), (error: Error) => {
+    await assert.rejects(stage.run({ format: 'NV12' }), (error: Error) => {
       assert.equal(exitCodeOf(error), 74);
       assert.match(error.message, /does not take NV12; it offers YUYV: choose another --format/);
       return true;
@@ -151,7 +114,7 @@ describe('probe', () => {
   });
 
   it('says so when the file cannot be written', async () => {
-    await assert.rejects(run({ output: join(directory, 'none/a.png') }), (error: Error) => {
+    await assert.rejects(stage.run({ output: join(stage.directory, 'none/a.png') }), (error: Error) => {
       assert.equal(exitCodeOf(error), 73);
       assert.match(error.message, /none\/a\.png cannot be written: /);
       return true;
@@ -159,7 +122,7 @@ describe('probe', () => {
   });
 
   it('names the cure when nobody serves the socket', async () => {
-    await assert.rejects(run({ socket: join(directory, 'none.sock') }), (error: Error) => {
+    await assert.rejects(stage.run({ socket: join(stage.directory, 'none.sock') }), (error: Error) => {
       assert.equal(exitCodeOf(error), 69);
       assert.match(error.message, /nobody serves .*none\.sock: start the bridge first/);
       return true;
@@ -167,11 +130,9 @@ describe('probe', () => {
   });
 
   it('says so when the camera delivers nothing, and leaves no file', async () => {
-    const camera = new FakeCamera();
-    camera.stalled = true;
-    options = { config: cameraConfig, device: camera.device };
-    const output = join(directory, 'none.png');
-    await assert.rejects(run({ timeout: '0.5', output }), (error: Error) => {
+    stage.camera().stalled = true;
+    const output = join(stage.directory, 'none.png');
+    await assert.rejects(stage.run({ timeout: '0.5', output }), (error: Error) => {
       assert.equal(exitCodeOf(error), 74);
       assert.match(error.message, /no frame came within 0\.5 s: look at the camera/);
       return true;
@@ -180,8 +141,8 @@ describe('probe', () => {
   });
 
   it('says so when the other side is silent, or no back-end at all', async () => {
-    options = { silent: [24] };
-    await assert.rejects(run({ timeout: '0.5' }), (error: Error) => {
+    stage.options = { silent: [24] };
+    await assert.rejects(stage.run({ timeout: '0.5' }), (error: Error) => {
       assert.equal(exitCodeOf(error), 76);
       assert.match(error.message, /GET_CONFIG: no answer in 0\.5 s/);
       return true;
@@ -189,25 +150,19 @@ describe('probe', () => {
   });
 
   it('says so when the bridge has another VMM, and when it hangs up later', async () => {
-    poller.close();
-    const hangUp = (backend: FakeBackend) => backend.close();
-    poller = new native.FdPoller(listener, () => hangUp(new FakeBackend(native.accept(listener))));
-    poller.watch(1);
-    await assert.rejects(run({}), (error: Error) => {
+    stage.accept((backend) => backend.close());
+    await assert.rejects(stage.run({}), (error: Error) => {
       assert.equal(exitCodeOf(error), 75);
       assert.match(error.message, /hung up at once: a bridge serves one VMM at a time/);
       return true;
     });
-    poller.close();
     const device = (_: Buffer, backend: FakeBackend) => {
       backend.close();
       return undefined;
     };
-    poller = new native.FdPoller(listener, () => {
-      backends.push(new FakeBackend(native.accept(listener), { config: cameraConfig, device }));
-    });
-    poller.watch(1);
-    await assert.rejects(run({}), (error: Error) => {
+    stage.options = { config: cameraConfig, device };
+    stage.accept(() => undefined);
+    await assert.rejects(stage.run({}), (error: Error) => {
       assert.equal(exitCodeOf(error), 76);
       assert.match(error.message, /the peer closed the connection: the log of the bridge says why/);
       return true;
@@ -228,7 +183,7 @@ describe('probe', () => {
     ];
     for (const [more, sentence] of wrong)
       assert.throws(
-        () => probeOptionsOf({ ...given, socket, ...more }),
+        () => probeOptionsOf({ ...given, ...more }),
         (error: Error) => exitCodeOf(error) === 64 && sentence.test(error.message),
       );
   });

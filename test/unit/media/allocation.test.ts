@@ -1,60 +1,26 @@
-/** REQBUFS and CREATE_BUFS over a fake node: backings, limits, mmap offsets, and what the guest may see. */
+/** Buffers over a fake node: on which backing, with which mmap offsets, and what is left when the node refuses. */
 import assert from 'node:assert/strict';
-import { log } from '../../../src/log.js';
-import { defaultPolicy } from '../../../src/media/policy.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
-import { DeviceBench, u32 } from './bench.js';
+import { type DeviceBench, u32 } from './bench.js';
 import { FakeTransport } from './fake-transport.js';
+import { allocationSuite, asked, create, query, request } from './support/allocation-suite.js';
 
 const EBUSY = 16;
 const EFAULT = 14;
 const EINVAL = 22;
 const ENOMEM = 12;
-const ENOBUFS = 105;
 const ENOTTY = 25;
 const MMAP = 1;
 const USERPTR = 2;
 const PREPARE_BUF = 93;
 
-const request = (count: number, type = 1, memory = 1, flags = 0) => u32(count, type, memory, 0, flags);
-const create = (count: number, sizeimage: number, memory = 1, type = 1) => {
-  const raw = Buffer.alloc(256);
-  raw.set(u32(0, count, memory, 0, type));
-  raw.writeUInt32LE(sizeimage, 16 + 8 + 20);
-  return raw;
-};
-const query = (index: number, length = 0, type = 1) => {
-  const raw = Buffer.alloc(88 + 64 * length);
-  raw.set(u32(index, type));
-  raw.writeUInt32LE(length, 72);
-  return raw;
-};
-
 describe('allocation', () => {
   let bench: DeviceBench;
   let session: number;
-
-  before(() => {
-    log.silent = true;
+  const { boot } = allocationSuite((made, opened) => {
+    bench = made;
+    session = opened;
   });
-  after(() => {
-    log.silent = false;
-  });
-  const boot = async (...setup: ConstructorParameters<typeof DeviceBench>) => {
-    bench?.close();
-    bench = new DeviceBench(...setup);
-    bench.start();
-    session = await bench.open();
-  };
-  beforeEach(() => boot());
-  after(() => bench.close());
-
-  /** (count, memory) of every REQBUFS that reached the node. */
-  const asked = () =>
-    bench.node.file.asked(8).map((call) => {
-      const raw = Buffer.from((call as { payload: Uint8Array }).payload);
-      return [raw.readUInt32LE(0), raw.readUInt32LE(8)];
-    });
   const statusOf = async (nr: number, payload: Buffer) => (await bench.ioctl(session, nr, payload)).status;
   const cookieOf = async (index: number) =>
     (await bench.ioctl(session, 9, query(index))).payload.readUInt32LE(64);
@@ -73,7 +39,7 @@ describe('allocation', () => {
   it('takes USERPTR where the driver does, after a trial, and remembers that for the next session', async () => {
     assert.equal(await statusOf(8, request(4)), 0);
     // REQBUFS, a probe with PREPARE_BUF, REQBUFS(0), REQBUFS again.
-    assert.deepEqual(asked(), [
+    assert.deepEqual(asked(bench), [
       [4, USERPTR],
       [0, USERPTR],
       [4, USERPTR],
@@ -81,7 +47,7 @@ describe('allocation', () => {
     assert.equal(bench.node.file.asked(PREPARE_BUF).length, 1);
     session = await bench.open();
     await bench.ioctl(session, 8, request(2));
-    assert.deepEqual(asked(), [[2, USERPTR]]);
+    assert.deepEqual(asked(bench), [[2, USERPTR]]);
   });
 
   it('copies where the driver takes USERPTR and then refuses the memory', async () => {
@@ -95,7 +61,7 @@ describe('allocation', () => {
     };
     assert.equal(await statusOf(8, request(2)), 0);
     // REQBUFS, a probe, REQBUFS(0), REQBUFS with the other memory type.
-    assert.deepEqual(asked(), [
+    assert.deepEqual(asked(bench), [
       [2, USERPTR],
       [0, USERPTR],
       [2, MMAP],
@@ -114,7 +80,7 @@ describe('allocation', () => {
     await bench.ioctl(session, 8, request(2));
     assert.equal(exported, 1);
     assert.deepEqual(
-      asked().map(([, memory]) => memory),
+      asked(bench).map(([, memory]) => memory),
       [MMAP, MMAP, USERPTR, USERPTR, USERPTR],
       'it does not: given back, and the next backing is tried',
     );
@@ -130,112 +96,13 @@ describe('allocation', () => {
     assert.deepEqual(bench.node.file.calls, []);
   });
 
-  it('64 buffers at most, however many are asked for', async () => {
-    bench.node.mostBuffers = 10_000;
-    const { payload } = await bench.ioctl(session, 8, request(0xffff_ffff));
-    assert.equal(payload.readUInt32LE(0), 64);
-    assert.equal(await statusOf(92, create(1, 100)), ENOBUFS, 'as vb2 says it');
-    assert.equal(await statusOf(92, create(0, 100)), 0, 'a question makes nothing');
-  });
-
-  it('REQBUFS that the bound refuses takes the old buffers from the node too', async () => {
-    let size = 0x1000;
-    bench.node.ioctls.set(4, (payload) => {
-      payload.writeUInt32LE(size, 8 + 20);
-      return 0;
-    });
-    assert.equal(await statusOf(8, request(4)), 0);
-    assert.equal(bench.node.file.buffers.length, 4);
-    size = 0x4000_0001;
-    assert.equal(await statusOf(8, request(4)), ENOMEM);
-    assert.equal(bench.node.file.buffers.length, 0);
-  });
-
-  it('1 GiB at most, known before the node allocates anything', async () => {
-    await boot('auto', new FakeTransport(2 ** 32));
-    const granted = async (payload: Buffer, nr = 92) => {
-      const before = bench.node.file.asked(nr).length;
-      const { status } = await bench.ioctl(session, nr, payload);
-      const calls = bench.node.file.asked(nr).slice(before) as { payload: Uint8Array }[];
-      return {
-        status,
-        counts: calls.map((call) => Buffer.from(call.payload).readUInt32LE(nr === 92 ? 4 : 0)),
-      };
-    };
-    for (const sizeimage of [0xffff_ffff, 0x4000_0001])
-      assert.deepEqual(await granted(create(1, sizeimage)), { status: ENOMEM, counts: [0] });
-    const many = await granted(create(64, 0x1000_0000));
-    assert.equal(many.counts[0], 4, 'as many as fit');
-    // The current format of the queue tells how large the buffers of REQBUFS will be.
-    await boot('auto', new FakeTransport(2 ** 32));
-    bench.node.ioctls.set(4, (payload) => {
-      payload.writeUInt32LE(0x2000_0000, 8 + 20);
-      return 0;
-    });
-    assert.equal((await granted(request(30), 8)).counts[0], 2);
-    bench.node.ioctls.set(4, (payload) => {
-      payload.writeUInt32LE(0x4000_0001, 8 + 20);
-      return 0;
-    });
-    await boot();
-    bench.node.ioctls.set(4, (payload) => {
-      payload.writeUInt32LE(0x4000_0001, 8 + 20);
-      return 0;
-    });
-    assert.deepEqual(await granted(request(30), 8), { status: ENOMEM, counts: [] });
-  });
-
-  it('1 GiB is for the whole session: buffers of this queue and of others count', async () => {
-    await boot('auto', new FakeTransport(2 ** 32));
-    bench.node.planeLengths = [0x1000_0000];
-    const grantedBy = async (nr: number, payload: Buffer) => {
-      const before = bench.node.file.asked(nr).length;
-      await bench.ioctl(session, nr, payload);
-      const [first] = bench.node.file.asked(nr).slice(before) as { payload: Uint8Array }[];
-      return first && Buffer.from(first.payload).readUInt32LE(nr === 92 ? 4 : 0);
-    };
-    assert.equal(await statusOf(8, request(1)), 0);
-    assert.equal(await grantedBy(92, create(64, 0x1000_0000)), 3);
-    assert.equal(await statusOf(92, create(1, 0x1000_0000)), ENOMEM);
-    // Another queue of the same session.
-    assert.equal(await statusOf(8, request(2)), 0);
-    bench.node.ioctls.set(4, (payload) => {
-      payload.writeUInt32LE(0x1000_0000, 8 + 20);
-      payload.writeUInt8(1, 8 + 180);
-      return 0;
-    });
-    assert.equal(await grantedBy(8, request(64, 9)), 2);
-    assert.equal(await grantedBy(8, request(64)), 2, 'its own buffers go when it is made anew');
-  });
-
   it('a driver without USERPTR gets MMAP at once', async () => {
     bench.node.memories = [MMAP];
     bench.node.ioctls.set(8, (payload) => (payload.readUInt32LE(8) === MMAP ? ENOMEM : EINVAL));
     assert.equal(await statusOf(8, request(2)), ENOMEM);
     assert.deepEqual(
-      asked().map(([, memory]) => memory),
+      asked(bench).map(([, memory]) => memory),
       [USERPTR, MMAP],
-    );
-  });
-
-  it('max_num_buffers is no more than a queue may have here, where the kernel says it', async () => {
-    bench.node.ioctls.set(92, (payload) => {
-      payload.writeUInt32LE(0x80, 224);
-      payload.writeUInt32LE(1024, 232);
-      return 0;
-    });
-    assert.equal((await bench.ioctl(session, 92, create(0, 100))).payload.readUInt32LE(232), 64);
-    bench.node.ioctls.set(92, (payload) => {
-      payload.writeUInt32LE(0x80, 224);
-      payload.writeUInt32LE(32, 232);
-      return 0;
-    });
-    assert.equal((await bench.ioctl(session, 92, create(0, 100))).payload.readUInt32LE(232), 32);
-    bench.node.ioctls.set(92, () => 0);
-    assert.equal(
-      (await bench.ioctl(session, 92, create(0, 100))).payload.readUInt32LE(232),
-      0,
-      'an older kernel',
     );
   });
 
@@ -267,7 +134,7 @@ describe('allocation', () => {
     for (let round = 0; round < 6; round++) assert.equal(await statusOf(92, create(1, 100)), 0);
     bench.node.ioctls.delete(92);
     assert.equal((await bench.command(u32(4, 0, session, 1, cookie), 24)).status, EINVAL);
-    assert.equal(await statusOf(8, request(4)), 0, 'the whole window is free again');
+    assert.equal(await statusOf(8, request(4)), 0, 'all of SHM region 0 is free again');
   });
 
   it('cookies are multiples of 64 KiB, unique in a session, and die with their buffers', async () => {
@@ -293,34 +160,17 @@ describe('allocation', () => {
     bench.node.ioctls.delete(8);
   });
 
-  it('buffers that the kernel keeps of a CREATE_BUFS that failed count until REQBUFS(0)', async () => {
-    const SIZE = 0x4_0000;
-    const most = 4 * SIZE;
-    const policy = { ...defaultPolicy, maxBufferBytes: most, maxDeviceBytes: most };
-    // SHM region 0 has room for one of the buffers.
-    await boot('auto', new FakeTransport(SIZE), { policy });
-    bench.node.memories = [USERPTR];
-    bench.node.planeLengths = [SIZE];
-    const statuses = [];
-    for (let n = 0; n < 20; n++) statuses.push(await statusOf(92, create(1, SIZE)));
-    assert.deepEqual(statuses, [0, ...Array(19).fill(ENOMEM)]);
-    const { file } = bench.node;
-    assert.ok(file.buffers.length * SIZE <= most, `the kernel has ${file.buffers.length}`);
-    assert.equal(await statusOf(8, request(0)), 0);
-    assert.equal(await statusOf(92, create(1, SIZE)), 0, 'all of it is there again');
-  });
-
   it('CREATE_BUFS continues the queue, and a failure half way takes the new ones back', async () => {
     await boot('auto', new FakeTransport(4 << 16));
     await bench.ioctl(session, 8, request(2));
     const made = await bench.ioctl(session, 92, create(2, 100));
     assert.deepEqual([made.status, made.payload.readUInt32LE(0), made.payload.readUInt32LE(4)], [0, 2, 2]);
-    assert.equal(await statusOf(92, create(1, 100)), ENOMEM, 'the window is full');
+    assert.equal(await statusOf(92, create(1, 100)), ENOMEM, 'SHM region 0 is full');
     assert.equal(await statusOf(9, query(3)), 0);
     assert.equal(await statusOf(9, query(4)), EINVAL, 'one that nobody was told of');
     assert.equal(await statusOf(8, request(0)), 0);
     assert.equal(await statusOf(9, query(0)), EINVAL);
-    assert.equal(await statusOf(8, request(4)), 0, 'the whole window is free again');
+    assert.equal(await statusOf(8, request(4)), 0, 'all of SHM region 0 is free again');
   });
 
   it('planes: each has a cookie and a slot of its own', async () => {

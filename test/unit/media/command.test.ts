@@ -125,7 +125,10 @@ describe('command', () => {
   it('interrupted, it answers what its work left for that, and says so', () => {
     const command = arrive();
     let late = 0;
-    command.onLate([Buffer.from('beef', 'hex')], () => late++);
+    command.onLate(
+      (status) => ({ status, payload: [Buffer.from('beef', 'hex')] }),
+      () => late++,
+    );
     command.interrupt(ETIMEDOUT);
     assert.deepEqual([bench.ring.usedElement(0).length, written(10), late], [10, '6e00000000000000beef', 1]);
     command.interrupt(ETIMEDOUT);
@@ -134,7 +137,10 @@ describe('command', () => {
 
   it('answered in time, nobody hears of a deadline', () => {
     const command = arrive();
-    command.onLate([], () => assert.fail('it was not late'));
+    command.onLate(
+      (status) => ({ status }),
+      () => assert.fail('it was not late'),
+    );
     command.answer({ status: 0 });
     command.interrupt(ETIMEDOUT);
     assert.equal(written(4), '00000000');

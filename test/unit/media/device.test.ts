@@ -43,6 +43,7 @@ describe('media device', () => {
     for (const [card, shown] of [
       ['x'.repeat(40), 'x'.repeat(31)],
       [`${'x'.repeat(30)}é`, 'x'.repeat(30)],
+      [`${'x'.repeat(28)}\u{1f4f7}`, 'x'.repeat(28)],
       [`${'x'.repeat(29)}é`, `${'x'.repeat(29)}é`],
       ['Kamera für Büro', 'Kamera für Büro'],
     ] as const) {

@@ -4,7 +4,7 @@
  */
 import type { NodeCall } from '../../../src/native.js';
 import type { HostNode } from '../../../src/v4l2/node.js';
-import { joinPieces } from './fake-join.js';
+import { joinPieces } from './support/fake-join.js';
 
 export const EINVAL = 22;
 const EAGAIN = 11;

@@ -24,6 +24,9 @@ const entry = (fourcc: string): Entry => ({ mask: 0xffff_ffff, value: code(fourc
 /** Byte offset of the fourcc in struct v4l2_format, by buffer type. */
 const at: Readonly<Record<number, number>> = { [VIDEO]: 16, [PLANES]: 16, [META]: 8 };
 
+/** Byte offset of sizeimage, of the first plane's sizeimage, and of buffersize. The number of planes is at 188. */
+const sizeAt: Readonly<Record<number, number>> = { [VIDEO]: 28, [PLANES]: 28, [META]: 12 };
+
 const formats: Readonly<Record<number, readonly string[]>> = {
   [VIDEO]: ['YUYV', 'MJPG', 'NV12', 'H264'],
   [PLANES]: ['NM12', 'YM12'],
@@ -70,6 +73,8 @@ describe('formats', () => {
     const known = formats[type].map(code).includes(wanted);
     const taken = nr === G_FMT ? current.get(type)! : known ? wanted : code(formats[type][0]!);
     payload.writeUInt32LE(taken, at[type]!);
+    payload.writeUInt32LE(4096, sizeAt[type]!);
+    if (type === PLANES) payload.writeUInt8(1, 188);
     if (nr === S_FMT) current.set(type, taken);
     return 0;
   }

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { log } from '../../../src/log.js';
 import { type Access, defaultPolicy, type Entry } from '../../../src/media/policy.js';
 import { DeviceBench, u32 } from './bench.js';
-import { FakeControls } from './fake-controls.js';
 import { FakeTransport } from './fake-transport.js';
+import { FakeControls } from './support/fake-controls.js';
 
 const EINVAL = 22;
 

@@ -10,7 +10,7 @@ import { ioctls } from '../../../src/v4l2/ioctls.js';
 import { buffer, type Reply, turns, u32 } from './bench.js';
 import { startClock, stopClock } from './clock.js';
 import { FakeTransport } from './fake-transport.js';
-import { type Interruption, LateStage } from './late-stage.js';
+import { type Interruption, LateStage } from './support/late-stage.js';
 
 const EIO = 5;
 const [REQBUFS, QUERYBUF, QBUF, EXPBUF, STREAMON, STREAMOFF] = [8, 9, 15, 16, 18, 19];

@@ -1,304 +1,32 @@
 /**
- * A guest repeats a request after an early answer, or sends another one. The node is a fake. late-rows.test.ts goes
- * through all rows.
+ * A result that comes after its answer: how long it is kept, for whom, and what is never kept. The node is a fake.
+ * late-rows.test.ts goes through all rows.
  */
 import assert from 'node:assert/strict';
-import { log } from '../../../src/log.js';
 import { MAX_LATE_BYTES, MAX_REQUEST_HANDLES } from '../../../src/media/policy.js';
-import type { NodeCall } from '../../../src/native.js';
-import { openDescriptors } from '../../addon/process.js';
+import { openDescriptors } from '../../addon/support/process.js';
 import { buffer, format, turns, u32 } from './bench.js';
-import { pass, startClock, stopClock } from './clock.js';
-import { type Interruption, LateStage } from './late-stage.js';
+import { pass } from './clock.js';
+import type { LateStage } from './support/late-stage.js';
+import { isNr, lateSuite } from './support/late-suite.js';
 
-const [S_FMT, REQBUFS, QBUF, STREAMON, STREAMOFF, CREATE_BUFS, PREPARE_BUF] = [5, 8, 15, 18, 19, 92, 93];
+const S_FMT = 5;
 const [G_FMT, QUERYBUF, S_EDID, G_EXT_CTRLS, S_EXT_CTRLS, QUERY_EXT_CTRL, ALLOC] = [
   4, 9, 41, 71, 72, 103, 192,
 ];
 const HAS_PAYLOAD = 0x100;
-const [EBUSY, ETIMEDOUT] = [16, 110];
-const [CAPTURE, OUTPUT] = [1, 2];
-const [MMAP, USERPTR] = [1, 2];
-const ERROR = 0x40;
+const ETIMEDOUT = 110;
+const CAPTURE = 1;
 const PAGES = 0x10_0000;
-const ways: readonly Interruption[] = ['EINTR', 'ETIMEDOUT'];
 
 describe('late results', () => {
   let stage: LateStage;
-  before(() => {
-    log.silent = true;
-  });
-  after(() => {
-    log.silent = false;
-  });
-  beforeEach(stopClock);
-  afterEach(() => {
-    stage.close();
-    startClock();
-  });
-
-  const isNr = (nr: number) => (call: NodeCall) => 'nr' in call && call.nr === nr;
-  const open = async (count: number, memory = MMAP, host: readonly number[] = [MMAP, USERPTR]) => {
-    stage = await LateStage.open({ sharedPages: true });
-    stage.bench.node.memories = [...host];
-    assert.equal((await ioctl(REQBUFS, u32(count, CAPTURE, memory, 0, 0))).status, 0);
-  };
-  const ioctl = (nr: number, payload: Uint8Array) => stage.bench.ioctl(stage.session, nr, payload);
-  const streamOn = async () => {
-    assert.equal((await stage.bench.tell(stage.session, STREAMON, u32(CAPTURE))).status, 0);
-    await turns();
-  };
-  const late = (nr: number, payload: Uint8Array, by: Interruption) => {
-    stage.slow(isNr(nr));
-    return stage.interrupted(stage.request(nr, payload), 8 + payload.length, by);
-  };
-  /** Index of every frame that has arrived, and whether it is damaged. */
-  const frames = () =>
-    stage.bench
-      .takeEvents()
-      .map((event) => [event.readUInt32LE(8), (event.readUInt32LE(20) & ERROR) !== 0] as const);
-  const finish = async () => {
-    while (stage.bench.node.file.queued.length > 0) stage.bench.node.file.frame();
-    await turns(20);
-  };
-
-  for (const by of ways) {
-    describe(`STREAMON, ${by}`, () => {
-      it('tried again streams with the buffers that are queued, and no frame comes before its answer', async () => {
-        await open(2);
-        for (const index of [0, 1]) await ioctl(QBUF, buffer(index));
-        await late(STREAMON, u32(CAPTURE), by);
-        const { file } = stage.bench.node;
-        file.frame();
-        await turns(20);
-        assert.deepEqual(frames(), [], 'the guest believes that it does not stream');
-        await streamOn();
-        await finish();
-        assert.deepEqual(
-          frames(),
-          [0, 1].map((index) => [index, false]),
-        );
-        assert.deepEqual([file.asked(STREAMON).length, file.asked(STREAMOFF).length], [1, 0]);
-      });
-
-      it('of a stream that runs leaves it running', async () => {
-        await open(2);
-        for (const index of [0, 1]) await ioctl(QBUF, buffer(index));
-        await streamOn();
-        await late(STREAMON, u32(CAPTURE), by);
-        await finish();
-        assert.equal(frames().length, 2);
-      });
-    });
-
-    describe(`CREATE_BUFS, ${by}`, () => {
-      const create = (count: number) => {
-        const record = Buffer.alloc(256);
-        record.set(u32(0, count, MMAP, 0, CAPTURE));
-        record.writeUInt32LE(1000, 16 + 8 + 20);
-        return record;
-      };
-      for (const count of [1, 0])
-        it(`of ${count}: the buffers of before are there, and others come behind them`, async () => {
-          await open(4);
-          await late(CREATE_BUFS, create(count), by);
-          assert.equal((await ioctl(QUERYBUF, buffer(0))).status, 0);
-          const { status, payload } = await ioctl(CREATE_BUFS, create(1));
-          assert.deepEqual([status, payload.readUInt32LE(0)], [0, 4 + count]);
-        });
-
-      it('of a stream that runs: its frames come, and its memory is nobody else’s', async () => {
-        await open(2);
-        for (const index of [0, 1]) await ioctl(QBUF, buffer(index));
-        await streamOn();
-        await late(CREATE_BUFS, create(1), by);
-        const slots = [...stage.record.queues.get(CAPTURE)!.buffers.values()].flatMap(({ planes }) => planes);
-        assert.ok(slots.every(({ slot }) => slot));
-        await finish();
-        assert.equal(frames().length, 2);
-        stage.compare();
-      });
-    });
-
-    describe(`QBUF, ${by}`, () => {
-      const given = (index: number, page = index) => {
-        const record = buffer(index);
-        record.writeUInt32LE(USERPTR, 60);
-        record.writeBigUInt64LE(BigInt(0x7f00_0000_0000 + 4096 * page), 64);
-        record.writeUInt32LE(1000, 72);
-        const address = stage.bench.commands.put(PAGES + 4096 * page, Buffer.alloc(1000));
-        return Buffer.concat([record, u32(address, 0, 1000, 0)]);
-      };
-
-      it('tried again has the frame that came meanwhile, once', async () => {
-        await open(2);
-        await ioctl(QBUF, buffer(0));
-        await streamOn();
-        await late(QBUF, buffer(1), by);
-        await finish();
-        assert.deepEqual(frames(), [[0, false]], 'the guest believes that it has the other');
-        assert.equal((await ioctl(QBUF, buffer(1))).status, 0);
-        await turns();
-        assert.deepEqual(frames(), [[1, false]]);
-        assert.equal(stage.bench.node.file.asked(QBUF).length, 2);
-      });
-
-      it('not tried again is no frame, and the buffer may be queued anew', async () => {
-        await open(2);
-        await ioctl(QBUF, buffer(0));
-        await streamOn();
-        await late(QBUF, buffer(1), by);
-        await ioctl(G_FMT, format);
-        await finish();
-        assert.deepEqual(frames(), [[0, false]]);
-        assert.equal((await ioctl(QBUF, buffer(1))).status, 0);
-        await finish();
-        assert.deepEqual(frames(), [[1, false]]);
-      });
-
-      for (const [way, host] of [
-        ['pages-userptr', [MMAP, USERPTR]],
-        ['pages-copy', [MMAP]],
-      ] as const) {
-        it(`of pages, ${way}, tried again: the stream goes on`, async () => {
-          await open(3, USERPTR, host);
-          assert.equal((await ioctl(QBUF, given(0))).status, 0);
-          await streamOn();
-          await late(QBUF, given(1), by);
-          assert.equal((await ioctl(QBUF, given(1))).status, 0);
-          await finish();
-          assert.deepEqual(
-            frames(),
-            [0, 1].map((index) => [index, false]),
-          );
-          assert.equal(stage.bench.node.file.streaming, true);
-        });
-
-        it(`of pages, ${way}, not tried again: the hardware does not keep them, and the other buffer is a frame`, async () => {
-          await open(3, USERPTR, host);
-          assert.equal((await ioctl(QBUF, given(0))).status, 0);
-          await streamOn();
-          await late(QBUF, given(1), by);
-          await ioctl(G_FMT, format);
-          const { file } = stage.bench.node;
-          assert.deepEqual(file.queued, way === 'pages-userptr' ? [0] : [0, 1]);
-          await finish();
-          assert.deepEqual(frames(), [[0, false]]);
-          assert.equal((await ioctl(QBUF, given(1, 5))).status, 0);
-          await finish();
-          assert.deepEqual(frames(), [[1, false]]);
-        });
-      }
-
-      it('of pages, and the guest does nothing more: ten seconds later the hardware leaves them, and streams on', async () => {
-        await open(3, USERPTR, [MMAP, USERPTR]);
-        assert.equal((await ioctl(QBUF, given(0))).status, 0);
-        await streamOn();
-        await late(QBUF, given(1), by);
-        const { file } = stage.bench.node;
-        pass(9_900);
-        await turns();
-        assert.deepEqual(file.queued, [0, 1]);
-        pass(100);
-        await turns();
-        assert.deepEqual([file.queued, file.streaming], [[0], true]);
-        await finish();
-        assert.deepEqual(frames(), [[0, false]]);
-      });
-
-      it('of an OUTPUT buffer, then one with other bytes: the driver gets those, and the others that it had', async () => {
-        stage = await LateStage.open();
-        const output = (index: number, bytesused: number) => {
-          const record = buffer(index);
-          record.writeUInt32LE(OUTPUT, 4);
-          record.writeUInt32LE(bytesused, 8);
-          return record;
-        };
-        assert.equal((await ioctl(REQBUFS, u32(2, OUTPUT, MMAP, 0, 0))).status, 0);
-        assert.equal((await ioctl(QBUF, output(1, 50))).status, 0);
-        await late(QBUF, output(0, 100), by);
-        assert.equal((await ioctl(QBUF, output(0, 200))).status, 0);
-        const { file } = stage.bench.node;
-        const asked = file.asked(QBUF) as (NodeCall & { kind: 'buffer' })[];
-        assert.deepEqual(file.queued, [1, 0]);
-        assert.equal(Buffer.from(asked.at(-1)!.buffer).readUInt32LE(8), 200);
-        assert.equal(Buffer.from(asked.at(-2)!.buffer).readUInt32LE(8), 50, 'queued again');
-      });
-
-      it('of an OUTPUT picture that was painted over meanwhile: the driver gets what is there now', async () => {
-        stage = await LateStage.open();
-        stage.bench.node.memories = [MMAP];
-        const record = buffer(0);
-        record.writeUInt32LE(OUTPUT, 4);
-        record.writeUInt32LE(100, 8);
-        assert.equal((await ioctl(REQBUFS, u32(1, OUTPUT, MMAP, 0, 0))).status, 0);
-        const [plane] = stage.record.queues.get(OUTPUT)!.buffers.get(0)!.planes;
-        const paint = (value: number) => {
-          const { region, offset } = stage.record.context.shared.memory(plane!.slot!);
-          new Uint8Array(region.windows[0]!, offset, 100).fill(value);
-        };
-        const shown = () => new Uint8Array(plane!.host!.windows[0]!)[99];
-        for (const [painted, executed] of [
-          [1, 1],
-          [2, 2],
-        ] as const) {
-          paint(1);
-          await late(QBUF, record, by);
-          paint(painted);
-          assert.equal((await ioctl(QBUF, record)).status, 0);
-          assert.deepEqual([stage.executed, shown()], [executed, painted]);
-          assert.equal((await stage.bench.tell(stage.session, STREAMOFF, u32(OUTPUT))).status, 0);
-        }
-      });
-
-      it('PREPARE_BUF of pages, then QBUF of others: the driver gets those', async () => {
-        await open(1, USERPTR);
-        await late(PREPARE_BUF, given(0, 10), by);
-        const { status, payload } = await ioctl(QBUF, given(0, 20));
-        assert.equal(status, 0);
-        assert.equal(payload.readBigUInt64LE(64), BigInt(0x7f00_0000_0000 + 4096 * 20));
-        const placeOf = (nr: number) =>
-          (stage.bench.node.file.asked(nr).at(-1) as NodeCall & { kind: 'buffer' }).memory![0]!.region;
-        assert.notEqual(placeOf(QBUF), placeOf(PREPARE_BUF));
-        assert.equal(stage.bench.node.file.asked(STREAMOFF).length, 1, 'nothing else unprepares it');
-      });
-    });
-
-    it(`STREAMOFF, ${by}: a guest that believes in the stream gets its buffers, as damaged ones`, async () => {
-      await open(2);
-      for (const index of [0, 1]) await ioctl(QBUF, buffer(index));
-      await streamOn();
-      await late(STREAMOFF, u32(CAPTURE), by);
-      assert.deepEqual(
-        frames(),
-        [0, 1].map((index) => [index, true]),
-      );
-      assert.equal((await stage.bench.tell(stage.session, STREAMOFF, u32(CAPTURE))).status, 0);
-      assert.equal(stage.bench.node.file.asked(STREAMOFF).length, 1);
-    });
-  }
-
-  it('a retry that is interrupted too changes nothing: no buffer comes twice', async () => {
-    await open(2);
-    for (const index of [0, 1]) await ioctl(QBUF, buffer(index));
-    await streamOn();
-    await late(STREAMOFF, u32(CAPTURE), 'EINTR');
-    // The answer waits, because the guest has not given the events back yet.
-    const head = stage.bench.offer(stage.request(STREAMOFF, u32(CAPTURE)), 8);
-    await turns();
-    assert.equal(stage.bench.answered(head), null);
-    stage.interrupt('EINTR');
-    await turns();
-    assert.equal(stage.bench.answered(head)?.status, 4);
-    assert.equal(frames().length, 2);
-    assert.equal((await stage.bench.tell(stage.session, STREAMOFF, u32(CAPTURE))).status, 0);
-    await turns();
-    assert.equal(frames().length, 0);
-    assert.equal(stage.bench.node.file.asked(STREAMOFF).length, 1);
+  const { openStage, open, ioctl, late } = lateSuite((made) => {
+    stage = made;
   });
 
   it('S_FMT of 4.2 s: refused at 4 s, and there at the next try', async () => {
-    stage = await LateStage.open();
+    await openStage();
     let open = () => {};
     const slow = new Promise<void>((resolve) => {
       open = resolve;
@@ -329,7 +57,7 @@ describe('late results', () => {
     [11_000, 2],
   ] as const)
     it(`is kept for ten seconds: after ${ms / 1000} there are ${executed} ioctls`, async () => {
-      stage = await LateStage.open();
+      await openStage();
       await late(G_FMT, format, 'ETIMEDOUT');
       pass(ms);
       assert.equal((await ioctl(G_FMT, format)).status, 0);
@@ -337,7 +65,7 @@ describe('late results', () => {
     });
 
   it('of more than 64 KiB is not kept', async () => {
-    stage = await LateStage.open();
+    await openStage();
     const record = Buffer.alloc(40);
     const edid = (blocks: number) => {
       record.writeUInt32LE(blocks, 8);
@@ -354,7 +82,7 @@ describe('late results', () => {
   });
 
   it('of controls with payloads is given into the pages of the next try, as long as these say what was set', async () => {
-    stage = await LateStage.open();
+    await openStage();
     const { commands } = stage.bench;
     stage.bench.node.ioctls.set(QUERY_EXT_CTRL, (payload) => {
       payload.writeUInt32LE(HAS_PAYLOAD, 72);
@@ -386,7 +114,7 @@ describe('late results', () => {
   });
 
   it('is not another session’s', async () => {
-    stage = await LateStage.open();
+    await openStage();
     await late(G_FMT, format, 'EINTR');
     const other = await stage.bench.open();
     assert.equal((await stage.bench.ioctl(other, G_FMT, format)).status, 0);
@@ -454,7 +182,7 @@ describe('late results', () => {
   });
 
   it('a fault of ours is no device that hangs: the session goes on', async () => {
-    stage = await LateStage.open();
+    await openStage();
     let fail = () => {};
     stage.bench.node.ioctls.set(
       G_FMT,
@@ -475,7 +203,7 @@ describe('late results', () => {
   });
 
   it('a request that is answered while it waits is not kept', async () => {
-    stage = await LateStage.open();
+    await openStage();
     stage.slow(isNr(G_FMT));
     const release = stage.bench.node.hold();
     const heads = [0, 1, 2].map(() => stage.bench.offer(stage.request(G_FMT, format), 216));
@@ -493,21 +221,12 @@ describe('late results', () => {
   });
 
   it('REQUEST_ALLOC that ends late leaves no handle and no descriptor, however often', async () => {
-    stage = await LateStage.open({ requests: { mode: 'handles', media: { fd: 77 } } });
+    await openStage({ requests: { mode: 'handles', media: { fd: 77 } } });
     stage.slow(({ kind }) => kind === 'allocateRequest');
     const before = openDescriptors();
     const request = stage.request(ALLOC, Buffer.alloc(0));
     for (let n = 0; n < MAX_REQUEST_HANDLES; n++) await stage.interrupted(request, 12, 'EINTR');
     assert.equal((await stage.bench.command(request, 12)).status, 0);
     assert.equal(openDescriptors(), before + 1);
-  });
-
-  it('a REQBUFS that a stream refuses is refused again, without asking', async () => {
-    await open(1);
-    stage.bench.node.ioctls.set(REQBUFS, () => EBUSY);
-    await late(REQBUFS, u32(2, CAPTURE, MMAP, 0, 0), 'EINTR');
-    assert.equal((await ioctl(REQBUFS, u32(2, CAPTURE, MMAP, 0, 0))).status, EBUSY);
-    assert.equal(stage.executed, 1);
-    stage.compare();
   });
 });

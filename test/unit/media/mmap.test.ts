@@ -10,68 +10,13 @@ import { type HostBuffer, VideoBuffer, VideoPlane } from '../../../src/media/que
 import type { Session } from '../../../src/media/session.js';
 import { MemoryFile } from '../../../src/virtio/memory-file.js';
 import { Turn } from '../../../src/virtio/turn.js';
+import { success } from '../support/success.js';
 import { FakeTransport } from './fake-transport.js';
+import { ff, GREEDY, planeRecord, record, TIMES } from './support/buffer-records.js';
 
 const CAPTURE = 1;
 const OUTPUT = 2;
 const CAPTURE_MPLANE = 9;
-
-/** struct v4l2_buffer as hex, from named fields. A field that is not given is 0. */
-function record(fields: Record<string, string>): Buffer {
-  const layout: [string, number][] = [
-    ['index', 4],
-    ['type', 4],
-    ['bytesused', 4],
-    ['flags', 4],
-    ['field', 4],
-    ['pad20', 4],
-    ['timestamp', 16],
-    ['timecode', 16],
-    ['sequence', 4],
-    ['memory', 4],
-    ['m', 8],
-    ['length', 4],
-    ['reserved2', 4],
-    ['requestFd', 4],
-    ['pad84', 4],
-  ];
-  const unknown = Object.keys(fields).filter((name) => !layout.some(([known]) => known === name));
-  assert.deepEqual(unknown, []);
-  const raw = Buffer.from(layout.map(([name, size]) => fields[name] ?? '00'.repeat(size)).join(''), 'hex');
-  assert.equal(raw.length, 88);
-  return raw;
-}
-
-/** struct v4l2_plane as hex. */
-function planeRecord(
-  bytesused: string,
-  length: string,
-  m: string,
-  dataOffset: string,
-  reserved = '00',
-): Buffer {
-  return Buffer.from(bytesused + length + m + dataOffset + reserved.repeat(44), 'hex');
-}
-
-const ff = (bytes: number) => 'ff'.repeat(bytes);
-const TIMES = { timestamp: '0102030405060708090a0b0c0d0e0f10', timecode: '1112131415161718191a1b1c1d1e1f20' };
-/** A guest's record in which all bits of all fields are set. */
-const GREEDY = record({
-  index: '03000000',
-  type: '01000000',
-  bytesused: '44332211',
-  flags: ff(4),
-  field: '05000000',
-  pad20: ff(4),
-  ...TIMES,
-  sequence: '99999999',
-  memory: '02000000',
-  m: 'efcdab8967452301',
-  length: ff(4),
-  reserved2: ff(4),
-  requestFd: '03000000',
-  pad84: ff(4),
-});
 const QBUF = 15;
 const NOTHING = Buffer.alloc(0);
 /** A session with the only members that the memory type uses. */
@@ -95,9 +40,7 @@ function call(
 }
 
 async function attach(...given: Parameters<typeof call>): Promise<HostBuffer> {
-  const attached = await mmap.attach(call(...given));
-  assert.ok(typeof attached !== 'number');
-  return attached.host;
+  return success(await mmap.attach(call(...given))).host;
 }
 
 /** KEYFRAME PFRAME BFRAME TIMECODE M2M_HOLD LAST: 0x08 0x10 0x20 0x100 0x200 0x100000. NO_CACHE_* are for `direct` only. */
@@ -105,7 +48,6 @@ const GUEST_FLAGS = '38031000';
 
 describe('memory type MMAP', () => {
   let shared: SharedMemory;
-  const none = Buffer.alloc(0);
 
   beforeEach(() => {
     shared = new SharedMemory(new FakeTransport(), 'auto');
@@ -114,7 +56,7 @@ describe('memory type MMAP', () => {
 
   const held = (...lengths: number[]): VideoBuffer => {
     const planes = lengths.map((length, n) => {
-      const slot = shared.allocate(length);
+      const slot = success(shared.allocate(length));
       return new VideoPlane(length, 0x0102_0000 + 0x1_0000 * n, { slot });
     });
     return new VideoBuffer(3, planes);
@@ -129,7 +71,7 @@ describe('memory type MMAP', () => {
 
   it('what a guest gives to the host: listed flags and fields, nothing that is an address or a descriptor', async () => {
     const queue = new BufferQueue(CAPTURE, 'copy');
-    const { buffer, planes, memory } = await attach(queue, held(0x1000), GREEDY, none, shared);
+    const { buffer, planes, memory } = await attach(queue, held(0x1000), GREEDY, NOTHING, shared);
     const expected = record({
       index: '03000000',
       type: '01000000',
@@ -148,7 +90,7 @@ describe('memory type MMAP', () => {
   it("on USERPTR the host's memory is the slot of the plane, whatever the guest says", async () => {
     const queue = new BufferQueue(CAPTURE, 'userptr');
     const buffer = held(0x1000);
-    const host = await attach(queue, buffer, GREEDY, none, shared);
+    const host = await attach(queue, buffer, GREEDY, NOTHING, shared);
     assert.equal(host.buffer.subarray(60, 64).toString('hex'), '02000000');
     assert.equal(host.buffer.subarray(64, 72).toString('hex'), '00'.repeat(8));
     assert.deepEqual(
@@ -196,7 +138,7 @@ describe('memory type MMAP', () => {
       reserved2: ff(4),
       requestFd: ff(4),
     });
-    const [answer, ...more] = restore(buffer, { buffer: host }, GREEDY, none);
+    const [answer, ...more] = restore(buffer, { buffer: host }, GREEDY, NOTHING);
     const expected = record({
       index: '03000000',
       type: '01000000',
@@ -217,14 +159,14 @@ describe('memory type MMAP', () => {
   it('MAPPED is about the mappings of the guest', () => {
     const buffer = held(0x1000);
     const flagsOf = () =>
-      Buffer.from(restore(buffer, { buffer: record({}) }, GREEDY, none)[0]!).readUInt32LE(12);
+      Buffer.from(restore(buffer, { buffer: record({}) }, GREEDY, NOTHING)[0]!).readUInt32LE(12);
     assert.equal(flagsOf(), 0);
     buffer.planes[0]!.slot!.references = 1;
     assert.equal(flagsOf(), 1);
     buffer.planes[0]!.slot!.references = 0;
     assert.equal(flagsOf(), 0);
     const unmapped = new VideoBuffer(3, [new VideoPlane(0x1000, 0x0102_0000)]);
-    const [answer] = restore(unmapped, { buffer: record({}) }, GREEDY, none);
+    const [answer] = restore(unmapped, { buffer: record({}) }, GREEDY, NOTHING);
     assert.equal(Buffer.from(answer!).readUInt32LE(12), 0, 'direct mode: not mapped yet');
   });
 
@@ -308,7 +250,7 @@ describe('memory type MMAP', () => {
 
     const copying = (type: number) => {
       const host = new MemoryFile('a host buffer, say', LENGTH);
-      const slot = shared.allocate(LENGTH)!;
+      const slot = success(shared.allocate(LENGTH));
       const queue = new BufferQueue(type, 'copy');
       const buffer = new VideoBuffer(0, [new VideoPlane(LENGTH, 1, { slot, host: host.region })]);
       const place = shared.memory(slot);

@@ -6,6 +6,8 @@ import { MAX_REQUEST_HANDLES } from '../../../src/media/policy.js';
 import { ImplicitRequests, type SetControl } from '../../../src/media/queues/implicit-requests.js';
 import { RequestHandles } from '../../../src/media/queues/request-handles.js';
 import type { NodeCall } from '../../../src/native.js';
+import { failure } from '../../../src/result.js';
+import { success } from '../support/success.js';
 
 const [ENOENT, EINVAL, EMFILE] = [2, 22, 24];
 const MEDIA = 77;
@@ -187,17 +189,17 @@ describe('request handles', () => {
   afterEach(() => handles.closeAll());
 
   it('count up, never twice, and stand for a descriptor that stays here', async () => {
-    const first = await handles.allocate();
-    const second = await handles.allocate();
+    const first = success(await handles.allocate());
+    const second = success(await handles.allocate());
     assert.deepEqual([first, second], [1, 2]);
     assert.notEqual(handles.find(first), handles.find(second));
     assert.equal(handles.close(first), 0);
-    assert.equal(await handles.allocate(), 3);
+    assert.equal(success(await handles.allocate()), 3);
     assert.equal(handles.find(first), undefined);
   });
 
   it('are run by their descriptor; one of nobody is EINVAL and reaches nobody', async () => {
-    const handle = await handles.allocate();
+    const handle = success(await handles.allocate());
     const request = handles.find(handle);
     file.errnos.set('queueRequest', ENOENT);
     assert.equal(await handles.queue(handle), ENOENT);
@@ -217,16 +219,16 @@ describe('request handles', () => {
   });
 
   it('are at most 32 a session, and what allocation is refused with is said', async () => {
-    for (let n = 0; n < MAX_REQUEST_HANDLES; n++) assert.ok((await handles.allocate()) > 0);
-    assert.equal(await handles.allocate(), -EMFILE);
+    for (let n = 0; n < MAX_REQUEST_HANDLES; n++) assert.ok(success(await handles.allocate()) > 0);
+    assert.equal(await handles.allocate(), failure(EMFILE));
     handles.close(1);
     file.errnos.set('allocateRequest', EINVAL);
-    assert.equal(await handles.allocate(), -EINVAL);
+    assert.equal(await handles.allocate(), failure(EINVAL));
   });
 
   it('end with their session: no descriptor is left', async () => {
     const fds = [];
-    for (let n = 0; n < 3; n++) fds.push(handles.find(await handles.allocate())!);
+    for (let n = 0; n < 3; n++) fds.push(handles.find(success(await handles.allocate()))!);
     handles.closeAll();
     handles.closeAll();
     for (const fd of fds) assert.throws(() => closeSync(fd), { code: 'EBADF' });
@@ -235,7 +237,7 @@ describe('request handles', () => {
   it('that are still being made when their session ends leave no descriptor', async () => {
     const making = handles.allocate();
     handles.closeAll();
-    assert.equal(await making, -Errno.EBADF);
+    assert.equal(await making, failure(Errno.EBADF));
     const { request } = file.last('allocateRequest');
     assert.throws(() => closeSync(request!), { code: 'EBADF' });
   });
@@ -245,7 +247,7 @@ describe('request handles', () => {
     ['with their session', () => handles.closeAll()],
   ] as const)
     it(`are closed on the lane, ${what}: the last descriptor takes the driver's locks`, async () => {
-      const handle = await handles.allocate();
+      const handle = success(await handles.allocate());
       const fd = handles.find(handle)!;
       file.kinds();
       // The lane duplicates the descriptor when it gets the call, so the descriptor must still be open then.

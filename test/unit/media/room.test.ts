@@ -10,7 +10,7 @@ import { native } from '../../../src/native.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
 import { DeviceBench, u32 } from './bench.js';
 import { FakeTransport } from './fake-transport.js';
-import { LateStage } from './late-stage.js';
+import { LateStage } from './support/late-stage.js';
 
 const [EINTR, EBUSY, EINVAL, ENOMEM, ENOBUFS] = [4, 16, 22, 12, 105];
 const [G_FMT, REQBUFS, QUERYBUF, EXPBUF, CREATE_BUFS, REMOVE_BUFS] = [4, 8, 9, 16, 92, 104];

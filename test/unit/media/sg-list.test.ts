@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { SgBudget } from '../../../src/media/memory/sg-budget.js';
 import { SgList, SgLists } from '../../../src/media/memory/sg-list.js';
+import { failure } from '../../../src/result.js';
 import { TURN_BYTES, Turn } from '../../../src/virtio/turn.js';
 
 const EINVAL = 22;
@@ -35,13 +36,13 @@ describe('SG lists', () => {
     ]);
     assert.deepEqual(entries(none as SgList), []);
     assert.deepEqual(entries(second as SgList), [[2 ** 40, 7]]);
-    assert.equal(lists.next(1), EINVAL);
+    assert.equal(lists.next(1), failure(EINVAL));
   });
 
   it('are refused where an entry is empty, no address, or missing', () => {
     for (const given of [[[0x1000, 0]], [[2 ** 53, 4]], [[2 ** 53 - 2, 4]], [[0x1000, 3]], []] as Entry[][])
-      assert.equal(new SgLists(wire(...given), turn()).next(4), EINVAL, JSON.stringify(given));
-    assert.equal(new SgLists(wire([0x1000, 4]).subarray(0, 15), turn()).next(4), EINVAL);
+      assert.equal(new SgLists(wire(...given), turn()).next(4), failure(EINVAL), JSON.stringify(given));
+    assert.equal(new SgLists(wire([0x1000, 4]).subarray(0, 15), turn()).next(4), failure(EINVAL));
   });
 
   it('go on in another turn where they stopped', async () => {

@@ -1,8 +1,10 @@
 /** QUERYCAP, as `list` and `serve` use it. */
 import assert from 'node:assert/strict';
+import { failure } from '../../../src/result.js';
 import { queryCap } from '../../../src/v4l2/capabilities.js';
-import { describeNode } from '../../../src/v4l2/description.js';
+import { describeNode, lackOf, lacksOutputOnly } from '../../../src/v4l2/description.js';
 import { isUsable, refusalOf } from '../../../src/v4l2/kind.js';
+import { success } from '../support/success.js';
 import { ENOTTY, FakeNode } from './fake-node.js';
 
 const STREAMING_CAPTURE = 0x0400_0001;
@@ -12,8 +14,8 @@ describe('v4l2/description', () => {
   const both = async (capabilities: number, deviceCaps: number) => {
     const node = new FakeNode({ capabilities, deviceCaps });
     const ask = (nr: number, payload: Uint8Array) => node.ioctl(nr, payload);
-    const [listed, served] = [await queryCap(ask), await describeNode(ask, '/dev/null')];
-    assert.ok(typeof listed === 'object' && typeof served === 'object');
+    const listed = success(await queryCap(ask));
+    const served = success(await describeNode(ask, '/dev/null'));
     return [refusalOf('video', listed.deviceCaps) === undefined, isUsable(served.deviceCaps)];
   };
 
@@ -27,6 +29,25 @@ describe('v4l2/description', () => {
   });
 
   it('passes on the errno of what does not know the ioctl', async () => {
-    assert.equal(await describeNode(async () => ENOTTY, '/dev/null'), ENOTTY);
+    assert.equal(await describeNode(async () => ENOTTY, '/dev/null'), failure(ENOTTY));
+  });
+
+  it('lacks what a guest was told and it is no longer, whatever more it is', () => {
+    const told = { deviceCaps: 0x0420_0001, deviceType: 0 };
+    assert.equal(lackOf(told, told), '');
+    assert.equal(lackOf(told, { deviceCaps: 0x0520_0003, deviceType: 0 }), '');
+    assert.equal(lackOf(told, { deviceCaps: 0x0520_0002, deviceType: 0 }), 'VIDEO_CAPTURE');
+    assert.equal(
+      lackOf(told, { deviceCaps: 0x0080_0000, deviceType: 0 }),
+      'VIDEO_CAPTURE EXT_PIX_FORMAT STREAMING',
+    );
+    assert.equal(lackOf(told, { ...told, deviceType: 1 }), 'the type of node');
+  });
+
+  it('lacks output only if it lacks nothing else', () => {
+    const told = { deviceCaps: 0x0520_0002, deviceType: 0 };
+    assert.equal(lacksOutputOnly(told, { deviceCaps: 0x0520_0001, deviceType: 0 }), true);
+    assert.equal(lacksOutputOnly(told, { deviceCaps: 0x0020_0001, deviceType: 0 }), false);
+    assert.equal(lacksOutputOnly(told, { deviceCaps: 0x0520_0001, deviceType: 1 }), false);
   });
 });

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { findNode, hostNodes } from '../../../src/v4l2/discovery.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { findNode, hostNodes, usbOf } from '../../../src/v4l2/discovery.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 describe('v4l2/discovery', () => {
   const { sysfs, put, link } = fakeSysfs();
@@ -85,5 +85,23 @@ describe('v4l2/discovery', () => {
     const [node] = await hostNodes(sysfs.roots);
     assert.equal(node!.path, join(sysfs.root, 'dev/video5'));
     assert.deepEqual([node!.title, node!.driver, node!.device, node!.index], ['', '', '', 0]);
+  });
+
+  it('tells serial number, model and USB version of the device that an interface belongs to', async () => {
+    const bus = 'sys/devices/pci0/usb3';
+    put(`${bus}/version`, ' 2.00\n');
+    put(`${bus}/3-1/3-1.4/serial`, 'A1\n');
+    put(`${bus}/3-1/3-1.4/idVendor`, '046d\n');
+    put(`${bus}/3-1/3-1.4/idProduct`, '0825\n');
+    const device = join(sysfs.root, bus, '3-1/3-1.4/3-1.4:1.0');
+    assert.deepEqual(await usbOf({ device }), { serial: 'A1', model: '046d:0825', bus: '2.00' });
+  });
+
+  it('tells nothing of that for what is not on USB', async () => {
+    const none = { serial: '', model: '', bus: '' };
+    assert.deepEqual(await usbOf({ device: '' }), none);
+    put('sys/devices/platform/serial', 'A1\n');
+    assert.deepEqual(await usbOf({ device: join(sysfs.root, 'sys/devices/platform/vivid.0') }), none);
+    assert.deepEqual(await usbOf({ device: join(sysfs.root, 'sys/devices/usb1/1-1/1-1:1.0') }), none);
   });
 });

@@ -2,6 +2,7 @@
  * A fake V4L2 node. It answers ioctls from a description. Its offsets are written by hand from <linux/videodev2.h>,
  * so that a wrong record in src/v4l2 fails a test.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Holders } from '../../../src/v4l2/holders.js';
 import type { ProbeFile } from '../../../src/v4l2/survey.js';
 
@@ -31,6 +32,8 @@ export interface FakeControl {
   flags?: number;
   elements?: number;
   value?: number;
+  /** The payload of a compound control. */
+  payload?: Buffer;
   /** Index -> name, or number in an integer menu. */
   menu?: Record<number, string | bigint>;
 }
@@ -53,6 +56,8 @@ export interface FakeDescription {
   controls?: FakeControl[];
   /** The ioctl that is never answered. */
   hangsAt?: number;
+  /** Milliseconds until each answer. */
+  delay?: number;
 }
 
 export class FakeNode implements ProbeFile {
@@ -69,7 +74,16 @@ export class FakeNode implements ProbeFile {
     this.asked.push(nr);
     if (nr === this.description.hangsAt) return new Promise(() => undefined);
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
-    return Promise.resolve(this.#answers[nr]?.(bytes) ?? ENOTTY);
+    const { delay } = this.description;
+    const answer = this.#answers[nr]?.(bytes) ?? ENOTTY;
+    return delay === undefined ? Promise.resolve(answer) : sleep(delay, answer);
+  }
+
+  async readPayload(id: number, payload: Uint8Array): Promise<number> {
+    const found = this.description.controls?.find((control) => control.id === id)?.payload;
+    if (found?.length !== payload.length) return EINVAL;
+    payload.set(found);
+    return 0;
   }
 
   async holders(): Promise<Holders> {

@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, statSync } from 'node:fs';
 import { type Holder, holdersOf, holdersText, mappersOf } from '../../../src/v4l2/holders.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 const DEVICE = '/dev/full';
 const rdev = statSync(DEVICE).rdev;
@@ -83,9 +83,12 @@ describe('v4l2/holders', () => {
       link('proc/100/fd/9', DEVICE);
       put('proc/20/comm', '');
       link('proc/20/fd/9', DEVICE);
+      put('proc/101/comm', 'カメラ アプリ\n');
+      link('proc/101/fd/9', DEVICE);
       const expected: Holder[] = [
         { pid: 20, command: '?', maps: false },
         { pid: 100, command: 'a?[2Jb?c', maps: false },
+        { pid: 101, command: 'カメラ アプリ', maps: false },
       ];
       assert.deepEqual((await scan()).holders, expected);
     });

@@ -1,5 +1,12 @@
 import assert from 'node:assert/strict';
-import { cautionsOf, type Kind, kindOf, type Queue, refusalOf } from '../../../src/v4l2/kind.js';
+import {
+  cautionsOf,
+  type Kind,
+  kindOf,
+  type Queue,
+  refusalOf,
+  waitsForProducer,
+} from '../../../src/v4l2/kind.js';
 
 const STREAMING = 0x04000000;
 const READWRITE = 0x01000000;
@@ -44,6 +51,16 @@ const rows: readonly (readonly [what: string, caps: number, formats: Queue[], ki
 describe('v4l2/kind', () => {
   for (const [what, caps, formats, kind] of rows)
     it(`takes ${what} for ${kind}`, () => assert.equal(kindOf('video', caps, formats), kind));
+
+  it('waits for a producer if it is an output without a device behind it', () => {
+    const OUTPUT = 0x05200002;
+    assert.equal(waitsForProducer('video', OUTPUT, true), true);
+    assert.equal(waitsForProducer('video', OUTPUT, false), false, 'an output of hardware');
+    assert.equal(waitsForProducer('video', 0x05200001, true), false, 'it has one');
+    assert.equal(waitsForProducer('video', 0x05200003, true), false, 'it is both');
+    assert.equal(waitsForProducer('video', OUTPUT | 0x8000, true), false, 'a codec');
+    assert.equal(waitsForProducer('vbi', OUTPUT, true), false);
+  });
 
   it('takes a sub-device for what it is, whatever it says', () => {
     assert.equal(kindOf('v4l-subdev', 0x04200001, []), 'subdevice');

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { closeSync, fstatSync, mkdirSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NodeCall } from '../../../src/native.js';
+import { failure, isFailure } from '../../../src/result.js';
 import {
   MediaFile,
   mediaDevices,
@@ -12,9 +13,10 @@ import {
   requestNeed,
   requiresRequests,
 } from '../../../src/v4l2/media-request.js';
-import { openDescriptors } from '../../addon/process.js';
+import { openDescriptors } from '../../addon/support/process.js';
+import { success } from '../support/success.js';
 import { FakeNode } from './fake-node.js';
-import { fakeSysfs } from './fake-sysfs.js';
+import { fakeSysfs } from './support/fake-sysfs.js';
 
 const ENOENT = 2;
 const EINTR = 4;
@@ -43,9 +45,7 @@ describe('v4l2/request', () => {
     }
 
     async function opened(): Promise<number> {
-      const media = await openMedia('/dev/null', sysfs.roots);
-      assert.ok(typeof media === 'object', `errno ${media}`);
-      return media.fd;
+      return success(await openMedia('/dev/null', sysfs.roots));
     }
 
     it('is found and opened', async () => {
@@ -65,11 +65,11 @@ describe('v4l2/request', () => {
     });
 
     it('may be missing, or the node unknown', async () => {
-      assert.equal(await openMedia('/dev/null', sysfs.roots), ENODEV);
+      assert.equal(await openMedia('/dev/null', sysfs.roots), failure(ENODEV));
       addNode();
-      assert.equal(await openMedia('/dev/null', sysfs.roots), ENODEV);
-      assert.equal(await openMedia(sysfs.root, sysfs.roots), ENODEV);
-      assert.equal(await openMedia(join(sysfs.root, 'dev/video7'), sysfs.roots), ENOENT);
+      assert.equal(await openMedia('/dev/null', sysfs.roots), failure(ENODEV));
+      assert.equal(await openMedia(sysfs.root, sysfs.roots), failure(ENODEV));
+      assert.equal(await openMedia(join(sysfs.root, 'dev/video7'), sysfs.roots), failure(ENOENT));
     });
 
     it('is the first of several, by number, that can be opened', async () => {
@@ -81,7 +81,7 @@ describe('v4l2/request', () => {
       assert.equal(fstatSync(fd).size, 'media10'.length);
       closeSync(fd);
       rmSync(paths[1]!);
-      assert.equal(await openMedia('/dev/null', sysfs.roots), ENOENT);
+      assert.equal(await openMedia('/dev/null', sysfs.roots), failure(ENOENT));
     });
 
     it('is opened anew when the device is back, as soon as it can be', async () => {
@@ -141,7 +141,10 @@ describe('v4l2/request', () => {
       it(`errno ${errno} of a moment does not turn them off`, async () => {
         assert.equal(await need({ requestErrno: errno, formats: formats('S264') }), 'required');
         assert.equal(await need({ requestErrno: errno, formats: formats('H264') }), 'unknown');
-        assert.equal(await need({ bufferCapabilities: 0x0d, formats: formats('S264') }, { 2: errno }), errno);
+        assert.equal(
+          await need({ bufferCapabilities: 0x0d, formats: formats('S264') }, { 2: errno }),
+          failure(errno),
+        );
       });
   });
 
@@ -191,16 +194,14 @@ describe('v4l2/request', () => {
     });
 
     async function take(): Promise<number> {
-      const taken = await pool.take();
-      assert.ok(typeof taken === 'object', `errno ${taken}`);
-      return taken.fd;
+      return success(await pool.take());
     }
 
     it('allocates up to its bound, also when all ask at once', async () => {
       const taken = await Promise.all([pool.take(), pool.take(), pool.take(), pool.take()]);
-      assert.equal(taken.filter((each) => typeof each === 'object').length, 3);
-      assert.equal(taken[3], EMFILE);
-      assert.equal(await pool.take(), EMFILE);
+      assert.equal(taken.filter((each) => !isFailure(each)).length, 3);
+      assert.equal(taken[3], failure(EMFILE));
+      assert.equal(await pool.take(), failure(EMFILE));
       assert.equal(openDescriptors(), before + 3);
     });
 
@@ -215,7 +216,7 @@ describe('v4l2/request', () => {
       assert.equal(await take(), second);
       assert.deepEqual(file.log.slice(3), [`reinit ${first}`, `reinit ${second}`]);
       assert.notEqual(await take(), first);
-      assert.equal(await pool.take(), EMFILE);
+      assert.equal(await pool.take(), failure(EMFILE));
     });
 
     it('lets go of one that is not complete, and allocates another', async () => {
@@ -250,7 +251,7 @@ describe('v4l2/request', () => {
 
     it('tells why there is none, and goes on afterwards', async () => {
       file.allocateErrno = ENOTTY;
-      for (let i = 0; i < 5; i++) assert.equal(await pool.take(), ENOTTY);
+      for (let i = 0; i < 5; i++) assert.equal(await pool.take(), failure(ENOTTY));
       file.allocateErrno = 0;
       for (let i = 0; i < 3; i++) await take();
     });
@@ -263,13 +264,13 @@ describe('v4l2/request', () => {
       const withdrawn = pool.withdraw(second);
       pool.close();
       pool.close();
-      assert.equal(await reset, EBADF);
-      assert.equal(await fresh, EBADF);
+      assert.equal(await reset, failure(EBADF));
+      assert.equal(await fresh, failure(EBADF));
       await withdrawn;
       assert.equal(openDescriptors(), before);
-      assert.equal(await pool.take(), EBADF);
+      assert.equal(await pool.take(), failure(EBADF));
       pool.giveBack(first);
-      assert.equal(await pool.take(), EBADF);
+      assert.equal(await pool.take(), failure(EBADF));
     });
   });
 });

@@ -160,6 +160,16 @@ describe('v4l2/survey', () => {
     assert.match((await survey({ openErrno: 117 })).reason!, /errno 117/);
   });
 
+  it('says that an output without a device waits for a producer, and can be served', async () => {
+    const virtual = { ...node, device: '', driver: '' };
+    const output = { deviceCaps: 0x05200002, bufferCapabilities: MMAP_USERPTR_DMABUF };
+    const asked = (entry: HostNodeEntry) => surveyNode(entry, 'summary', new FakeNode(output));
+    const { serveable, cautions } = await asked(virtual);
+    assert.equal(serveable, true);
+    assert.match(cautions[0]!, /waits for a producer/);
+    assert.deepEqual((await asked(node)).cautions, []);
+  });
+
   it('opens no sub-device', async () => {
     const file = new FakeNode({});
     const result = await surveyNode({ ...node, class: 'v4l-subdev' }, 'full', file);
@@ -171,6 +181,61 @@ describe('v4l2/survey', () => {
     const { identity, serveable, reason } = await surveyNode(node, 'full', file, 50);
     assert.deepEqual([identity!.card, serveable, file.isClosed], ['Fake Card', false, true]);
     assert.match(reason!, /did not answer within 0.05 s/);
+  });
+
+  it('gives up on a node that takes too long for everything, and keeps what it was told', async () => {
+    const many = Array.from({ length: 900 }, (_, n) => ({
+      id: 0x980900 + n,
+      type: 1,
+      name: `${n}`,
+      value: n,
+    }));
+    const file = new FakeNode({ ...camera, controls: many, delay: 5 });
+    const begun = performance.now();
+    const { identity, queues, controls, serveable, reason } = await surveyNode(node, 'full', file, 1000, 300);
+    assert.ok(performance.now() - begun < 900);
+    assert.deepEqual(
+      [identity!.card, queues.length, serveable, file.isClosed],
+      ['Fake Card', 1, false, true],
+    );
+    assert.ok(controls.length > 0 && controls.length < 900, `${controls.length} controls`);
+    assert.equal(reason, 'it did not answer everything within 0.3 s: unplug it, or see dmesg');
+  });
+
+  it('reads rectangles, but no array of them', async () => {
+    const RECT = 0x107;
+    const HAS_PAYLOAD = 0x100;
+    const WRITE_ONLY = 0x40;
+    const payload = Buffer.alloc(16);
+    payload.writeInt32LE(-2, 0);
+    payload.writeInt32LE(3, 4);
+    payload.writeUInt32LE(640, 8);
+    payload.writeUInt32LE(0x8000_0000, 12);
+    const control = (id: number, more: object) => ({
+      id,
+      type: RECT,
+      name: `${id}`,
+      flags: HAS_PAYLOAD,
+      ...more,
+    });
+    const { controls } = await survey({
+      ...camera,
+      controls: [
+        control(1, { payload }),
+        control(2, { payload, elements: 2 }),
+        control(3, { payload, flags: HAS_PAYLOAD | WRITE_ONLY }),
+        control(4, {}),
+      ],
+    });
+    assert.deepEqual(
+      controls.map(({ type, value }) => [type, value]),
+      [
+        ['rectangle', { left: -2, top: 3, width: 640, height: 0x8000_0000 }],
+        ['rectangle', undefined],
+        ['rectangle', undefined],
+        ['rectangle', undefined],
+      ],
+    );
   });
 
   it('reads controls: signed ranges, values, menus with holes, integer menus', async () => {

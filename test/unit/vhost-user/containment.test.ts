@@ -4,9 +4,20 @@
  */
 import assert from 'node:assert/strict';
 import { native } from '../../../src/native.js';
-import * as say from './transcripts.js';
-import { Vm } from './vm.js';
-import { Ask, config, openDescriptors, PLAIN, REPLY, settle, state, u64, until, withoutLog } from './vmm.js';
+import * as say from './support/transcripts.js';
+import { Vm } from './support/vm.js';
+import {
+  Ask,
+  config,
+  openDescriptors,
+  PLAIN,
+  REPLY,
+  settle,
+  state,
+  u64,
+  until,
+  withoutLog,
+} from './support/vmm.js';
 
 describe('a device that fails', () => {
   withoutLog();

@@ -4,8 +4,9 @@ import { closeSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { native } from '../../../src/native.js';
+import { isFailure, resultOf } from '../../../src/result.js';
 import { Listener, type ListenerOptions, listenAt } from '../../../src/vhost-user/listener.js';
-import { openDescriptors, settle, until, withoutLog } from './vmm.js';
+import { openDescriptors, settle, until, withoutLog } from './support/vmm.js';
 
 const uid = process.geteuid!();
 
@@ -53,8 +54,8 @@ describe('vhost-user listener', () => {
     for (let round = 0; round < 50; round++) {
       const client = native.connect(path);
       await until(() => {
-        const got = native.receive(client, Buffer.alloc(1));
-        return typeof got === 'object' && got.length === 0;
+        const got = resultOf(native.receive(client, Buffer.alloc(1)));
+        return !isFailure(got) && got.length === 0;
       });
       closeSync(client);
     }

@@ -1,27 +1,24 @@
+/** Every request of the protocol, one after the other: what it must carry, and how it is answered. */
 import assert from 'node:assert/strict';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { requests } from '../../../src/vhost-user/requests.js';
-import { Vm } from './vm.js';
+import { aRegion, EVERYTHING, event, lend, memory, negotiatedVm, PAGE } from './support/negotiated-vm.js';
+import { RecordingDevice } from './support/recording-device.js';
+import type { Vm } from './support/vm.js';
 import {
   Ask,
   config,
   memoryTable,
   NEED_REPLY,
-  openDescriptors,
   PLAIN,
   region,
   settle,
   singleRegion,
   state,
   u64,
-  until,
   vringAddress,
-  withoutLog,
-} from './vmm.js';
-
-const PAGE = 4096;
-const EVERYTHING = 0x44_8629n;
+} from './support/vmm.js';
 
 interface Example {
   body: Buffer;
@@ -35,15 +32,12 @@ interface Example {
   stray?: boolean;
 }
 
-const memory = () => [native.memoryFile('test', PAGE)];
-const event = () => [native.eventFd()];
 const socket = () => {
   const [ours, theirs] = native.socketPair();
   closeSync(ours);
   return [theirs];
 };
 const none = Buffer.alloc(0);
-const aRegion = region(0x10_0000, PAGE, 0x7000_0000_0000, 0);
 
 /** One valid message for each request that the back-end understands. */
 const examples = new Map<number, Example>([
@@ -84,43 +78,13 @@ const examples = new Map<number, Example>([
 ]);
 
 describe('vhost-user requests', () => {
-  withoutLog();
   let vm: Vm;
-  let before: number;
-
-  const open = async (protocol = EVERYTHING) => {
-    before = openDescriptors();
-    vm = new Vm({ memSlots: true, objects: true });
-    await vm.control.say(Ask.SET_PROTOCOL_FEATURES, u64(protocol));
-    // A region that REM_MEM_REG can remove.
-    if (protocol === EVERYTHING) {
-      const [body, descriptors] = [singleRegion(region(0x20_0000, PAGE, 0x7100_0000_0000, 0)), memory()];
-      await lend(descriptors, () => vm.control.tell(Ask.ADD_MEM_REG, body, descriptors));
-    }
-  };
-
-  const lend = async <T>(descriptors: number[], run: () => T | Promise<T>): Promise<T> => {
-    try {
-      return await run();
-    } finally {
-      for (const fd of descriptors) closeSync(fd);
-    }
-  };
-
-  afterEach(() => {
-    vm.close();
-    assert.equal(openDescriptors(), before, 'descriptors leaked');
+  const { open, openWith, closesWith } = negotiatedVm((made) => {
+    vm = made;
   });
 
-  const closesWith = async (code: string) => {
-    await until(() => vm.ends.length === 1, 'the end');
-    assert.equal((vm.ends[0] as { code?: string } | null)?.code, code);
-    assert.ok(vm.control.ended);
-  };
-
   it('has an example for each row, and a row for each example', () => {
-    before = openDescriptors();
-    vm = new Vm();
+    openWith();
     assert.deepEqual([...requests.keys()].sort(), [...examples.keys()].sort());
   });
 
@@ -234,9 +198,7 @@ describe('vhost-user requests', () => {
 
   describe('offers', () => {
     const offers = async (options: object, size?: number) => {
-      before = openDescriptors();
-      const { RecordingDevice } = await import('./recording-device.js');
-      vm = new Vm(options, new RecordingDevice(size));
+      openWith(options, new RecordingDevice(size));
       const features = (await vm.control.ask(Ask.GET_FEATURES)).readBigUInt64LE();
       return [features, (await vm.control.ask(Ask.GET_PROTOCOL_FEATURES)).readBigUInt64LE()];
     };
@@ -250,136 +212,5 @@ describe('vhost-user requests', () => {
       assert.deepEqual(await offers({ memSlots: true }), [virtio, 0x40_8629n]));
     it('SHARED_OBJECT when asked to', async () =>
       assert.deepEqual(await offers({ objects: true }), [virtio, 0x44_0629n]));
-  });
-
-  describe('refuses', () => {
-    const refused = async (request: number, body: Buffer, lent: () => number[] = () => []) => {
-      const descriptors = lent();
-      const acknowledgement = lend(descriptors, () => vm.control.tell(request, body, descriptors));
-      assert.notEqual(await acknowledgement, 0n);
-      assert.deepEqual(vm.ends, []);
-    };
-    const file = () => [openSync('/dev/null', 'r')];
-    const short = () => [native.memoryFile('test', PAGE)];
-
-    beforeEach(() => open());
-
-    it('features that were not offered', async () => {
-      await refused(Ask.SET_FEATURES, u64((1n << 34n) | 0x1_4000_0000n));
-      await refused(Ask.SET_FEATURES, u64(1n << 63n));
-      await refused(Ask.SET_PROTOCOL_FEATURES, u64(EVERYTHING | (1n << 21n)));
-    });
-
-    it('rings that are not there', async () => {
-      for (const request of [Ask.SET_VRING_NUM, Ask.SET_VRING_BASE, Ask.SET_VRING_ENABLE])
-        for (const index of [2, 0xffff_ffff]) await refused(request, state(index, 1));
-      await refused(Ask.SET_VRING_ADDR, vringAddress(2, 0, 0, 0));
-      for (const request of [Ask.SET_VRING_KICK, Ask.SET_VRING_CALL, Ask.SET_VRING_ERR])
-        await refused(request, u64(2), event);
-      assert.deepEqual(await vm.control.ask(Ask.GET_VRING_BASE, state(7, 0)), state(7, 0));
-    });
-
-    for (const size of [0, 3, 1000, 32769, 65536, 0x8000_0000])
-      it(`a ring of ${size}`, () => refused(Ask.SET_VRING_NUM, state(0, size)));
-
-    for (const size of [1, 2, 128, 1024, 32768])
-      it(`not a ring of ${size}`, async () =>
-        assert.equal(await vm.control.tell(Ask.SET_VRING_NUM, state(0, size)), 0n));
-
-    it('a base beyond 16 bits', () => refused(Ask.SET_VRING_BASE, state(0, 65536)));
-
-    it('descriptors that are not eventfds', async () => {
-      for (const request of [Ask.SET_VRING_KICK, Ask.SET_VRING_CALL, Ask.SET_VRING_ERR])
-        for (const lent of [file, memory]) await refused(request, u64(0), lent);
-    });
-
-    it('a kick without a descriptor, and takes a call and an error without one', async () => {
-      await refused(Ask.SET_VRING_KICK, u64(0x100));
-      assert.equal(await vm.control.tell(Ask.SET_VRING_CALL, u64(0x100)), 0n);
-      assert.equal(await vm.control.tell(Ask.SET_VRING_ERR, u64(0x101)), 0n);
-    });
-
-    it('memory that is shorter than it is said to be (T13)', async () => {
-      await refused(Ask.SET_MEM_TABLE, memoryTable(region(0, 2 * PAGE, 0, 0)), short);
-      await refused(Ask.SET_MEM_TABLE, memoryTable(region(0, PAGE, 0, PAGE)), short);
-      await refused(Ask.ADD_MEM_REG, singleRegion(region(0, 2 * PAGE, 0, 0)), short);
-    });
-
-    it('regions that overlap, wrap or are empty', async () => {
-      const two = () => [...short(), ...short()];
-      const table = (...regions: Buffer[]) => memoryTable(...regions);
-      await refused(Ask.SET_MEM_TABLE, table(region(0, PAGE, 0, 0), region(PAGE - 1, PAGE, 0, 0)), two);
-      await refused(Ask.SET_MEM_TABLE, table(region(0, 0, 0, 0)), short);
-      const high = Buffer.concat([u64(2n ** 64n - 4096n), u64(PAGE), u64(0), u64(0)]);
-      await refused(Ask.SET_MEM_TABLE, table(high), short);
-      await refused(Ask.ADD_MEM_REG, singleRegion(region(0x20_0000, PAGE, 0, 0)), short);
-    });
-  });
-
-  describe('SET_MEM_TABLE', () => {
-    it('takes 32 regions', async () => {
-      await open();
-      const regions = Array.from({ length: 32 }, (_, index) =>
-        region(index * 2 * PAGE, PAGE, index * PAGE, 0),
-      );
-      const descriptors = regions.flatMap(memory);
-      const table = memoryTable(...regions);
-      assert.equal(await lend(descriptors, () => vm.control.tell(Ask.SET_MEM_TABLE, table, descriptors)), 0n);
-    });
-
-    it('ends the connection when it says more regions than it holds', async () => {
-      await open();
-      const table = memoryTable(aRegion);
-      table.writeUInt32LE(2, 0);
-      const descriptors = [...memory(), ...memory()];
-      await lend(descriptors, () => vm.control.send(Ask.SET_MEM_TABLE, PLAIN, table, descriptors));
-      await closesWith('ERR_VHOST_SIZE');
-    });
-
-    it('takes an empty table', async () => {
-      await open();
-      assert.equal(await vm.control.tell(Ask.SET_MEM_TABLE, memoryTable()), 0n);
-    });
-  });
-
-  describe('GET_CONFIG', () => {
-    beforeEach(() => open());
-
-    for (const [offset, size] of [
-      [0, 40],
-      [8, 32],
-      [39, 1],
-      [0, 256],
-      [40, 1],
-      [38, 4],
-      [255, 256],
-      [0xffff_fff0, 64],
-    ] as const)
-      it(`answers ${size} bytes at ${offset}, with zeros past the end`, async () => {
-        const reply = await vm.control.ask(Ask.GET_CONFIG, config(offset, size, 1));
-        assert.equal(reply.length, 12 + size);
-        assert.deepEqual(
-          [reply.readUInt32LE(0), reply.readUInt32LE(4), reply.readUInt32LE(8)],
-          [offset, size, 1],
-        );
-        for (let at = 0; at < size; at++)
-          assert.equal(reply[12 + at], offset + at < 40 ? offset + at + 1 : 0, `byte ${at}`);
-      });
-
-    it('takes a request without room for the answer', async () => {
-      assert.equal((await vm.control.ask(Ask.GET_CONFIG, config(0, 40).subarray(0, 12))).length, 52);
-    });
-
-    it('ends the connection above 256 bytes', async () => {
-      vm.control.send(Ask.GET_CONFIG, PLAIN, config(0, 257));
-      await closesWith('ERR_VHOST_SIZE');
-    });
-
-    it('is not changed by SET_CONFIG', async () => {
-      const write = config(0, 40);
-      write.fill(0xff, 12);
-      assert.equal(await vm.control.tell(Ask.SET_CONFIG, write), 0n);
-      assert.equal((await vm.control.ask(Ask.GET_CONFIG, config(0, 40)))[12], 1);
-    });
   });
 });

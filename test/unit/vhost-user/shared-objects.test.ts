@@ -1,55 +1,28 @@
-/**
- * The back-end announces shared objects, and the VMM asks for them. The device is a FAKE; a memory file stands for a
- * DMABUF.
- */
+/** The back-end announces shared objects. The device is a FAKE; a memory file stands for a DMABUF. */
 import assert from 'node:assert/strict';
-import { closeSync, fstatSync } from 'node:fs';
-import { native } from '../../../src/native.js';
+import { closeSync } from 'node:fs';
 import { MAX_UNANSWERED } from '../../../src/vhost-user/backend-channel.js';
 import { MAX_UNANSWERED_OBJECTS } from '../../../src/vhost-user/shared-objects.js';
-import * as say from './transcripts.js';
-import { Vm } from './vm.js';
-import { Ask, NEED_REPLY, openDescriptors, PLAIN, REPLY, settle, u64, until, withoutLog } from './vmm.js';
-
-/** "Back-end message types". */
-const CONFIG_CHANGE = 2;
-const ADD = 6;
-const REMOVE = 7;
-const MAP = 9;
-const UNMAP = 10;
-
-const SLOT = 65536;
-/** A UUID with this last byte. */
-const uuid = (last: number) =>
-  Uint8Array.from({ length: 16 }, (_, index) => (index === 15 ? last : 0xa0 + index));
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+import { ADD, CONFIG_CHANGE, MAP, mappings, REMOVE, SLOT, UNMAP } from './support/mappings.js';
+import * as say from './support/transcripts.js';
+import type { Vm } from './support/vm.js';
+import { Ask, NEED_REPLY, PLAIN, settle, u64, until, uuid } from './support/vmm.js';
 
 describe('shared objects', () => {
-  withoutLog();
   let vm: Vm;
-  let before: number;
   let file: number;
-
-  const open = (...setup: ConstructorParameters<typeof Vm>) => {
-    before = openDescriptors();
-    vm = new Vm(...setup);
-    file = native.memoryFile('test-frames', 4 * SLOT);
-  };
+  const { open, answer } = mappings((made, mapped) => {
+    vm = made;
+    file = mapped;
+  });
 
   const qemu = async () => {
     open({ objects: true });
     await say.qemuRealize(vm, false, say.OBJECTS);
   };
 
-  afterEach(() => {
-    vm.close();
-    closeSync(file);
-    assert.equal(openDescriptors(), before, 'descriptors leaked');
-  });
-
   const add = (last: number) => vm.device.transport!.addObject(uuid(last));
   const remove = (last: number) => vm.device.transport!.removeObject(uuid(last));
-  const answer = (request: number, value: number | bigint) => vm.channel!.send(request, REPLY, u64(value));
 
   /** All requests that have arrived, each with the last byte of its UUID. */
   const told = () => {
@@ -310,69 +283,5 @@ describe('shared objects', () => {
     const { request, flags } = await vm.channel!.next();
     assert.deepEqual([request, flags], [ADD, PLAIN]);
     assert.equal((await vm.channel!.next()).request, CONFIG_CHANGE);
-  });
-
-  describe('are asked for', () => {
-    const ask = async (body: Uint8Array, flags = PLAIN) => {
-      vm.control.send(Ask.GET_SHARED_OBJECT, flags, body);
-      const { descriptors, ...rest } = await vm.control.next();
-      assert.deepEqual(rest, { request: Ask.GET_SHARED_OBJECT, flags: REPLY, body: Buffer.alloc(0) });
-      return descriptors;
-    };
-
-    beforeEach(async () => {
-      await qemu();
-      vm.device.objects.set(hex(uuid(1)), file);
-    });
-
-    it('and come as a descriptor of the same file, each time', async () => {
-      await say.qemuStart(vm);
-      const other = native.memoryFile('test-other', SLOT);
-      vm.device.objects.set(hex(uuid(2)), other);
-      for (const [last, source] of [
-        [1, file],
-        [2, other],
-        [1, file],
-      ] as const) {
-        const descriptors = await ask(uuid(last), last === 1 ? NEED_REPLY : PLAIN);
-        assert.equal(descriptors.length, 1);
-        assert.equal(fstatSync(descriptors[0]!).ino, fstatSync(source).ino);
-        assert.notEqual(descriptors[0], source);
-        closeSync(descriptors[0]!);
-        assert.ok(fstatSync(source).isFile(), 'the device has lost its descriptor');
-      }
-      closeSync(other);
-      await vm.control.ask(Ask.GET_FEATURES);
-    });
-
-    it('while the rings are stopped too', async () => {
-      await say.qemuStart(vm);
-      await say.qemuStop(vm);
-      const [fd] = await ask(uuid(1));
-      assert.equal(fstatSync(fd!).ino, fstatSync(file).ino);
-      closeSync(fd!);
-    });
-
-    it('and come without a descriptor where there is none', async () => {
-      await say.qemuStart(vm);
-      assert.deepEqual(await ask(uuid(9)), []);
-      assert.equal(vm.device.calls.at(-1), `asked for ${hex(uuid(9))}`);
-      Object.defineProperty(vm.device, 'object', { value: undefined });
-      assert.deepEqual(await ask(uuid(1)), []);
-      assert.deepEqual(vm.ends, []);
-    });
-
-    it('without a UUID, as QEMU does: there is none', async () => {
-      await say.qemuStart(vm);
-      vm.device.forget();
-      assert.deepEqual(await ask(Buffer.alloc(0)), []);
-      assert.deepEqual(vm.device.calls, []);
-      assert.deepEqual(vm.ends, []);
-    });
-
-    it('before the device is connected: there is none', async () => {
-      assert.deepEqual(await ask(uuid(1)), []);
-      assert.deepEqual(vm.device.calls, []);
-    });
   });
 });

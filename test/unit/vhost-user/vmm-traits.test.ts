@@ -3,7 +3,7 @@ import { type VmmOption, vmmTraitsOf } from '../../../src/vhost-user/vmm-traits.
 
 const bits = (...numbers: number[]) => numbers.reduce((set, number) => set | (1n << BigInt(number)), 0n);
 
-describe('dialect', () => {
+describe('VMM traits', () => {
   // MQ 0, REPLY_ACK 3, BACKEND_REQ 5, CONFIG 9, BACKEND_SEND_FD 10, CONFIGURE_MEM_SLOTS 15, SHMEM 22.
   const seen: [string, bigint, string][] = [
     ['QEMU 11.1', bits(0, 3, 5, 9, 10, 22), 'qemu'],

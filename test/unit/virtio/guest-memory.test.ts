@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { GuestMemory, GuestMemoryError, MAX_REGIONS } from '../../../src/virtio/guest-memory.js';
-import { openDescriptors } from '../../addon/process.js';
+import { openDescriptors } from '../../addon/support/process.js';
 import { anotherDescriptor, GuestRam } from './driver.js';
 
 const PAGE = 4096;

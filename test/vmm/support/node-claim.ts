@@ -4,6 +4,7 @@ import { Errno, errnoName } from '../../../src/errno.js';
 import { native } from '../../../src/native.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferType, Memory, requestBuffers } from '../../../src/v4l2/layout.js';
+import { close, open, submit } from '../../addon/support/node-file.js';
 
 const POLL_MS = 20;
 
@@ -12,10 +13,12 @@ const POLL_MS = 20;
  */
 async function claim(device: string): Promise<number> {
   const file = new native.NodeFile(() => undefined);
-  const opened = await new Promise<number>((resolve) => file.open(device, resolve));
-  const errno = opened === 0 ? file.run({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: request(1) }) : opened;
-  if (errno === 0) file.run({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: request(0) });
-  await new Promise<void>((resolve) => file.close(resolve));
+  const requested = (count: number) =>
+    submit(file, { kind: 'ioctl', nr: Ioctl.REQBUFS, payload: request(count) });
+  const opened = await open(file, device);
+  const errno = opened === 0 ? await requested(1) : opened;
+  if (errno === 0) await requested(0);
+  await close(file);
   return errno;
 }
 

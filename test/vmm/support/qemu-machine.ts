@@ -81,7 +81,7 @@ export class QemuMachine implements Machine {
 
   /** A real VMM's SHM region 0 is behind its PCI bus: use readWindow. */
   window(): Uint8Array {
-    throw new Error('the SHM window of a QEMU without a CPU is read by qtest, which takes time: readWindow');
+    throw new Error('SHM region 0 of a QEMU without a CPU is read by qtest, which takes time: readWindow');
   }
 
   /** The bytes that the guest reads at `offset` of SHM region 0. */

@@ -1,7 +1,7 @@
 /** Makes any driver slow for a while: strace delays the ioctls of the bridge's lanes. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
-import { eventually } from '../../addon/process.js';
+import { eventually } from '../../addon/support/process.js';
 import { Program } from './program.js';
 
 const ATTACH_MS = 20_000;
