@@ -1,4 +1,6 @@
-/** Where a node is now. If its registration has changed, it is searched for in sysfs, or the operator's name is followed. */
+/**
+ * Where a node is now. If its registration has changed, it is searched for in sysfs, or the operator's name is followed.
+ */
 import { statSync } from 'node:fs';
 import { lstat, realpath, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';

@@ -39,7 +39,10 @@ export class NodeReports {
 
   constructor(private readonly node: ReportedNode) {}
 
-  /** OPEN answers this errno of open(2) or of the search. `absence`: why there is no device. `known`: what the node was, if that is known. */
+  /**
+   * OPEN answers this errno of open(2) or of the search. `absence`: why there is no device. `known`: what the node was,
+   * if that is known.
+   */
   openFailed(errno: number, absence: string, known: NodeDescription | null): void {
     const failure = openFailureOf(errno);
     if (failure === 'busy') return this.#reportHolders(openersText);
