@@ -49,14 +49,14 @@ async function mapPlane(
 ): Promise<number> {
   const { shared } = session.context;
   if (plane.slot?.backing === 'arena') return shared.mapSlot(plane.slot);
-  if (plane.slot) {
+  if (plane.slot && plane.slot.mapped > 0) {
     plane.slot.references++;
     return 0;
   }
   const fd = await exportPlane(session, queue.type, buffer.index, number);
   if (isFailure(fd)) return fd.errno;
   try {
-    const slot = await shared.mapDescriptor(fd, plane.length);
+    const slot = await shared.mapDescriptor(fd, plane.length, plane.slot);
     if (isFailure(slot)) return slot.errno;
     plane.place(slot);
     return 0;

@@ -4,9 +4,9 @@
 import { Errno } from '../../errno.js';
 import { log } from '../../log.js';
 import { NONE } from '../../struct.js';
-import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
-import { backings } from '../queues/backings.js';
+import { BufferFlag, buffer, plane } from '../../v4l2/layout.js';
 import type { BufferQueue } from '../queues/buffer-queue.js';
+import { emptyRecord } from '../queues/buffer-record.js';
 import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
 
@@ -68,16 +68,6 @@ export function damaged(queue: BufferQueue, vb: VideoBuffer): HostBuffer {
     if (host.planes) plane.write(host.planes, empty, number * plane.size);
   }
   return host;
-}
-
-/** The record for DQBUF. */
-function emptyRecord(queue: BufferQueue): HostBuffer {
-  const record = Buffer.alloc(buffer.size);
-  record.writeUInt32LE(queue.type, buffer.offset.type);
-  record.writeUInt32LE(backings[queue.backing].host, buffer.offset.memory);
-  if (!queue.isMultiplanar) return { buffer: record };
-  record.writeUInt32LE(VIDEO_MAX_PLANES, buffer.offset.length);
-  return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
 }
 
 /** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: the kind of timestamp that the driver gives. */

@@ -48,6 +48,24 @@ export class Ranges {
     this.#free = [...others, freed].sort((a, b) => a.start - b.start);
   }
 
+  /**
+   * How many times, at most `most`, all of `lengths` (bytes) could be allocated one after the other, if the ranges
+   * `freed` were released first. Nothing changes.
+   */
+  count(
+    lengths: readonly number[],
+    most: number,
+    freed: readonly { readonly offset: number; readonly length: number }[],
+  ): number {
+    const trial = new Ranges(this.start, 0, this.alignment);
+    trial.#free = this.#free;
+    trial.#cursor = this.#cursor;
+    for (const { offset, length } of freed) trial.release(offset, length);
+    let times = 0;
+    while (times < most && lengths.every((length) => trial.allocate(length) !== null)) times++;
+    return times;
+  }
+
   /** Free bytes, in all ranges together. */
   get available(): number {
     return this.#free.reduce((sum, range) => sum + range.end - range.start, 0);

@@ -8,16 +8,20 @@
  */
 import { fstatSync } from 'node:fs';
 import { Errno } from '../../errno.js';
-import { failure, type Result } from '../../result.js';
+import { failure, isFailure, type Result } from '../../result.js';
 import { MemoryFile } from '../../virtio/memory-file.js';
 import { Price, Turn } from '../../virtio/turn.js';
 import { MAP_ALIGNMENT } from '../policy.js';
 import type { SharedMemoryTransport } from '../transport.js';
 import { FlatCopy, runCopy } from './paced-copy.js';
 import { Ranges } from './ranges.js';
+import { VmmMappings } from './vmm-mappings.js';
 
 /** `--mmap`. auto: what the VMM prefers. */
 export type MmapMode = 'auto' | 'arena' | 'direct';
+
+/** Which part of the region a slot is in. */
+type Part = 'arena' | 'direct';
 
 /** The slot of one plane in SHM region 0. */
 export interface SharedMemorySlot {
@@ -25,9 +29,9 @@ export interface SharedMemorySlot {
   readonly offset: number;
   /** Exact length of the plane in bytes. */
   readonly length: number;
-  readonly backing: 'arena' | 'direct';
-  /** Bytes that the VMM maps for this slot alone, in whole pages; 0: a slot of the arena. */
-  readonly mapped: number;
+  readonly backing: Part;
+  /** Bytes that the VMM maps for this slot alone, in whole pages; 0: none, or a slot of the arena. */
+  mapped: number;
   /** Number of mappings of the slot that the guest has. */
   references: number;
   /** Whether the buffer still exists. */
@@ -45,10 +49,11 @@ export class SharedMemory {
   #arenaMapped: Promise<number> | null = null;
   /** The VMM has confirmed that the arena is mapped. */
   #arenaShown = false;
-  /** Unmap requests that the VMM has not answered. */
-  readonly #unmapping = new Set<Promise<void>>();
+  readonly #vmm: VmmMappings;
   /** Slots that are being zeroed, over several turns. */
   readonly #clearing = new Set<Promise<void>>();
+  /** Slots that nobody has any more, and whose ranges are not free yet: being zeroed, or still mapped by the VMM. */
+  readonly #leaving = new Set<SharedMemorySlot>();
   #resets = 0;
   /** Slots whose unmap request could not be sent (EBUSY), so the VMM keeps them. Unmapped before the next mapping. */
   #stale: SharedMemorySlot[] = [];
@@ -60,6 +65,7 @@ export class SharedMemory {
     private readonly turn = new Turn(),
   ) {
     const { size } = transport;
+    this.#vmm = new VmmMappings(transport);
     // If planes are mapped directly, the arena gets the upper half, for nodes without EXPBUF.
     this.#arenaBase = this.prefers === 'arena' ? 0 : size / 2;
     this.#arenaRanges = new Ranges(this.#arenaBase, size - this.#arenaBase, MAP_ALIGNMENT);
@@ -71,28 +77,33 @@ export class SharedMemory {
     return this.transport.size > 0;
   }
 
-  get prefers(): 'arena' | 'direct' {
+  get prefers(): Part {
     return this.mode === 'auto' ? this.transport.prefers : this.mode;
   }
 
-  /** A zeroed arena slot of `length` bytes. ENOMEM: the arena is full; `cleared` may make room. */
-  allocate(length: number): Result<SharedMemorySlot> {
-    const offset = this.#arenaRanges.allocate(length);
+  /**
+   * A slot of `length` bytes: a zeroed one of the arena, or a place for a DMABUF that mapDescriptor() maps there. ENOMEM:
+   * there is no room; `vacated` may make some.
+   */
+  allocate(length: number, backing: Part = 'arena'): Result<SharedMemorySlot> {
+    const offset = this.#rangesOf(backing).allocate(length);
     if (offset === null) return failure(Errno.ENOMEM);
-    return this.#keep({
-      offset,
-      length,
-      backing: 'arena',
-      mapped: 0,
-      references: 0,
-      owned: true,
-      shown: false,
-    });
+    return this.#keep({ offset, length, backing, mapped: 0, references: 0, owned: true, shown: false });
   }
 
-  /** Resolves when every free slot has been zeroed and can be allocated again. */
-  async cleared(): Promise<void> {
-    await Promise.all(this.#clearing);
+  /** Resolves when every slot that nobody has any more has been zeroed or unmapped, and can be allocated again. */
+  async vacated(backing: Part): Promise<void> {
+    if (backing === 'arena') await Promise.all(this.#clearing);
+    else await this.#dropStale().then(() => this.#vmm.settled());
+  }
+
+  /**
+   * How many buffers with planes of `lengths` bytes have room, at most `most`, if the slots `given` were released first.
+   * A slot that the guest has mapped has no room for others.
+   */
+  room(backing: Part, lengths: readonly number[], most: number, given: readonly SharedMemorySlot[]): number {
+    const ends = (slot: SharedMemorySlot): boolean => slot.backing === backing && slot.references === 0;
+    return this.#rangesOf(backing).count(lengths, most, [...given, ...this.#leaving].filter(ends));
   }
 
   /** The bytes of an arena slot in this process; `offset` and `length` in bytes. Throws if the arena cannot be made. */
@@ -121,33 +132,29 @@ export class SharedMemory {
   }
 
   /**
-   * Maps a plane of `length` bytes into the guest. `fd`: its DMABUF, borrowed until this resolves. Resolves to a slot
-   * with one reference. ENOMEM: the region is full. EINTR: the guest has reset. Other errnos are the transport's.
+   * Maps a plane of `length` bytes into the guest. `fd`: its DMABUF, borrowed until this resolves. `reserved`: the slot
+   * that was allocated for it; null: there is none. Resolves to a slot with one reference. ENOMEM: the region is full.
+   * EINTR: the guest has reset. Other errnos are the transport's.
    */
-  async mapDescriptor(fd: number, length: number): Promise<Result<SharedMemorySlot>> {
+  async mapDescriptor(
+    fd: number,
+    length: number,
+    reserved: SharedMemorySlot | null = null,
+  ): Promise<Result<SharedMemorySlot>> {
     const resets = this.#resets;
     await this.#dropStale();
-    const offset = this.#direct.allocate(length);
-    if (offset === null) return failure(Errno.ENOMEM);
+    const slot = reserved ?? this.allocate(length, 'direct');
+    if (isFailure(slot)) return slot;
     // A DMABUF consists of whole host pages. A VMM refuses to map beyond its end, or less than a page.
-    const mapped = fstatSync(fd).size;
-    const errno = await this.#ask((done) => this.transport.map(fd, 0, offset, mapped, done));
+    slot.mapped = Math.min(fstatSync(fd).size, this.#direct.span(length));
+    const errno = await this.#vmm.map(fd, slot.offset, slot.mapped);
     if (errno !== 0) {
-      this.#direct.release(offset, length);
+      slot.mapped = 0;
+      if (!reserved) this.release(slot);
       return failure(errno);
     }
-    const slot: SharedMemorySlot = {
-      offset,
-      length,
-      backing: 'direct',
-      mapped,
-      references: 1,
-      owned: true,
-      shown: true,
-    };
-    this.#keep(slot);
-    if (resets === this.#resets) return slot;
-    Object.assign(slot, { references: 0, owned: false });
+    if (resets === this.#resets) return Object.assign(slot, { references: 1, shown: true });
+    slot.owned = false;
     if (this.transport.survivesReset) this.#collect(slot);
     else this.#forget(slot);
     return failure(Errno.EINTR);
@@ -176,7 +183,7 @@ export class SharedMemory {
   async settle(last: boolean): Promise<void> {
     if (this.transport.survivesReset || this.#closed) return;
     if (last) this.#unmapArena();
-    await Promise.all(this.#unmapping);
+    await this.#vmm.settled();
   }
 
   /** The guest has reset the device: it has no mappings any more. */
@@ -201,11 +208,9 @@ export class SharedMemory {
 
   #slotAt(address: number): SharedMemorySlot | undefined {
     this.turn.spend(this.#slots.size * Price.ENTRY);
-    for (const slot of this.#slots.values()) {
-      const span = Math.ceil(slot.length / MAP_ALIGNMENT) * MAP_ALIGNMENT;
-      if (address >= slot.offset && address < slot.offset + span) return slot;
-    }
-    return undefined;
+    const has = ({ offset, length, backing }: SharedMemorySlot): boolean =>
+      address >= offset && address < offset + this.#rangesOf(backing).span(length);
+    return [...this.#slots.values()].find(has);
   }
 
   #keep(slot: SharedMemorySlot): SharedMemorySlot {
@@ -216,52 +221,51 @@ export class SharedMemory {
   #collect(slot: SharedMemorySlot): void {
     if (slot.owned || slot.references > 0 || this.#slots.get(slot.offset) !== slot) return;
     this.#slots.delete(slot.offset);
-    if (slot.backing === 'direct') this.#unmapDirect(slot);
-    else this.#freeArena(slot);
+    this.#leaving.add(slot);
+    if (slot.backing === 'arena') this.#freeArena(slot);
+    else if (slot.mapped > 0) this.#unmapDirect(slot);
+    else this.#free(slot);
   }
 
   /** A direct slot whose mapping the VMM has dropped by itself, at a reset. */
   #forget(slot: SharedMemorySlot): void {
-    this.#slots.delete(slot.offset);
-    this.#direct.release(slot.offset, slot.length);
+    if (this.#slots.delete(slot.offset)) this.#free(slot);
+  }
+
+  /** The range of a slot can be allocated again. */
+  #free(slot: SharedMemorySlot): void {
+    this.#leaving.delete(slot);
+    this.#rangesOf(slot.backing).release(slot.offset, slot.length);
+  }
+
+  #rangesOf(backing: Part): Ranges {
+    return backing === 'arena' ? this.#arenaRanges : this.#direct;
   }
 
   #freeArena(slot: SharedMemorySlot): void {
     const base = slot.offset - this.#arenaBase;
     const clear = (at: number, bytes: number): void => this.#arena?.clear(base + at, bytes);
     const clearing = new FlatCopy(this.#arenaRanges.span(slot.length), clear);
-    const done = (): void => this.#arenaRanges.release(slot.offset, slot.length);
-    if (clearing.advance(this.turn)) return done();
+    if (clearing.advance(this.turn)) return this.#free(slot);
     const cleared = runCopy(this.turn, clearing, () => this.#closed).then(() => {
       this.#clearing.delete(cleared);
-      done();
+      this.#free(slot);
     });
     this.#clearing.add(cleared);
   }
 
   /** The range is allocated again only after the VMM has answered, because crosvm ends the VM on an overlap. */
   #unmapDirect(slot: SharedMemorySlot): void {
-    this.#askToUnmap(slot.offset, slot.mapped, (errno) => {
+    this.#vmm.unmap(slot.offset, slot.mapped, (errno) => {
       if (errno === Errno.EBUSY && this.transport.survivesReset && !this.#closed) this.#stale.push(slot);
-      else this.#direct.release(slot.offset, slot.length);
+      else this.#free(slot);
     });
-  }
-
-  #askToUnmap(offset: number, length: number, done: (errno: number) => void): void {
-    const unmapped = new Promise<void>((resolve) => {
-      this.transport.unmap(offset, length, (errno) => {
-        this.#unmapping.delete(unmapped);
-        resolve();
-        done(errno);
-      });
-    });
-    this.#unmapping.add(unmapped);
   }
 
   async #dropStale(): Promise<void> {
     for (const slot of this.#stale.splice(0)) {
-      await this.#ask((done) => this.transport.unmap(slot.offset, slot.mapped, done));
-      this.#direct.release(slot.offset, slot.length);
+      await new Promise<void>((done) => this.#vmm.unmap(slot.offset, slot.mapped, () => done()));
+      this.#free(slot);
     }
   }
 
@@ -271,7 +275,7 @@ export class SharedMemory {
     if (isUsed || !this.#arenaShown) return;
     this.#arenaGone();
     const resets = this.#resets;
-    this.#askToUnmap(this.#arenaBase, this.#arena!.size, (errno) => {
+    this.#vmm.unmap(this.#arenaBase, this.#arena!.size, (errno) => {
       // EBUSY: nothing was sent because the VM is paused, so the arena is still mapped.
       if (errno !== Errno.EBUSY || resets !== this.#resets) return;
       this.#arenaMapped ??= Promise.resolve(0);
@@ -286,15 +290,11 @@ export class SharedMemory {
 
   async #mapArena(): Promise<number> {
     const resets = this.#resets;
-    await Promise.all(this.#unmapping);
+    await this.#vmm.settled();
     if (resets !== this.#resets && !this.transport.survivesReset) return Errno.EINTR;
     if (this.#closed) return Errno.ECONNRESET;
     if (this.#arenaShown) return 0;
     const { fd, size } = this.#arena!;
-    return this.#ask((done) => this.transport.map(fd, 0, this.#arenaBase, size, done));
-  }
-
-  #ask(send: (done: (errno: number) => void) => void): Promise<number> {
-    return this.usable ? new Promise(send) : Promise.resolve(Errno.EINVAL);
+    return this.#vmm.map(fd, this.#arenaBase, size);
   }
 }

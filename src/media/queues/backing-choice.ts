@@ -2,20 +2,19 @@
 import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../../errno.js';
 import { log } from '../../log.js';
-import type { NodeCall, PlaneMemory } from '../../native.js';
+import type { PlaneMemory } from '../../native.js';
 import { failure, isFailure, type Result } from '../../result.js';
 import { NONE } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
-import { buffer, Memory, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
+import { buffer, Memory, plane } from '../../v4l2/layout.js';
 import { isLasting } from '../../v4l2/refusal.js';
 import { MemoryFile } from '../../virtio/memory-file.js';
 import { exportPlane } from '../ioctls/expbuf.js';
-import type { SharedMemory, SharedMemorySlot } from '../memory/shared-memory.js';
 import type { Session } from '../session.js';
 import { type Backing, backings } from './backings.js';
-import { type BufferQueue, bytesOf } from './buffer-queue.js';
-import { hostRecord } from './buffer-record.js';
-import { VideoBuffer, VideoPlane } from './video-buffer.js';
+import type { BufferQueue } from './buffer-queue.js';
+import { emptyRecord, hostRecord } from './buffer-record.js';
+import type { VideoBuffer } from './video-buffer.js';
 
 /**
  * Backings for a guest's queue, best first, without those that the driver is known to refuse. `type`: V4L2_BUF_TYPE_*;
@@ -138,7 +137,8 @@ function prepare(
   vb: VideoBuffer,
   memory: readonly PlaneMemory[],
 ): Promise<number> {
-  const record = buffer.encode({ ...blank(queue, vb.index), bytesused: vb.planes[0]?.length ?? 0 });
+  const empty = buffer.read(emptyRecord(queue, vb.index).buffer);
+  const record = buffer.encode({ ...empty, bytesused: vb.planes[0]?.length ?? 0 });
   const planes = Buffer.alloc(vb.planes.length * plane.size);
   vb.planes.forEach(({ length }, number) => {
     const full = { bytesused: length, length, m: NONE, dataOffset: 0, reserved: NONE };
@@ -147,90 +147,4 @@ function prepare(
   const lengths = vb.planes.map(({ length }) => length);
   const host = hostRecord(queue, vb, { record, planes, rest: NONE }, lengths);
   return session.call({ kind: 'buffer', nr: Ioctl.PREPARE_BUF, ...host, memory });
-}
-
-/**
- * Adds buffers `from` to `from + count - 1`, which the kernel has just made, to the queue. Resolves to an errno;
- * ENOMEM: the arena is full, or the buffers exceed the session's allowance in bytes or the policy's number of buffers.
- */
-export async function adoptBuffers(
-  session: Session,
-  queue: BufferQueue,
-  from: number,
-  count: number,
-): Promise<number> {
-  for (let index = from; index < from + count; index++) {
-    const record = buffer.encode(blank(queue, index));
-    const planes = queue.isMultiplanar ? Buffer.alloc(VIDEO_MAX_PLANES * plane.size) : undefined;
-    const errno = await session.call({
-      kind: 'buffer',
-      nr: Ioctl.QUERYBUF,
-      buffer: record,
-      ...(planes && { planes }),
-    });
-    if (errno !== 0) return errno;
-    // If a driver returns an index twice, it has made that buffer again.
-    session.forgetBuffer(queue, index);
-    const vb = new VideoBuffer(index);
-    queue.add(vb);
-    for (const { length, offset } of hostPlanes(record, planes)) {
-      const made = await makePlane(session, queue, length, offset);
-      if (isFailure(made)) return made.errno;
-      vb.planes.push(made);
-    }
-    session.mmapOffsets.add(queue, vb);
-  }
-  const bytes = bytesOf([...session.queues.values()]);
-  const { maxBuffers } = session.context.policy;
-  // A driver may make more buffers than the bridge requested.
-  return bytes > session.allowance || queue.buffers.size > maxBuffers ? Errno.ENOMEM : 0;
-}
-
-/** `length` and `offset` (the host's mmap offset): bytes. ENOMEM: the arena is full. */
-async function makePlane(
-  session: Session,
-  queue: BufferQueue,
-  length: number,
-  offset: number,
-): Promise<Result<VideoPlane>> {
-  const { slot: hasSlot, mapped } = backings[queue.backing];
-  const { shared } = session.context;
-  const slot = hasSlot ? await takeSlot(shared, length) : null;
-  if (isFailure(slot)) return slot;
-  const mmapOffset = session.mmapOffsets.take();
-  if (!mapped) return new VideoPlane(length, mmapOffset, { slot });
-  const map: NodeCall & { kind: 'map' } = { kind: 'map', offset, length };
-  const errno = await session.call(map);
-  if (errno === 0 && map.region) return new VideoPlane(length, mmapOffset, { slot, host: map.region });
-  if (slot) shared.release(slot);
-  return failure(errno || Errno.EIO);
-}
-
-/** If the arena is full, waits once for the slots that are being zeroed. ENOMEM: it is still full. */
-async function takeSlot(shared: SharedMemory, length: number): Promise<Result<SharedMemorySlot>> {
-  const slot = shared.allocate(length);
-  if (!isFailure(slot)) return slot;
-  await shared.cleared();
-  return shared.allocate(length);
-}
-
-/** Bytes and host mmap offset (bytes) of each plane, from what QUERYBUF returned. */
-function hostPlanes(record: Buffer, planes: Buffer | undefined): { length: number; offset: number }[] {
-  const { length, m } = buffer.read(record);
-  if (!planes) return [{ length, offset: Buffer.from(m).readUInt32LE(0) }];
-  return Array.from({ length: Math.min(length, VIDEO_MAX_PLANES) }, (_, number) => {
-    const each = plane.read(planes, number * plane.size);
-    return { length: each.length, offset: Buffer.from(each.m).readUInt32LE(0) };
-  });
-}
-
-/** The fields of a v4l2_buffer for QUERYBUF or PREPARE_BUF of the host. */
-function blank(queue: BufferQueue, index: number) {
-  return {
-    ...buffer.read(Buffer.alloc(buffer.size)),
-    index,
-    type: queue.type,
-    memory: backings[queue.backing].host,
-    length: queue.isMultiplanar ? VIDEO_MAX_PLANES : 0,
-  };
 }

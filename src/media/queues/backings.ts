@@ -31,8 +31,8 @@ interface BackingRow {
   readonly guest: number;
   /** V4L2_MEMORY_* of the host's queue. */
   readonly host: number;
-  /** Whether each plane gets a slot of the arena. */
-  readonly slot: boolean;
+  /** Where in SHM region 0 each plane gets a slot; null: it gets none. */
+  readonly slot: 'arena' | 'direct' | null;
   /** Whether the host's buffers are mapped into this process. */
   readonly mapped: boolean;
   /**
@@ -47,11 +47,11 @@ const { MMAP, USERPTR, DMABUF } = Memory;
 /** Guest and host memory type of each backing, and what its planes need. */
 // biome-ignore format: a table
 export const backings: Readonly<Record<Backing, BackingRow>> = {
-  userptr:         { guest: MMAP,    host: USERPTR, slot: true,  mapped: false, hints: false },
-  copy:            { guest: MMAP,    host: MMAP,    slot: true,  mapped: true,  hints: false },
-  direct:          { guest: MMAP,    host: MMAP,    slot: false, mapped: false, hints: true },
-  unmapped:        { guest: MMAP,    host: MMAP,    slot: false, mapped: false, hints: true },
-  'pages-userptr': { guest: USERPTR, host: USERPTR, slot: false, mapped: false, hints: false },
-  'pages-copy':    { guest: USERPTR, host: MMAP,    slot: false, mapped: true,  hints: false },
-  imported:        { guest: DMABUF,  host: DMABUF,  slot: false, mapped: false, hints: false },
+  userptr:         { guest: MMAP,    host: USERPTR, slot: 'arena',  mapped: false, hints: false },
+  copy:            { guest: MMAP,    host: MMAP,    slot: 'arena',  mapped: true,  hints: false },
+  direct:          { guest: MMAP,    host: MMAP,    slot: 'direct', mapped: false, hints: true },
+  unmapped:        { guest: MMAP,    host: MMAP,    slot: null,     mapped: false, hints: true },
+  'pages-userptr': { guest: USERPTR, host: USERPTR, slot: null,     mapped: false, hints: false },
+  'pages-copy':    { guest: USERPTR, host: MMAP,    slot: null,     mapped: true,  hints: false },
+  imported:        { guest: DMABUF,  host: DMABUF,  slot: null,     mapped: false, hints: false },
 };

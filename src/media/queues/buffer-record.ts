@@ -45,6 +45,17 @@ export function guestPlanes(queue: BufferQueue, vb: VideoBuffer, guest: GuestBuf
   return vb.planes.map((_, number) => pick(plane.read(guest.planes, number * plane.size)));
 }
 
+/** The records for QUERYBUF or DQBUF of the host: type, memory and index, with room for all planes. */
+export function emptyRecord(queue: BufferQueue, index = 0): HostBuffer {
+  const record = Buffer.alloc(buffer.size);
+  record.writeUInt32LE(index, buffer.offset.index);
+  record.writeUInt32LE(queue.type, buffer.offset.type);
+  record.writeUInt32LE(backings[queue.backing].host, buffer.offset.memory);
+  if (!queue.isMultiplanar) return { buffer: record };
+  record.writeUInt32LE(VIDEO_MAX_PLANES, buffer.offset.length);
+  return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
+}
+
 /**
  * The records for the host kernel. `lengths`: bytes of each plane. The unions `m` are empty: pointers and descriptors
  * go to the addon in fields of their own.

@@ -1,4 +1,4 @@
-/** Buffer size of a v4l2_format, computed as Linux does it (vb2_create_bufs). The guest chooses the size. */
+/** Plane sizes of a v4l2_format, computed as Linux does it (vb2_create_bufs). The guest chooses them. */
 import {
   BufferType,
   format,
@@ -14,20 +14,21 @@ const VBI_COUNT = 24;
 const SLICED_VBI_IO_SIZE = 100;
 const BUFFERSIZE = 4;
 
-/** `fmt`: the union of struct v4l2_format. Returns bytes. */
-type Size = (fmt: Buffer) => number;
+/** `fmt`: the union of struct v4l2_format. Returns the bytes of each plane. */
+type Size = (fmt: Buffer) => number[];
 
-const video: Size = (fmt) => pixFormat.read(fmt).sizeimage;
-const vbi: Size = (fmt) =>
-  fmt.readUInt32LE(VBI_SAMPLES_PER_LINE) * (fmt.readUInt32LE(VBI_COUNT) + fmt.readUInt32LE(VBI_COUNT + 4));
-const slicedVbi: Size = (fmt) => fmt.readUInt32LE(SLICED_VBI_IO_SIZE);
-const stream: Size = (fmt) => fmt.readUInt32LE(BUFFERSIZE);
+const video: Size = (fmt) => [pixFormat.read(fmt).sizeimage];
+const vbi: Size = (fmt) => [
+  fmt.readUInt32LE(VBI_SAMPLES_PER_LINE) * (fmt.readUInt32LE(VBI_COUNT) + fmt.readUInt32LE(VBI_COUNT + 4)),
+];
+const slicedVbi: Size = (fmt) => [fmt.readUInt32LE(SLICED_VBI_IO_SIZE)];
+const stream: Size = (fmt) => [fmt.readUInt32LE(BUFFERSIZE)];
 const planes: Size = (fmt) => {
   const { numPlanes, planeFmt } = pixFormatMplane.read(fmt);
-  let sum = 0;
-  for (let number = 0; number < Math.min(numPlanes, VIDEO_MAX_PLANES); number++)
-    sum += planePixFormat.read(planeFmt, number * planePixFormat.size).sizeimage;
-  return sum;
+  return Array.from(
+    { length: Math.min(numPlanes, VIDEO_MAX_PLANES) },
+    (_, number) => planePixFormat.read(planeFmt, number * planePixFormat.size).sizeimage,
+  );
 };
 
 /** By V4L2_BUF_TYPE_*. */
@@ -46,8 +47,13 @@ const sizes: Readonly<Record<number, Size>> = {
   [BufferType.META_OUTPUT]: stream,
 };
 
+/** Bytes of each plane of one buffer. `wanted`: struct v4l2_format. Empty: the buffer type has no size. */
+export function planeBytes(wanted: Uint8Array): number[] {
+  const { type, fmt } = format.read(wanted);
+  return sizes[type]?.(Buffer.from(fmt)) ?? [];
+}
+
 /** Bytes of one buffer, all planes together. `wanted`: struct v4l2_format. 0: the buffer type has no size. */
 export function bufferBytes(wanted: Uint8Array): number {
-  const { type, fmt } = format.read(wanted);
-  return sizes[type]?.(Buffer.from(fmt)) ?? 0;
+  return planeBytes(wanted).reduce((sum, bytes) => sum + bytes, 0);
 }

@@ -46,7 +46,7 @@ export class VideoPlane {
     this.#host = memory.host ?? null;
   }
 
-  /** The plane's slot of SHM region 0; null: it has none, or (backing `direct`) the guest has not mapped it yet. */
+  /** The plane's slot of SHM region 0; null: it has none, or (objects) the guest has not mapped it yet. */
   get slot(): SharedMemorySlot | null {
     return this.#slot;
   }

@@ -190,7 +190,7 @@ describe('shared memory: direct', () => {
     long.release(slot);
     assert.equal(memory.at(-1), 0x5a, 'all of it in one turn');
     assert.equal(long.allocate(1), failure(ENOMEM));
-    await long.cleared();
+    await long.vacated('arena');
     success(long.allocate(32 << 20));
     assert.ok(memory.every((byte) => byte === 0));
     long.close();
@@ -202,6 +202,6 @@ describe('shared memory: direct', () => {
     long.memory(slot);
     long.release(slot);
     long.close();
-    await long.cleared();
+    await long.vacated('arena');
   });
 });

@@ -9,6 +9,7 @@ import { joinPieces } from './support/fake-join.js';
 export const EINVAL = 22;
 const EAGAIN = 11;
 const ENOENT = 2;
+const ENOTTY = 25;
 
 type Answer = number | Promise<number>;
 export type Ioctl = (payload: Buffer) => Answer;
@@ -118,6 +119,7 @@ export class FakeFile {
     if (own) return own(payload);
     if (nr === 8) return this.#request(payload);
     if (nr === 92) return this.#create(payload);
+    if (nr === 104 && this.node.removes !== null) return this.node.removes ? this.#remove(payload) : ENOTTY;
     if (nr === 18 || nr === 19) {
       if (nr === 18 && this.buffers.length === 0) return EINVAL;
       this.streaming = nr === 18;
@@ -131,7 +133,8 @@ export class FakeFile {
     if (!this.node.memories.includes(payload.readUInt32LE(8))) return EINVAL;
     this.#cancel();
     this.buffers.length = 0;
-    const count = Math.min(payload.readUInt32LE(0), this.node.mostBuffers);
+    const asked = payload.readUInt32LE(0);
+    const count = asked === 0 ? 0 : Math.min(Math.max(asked, this.node.leastBuffers), this.node.mostBuffers);
     this.#make(count);
     payload.writeUInt32LE(count, 0);
     payload.writeUInt32LE(0xffff_ffff, 12);
@@ -144,6 +147,16 @@ export class FakeFile {
     this.#make(payload.readUInt32LE(4));
     payload.writeUInt32LE(0xffff_ffff, 224);
     payload.writeUInt32LE(this.node.mostBuffers, 232);
+    return 0;
+  }
+
+  /** REMOVE_BUFS as vb2 does it: all or none. */
+  #remove(payload: Buffer): number {
+    const [first, count] = [payload.readUInt32LE(0), payload.readUInt32LE(4)];
+    const indices = Array.from({ length: count }, (_, n) => first + n);
+    if (indices.some((index) => this.buffers[index]?.state !== 'idle')) return EINVAL;
+    for (const index of indices) delete this.buffers[index];
+    while (this.buffers.length > 0 && !this.buffers.at(-1)) this.buffers.length--;
     return 0;
   }
 
@@ -224,6 +237,10 @@ export class FakeNode {
   /** V4L2_MEMORY_* that REQBUFS accepts. */
   memories = [1, 2];
   mostBuffers = 32;
+  /** What the driver makes at least. */
+  leastBuffers = 0;
+  /** Whether the driver has REMOVE_BUFS; null: it answers as any other ioctl, and removes nothing. */
+  removes: boolean | null = null;
   planeLengths = [1000];
   controls: (call: NodeCall & { kind: 'controls' }) => Answer = () => 0;
 
