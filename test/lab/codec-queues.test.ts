@@ -151,7 +151,7 @@ for (const [name, options] of Object.entries(backings))
         });
         await onStage(
           path,
-          { ...options, serve: { ...options.serve, sharedMemorySize: 256 << 20 } },
+          { ...options, serve: { ...options.serve, sharedMemorySize: 512 << 20 } },
           async ({ driver }) => {
             const session = await driver.open();
             const got: number[] = [];

@@ -18,7 +18,7 @@ import { isOffered } from '../queues/backing-choice.js';
 import { backings } from '../queues/backings.js';
 import { guestCapabilities, offerOf } from '../queues/buffer-capabilities.js';
 import { bufferBytes } from '../queues/buffer-size.js';
-import { grantable } from '../queues/room.js';
+import { grantable, unclaim } from '../queues/room.js';
 import type { Session } from '../session.js';
 import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
 import { type IoctlRequest, reply } from './ioctl-request.js';
@@ -140,9 +140,7 @@ async function guarded(
 ): Promise<Answer> {
   const { row } = request;
   await session.arm(session.queues.get(type));
-  const status = await run().finally(() => {
-    session.claim(0);
-  });
+  const status = await run().finally(() => unclaim(session));
   await session.arm();
   if (status !== 0) return { status };
   const { remaining } = request.command;

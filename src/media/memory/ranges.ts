@@ -49,21 +49,44 @@ export class Ranges {
   }
 
   /**
-   * How many times, at most `most`, all of `lengths` (bytes) could be allocated one after the other, if the ranges
-   * `freed` were released first. Nothing changes.
+   * How many times, at most `most`, room for all of `lengths` (bytes) would be found one after the other (first fit), if the
+   * ranges `freed` were released and `taken` were allocated before, each `left` times. Nothing changes.
    */
   count(
     lengths: readonly number[],
     most: number,
     freed: readonly { readonly offset: number; readonly length: number }[],
+    taken: readonly { readonly lengths: readonly number[]; readonly left: number }[] = [],
   ): number {
-    const trial = new Ranges(this.start, 0, this.alignment);
-    trial.#free = this.#free;
-    trial.#cursor = this.#cursor;
-    for (const { offset, length } of freed) trial.release(offset, length);
+    const left = this.#lengthsWith(freed);
+    /** By span: no range before this one has room for it, and none will get any. */
+    const from = new Map<number, number>();
+    const fits = (length: number): boolean => {
+      const span = this.span(length);
+      let at = from.get(span) ?? 0;
+      while (at < left.length && left[at]! < span) at++;
+      from.set(span, at);
+      if (at < left.length) left[at]! -= span;
+      return at < left.length;
+    };
+    for (const before of taken) for (let n = 0; n < before.left; n++) before.lengths.forEach(fits);
     let times = 0;
-    while (times < most && lengths.every((length) => trial.allocate(length) !== null)) times++;
+    while (times < most && lengths.every(fits)) times++;
     return times;
+  }
+
+  /** Bytes of each free range after `freed` were released too. */
+  #lengthsWith(freed: readonly { readonly offset: number; readonly length: number }[]): number[] {
+    const more = freed.map(({ offset, length }) => ({ start: offset, end: offset + this.span(length) }));
+    const lengths: number[] = [];
+    let end = Number.NaN;
+    for (const range of [...this.#free, ...more].sort((a, b) => a.start - b.start)) {
+      const bytes = range.end - range.start;
+      if (range.start === end) lengths.push(lengths.pop()! + bytes);
+      else lengths.push(bytes);
+      end = range.end;
+    }
+    return lengths;
   }
 
   /** Free bytes, in all ranges together. */

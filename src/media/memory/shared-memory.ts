@@ -9,11 +9,13 @@
 import { fstatSync } from 'node:fs';
 import { Errno } from '../../errno.js';
 import { failure, isFailure, type Result } from '../../result.js';
-import { MemoryFile } from '../../virtio/memory-file.js';
+import type { MemoryFile } from '../../virtio/memory-file.js';
 import { Price, Turn } from '../../virtio/turn.js';
 import { MAP_ALIGNMENT } from '../policy.js';
 import type { SharedMemoryTransport } from '../transport.js';
+import { Arena } from './arena.js';
 import { FlatCopy, runCopy } from './paced-copy.js';
+import { PromisedRoom } from './promised-room.js';
 import { Ranges } from './ranges.js';
 import { VmmMappings } from './vmm-mappings.js';
 
@@ -41,14 +43,11 @@ export interface SharedMemorySlot {
 }
 
 export class SharedMemory {
+  readonly promised = new PromisedRoom();
   readonly #slots = new Map<number, SharedMemorySlot>();
   readonly #direct: Ranges;
-  readonly #arenaBase: number;
+  readonly #arena: Arena;
   readonly #arenaRanges: Ranges;
-  #arena: MemoryFile | null = null;
-  #arenaMapped: Promise<number> | null = null;
-  /** The VMM has confirmed that the arena is mapped. */
-  #arenaShown = false;
   readonly #vmm: VmmMappings;
   /** Slots that are being zeroed, over several turns. */
   readonly #clearing = new Set<Promise<void>>();
@@ -67,9 +66,10 @@ export class SharedMemory {
     const { size } = transport;
     this.#vmm = new VmmMappings(transport);
     // If planes are mapped directly, the arena gets the upper half, for nodes without EXPBUF.
-    this.#arenaBase = this.prefers === 'arena' ? 0 : size / 2;
-    this.#arenaRanges = new Ranges(this.#arenaBase, size - this.#arenaBase, MAP_ALIGNMENT);
-    this.#direct = new Ranges(0, this.#arenaBase, MAP_ALIGNMENT);
+    const base = this.prefers === 'arena' ? 0 : size / 2;
+    this.#arena = new Arena(transport, this.#vmm, base, size - base);
+    this.#arenaRanges = new Ranges(base, size - base, MAP_ALIGNMENT);
+    this.#direct = new Ranges(0, base, MAP_ALIGNMENT);
   }
 
   /** Whether the VMM offers SHM region 0, so that buffers can be mapped at all. */
@@ -93,39 +93,40 @@ export class SharedMemory {
 
   /** Resolves when every slot that nobody has any more has been zeroed or unmapped, and can be allocated again. */
   async vacated(backing: Part): Promise<void> {
-    if (backing === 'arena') await Promise.all(this.#clearing);
-    else await this.#dropStale().then(() => this.#vmm.settled());
+    await (backing === 'arena'
+      ? Promise.all(this.#clearing)
+      : this.#dropStale().then(() => this.#vmm.settled()));
   }
 
   /**
    * How many buffers with planes of `lengths` bytes have room, at most `most`, if the slots `given` were released first.
-   * A slot that the guest has mapped has no room for others.
+   * A slot that the guest has mapped has no room for others. Promises the room to `owner`.
    */
-  room(backing: Part, lengths: readonly number[], most: number, given: readonly SharedMemorySlot[]): number {
-    const ends = (slot: SharedMemorySlot): boolean => slot.backing === backing && slot.references === 0;
-    return this.#rangesOf(backing).count(lengths, most, [...given, ...this.#leaving].filter(ends));
+  room(
+    owner: object,
+    part: Part,
+    lengths: readonly number[],
+    most: number,
+    given: readonly SharedMemorySlot[],
+  ): number {
+    const freed = [...given, ...this.#leaving].filter((s) => s.backing === part && s.references === 0);
+    this.turn.spend((this.#slots.size + freed.length) * Price.ENTRY);
+    const taken = this.promised.others(owner, part);
+    const left = this.#rangesOf(part).count(lengths, most, freed, taken);
+    this.promised.give(owner, { part, lengths, left });
+    return left;
   }
 
   /** The bytes of an arena slot in this process; `offset` and `length` in bytes. Throws if the arena cannot be made. */
   memory(slot: SharedMemorySlot): { region: MemoryFile['region']; offset: number; length: number } {
-    this.#arena ??= new MemoryFile('virtio-media-arena', this.transport.size - this.#arenaBase);
-    return { region: this.#arena.region, offset: slot.offset - this.#arenaBase, length: slot.length };
+    const { region, base } = this.#arena;
+    return { region, offset: slot.offset - base, length: slot.length };
   }
 
   /** Adds a guest mapping of an arena slot. Resolves to an errno; 0: the guest can use it; EINTR: a reset came. */
   async mapSlot(slot: SharedMemorySlot): Promise<number> {
-    this.memory(slot);
-    const resets = this.#resets;
-    const mapping = this.#arenaMapped ?? this.#mapArena();
-    this.#arenaMapped = mapping;
-    const errno = await mapping;
-    if (errno !== 0) {
-      if (this.#arenaMapped === mapping) this.#arenaMapped = null;
-      return errno;
-    }
-    const isLate = resets !== this.#resets;
-    if (!isLate || this.transport.survivesReset) this.#arenaShown = true;
-    if (isLate) return Errno.EINTR;
+    const errno = await this.#arena.show();
+    if (errno !== 0) return errno;
     slot.references++;
     slot.shown = true;
     return 0;
@@ -182,7 +183,8 @@ export class SharedMemory {
    */
   async settle(last: boolean): Promise<void> {
     if (this.transport.survivesReset || this.#closed) return;
-    if (last) this.#unmapArena();
+    const isUsed = [...this.#slots.values()].some((s) => s.backing === 'arena' && s.references > 0);
+    if (last && !isUsed) this.#arena.hide();
     await this.#vmm.settled();
   }
 
@@ -190,7 +192,7 @@ export class SharedMemory {
   reset(): void {
     const { survivesReset } = this.transport;
     this.#resets++;
-    if (!survivesReset) this.#arenaGone();
+    this.#arena.reset();
     for (const slot of [...this.#slots.values()]) {
       slot.references = 0;
       if (slot.backing === 'direct' && !survivesReset) this.#forget(slot);
@@ -202,8 +204,7 @@ export class SharedMemory {
   close(): void {
     this.#closed = true;
     this.#slots.clear();
-    this.#arena?.close();
-    this.#arena = null;
+    this.#arena.close();
   }
 
   #slotAt(address: number): SharedMemorySlot | undefined {
@@ -243,8 +244,8 @@ export class SharedMemory {
   }
 
   #freeArena(slot: SharedMemorySlot): void {
-    const base = slot.offset - this.#arenaBase;
-    const clear = (at: number, bytes: number): void => this.#arena?.clear(base + at, bytes);
+    const base = slot.offset - this.#arena.base;
+    const clear = (at: number, bytes: number): void => this.#arena.clear(base + at, bytes);
     const clearing = new FlatCopy(this.#arenaRanges.span(slot.length), clear);
     if (clearing.advance(this.turn)) return this.#free(slot);
     const cleared = runCopy(this.turn, clearing, () => this.#closed).then(() => {
@@ -267,34 +268,5 @@ export class SharedMemory {
       await new Promise<void>((done) => this.#vmm.unmap(slot.offset, slot.mapped, () => done()));
       this.#free(slot);
     }
-  }
-
-  #unmapArena(): void {
-    const slots = [...this.#slots.values()];
-    const isUsed = slots.some(({ backing, references }) => backing === 'arena' && references > 0);
-    if (isUsed || !this.#arenaShown) return;
-    this.#arenaGone();
-    const resets = this.#resets;
-    this.#vmm.unmap(this.#arenaBase, this.#arena!.size, (errno) => {
-      // EBUSY: nothing was sent because the VM is paused, so the arena is still mapped.
-      if (errno !== Errno.EBUSY || resets !== this.#resets) return;
-      this.#arenaMapped ??= Promise.resolve(0);
-      this.#arenaShown = true;
-    });
-  }
-
-  #arenaGone(): void {
-    this.#arenaMapped = null;
-    this.#arenaShown = false;
-  }
-
-  async #mapArena(): Promise<number> {
-    const resets = this.#resets;
-    await this.#vmm.settled();
-    if (resets !== this.#resets && !this.transport.survivesReset) return Errno.EINTR;
-    if (this.#closed) return Errno.ECONNRESET;
-    if (this.#arenaShown) return 0;
-    const { fd, size } = this.#arena!;
-    return this.#vmm.map(fd, this.#arenaBase, size);
   }
 }

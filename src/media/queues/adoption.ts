@@ -30,6 +30,7 @@ export async function adoptBuffers(
 ): Promise<Adoption> {
   for (let adopted = 0; adopted < count; adopted++) {
     const errno = await adoptBuffer(session, queue, from + adopted);
+    session.context.shared.promised.redeem(session);
     if (errno === 0) continue;
     session.forgetBuffer(queue, from + adopted);
     return { errno, count: adopted };

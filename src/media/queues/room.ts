@@ -17,7 +17,7 @@ export function partOf({ context }: Session, backing: Backing): SharedMemorySlot
 
 /**
  * How many of `count` buffers of the format `wanted` a session may get if the queues `kept` stay, and its other queue of
- * this type goes. Claims their bytes before the kernel allocates, so no other session gets the same bytes.
+ * this type goes. Claims their bytes and their room before the kernel allocates, so no other session gets the same.
  */
 export function grantable(
   session: Session,
@@ -35,9 +35,16 @@ export function grantable(
   const left = policy.maxBuffers - (stays ? own.count : 0);
   const allowed = Math.max(0, Math.min(count, left, Math.floor((session.allowance - bytes) / each)));
   const part = partOf(session, backing);
-  const granted = part ? shared.room(part, planeBytes(wanted), allowed, stays ? [] : slotsOf(own)) : allowed;
+  const given = stays ? [] : slotsOf(own);
+  const granted = part ? shared.room(session, part, planeBytes(wanted), allowed, given) : allowed;
   session.claim(bytes + granted * each);
   return granted;
+}
+
+/** The allocation is over: claims are buffers now, or nothing. */
+export function unclaim(session: Session): void {
+  session.claim(0);
+  session.context.shared.promised.withdraw(session);
 }
 
 function slotsOf(queue: BufferQueue | undefined): SharedMemorySlot[] {

@@ -105,4 +105,53 @@ describe('ranges', () => {
     for (const [start, length] of live) ranges.release(start, length);
     assert.ok(ranges.available === 64 * UNIT);
   });
+
+  describe('count', () => {
+    it('says how often all lengths fit, and allocates nothing', () => {
+      const ranges = new Ranges(0x10_0000, 10 * UNIT, UNIT);
+      assert.equal(ranges.count([1], 100, []), 10);
+      assert.equal(ranges.count([1], 4, []), 4);
+      assert.equal(ranges.count([UNIT + 1], 100, []), 5);
+      assert.equal(ranges.count([2 * UNIT, 1], 100, []), 3);
+      assert.equal(ranges.count([11 * UNIT], 100, []), 0);
+      assert.equal(ranges.available, 10 * UNIT);
+      assert.equal(new Ranges(0, 0, UNIT).count([1], 100, []), 0);
+    });
+
+    it('counts what is released first, joined with its neighbours', () => {
+      const ranges = new Ranges(0, 6 * UNIT, UNIT);
+      const places = Array.from({ length: 6 }, () => ranges.allocate(1)!);
+      assert.equal(ranges.count([1], 100, []), 0);
+      const freed = [4, 2, 3].map((n) => ({ offset: places[n]!, length: 1 }));
+      assert.equal(ranges.count([3 * UNIT], 100, freed), 1);
+      ranges.release(places[1]!, 1);
+      assert.equal(ranges.count([4 * UNIT], 100, freed), 1);
+      assert.equal(ranges.count([2 * UNIT], 100, freed.slice(1)), 1);
+      assert.equal(ranges.available, UNIT);
+    });
+
+    it('is what allocate then finds, for lengths of one kind and any holes', () => {
+      for (let seed = 1; seed < 200; seed++) {
+        const ranges = new Ranges(0, 40 * UNIT, UNIT);
+        const taken = Array.from({ length: 40 }, () => ranges.allocate(1)!);
+        taken
+          .filter((_, n) => (n * seed * 7 + seed) % 5 < 3)
+          .forEach((place) => void ranges.release(place, 1));
+        const length = (1 + (seed % 3)) * UNIT;
+        const counted = ranges.count([length], 100, []);
+        for (let n = 0; n < counted; n++) assert.notEqual(ranges.allocate(length), null);
+        assert.equal(ranges.allocate(length), null);
+      }
+    });
+
+    it('takes no longer for a region of many holes', () => {
+      const ranges = new Ranges(0, 16384 * UNIT, UNIT);
+      const taken = Array.from({ length: 16384 }, () => ranges.allocate(1)!);
+      const freed = taken.filter((_, n) => n % 2 === 0).map((offset) => ({ offset, length: 1 }));
+      const started = process.hrtime.bigint();
+      assert.equal(ranges.count([1, 1, 1, 1, 1, 1, 1, 1], 64, freed), 64);
+      assert.equal(ranges.count([1, 2 * UNIT], 64, freed), 0);
+      assert.ok(Number(process.hrtime.bigint() - started) < 500e6);
+    });
+  });
 });

@@ -205,6 +205,33 @@ describe('room for buffers', () => {
       });
     }
 
+  it('two sessions that ask at the same time: what one is promised, the other is not', async () => {
+    for (const mode of ['arena', 'direct'] as const) {
+      await boot({ units: 10, mode });
+      const other = await bench.open();
+      const heads = [session, other].map((each) =>
+        bench.offer(Buffer.concat([u32(3, 0, each, REQBUFS), request(256)]), 28),
+      );
+      // The fake has one list of buffers for each file, so the second is asked before the first has adopted anything.
+      while (heads.some((head) => !bench.answered(head))) await new Promise(setImmediate);
+      const answers = heads.map((head) => bench.answered(head)!);
+      assert.deepEqual(
+        answers.map(({ status, payload }) => (status === 0 ? payload.readUInt32LE(0) : -status)),
+        [10, -ENOMEM],
+      );
+      const counts = bench.node.files.map((file) =>
+        file
+          .asked(REQBUFS)
+          .map((call) => Buffer.from((call as { payload: Uint8Array }).payload).readUInt32LE()),
+      );
+      assert.deepEqual(counts[0], [10]);
+      assert.ok(
+        counts[1]!.every((count) => count === 0),
+        'the kernel makes nothing for the other',
+      );
+    }
+  });
+
   it('a queue that is made anew: old buffers that the guest has mapped are in the way, the others are not', async () => {
     for (const mode of ['arena', 'direct'] as const) {
       await boot({ units: 8, mode });
