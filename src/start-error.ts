@@ -1,6 +1,6 @@
 /** Why the daemon cannot start, and what the operator can do about it. */
 import { errnoName } from './errno.js';
-import { type OpenFailure, openFailureOf } from './v4l2/open-failure.js';
+import { cures, type OpenFailure, openFailureOf } from './v4l2/open-failure.js';
 
 /** A code of docs/errors.md and a sentence with the cure. */
 export class StartError extends Error {
@@ -13,21 +13,16 @@ export class StartError extends Error {
   }
 }
 
-const TOO_MANY_FILES = 'this process has as many descriptors as it may: raise LimitNOFILE';
-
 /** The code and the cure if the node cannot be opened or queried. */
 const nodeFailures: Readonly<Record<OpenFailure, { code: string; cure: string }>> = {
   absent: { code: 'ERR_NODE_NOT_FOUND', cure: 'see `virtio-media-bridge list` for the nodes of this host' },
   'not permitted': { code: 'ERR_NODE_PERMISSION', cure: 'run as a member of the group `video`, or as root' },
-  forbidden: {
-    code: 'ERR_NODE_PERMISSION',
-    cure: 'the container or unit must allow char-video4linux devices',
-  },
+  forbidden: { code: 'ERR_NODE_PERMISSION', cure: cures.forbidden },
   busy: { code: 'ERR_NODE_BUSY', cure: 'another program has it, end that one first' },
   'no node': { code: 'ERR_NODE_NOT_V4L2', cure: 'choose one of `virtio-media-bridge list`' },
   gone: { code: 'ERR_NODE', cure: 'the device behind it is gone, plug it in again or load its driver' },
-  'process full': { code: 'ERR_NODE', cure: TOO_MANY_FILES },
-  'host full': { code: 'ERR_NODE', cure: 'the host has as many open files as it may: raise fs.file-max' },
+  'process full': { code: 'ERR_NODE', cure: cures['process full'] },
+  'host full': { code: 'ERR_NODE', cure: cures['host full'] },
   silent: { code: 'ERR_NODE', cure: 'the device does not answer, unplug it or reset its driver' },
   other: { code: 'ERR_NODE', cure: 'try `virtio-media-bridge list`' },
 };
@@ -39,7 +34,7 @@ const mediaCures: Partial<Record<OpenFailure, string>> = {
   forbidden: mediaPermission,
   absent: 'pass its /dev/mediaN into this container',
   gone: 'this host shows none beside it',
-  'process full': TOO_MANY_FILES,
+  'process full': cures['process full'],
 };
 
 /** The error of opening or querying the node. `cure`: replaces the one of the errno if the caller knows more. */

@@ -3,6 +3,7 @@ import { fstatSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ServeOptions } from '../daemon.js';
 import { MAX_CARD_BYTES } from '../media/protocol.js';
+import { printable } from '../printable.js';
 import { OperatorError } from './exit.js';
 
 export type ServedNode = ServeOptions['pairs'][number];
@@ -51,7 +52,7 @@ function cardsOf(cards: readonly string[], devices: number): readonly string[] {
       throw usage(
         `--card ${card} has ${Buffer.byteLength(card)} bytes: the guest has room for ${MAX_CARD_BYTES}`,
       );
-    if (/[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}]/u.test(card))
+    if (printable(card) !== card)
       throw usage(`--card ${JSON.stringify(card)} has characters that cannot be shown`);
   }
   return cards;

@@ -5,7 +5,7 @@ import type { NodeDescription } from './description.js';
 import { type Holders, mappersText, openersText } from './holders.js';
 import { waitsForProducer } from './kind.js';
 import { capabilityWords } from './names.js';
-import { type OpenFailure, openFailureOf } from './open-failure.js';
+import { cures, type OpenFailure, openFailureOf } from './open-failure.js';
 
 /**
  * Milliseconds between two lines that say the same, because a guest may try as often as it likes, and between two
@@ -15,11 +15,9 @@ const INTERVAL_MS = 5000;
 
 /** What the operator can do if a guest cannot open the node. If its device is gone, the reason says that. */
 const openCures: Partial<Record<OpenFailure, string>> = {
+  ...cures,
   'not permitted':
     'this user needs read and write permission on it again (chgrp video, chmod 0660; a udev rule makes it last)',
-  forbidden: 'the container or unit must allow char-video4linux devices',
-  'process full': 'this process has as many descriptors as it may: raise LimitNOFILE',
-  'host full': 'the host has as many open files as it may: raise fs.file-max',
 };
 
 /** The node, as its reports need it. */

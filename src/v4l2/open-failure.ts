@@ -33,6 +33,13 @@ const failures: ReadonlyMap<number, OpenFailure> = new Map([
   [Errno.ETIMEDOUT, 'silent'],
 ]);
 
+/** What helps against each that has the same reason whenever it comes. */
+export const cures = {
+  forbidden: 'the container or unit must allow char-video4linux devices',
+  'process full': 'this process has as many descriptors as it may: raise LimitNOFILE',
+  'host full': 'the host has as many open files as it may: raise fs.file-max',
+} as const satisfies Partial<Record<OpenFailure, string>>;
+
 /** What the errno means. */
 export function openFailureOf(errno: number): OpenFailure {
   return failures.get(errno) ?? 'other';
