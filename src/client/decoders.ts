@@ -1,13 +1,9 @@
 /** Decoders from frames to pictures, by FOURCC. */
 import type { ImageFormat } from './image-format.js';
-import { checkJpeg, decodeJpeg, salvageJpeg } from './jpeg.js';
-import { DamagedFrame, type Picture, PictureError, type Salvage } from './picture.js';
+import { checkJpeg, decodeJpeg, JPEG_FORMATS, salvageJpeg } from './jpeg.js';
+import { ABSENT, DamagedFrame, type Picture, PictureError, type Salvage } from './picture.js';
 import { decodeRgb, rgbBytes, rgbFormats } from './rgb.js';
 import { decodeYuv, yuvBytes, yuvFormats } from './yuv.js';
-
-const JPEG_FORMATS = ['MJPG', 'JPEG'];
-/** A component without data. */
-const ABSENT = 128;
 
 type Planes = readonly Uint8Array[];
 

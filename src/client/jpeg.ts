@@ -1,9 +1,11 @@
 /** JPEG frames of cameras: often without Huffman tables (MJPEG as in AVI) or end marker, and sometimes damaged. */
 import { huffmanSegment } from './huffman.js';
 import { type JpegSegment, jpegSegments, Marker } from './jpeg-segments.js';
-import { DamagedFrame, type Picture, type Salvage } from './picture.js';
+import { ABSENT, DamagedFrame, type Picture, type Salvage } from './picture.js';
 import { firstLine, loadSharp } from './sharp.js';
 
+/** FOURCCs of frames that are JPEG files, or nearly. */
+export const JPEG_FORMATS: readonly string[] = ['MJPG', 'JPEG'];
 const MAX_PIXELS = 64e6;
 /** A frame with thousands of scans takes minutes. */
 const MAX_SECONDS = 10;
@@ -134,8 +136,6 @@ function isPadding(defect: string, bytes: Buffer): boolean {
 }
 
 const BLOCK = 8;
-/** Every component of a block without data. */
-const ABSENT = 128;
 
 /** The share of the picture's blocks that are as the decoder leaves those without data. */
 function greyShare({ width, height, data }: Picture): number {

@@ -7,6 +7,9 @@ export interface Picture {
   readonly data: Uint8Array | Uint8ClampedArray;
 }
 
+/** The value of a component without data: grey. */
+export const ABSENT = 128;
+
 /** The picture of a damaged frame. */
 export interface Salvage {
   readonly picture: Picture;

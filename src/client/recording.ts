@@ -4,7 +4,7 @@ import { check, decode, isJpeg, salvage } from './decoders.js';
 import { encodeJpeg, encodePng } from './encoders.js';
 import type { Frame } from './frame.js';
 import type { ImageFormat } from './image-format.js';
-import { completeJpeg } from './jpeg.js';
+import { completeJpeg, JPEG_FORMATS } from './jpeg.js';
 import { OutputFile } from './output-file.js';
 import { DamagedFrame, type Picture, type Salvage } from './picture.js';
 import { loadSharp } from './sharp.js';
@@ -42,7 +42,6 @@ interface Kind {
   salvage(format: ImageFormat, planes: Planes): Promise<Encoded>;
 }
 
-const JPEG = ['MJPG', 'JPEG'];
 const MARKED = 'the driver has marked the frame as damaged';
 /** How many frames are kept for a picture, because only decoding shows whether they are whole. */
 const CANDIDATES = 4;
@@ -56,7 +55,7 @@ const compressed = (compress: (picture: Picture) => Promise<Buffer>) => ({
 const png = compressed(encodePng);
 const jpeg = compressed(encodeJpeg);
 const single: Kind = {
-  prefer: JPEG,
+  prefer: JPEG_FORMATS,
   every: false,
   encode: async (format, planes) => {
     if (!isJpeg(format.fourcc)) return jpeg.encode(format, planes);
@@ -66,7 +65,7 @@ const single: Kind = {
   salvage: jpegOfDamaged,
 };
 const sequence: Kind = {
-  prefer: JPEG,
+  prefer: JPEG_FORMATS,
   every: true,
   encode: async (format, planes) =>
     isJpeg(format.fourcc) ? completeJpeg(planes[0]!) : jpeg.encode(format, planes),
