@@ -16,10 +16,10 @@ export const Event = { ERROR: 0, DQBUF: 1, EVENT: 2 } as const;
 /** Flag of MMAP: the guest may write to the mapping. */
 export const MMAP_FLAG_RW = 1;
 
-/** Configuration space, 40 bytes. */
 /** The most bytes of `card` in UTF-8. The guest's driver copies 32 bytes, so the last one must stay 0. */
 export const MAX_CARD_BYTES = 31;
 
+/** Configuration space, 40 bytes. */
 export const config = struct({ deviceCaps: u32, deviceType: u32, card: text(32) });
 
 /** Starts every command. `reserved` is not read. */
