@@ -13,6 +13,8 @@ export interface Field<T> {
 }
 
 export type Fields = Record<string, Field<unknown>>;
+// biome-ignore lint/suspicious/noExplicitAny: a field of any type; the record's own type is inferred from it.
+type AnyFields = Record<string, Field<any>>;
 export type ValueOf<F extends Fields> = { [K in keyof F]: F[K] extends Field<infer T> ? T : never };
 
 /** A declared record. `read` and `write` throw RangeError if the bytes are too few for it. */
@@ -93,8 +95,7 @@ export function text(length: number): Field<string> {
 }
 
 /** Declares a record. `fields`: in wire order. */
-// biome-ignore lint/suspicious/noExplicitAny: a field of any type; the record's own type is inferred from it.
-export function struct<F extends Record<string, Field<any>>>(fields: F): Struct<F> {
+export function struct<F extends AnyFields>(fields: F): Struct<F> {
   const entries = Object.entries(fields);
   const offset: Record<string, number> = {};
   let size = 0;
@@ -131,6 +132,16 @@ function boundedSize(raw: Uint8Array, at: number, size: number): number {
   if (at < 0 || at + size > raw.length)
     throw new RangeError(`a record of ${size} bytes at ${at} exceeds ${raw.length} bytes`);
   return size;
+}
+
+/** A complete record: `fields`, and 0 for every other field. */
+export function filled<F extends AnyFields>(record: Struct<F>, fields: Partial<ValueOf<F>>): ValueOf<F> {
+  return { ...record.read(new Uint8Array(record.size)), ...fields };
+}
+
+/** The bytes of filled(record, fields). */
+export function encoded<F extends AnyFields>(record: Struct<F>, fields: Partial<ValueOf<F>>): Buffer {
+  return record.encode(filled(record, fields));
 }
 
 /** No bytes. In a record: zeros. */

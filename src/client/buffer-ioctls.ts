@@ -1,11 +1,10 @@
 /** QUERYBUF, QBUF and PREPARE_BUF: a buffer record, its plane records, and the SG lists of USERPTR planes. */
-
 import { ioctlCommand, responseHeader } from '../media/protocol.js';
+import { encoded } from '../struct.js';
 import { buffer as bufferRecord, plane as planeRecord } from '../v4l2/layout.js';
 import type { BufferRecord, PlaneRecord } from './event-lane.js';
 import type { GuestDriver } from './guest-driver.js';
 import type { Piece } from './pieces.js';
-import { encoded } from './record.js';
 import { sgList } from './sg-list.js';
 import { type Answer, checked } from './transaction.js';
 

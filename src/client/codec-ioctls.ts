@@ -1,12 +1,12 @@
 /** Ioctls of a stateful codec that belong to no queue: start and stop, event subscription, minimum of buffers. */
 import { Errno } from '../errno.js';
+import { encoded } from '../struct.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { CODEC_CMD_STOP, eventSubscription } from '../v4l2/layout.js';
 import type { CodecRole } from './codec-formats.js';
 import { controlIoctl } from './control-ioctls.js';
 import { DriverError } from './driver-error.js';
 import type { GuestDriver } from './guest-driver.js';
-import { encoded } from './record.js';
 import { sessionIoctl } from './session-ioctl.js';
 
 /** The ioctl that drains and restarts, and bytes of its record, by role. A converter has none. */

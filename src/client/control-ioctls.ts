@@ -1,10 +1,10 @@
 /** G_EXT_CTRLS, S_EXT_CTRLS and TRY_EXT_CTRLS: an array of controls, and payloads in separate guest memory. */
 import { ioctlCommand, responseHeader } from '../media/protocol.js';
+import { encoded } from '../struct.js';
 import { extControl, extControls, Which } from '../v4l2/control-layout.js';
 import { ProtocolError } from './driver-error.js';
 import type { GuestDriver } from './guest-driver.js';
 import { gather, lengthOf, type Piece, scatter } from './pieces.js';
-import { encoded } from './record.js';
 import { sgList } from './sg-list.js';
 import type { Answer } from './transaction.js';
 

@@ -16,7 +16,7 @@ import {
   openResponse,
   responseHeader,
 } from '../media/protocol.js';
-import type { Field, Struct, ValueOf } from '../struct.js';
+import { encoded, type Field, type Struct, type ValueOf } from '../struct.js';
 import { type Direction, ioctls } from '../v4l2/ioctls.js';
 import { CommandLane, type LaneOptions } from './command-lane.js';
 import { type DriverQueue, RingError } from './driver-queue.js';
@@ -26,7 +26,6 @@ import { Inboxes } from './inboxes.js';
 import type { Machine } from './machine.js';
 import { gather, type Piece } from './pieces.js';
 import { QueuedBuffers } from './queued-buffers.js';
-import { encoded } from './record.js';
 import { type Answer, checked, readAnswer, type Transaction } from './transaction.js';
 
 /** Reserved word of CLOSE. The Linux driver does not clear it: the bytes of its last command are still there. */

@@ -1,4 +1,6 @@
 /** One queue of a session, used as an application would: format, buffers, streaming. */
+
+import { encoded } from '../struct.js';
 import { isMultiplanar } from '../v4l2/buffer-type.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import {
@@ -19,7 +21,6 @@ import type { Frame, TimestampClock } from './frame.js';
 import { type FrameMemory, mmapMemory, userMemory } from './frame-memory.js';
 import type { GuestDriver } from './guest-driver.js';
 import { type ImageFormat, readImageFormat } from './image-format.js';
-import { encoded } from './record.js';
 
 /** MMAP needs SHM region 0. USERPTR needs a device that takes guest pages. */
 export type MemoryKind = 'mmap' | 'userptr';

@@ -8,6 +8,7 @@
 import { Errno } from '../errno.js';
 import { errorLimited, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
+import { encoded } from '../struct.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { OpenFile } from '../v4l2/node.js';
@@ -236,11 +237,7 @@ export class Session {
 
   /** A mapping of the node's memory keeps the file open, so the queue is freed and unmapped before the close. */
   async #releaseQueue({ type, buffers }: BufferQueue): Promise<void> {
-    const none = requestBuffers.encode({
-      ...requestBuffers.read(Buffer.alloc(20)),
-      type,
-      memory: Memory.MMAP,
-    });
+    const none = encoded(requestBuffers, { type, memory: Memory.MMAP });
     const done = [
       // If the watcher polls a queue without buffers, vb2 starts read() emulation, and the node stays busy.
       this.#file.call({ kind: 'watch', events: NodeEvents.PRI }),

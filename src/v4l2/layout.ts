@@ -93,7 +93,12 @@ export const BufferFlag = {
 } as const;
 
 /** V4L2_BUF_FLAG_TIMESTAMP_*: the field of a buffer's flags that says where its timestamp is from. */
-export const TimestampFlag = { MASK: 0x0000e000, MONOTONIC: 0x00002000, COPY: 0x00004000 } as const;
+export const TimestampFlag = {
+  MASK: 0x0000e000,
+  MONOTONIC: 0x00002000,
+  COPY: 0x00004000,
+  SOURCE_MASK: 0x00070000,
+} as const;
 
 /** V4L2_EVENT_* and V4L2_EVENT_SUB_FL_*. */
 export const EventType = {

@@ -10,6 +10,7 @@ import { Errno, errnoName } from '../errno.js';
 import { errorLimited, warnLimited } from '../log.js';
 import type { NodeCall } from '../native.js';
 import { failure, isFailure, type Result } from '../result.js';
+import { encoded } from '../struct.js';
 import { deviceFolder, hostRoots, type Roots } from './discovery.js';
 import { bufferTypesOf, formatsOf, type RunIoctl } from './enumeration.js';
 import { Ioctl } from './ioctls.js';
@@ -51,7 +52,7 @@ export function requestQueues(deviceCaps: number): number[] {
 export async function requestNeed(ask: RunIoctl, deviceCaps: number): Promise<Result<RequestNeed>> {
   let need: RequestNeed = 'none';
   for (const type of requestQueues(deviceCaps)) {
-    const none = requestBuffers.encode({ ...NO_BUFFERS, type, memory: Memory.MMAP });
+    const none = encoded(requestBuffers, { type, memory: Memory.MMAP });
     const refused = await ask(Ioctl.REQBUFS, none);
     if (isLasting(refused)) continue;
     // If REQBUFS fails for the moment, its capability is taken as given: the formats decide.
@@ -72,7 +73,6 @@ export async function requestNeed(ask: RunIoctl, deviceCaps: number): Promise<Re
 }
 
 const outputTypes: ReadonlySet<number> = new Set([BufferType.VIDEO_OUTPUT, BufferType.VIDEO_OUTPUT_MPLANE]);
-const NO_BUFFERS = requestBuffers.read(Buffer.alloc(requestBuffers.size));
 
 /**
  * The media devices of a node, as paths in /dev, sorted by number. `nodePath`: the node or a link to it. If a driver

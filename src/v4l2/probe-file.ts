@@ -1,5 +1,5 @@
 /** A host node that is opened only for queries: no stream, no session, no guest. */
-import { NONE } from '../struct.js';
+import { encoded } from '../struct.js';
 import { extControl, extControls, Which } from './control-layout.js';
 import { Ioctl } from './ioctls.js';
 import { HostNode } from './node.js';
@@ -13,16 +13,8 @@ export function probeFile(path: string): ProbeFile {
     open: () => file.open(),
     ioctl: async (nr, payload) => file.ioctl(nr, payload),
     readPayload: async (id, payload) => {
-      const controls = extControls.encode({
-        which: Which.CURRENT,
-        count: 1,
-        errorIdx: 0,
-        requestFd: 0,
-        reserved: 0,
-        pad20: 0,
-        controls: NONE,
-      });
-      const array = extControl.encode({ id, size: payload.length, reserved2: 0, value: NONE });
+      const controls = encoded(extControls, { which: Which.CURRENT, count: 1 });
+      const array = encoded(extControl, { id, size: payload.length });
       return file.call({ kind: 'controls', nr: Ioctl.G_EXT_CTRLS, controls, array, payloads: [payload] });
     },
     holders: () => node.holders(),

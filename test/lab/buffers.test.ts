@@ -5,9 +5,9 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { DriverError } from '../../src/client/driver-error.js';
 import { readImageFormat } from '../../src/client/image-format.js';
-import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { MAX_BUFFERS } from '../../src/media/policy.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import {
   BufferCapability,

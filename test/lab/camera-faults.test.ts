@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { performance } from 'node:perf_hooks';
-import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
 import { ANSWER_DEADLINE_MS } from '../../src/media/policy.js';
+import { encoded } from '../../src/struct.js';
 import { control } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag } from '../../src/v4l2/layout.js';

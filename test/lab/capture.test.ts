@@ -1,9 +1,9 @@
 /** A camera's frames reach the guest: every byte, with every backing of the guest's buffers, on real drivers. */
 import assert from 'node:assert/strict';
-import { encoded } from '../../src/client/record.js';
 import { type VmmName, vmmTranscripts } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
 import type { NodeCall } from '../../src/native.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, buffer as bufferRecord, Memory } from '../../src/v4l2/layout.js';
 import { Protocol } from '../../src/vhost-user/protocol.js';

@@ -6,8 +6,8 @@ import assert from 'node:assert/strict';
 import { type ControlRequest, controlIoctl } from '../../src/client/control-ioctls.js';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
 import type { Piece } from '../../src/client/pieces.js';
-import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
+import { encoded } from '../../src/struct.js';
 import {
   ControlFlag,
   control,

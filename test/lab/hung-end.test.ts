@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { GuestDriver } from '../../src/client/guest-driver.js';
-import { encoded } from '../../src/client/record.js';
 import { Vmm } from '../../src/client/vmm.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc, format, streamType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/support/process.js';

@@ -1,7 +1,7 @@
 /** Every row of ioctls.ts through the bridge and natively: the same errno and the same bytes. */
 import assert from 'node:assert/strict';
-import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl, ioctls } from '../../src/v4l2/ioctls.js';
 import { BufferType, EventType, eventSubscription, format, streamparm } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';

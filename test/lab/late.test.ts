@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestDriver } from '../../src/client/guest-driver.js';
-import { encoded } from '../../src/client/record.js';
 import { Vmm } from '../../src/client/vmm.js';
 import { Errno } from '../../src/errno.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferType, buffer, format, Memory, pixFormat } from '../../src/v4l2/layout.js';
 import { Bridge } from '../vmm/support/bridge.js';

@@ -3,8 +3,8 @@
  * and natively.
  */
 import assert from 'node:assert/strict';
-import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl, ioctls } from '../../src/v4l2/ioctls.js';
 import { edid as edidRecord } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';

@@ -1,8 +1,8 @@
 /** Nodes that are no cameras: VBI, sliced VBI, SDR, metadata, touch and output, with one plane or several. */
 import assert from 'node:assert/strict';
-import { encoded } from '../../src/client/record.js';
 import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
+import { encoded } from '../../src/struct.js';
 import { isMultiplanar } from '../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, format as formatRecord } from '../../src/v4l2/layout.js';

@@ -1,11 +1,11 @@
 /** OBJECT: a camera's buffers get UUIDs, and another device of the VM uses them without a copy. */
 import assert from 'node:assert/strict';
 import { GuestDriver } from '../../src/client/guest-driver.js';
-import { encoded } from '../../src/client/record.js';
 import { Vmm } from '../../src/client/vmm.js';
 import { vmmTranscripts } from '../../src/client/vmm-transcripts.js';
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
 import { Errno } from '../../src/errno.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import {
   BufferCapability,

@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { policyOf } from '../../src/cli/policy.js';
 import { type ControlRequest, controlIoctl } from '../../src/client/control-ioctls.js';
-import { encoded } from '../../src/client/record.js';
 import { Errno } from '../../src/errno.js';
+import { encoded } from '../../src/struct.js';
 import {
   ControlFlag,
   control,

@@ -1,7 +1,7 @@
 /** The features of a USB webcam, read through the bridge and natively: formats, controls, and events of controls. */
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../src/client/guest-driver.js';
-import { encoded } from '../../src/client/record.js';
+import { encoded } from '../../src/struct.js';
 import { ControlFlag, control, queryExtCtrl, querymenu } from '../../src/v4l2/control-layout.js';
 import { frmsizeDiscrete } from '../../src/v4l2/enumeration-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';

@@ -1,9 +1,9 @@
 /** A USB webcam through the bridge, on the kernel's own uvcvideo: frames, metadata, controls, and faults. */
 import assert from 'node:assert/strict';
-import { encoded } from '../../src/client/record.js';
 import type { VmmName } from '../../src/client/vmm-transcripts.js';
 import { Errno } from '../../src/errno.js';
 import type { MmapMode } from '../../src/media/memory/shared-memory.js';
+import { encoded } from '../../src/struct.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, fmtdesc, format as formatRecord } from '../../src/v4l2/layout.js';
 import { mappingsOf } from '../addon/support/process.js';

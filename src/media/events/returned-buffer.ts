@@ -4,7 +4,7 @@
 import { Errno } from '../../errno.js';
 import { log } from '../../log.js';
 import { NONE } from '../../struct.js';
-import { BufferFlag, buffer, plane } from '../../v4l2/layout.js';
+import { BufferFlag, buffer, plane, TimestampFlag } from '../../v4l2/layout.js';
 import type { BufferQueue } from '../queues/buffer-queue.js';
 import { emptyRecord } from '../queues/buffer-record.js';
 import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
@@ -71,4 +71,4 @@ export function damaged(queue: BufferQueue, vb: VideoBuffer): HostBuffer {
 }
 
 /** V4L2_BUF_FLAG_TIMESTAMP_MASK and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: the kind of timestamp that the driver gives. */
-const TIMESTAMP_FLAGS = 0x0007_e000;
+const TIMESTAMP_FLAGS = TimestampFlag.MASK | TimestampFlag.SOURCE_MASK;

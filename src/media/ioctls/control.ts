@@ -1,4 +1,5 @@
 /** G_CTRL and S_CTRL: one control, without a payload. */
+import { encoded } from '../../struct.js';
 import { PRIVATE_BASE } from '../../v4l2/control-classes.js';
 import { extControl, extControls, Which } from '../../v4l2/control-layout.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
@@ -22,20 +23,18 @@ export async function oneControl(session: Session, request: IoctlRequest): Promi
   // An alias counts private controls. Requests have no name for it.
   if (row.nr !== Ioctl.S_CTRL || !requests || id >= PRIVATE_BASE)
     return reply(request, await byId(session, request));
-  const isDeferred = requests.settingIoctl(row.nr) !== row.nr;
-  const status = await (isDeferred ? check(session, payload) : byId(session, request));
+  const status = await (requests.isDeferring ? check(session, payload) : byId(session, request));
   if (status === 0) requests.remember([{ record: recordOf(payload), payload: null }]);
   return reply(request, status);
 }
 
 /** The driver checks and adjusts the value in `payload`, but does not set it. Resolves to an errno. */
 async function check(session: Session, payload: Buffer): Promise<number> {
-  const header = extControls.read(Buffer.alloc(extControls.size));
   const array = nodeControls(session.context.policy, recordOf(payload));
   const status = await session.call({
     kind: 'controls',
     nr: Ioctl.TRY_EXT_CTRLS,
-    controls: extControls.encode({ ...header, which: Which.CURRENT, count: 1 }),
+    controls: encoded(extControls, { which: Which.CURRENT, count: 1 }),
     array,
     payloads: [null],
   });

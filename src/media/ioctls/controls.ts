@@ -112,13 +112,13 @@ async function transfer(
   const { payload, row } = request;
   const controls = extControls.encode({ ...extControls.read(payload), requestFd: 0, pad20: 0 });
   const isSet = row.nr === Ioctl.S_EXT_CTRLS;
-  const nr = isSet ? (session.requests?.settingIoctl(row.nr) ?? row.nr) : row.nr;
+  const isDeferred = isSet && session.requests?.isDeferring === true;
   const bytes = pointed.reduce((sum, each) => sum + (each?.bytes.length ?? 0), 0);
   // The lane works on a copy: the values are copied to it and back.
   session.context.turn.spend(2 * bytes);
   const status = await session.call({
     kind: 'controls',
-    nr,
+    nr: isDeferred ? Ioctl.TRY_EXT_CTRLS : row.nr,
     controls,
     array: forNode,
     payloads: pointed.map((each) => each?.bytes ?? null),
@@ -127,13 +127,8 @@ async function transfer(
   takeBack(forNode, array);
   if (status === 0 && isSet) session.requests?.remember(valuesOf(array, pointed));
   // S_EXT_CTRLS does not say which value is wrong, because it has set none; TRY_EXT_CTRLS does.
-  if (status !== 0 && nr !== row.nr)
-    controls.copy(
-      controls,
-      extControls.offset.errorIdx,
-      extControls.offset.count,
-      extControls.offset.count + 4,
-    );
+  if (status !== 0 && isDeferred)
+    controls.writeUInt32LE(extControls.read(controls).count, extControls.offset.errorIdx);
   const answer = { status, payload: [guestControls(payload, controls), array] };
   if (status !== 0 || bytes === 0) return answer;
   return {

@@ -1,10 +1,10 @@
 /** Formats. For the guest, the driver lacks those that the operator denies (`--allow-formats`, `--deny-formats`). */
 import { Errno } from '../../errno.js';
 import { failure, isFailure, type Result } from '../../result.js';
+import { encoded } from '../../struct.js';
 import { isCapture, isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { BufferType, FMTDESC_ENUM_ALL, fmtdesc, format, frmsizeenum } from '../../v4l2/layout.js';
-
 import type { Answer } from '../commands/command.js';
 import { allows, isOpen } from '../policy.js';
 import type { Session } from '../session.js';
@@ -31,19 +31,19 @@ export function isFormatAllowed({ context: { policy } }: Session, wanted: Buffer
   return at === undefined || allows(policy.formats, wanted.readUInt32LE(at));
 }
 
-/** The current format (G_FMT): a struct v4l2_format (208 bytes). If the ioctl fails, all is 0 but the type. */
-export async function currentFormat(session: Session, type: number): Promise<Buffer> {
-  const current = format.encode({ type, pad4: 0, fmt: new Uint8Array(0) });
-  await session.ioctl(Ioctl.G_FMT, current);
-  return current;
+/** The current format (G_FMT): a struct v4l2_format (208 bytes). */
+export async function currentFormat(session: Session, type: number): Promise<Result<Buffer>> {
+  const current = encoded(format, { type });
+  const errno = await session.ioctl(Ioctl.G_FMT, current);
+  return errno === 0 ? current : failure(errno);
 }
 
 /** Whether the policy permits the current format of the node. Another program may have set it. */
 export async function isCurrentAllowed(session: Session, type: number): Promise<boolean> {
   if (isOpen(session.context.policy.formats) || fourccAt[type] === undefined) return true;
-  const current = format.encode({ type, pad4: 0, fmt: new Uint8Array(0) });
+  const current = await currentFormat(session, type);
   // If the node has no current format, it refuses frames itself.
-  return (await session.ioctl(Ioctl.G_FMT, current)) !== 0 || isFormatAllowed(session, current);
+  return isFailure(current) || isFormatAllowed(session, current);
 }
 
 /**
@@ -103,7 +103,7 @@ async function listed(
   const flag = index & FMTDESC_ENUM_ALL;
   let before = (index & ~FMTDESC_ENUM_ALL) >>> 0;
   for (let number = 0; number < MAX_FORMATS; number++) {
-    const payload = fmtdesc.encode({ ...blank, type, mbusCode, index: (number | flag) >>> 0 });
+    const payload = encoded(fmtdesc, { type, mbusCode, index: (number | flag) >>> 0 });
     const status = await session.ioctl(Ioctl.ENUM_FMT, payload);
     if (status !== 0) return failure(status);
     const { pixelformat, index: answered } = fmtdesc.read(payload);
@@ -114,8 +114,6 @@ async function listed(
   }
   return failure(Errno.EINVAL);
 }
-
-const blank = fmtdesc.read(Buffer.alloc(fmtdesc.size));
 
 /**
  * VIDIOC_ENUM_FRAMESIZES and VIDIOC_ENUM_FRAMEINTERVALS. Payload: struct v4l2_frmsizeenum (44 bytes) or

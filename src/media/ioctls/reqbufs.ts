@@ -1,7 +1,8 @@
 /** REQBUFS, CREATE_BUFS and REMOVE_BUFS: they make and free the host's queue that backs the guest's queue. */
 
 import { Errno } from '../../errno.js';
-import { NONE } from '../../struct.js';
+import { failure, isFailure, type Result } from '../../result.js';
+import { encoded, filled } from '../../struct.js';
 import { isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import {
@@ -20,12 +21,22 @@ import { guestCapabilities, offerOf } from '../queues/buffer-capabilities.js';
 import { bufferBytes } from '../queues/buffer-size.js';
 import { grantable, unclaim } from '../queues/room.js';
 import type { Session } from '../session.js';
-import { currentFormat, isCurrentAllowed, isFormatAllowed } from './formats.js';
+import { currentFormat, isFormatAllowed } from './formats.js';
 import { type IoctlRequest, reply } from './ioctl-request.js';
 
 /**
- * Whether buffers of the current format would have no bytes. vb2 answers EINVAL to that, but with a WARN first, which
- * ends a host that has panic_on_warn. false: the node has no current format (all is 0), so the driver decides.
+ * The current format, if the guest may have buffers of it. All is 0 but the type: the node has none, so the driver
+ * decides. EINVAL: the policy denies it, or its buffers would have no bytes.
+ */
+async function formatOfBuffers(session: Session, type: number): Promise<Result<Buffer>> {
+  const current = await currentFormat(session, type);
+  if (isFailure(current)) return encoded(format, { type });
+  return isFormatAllowed(session, current) && !isEmpty(current) ? current : failure(Errno.EINVAL);
+}
+
+/**
+ * Whether buffers of the format would have no bytes. vb2 answers EINVAL to that, but with a WARN first, which ends a
+ * host that has panic_on_warn. false: all is 0, so the node has no format of this type.
  */
 function isEmpty(current: Uint8Array): boolean {
   return bufferBytes(current) === 0 && format.read(current).fmt.some((byte) => byte !== 0);
@@ -46,23 +57,16 @@ function isEmpty(current: Uint8Array): boolean {
 export async function requestBuffers(session: Session, request: IoctlRequest): Promise<Answer> {
   const { type, memory, count, flags } = requestRecord.read(request.payload);
   if (isOverlay(type) || !isOffered(session, memory)) return { status: Errno.EINVAL };
-  if (count > 0 && !(await isCurrentAllowed(session, type))) return { status: Errno.EINVAL };
-  const current = count > 0 ? await currentFormat(session, type) : Buffer.alloc(format.size);
-  if (isEmpty(current)) return { status: Errno.EINVAL };
+  const current = count > 0 ? await formatOfBuffers(session, type) : encoded(format, { type });
+  if (isFailure(current)) return { status: current.errno };
   const { payload } = request;
   const issue: Issue = async (backing, most) => {
     const others = [...session.queues.values()].filter((queue) => queue.type !== type);
-    const granted = count > 0 ? grantable(session, backing, others, current, Math.min(count, most)) : 0;
+    const granted = grantable(session, backing, others, current, Math.min(count, most));
     if (count > 0 && granted === 0) return { ...nothing, status: Errno.ENOMEM };
     const { host: hostMemory, hints } = backings[backing];
-    requestRecord.write(payload, {
-      count: granted,
-      type,
-      memory: hostMemory,
-      capabilities: 0,
-      flags: hints ? flags : 0,
-      reserved: NONE,
-    });
+    const record = { count: granted, type, memory: hostMemory, flags: hints ? flags : 0 };
+    requestRecord.write(payload, filled(requestRecord, record));
     const status = await session.ioctl(Ioctl.REQBUFS, payload);
     if (status !== 0) return { ...nothing, status };
     return { status, first: 0, count: requestRecord.read(payload).count, each: bufferBytes(current) };
@@ -94,17 +98,11 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
   if (!isFormatAllowed(session, Buffer.from(wanted))) return { status: Errno.EINVAL };
   const { payload } = request;
   const issue: Issue = async (backing, most) => {
-    const blank = createRecord.read(Buffer.alloc(createRecord.size));
     const queues = [...session.queues.values()];
     const granted = grantable(session, backing, queues, wanted, Math.min(count, most));
     const { host: hostMemory, hints } = backings[backing];
-    createRecord.write(payload, {
-      ...blank,
-      count: granted,
-      memory: hostMemory,
-      format: wanted,
-      flags: hints ? flags : 0,
-    });
+    const record = { count: granted, memory: hostMemory, format: wanted, flags: hints ? flags : 0 };
+    createRecord.write(payload, filled(createRecord, record));
     const isFull = (session.queues.get(type)?.count ?? 0) >= session.context.policy.maxBuffers;
     const judged = await session.ioctl(Ioctl.CREATE_BUFS, payload);
     // With a count of 0, the kernel makes no buffers and still checks the rest of the request.

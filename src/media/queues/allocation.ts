@@ -5,7 +5,7 @@
  */
 import { Errno } from '../../errno.js';
 import { isFailure } from '../../result.js';
-import { NONE } from '../../struct.js';
+import { encoded } from '../../struct.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { removeBuffers, requestBuffers } from '../../v4l2/layout.js';
 import type { Session } from '../session.js';
@@ -92,11 +92,9 @@ function refuse(queue: BufferQueue, count: number, each: number): void {
 
 /** REMOVE_BUFS (Linux 6.10). Resolves to whether the kernel has freed the buffers. */
 async function giveBack(session: Session, type: number, index: number, count: number): Promise<boolean> {
-  const record = removeBuffers.encode({ ...removeBuffers.read(NO_BUFFERS), index, count, type });
+  const record = encoded(removeBuffers, { index, count, type });
   return (await session.ioctl(Ioctl.REMOVE_BUFS, record)) === 0;
 }
-
-const NO_BUFFERS = Buffer.alloc(removeBuffers.size);
 
 /** A count of 0: with the queue's backing, or the first one that the driver accepts. Resolves to 0 or an errno. */
 export async function ask(session: Session, { type, memory }: Wanted, issue: Issue): Promise<number> {
@@ -120,8 +118,7 @@ async function freeAll(session: Session, type: number): Promise<number> {
   if (!queue) return 0;
   await session.arm(queue);
   const { host: memory } = backings[queue.backing];
-  const none = { count: 0, type, memory, capabilities: 0, flags: 0, reserved: NONE };
-  const status = await session.ioctl(Ioctl.REQBUFS, requestBuffers.encode(none));
+  const status = await session.ioctl(Ioctl.REQBUFS, encoded(requestBuffers, { type, memory }));
   if (status === 0) session.forget(queue);
   return status;
 }

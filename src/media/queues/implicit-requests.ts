@@ -7,6 +7,7 @@
 import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
 import { isFailure } from '../../result.js';
+import { encoded } from '../../struct.js';
 import { extControl, extControls, Which } from '../../v4l2/control-layout.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
 import { type OpenMedia, type RequestCaller, RequestPool } from '../../v4l2/media-request.js';
@@ -37,12 +38,9 @@ export class ImplicitRequests {
     this.#pool = new RequestPool(file, media);
   }
 
-  /**
-   * Which ioctl carries out an S_EXT_CTRLS (`nr`) of the guest now. TRY_EXT_CTRLS: the driver has frames, and only checks
-   * and adjusts the values.
-   */
-  settingIoctl(nr: number): number {
-    return this.#queued.size > 0 ? Ioctl.TRY_EXT_CTRLS : nr;
+  /** Whether the driver has frames, so it only checks and adjusts values now; the next request sets them. */
+  get isDeferring(): boolean {
+    return this.#queued.size > 0;
   }
 
   /** S_EXT_CTRLS or S_CTRL has succeeded: all later requests carry these values. */
@@ -97,11 +95,10 @@ export class ImplicitRequests {
   /** Sets the values in a request. Resolves to an errno. */
   async #put(fd: number, controls: readonly SetControl[]): Promise<number> {
     if (controls.length === 0) return 0;
-    const header = extControls.read(Buffer.alloc(extControls.size));
     return this.file.call({
       kind: 'controls',
       nr: Ioctl.S_EXT_CTRLS,
-      controls: extControls.encode({ ...header, which: Which.CURRENT, count: controls.length }),
+      controls: encoded(extControls, { which: Which.CURRENT, count: controls.length }),
       array: Buffer.concat(controls.map(({ record }) => record)),
       payloads: controls.map(({ payload }) => payload && Buffer.from(payload)),
       request: fd,

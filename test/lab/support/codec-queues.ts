@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import type { MediaEvent } from '../../../src/client/event-lane.js';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
-import { encoded } from '../../../src/client/record.js';
+import { encoded } from '../../../src/struct.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, EventType, eventSubscription } from '../../../src/v4l2/layout.js';
 import { type DqbufEvent, GuestQueue } from './guest-queue.js';

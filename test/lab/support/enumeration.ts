@@ -1,7 +1,7 @@
 /** Enumerates controls and formats, through the bridge or natively. */
 import assert from 'node:assert/strict';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
-import { encoded } from '../../../src/client/record.js';
+import { encoded } from '../../../src/struct.js';
 import { queryExtCtrl } from '../../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferType, fmtdesc } from '../../../src/v4l2/layout.js';

@@ -4,7 +4,7 @@ import { type BufferAnswer, type BufferRequest, bufferIoctl } from '../../../src
 import type { MediaEvent } from '../../../src/client/event-lane.js';
 import type { GuestDriver, Mapping } from '../../../src/client/guest-driver.js';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
-import { encoded } from '../../../src/client/record.js';
+import { encoded } from '../../../src/struct.js';
 import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {

@@ -1,7 +1,7 @@
 /** A program of the host that feeds v4l2loopback by write(). */
 import assert from 'node:assert/strict';
 import { writeSync } from 'node:fs';
-import { encoded } from '../../../src/client/record.js';
+import { encoded } from '../../../src/struct.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferType, event, eventSubscription } from '../../../src/v4l2/layout.js';
 import { descriptorsOn } from '../../addon/support/process.js';

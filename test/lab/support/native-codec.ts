@@ -5,8 +5,8 @@
  */
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { encoded } from '../../../src/client/record.js';
 import { failure, isFailure, type Result } from '../../../src/result.js';
+import { encoded } from '../../../src/struct.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferFlag, BufferType, EventType, event, eventSubscription } from '../../../src/v4l2/layout.js';
 import { type FwhtFrame, fwhtFrames } from './fwht.js';

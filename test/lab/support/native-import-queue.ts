@@ -5,8 +5,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
-import { encoded } from '../../../src/client/record.js';
 import type { PlaneMemory } from '../../../src/native.js';
+import { encoded } from '../../../src/struct.js';
 import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {

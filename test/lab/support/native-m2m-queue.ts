@@ -3,9 +3,9 @@
  */
 import assert from 'node:assert/strict';
 import { type ImageFormat, readImageFormat } from '../../../src/client/image-format.js';
-import { encoded } from '../../../src/client/record.js';
 import type { NodeCall, Region } from '../../../src/native.js';
 import { failure, type Result } from '../../../src/result.js';
+import { encoded } from '../../../src/struct.js';
 import { isMultiplanar } from '../../../src/v4l2/buffer-type.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {

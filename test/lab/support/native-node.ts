@@ -2,9 +2,8 @@
  * A node used as a program of the host uses it, without the bridge. The bridge's answers are compared with its results.
  */
 import assert from 'node:assert/strict';
-import { encoded } from '../../../src/client/record.js';
 import { type NodeCall, type NodeFile, native } from '../../../src/native.js';
-import type { Field, Struct, ValueOf } from '../../../src/struct.js';
+import { encoded, type Field, type Struct, type ValueOf } from '../../../src/struct.js';
 import { control, extControls } from '../../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { requestBuffers } from '../../../src/v4l2/layout.js';

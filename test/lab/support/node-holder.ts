@@ -5,7 +5,7 @@
  * Arguments: the node, milliseconds. Prints "holds" before it closes the file, and ends afterwards.
  */
 import assert from 'node:assert/strict';
-import { encoded } from '../../../src/client/record.js';
+import { encoded } from '../../../src/struct.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferType, buffer, Memory, streamType } from '../../../src/v4l2/layout.js';
 import { NativeNode } from './native-node.js';

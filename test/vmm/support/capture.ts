@@ -5,9 +5,8 @@ import { bufferIoctl } from '../../../src/client/buffer-ioctls.js';
 import { controlIoctl } from '../../../src/client/control-ioctls.js';
 import type { BufferRecord } from '../../../src/client/event-lane.js';
 import type { GuestDriver, Mapping } from '../../../src/client/guest-driver.js';
-import { encoded } from '../../../src/client/record.js';
 import { errnoName } from '../../../src/errno.js';
-import { struct, u32 } from '../../../src/struct.js';
+import { encoded, struct, u32 } from '../../../src/struct.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import {
   BufferType,
