@@ -16,9 +16,10 @@ const PRODUCER_INTERVAL_MS = 250;
 
 /** A look at the node that has not ended. */
 interface Look {
-  readonly began: number;
-  /** Resolves when it ends, or after LOOK_LIMIT_MS. Never rejects. */
+  /** Resolves when it ends, or when it hangs. Never rejects. */
   readonly over: Promise<void>;
+  /** Whether it has taken LOOK_LIMIT_MS. */
+  hangs: boolean;
 }
 
 export class NodeWatch {
@@ -53,7 +54,7 @@ export class NodeWatch {
 
   /** The look that is under way. null: there is none, or it takes longer than anybody waits. */
   get pending(): Promise<void> | null {
-    return this.#look && performance.now() - this.#look.began < LOOK_LIMIT_MS ? this.#look.over : null;
+    return this.#look && !this.#look.hangs ? this.#look.over : null;
   }
 
   /** Resolves when the node has a producer; to false if close() was called before. */
@@ -76,9 +77,12 @@ export class NodeWatch {
     const read = this.#read().finally(() => {
       this.#look = null;
     });
-    const over = pTimeout(read, { milliseconds: LOOK_LIMIT_MS, fallback: () => undefined });
-    this.#look = { began: performance.now(), over };
-    return this.#look;
+    const fallback = (): void => {
+      look.hangs = true;
+    };
+    const look: Look = { over: pTimeout(read, { milliseconds: LOOK_LIMIT_MS, fallback }), hangs: false };
+    this.#look = look;
+    return look;
   }
 
   /** A device that stays where it is stays what it is: only a virtual node changes. So no camera is woken up for it. */
