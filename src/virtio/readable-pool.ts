@@ -1,6 +1,6 @@
 /**
- * The buffers that long readable parts are copied to. They are used again and again: a new megabyte for each long
- * command makes V8 collect garbage, and a collection may take longer than a turn of the loop.
+ * The buffers that long readable parts and long values of controls are copied to. They are used again and again: a new
+ * megabyte for each long command makes V8 collect garbage, and a collection may take longer than a turn of the loop.
  */
 import { MAX_READABLE } from './chain.js';
 
@@ -26,15 +26,17 @@ export class ReadablePool {
   /** A buffer of `length` bytes, at most MAX_READABLE. Its content is undefined. */
   take(length: number): Buffer {
     if (length <= SHORT_BYTES) return Buffer.allocUnsafe(length);
-    const memory = this.#waiting.pop() ?? new ArrayBuffer(MAX_READABLE);
+    const used = this.#waiting.pop();
+    const memory = used ? structuredClone(used, { transfer: [used] }) : new ArrayBuffer(MAX_READABLE);
     this.#wasTaken = true;
     this.#taken.add(memory);
     return Buffer.from(memory, 0, length);
   }
 
   /**
-   * Takes a buffer back, of which nothing is needed any more. All views of it have length 0 afterwards, so a view that
-   * was kept by mistake never shows the bytes of another command. Buffers that take() did not make are ignored.
+   * Takes a buffer back, of which nothing is needed any more. All views of it have length 0 as soon as its memory is used
+   * again, so a view that was kept by mistake never shows the bytes of another command. Buffers that take() did not
+   * make are ignored.
    */
   give(readable: Buffer): void {
     // Most commands are short, so they cost one comparison.
@@ -43,7 +45,7 @@ export class ReadablePool {
 
   #keep(memory: ArrayBuffer): void {
     if (!this.#taken.delete(memory) || this.#waiting.length === MAX_WAITING) return;
-    this.#waiting.push(structuredClone(memory, { transfer: [memory] }));
+    this.#waiting.push(memory);
     this.#timer ??= setInterval(() => this.#trim(), IDLE_MS).unref();
   }
 

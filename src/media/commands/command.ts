@@ -35,7 +35,7 @@ const statusOnly = (status: number): Answer => ({ status });
 
 /** Parked or running until `answer` is called the first time. */
 export class Command {
-  /** The readable part of the chain, copied when the chain was popped. After release() it may have length 0. */
+  /** The readable part of the chain, copied when the chain was popped. Some time after release() it has length 0. */
   readonly request: Buffer;
   #answered = false;
   #isInterrupted = false;
@@ -44,6 +44,8 @@ export class Command {
   #refuse: (errno: number) => Answer = statusOnly;
   /** Called at the deadline. */
   #onLate: (() => void) | null = null;
+  /** Memory from borrow(). */
+  #borrowed: Buffer | null = null;
   /** The sequence in which it waits, and its task there. */
   #sequence: Sequence | null = null;
   #task: Task | null = null;
@@ -115,12 +117,20 @@ export class Command {
     this.onAnswered(this);
   }
 
+  /** Memory of `length` bytes for the work of this command, at most MAX_READABLE. Its content is undefined. Once only. */
+  borrow(length: number): Buffer {
+    this.#borrowed = readablePool.take(length);
+    return this.#borrowed;
+  }
+
   /**
-   * The work of an answered command has ended, so nothing needs the request any more. The bytes of an interrupted
-   * command are left to the garbage collector, because its work may not have ended.
+   * The work of an answered command has ended, so nothing needs the request any more, or what was borrowed for it. The
+   * bytes of an interrupted command are left to the garbage collector, because its work may not have ended.
    */
   release(): void {
-    if (this.#answered && !this.#isInterrupted) readablePool.give(this.request);
+    if (!this.#answered || this.#isInterrupted) return;
+    readablePool.give(this.request);
+    if (this.#borrowed) readablePool.give(this.#borrowed);
   }
 
   /** Looks at the age first: if the process was stopped (SIGSTOP, a suspended host), no timer has run. */

@@ -5,6 +5,7 @@
  */
 import { Errno } from '../../errno.js';
 import { failure, isFailure, type Result } from '../../result.js';
+import { NONE } from '../../struct.js';
 import {
   CONTROL_ID_MASK,
   ControlFlag,
@@ -81,7 +82,8 @@ async function readPointed(
   lists: readonly (SgList | null)[],
 ): Promise<Result<(Pointed | null)[]>> {
   const found: (Pointed | null)[] = [];
-  const copies = new ArrayBuffer(lists.reduce((sum, list) => sum + (list?.size ?? 0), 0));
+  const total = lists.reduce((sum, list) => sum + (list?.size ?? 0), 0);
+  const copies = total > 0 ? command.borrow(total) : NONE;
   let at = 0;
   for (let index = 0; index < lists.length; index++) {
     const list = lists[index]!;
@@ -89,7 +91,7 @@ async function readPointed(
     // Most answers are cached, so there is nothing to wait for.
     const known = typeof isPointer === 'object' ? await isPointer : isPointer;
     if (isFailure(known)) return known;
-    found.push(list && known ? { list, bytes: new Uint8Array(copies, at, list.size) } : null);
+    found.push(list && known ? { list, bytes: copies.subarray(at, at + list.size) } : null);
     at += list?.size ?? 0;
   }
   const errno = await read(session, command, found);

@@ -20,6 +20,7 @@ describe('the pool of long readable parts', () => {
     const buffer = pool.take(LONG);
     const kept = [buffer.subarray(100, 200), new DataView(buffer.buffer, 0, 8)] as const;
     pool.give(buffer);
+    assert.equal(kept[0].length, 100, 'nobody else uses the memory yet');
     pool.take(LONG).fill(9);
     assert.deepEqual([buffer.length, kept[0].length], [0, 0]);
     assert.throws(() => kept[1].getUint8(0), TypeError);
