@@ -28,6 +28,8 @@ export class Guest {
 
   /** Starts a new driver on a device that was reset. Everything of the old driver is gone. */
   async reboot(): Promise<void> {
+    // Both machines have the page of the interrupts in common.
+    this.machine.attach(undefined);
     this.machine = await QemuMachine.create(this.qemu);
     this.driver = await GuestDriver.probe(this.machine);
   }
