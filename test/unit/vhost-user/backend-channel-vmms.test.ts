@@ -5,10 +5,11 @@
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { until } from '../../support/until.js';
 import { CONFIG_CHANGE, MAP, mappings, place, SLOT, UNMAP } from './support/mappings.js';
 import * as say from './support/transcripts.js';
 import { USER, type Vm, WINDOW } from './support/vm.js';
-import { Ask, config, memoryTable, PLAIN, region, singleRegion, u64, until } from './support/vmm.js';
+import { Ask, config, memoryTable, PLAIN, region, singleRegion, u64 } from './support/vmm.js';
 
 describe('SHM region of other VMMs', () => {
   let vm: Vm;

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { settle } from '../../support/until.js';
 import { aRegion, EVERYTHING, event, lend, memory, negotiatedVm, PAGE } from './support/negotiated-vm.js';
 import type { Vm } from './support/vm.js';
 import {
@@ -10,7 +11,6 @@ import {
   memoryTable,
   PLAIN,
   region,
-  settle,
   singleRegion,
   state,
   u64,

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { requests } from '../../../src/vhost-user/requests.js';
+import { settle } from '../../support/until.js';
 import { aRegion, EVERYTHING, event, lend, memory, negotiatedVm, PAGE } from './support/negotiated-vm.js';
 import { RecordingDevice } from './support/recording-device.js';
 import type { Vm } from './support/vm.js';
@@ -13,7 +14,6 @@ import {
   NEED_REPLY,
   PLAIN,
   region,
-  settle,
   singleRegion,
   state,
   u64,

@@ -4,10 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import { setImmediate as turn } from 'node:timers/promises';
 import { log } from '../../../../src/log.js';
 import { native } from '../../../../src/native.js';
 import { failure, isFailure, resultOf } from '../../../../src/result.js';
+import { until } from '../../../support/until.js';
 
 /** "Front-end message types" of the vhost-user document. */
 export const Ask = {
@@ -97,15 +97,6 @@ export const message = (request: number, flags: number, body: Uint8Array): Buffe
 
 export { openDescriptors } from '../../../addon/support/process.js';
 
-/** Waits, turn by turn of the event loop, until `done` returns true. Fails after `limit` ms. */
-export async function until(done: () => boolean, what = 'it', limit = 5000): Promise<void> {
-  const end = Date.now() + limit;
-  while (!done()) {
-    assert.ok(Date.now() < end, `${what} did not happen`);
-    await turn();
-  }
-}
-
 /** Silences the log within a `describe` whose tests provoke warnings. */
 export function withoutLog(): void {
   before(() => {
@@ -114,11 +105,6 @@ export function withoutLog(): void {
   after(() => {
     log.silent = false;
   });
-}
-
-/** Waits for some turns of the loop, in which nothing should happen. */
-export async function settle(turns = 30): Promise<void> {
-  for (let count = 0; count < turns; count++) await turn();
 }
 
 export interface Heard {
