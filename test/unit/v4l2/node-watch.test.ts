@@ -5,6 +5,7 @@ import { failure, type Result } from '../../../src/result.js';
 import type { NodeDescription } from '../../../src/v4l2/description.js';
 import type { HostNode } from '../../../src/v4l2/node.js';
 import { NodeWatch } from '../../../src/v4l2/node-watch.js';
+import { settle, until } from '../../support/until.js';
 
 const CAPTURE = 0x0400_0001;
 const OUTPUT = 0x0400_0002;
@@ -94,7 +95,8 @@ describe('v4l2/node-watch', () => {
     const waiting = watch.producer().then((result) => {
       has = result;
     });
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await until(() => node.looks > 0);
+    await settle();
     assert.equal(has, undefined);
     node.become(CAPTURE);
     await waiting;
