@@ -1,4 +1,4 @@
-/** Waits for a condition, or for nothing to happen, and measures. */
+/** Waits for a condition or for some turns of the loop, and measures. */
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 
 /** Turns of the loop that a condition within this process may take. What takes longer happens elsewhere, or later. */
@@ -20,10 +20,7 @@ export async function until(
   }
 }
 
-/**
- * Waits for some turns of the loop, in which nothing should happen. A message or a kick within this process is seen in the
- * next turn.
- */
+/** Waits for some turns of the loop. A message or a kick within this process is seen in the next one. */
 export async function settle(turns = 30): Promise<void> {
   for (let count = 0; count < turns; count++) await turn();
 }
