@@ -1,15 +1,11 @@
 /** Memory type SHARED_PAGES where the pages are not joined: frames are copied. The guest's memory is real. */
 import assert from 'node:assert/strict';
-import { sharedPages } from '../../../src/media/memory/shared-pages.js';
 import { MAX_LINEAR_PIECES } from '../../../src/media/policy.js';
-import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
 import { Price, TURN_BYTES } from '../../../src/virtio/turn.js';
 import {
-  answer,
   attach,
   BASE,
-  CAPTURE,
   type Entry,
   held,
   LENGTH,
@@ -52,12 +48,7 @@ describe('copies of guest pages', () => {
     attached.settle!(0);
     const region = plane.planes[0]!.host!;
     Buffer.from(region.windows[0]!).fill(0x5a);
-    await sharedPages.release(
-      stage.session,
-      new BufferQueue(CAPTURE, 'pages-userptr'),
-      plane,
-      answer(LENGTH),
-    );
+    await stage.returned(plane, 'pages-userptr', LENGTH);
     assert.ok(stage.bench.seen(10, 1000).every((byte) => byte === 0x5a));
     assert.ok(stage.bench.seen(0x8000, LENGTH - 1000).every((byte) => byte === 0x5a));
     assert.ok(stage.bench.seen(0, 10).every((byte) => byte === 0));
@@ -107,7 +98,7 @@ describe('copies of guest pages', () => {
       turns++;
       return next();
     };
-    await sharedPages.release(stage.session, new BufferQueue(CAPTURE, 'pages-copy'), plane, answer(length));
+    await stage.returned(plane, 'pages-copy', length);
     assert.equal(steps, length);
     assert.ok(turns >= length / (TURN_BYTES / Price.PIECE) - 1, `${turns} turns`);
     const seen = stage.bench.seen(0, 2 * length);
@@ -117,12 +108,7 @@ describe('copies of guest pages', () => {
 
   it('a copy ends with its session: nothing is written to pages after CLOSE', async () => {
     const { length, region, plane } = await ofManyPieces();
-    const copying = sharedPages.release(
-      stage.session,
-      new BufferQueue(CAPTURE, 'pages-copy'),
-      plane,
-      answer(length),
-    );
+    const copying = stage.returned(plane, 'pages-copy', length);
     Object.assign(stage.session, { closing: true });
     region.close();
     let writes = 0;

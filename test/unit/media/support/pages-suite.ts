@@ -90,6 +90,11 @@ export class PagesStage {
     return attached;
   }
 
+  /** The driver gives a CAPTURE buffer back that it has filled. */
+  async returned(buffer: VideoBuffer, backing: Backing, bytesused: number): Promise<void> {
+    await sharedPages.release(this.session, new BufferQueue(CAPTURE, backing), buffer, answer(bytesused));
+  }
+
   close(): void {
     for (const mapping of [...this.open]) mapping.close();
     this.bench.close();
