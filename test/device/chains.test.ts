@@ -1,5 +1,6 @@
 /** Well-formed and malformed descriptor chains: VIRTIO 1.4, 2.7. */
 import assert from 'node:assert/strict';
+import { Ask } from '../support/front-end-messages.js';
 import { filled, join, u16, u32, zeros } from './support/bytes.js';
 import type { Guest, Reply } from './support/guest.js';
 import { malformed, READABLE, WRITABLE } from './support/malformed-chains.js';
@@ -7,7 +8,7 @@ import { regionBytes } from './support/ram.js';
 import { onVivid, rig } from './support/rig.js';
 import { isSignalled, type Piece, WRITE } from './support/ring.js';
 import { Nr } from './support/v4l2.js';
-import { Ask, FEATURES } from './support/vmm.js';
+import { FEATURES } from './support/vmm.js';
 
 /** 16 + 64 readable bytes, 8 + 64 writable bytes. */
 const enumerateFormats = (session: number) => join(u32(3, 0, session, Nr.ENUM_FMT), u32(0, 1), zeros(56));

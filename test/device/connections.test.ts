@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
+import { Ask } from '../support/front-end-messages.js';
 import { join, u32, u64, zeros } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
 import { onVivid, rig } from './support/rig.js';
 import { isSignalled } from './support/ring.js';
 import { StrangeDescriptors } from './support/strange-descriptors.js';
 import { CAPTURE, Nr, requestBuffers, v4l2Buffer } from './support/v4l2.js';
-import { Ask, FEATURES, QEMU, Vmm } from './support/vmm.js';
+import { FEATURES, QEMU, Vmm } from './support/vmm.js';
 import { message, Wire } from './support/wire.js';
 
 const G_FMT = u32(1, ...Array(51).fill(0));

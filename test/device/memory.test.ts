@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { closeSync, openSync } from 'node:fs';
 import { native } from '../../src/native.js';
+import { Ask } from '../support/front-end-messages.js';
 import { join, u32, u64 } from './support/bytes.js';
 import { type MemoryRegion, regionBytes } from './support/ram.js';
 import { onVivid, rig } from './support/rig.js';
 import { isSignalled } from './support/ring.js';
 import { StrangeDescriptors } from './support/strange-descriptors.js';
 import { Nr } from './support/v4l2.js';
-import { Ask, Vmm } from './support/vmm.js';
+import { Vmm } from './support/vmm.js';
 
 const MIB = 0x10_0000;
 const G_FMT = u32(1, ...Array(51).fill(0));

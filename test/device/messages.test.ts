@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
+import { Ask } from '../support/front-end-messages.js';
 import { filled, join, u32, u64, zeros } from './support/bytes.js';
 import { onVivid, rig } from './support/rig.js';
 import { Nr } from './support/v4l2.js';
-import { Ask, FEATURES, QEMU, Vmm } from './support/vmm.js';
+import { FEATURES, QEMU, Vmm } from './support/vmm.js';
 import { message, NEED_REPLY, Wire } from './support/wire.js';
 
 /** Request number, bytes of the body, number of descriptors. Bodies of variable length have tests of their own. */

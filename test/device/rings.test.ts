@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
+import { Ask } from '../support/front-end-messages.js';
 import { join, u32, u64, zeros } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
 import { onVivid, rig } from './support/rig.js';
 import { StrangeDescriptors } from './support/strange-descriptors.js';
 import { Nr } from './support/v4l2.js';
-import { Ask, FEATURES, Vmm } from './support/vmm.js';
+import { FEATURES, Vmm } from './support/vmm.js';
 
 onVivid('rings', () => {
   it('kick, call and error descriptors that are no eventfds are refused; the old ones stay', async () => {

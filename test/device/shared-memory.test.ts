@@ -4,12 +4,13 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../src/native.js';
+import { Ask } from '../support/front-end-messages.js';
+import { timed } from '../support/until.js';
 import { filled, join, u32, u64, zeros } from './support/bytes.js';
 import type { Guest } from './support/guest.js';
 import { onVivid, rig } from './support/rig.js';
-import { timed } from './support/until.js';
 import { ECONNRESET, EINTR, EINVAL, EIO, ETIMEDOUT, Nr, requestBuffers, v4l2Buffer } from './support/v4l2.js';
-import { Ask, CROSVM, QEMU } from './support/vmm.js';
+import { CROSVM, QEMU } from './support/vmm.js';
 import { answer, type Window } from './support/window.js';
 import { message, REPLY } from './support/wire.js';
 

@@ -7,7 +7,8 @@ import { native } from '../../src/native.js';
 import { join, u32, u64, zeros } from '../device/support/bytes.js';
 import { type MemoryRegion, type Ram, regionBytes } from '../device/support/ram.js';
 import { descriptor, NEXT, WRITE } from '../device/support/ring.js';
-import { Ask, CROSVM, FEATURES, QEMU } from '../device/support/vmm.js';
+import { CROSVM, FEATURES, QEMU } from '../device/support/vmm.js';
+import { Ask } from '../support/front-end-messages.js';
 import { Wire } from '../unit/vhost-user/support/vmm.js';
 import type { Random } from './random.js';
 
@@ -17,7 +18,7 @@ const COMMAND_AT = 0x4002_0000;
 const EVENTS_AT = 0x4001_0000;
 /** Random protocol features of MQ, REPLY_ACK, BACKEND_REQ, CONFIG, MEM_SLOTS, SHARED_OBJECT, SHMEM. */
 const protocols = [QEMU, CROSVM, 0x40_0221n, 0x8229n, 0x40_8629n | (1n << 18n), 0n];
-const MORE = { RESET_OWNER: 4, GET_SHARED_OBJECT: 41 } as const;
+const { GET_SHARED_OBJECT, ...others } = Ask;
 
 /** A message: request number, body, and descriptors that stay the caller's. */
 export interface Said {
@@ -78,10 +79,8 @@ export class FrontEnd {
     return { request, body, descriptors };
   }
 
-  /** Every request number that is known. */
-  get requests(): number[] {
-    return [...Object.values(Ask), ...Object.values(MORE)];
-  }
+  /** Every request number that is known. The seeds of the corpus need this order, and RESET_OWNER twice. */
+  readonly requests = [...Object.values(others), Ask.RESET_OWNER, GET_SHARED_OBJECT];
 
   readonly #makers: Readonly<Record<number, (ring: number) => [Buffer, (readonly number[])?]>> = {
     [Ask.SET_FEATURES]: () => [u64(FEATURES)],
@@ -103,7 +102,7 @@ export class FrontEnd {
       join(u64(0), regionBytes(this.random.pick([...this.ram.regions, this.#moreMemory()]))),
     ],
     [Ask.SET_STATUS]: () => [u64(this.random.pick([0, 1, 3, 11, 15]))],
-    [MORE.GET_SHARED_OBJECT]: () => [this.random.bytes(16)],
+    [GET_SHARED_OBJECT]: () => [this.random.bytes(16)],
   };
 
   /** Makes a command of the guest available, as a driver would, and kicks. */

@@ -8,7 +8,7 @@ import { native } from '../../src/native.js';
 import { Backend } from '../../src/vhost-user/backend.js';
 import { join as bytesOf, u32 } from '../device/support/bytes.js';
 import { Ram } from '../device/support/ram.js';
-import { Ask } from '../device/support/vmm.js';
+import { Ask } from '../support/front-end-messages.js';
 import { FrontEnd, type Said } from './front-end.js';
 import type { Fuzzer, Run, Target } from './fuzzer.js';
 import type { Random } from './random.js';

@@ -2,7 +2,6 @@
  * REQBUFS, CREATE_BUFS, QUERYBUF, PREPARE_BUF and QBUF on a real vb2 queue: counts, capabilities, flags and refusals.
  */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { DriverError } from '../../src/client/driver-error.js';
 import { readImageFormat } from '../../src/client/image-format.js';
 import { Errno } from '../../src/errno.js';
@@ -15,13 +14,12 @@ import {
   BufferType,
   buffer as bufferRecord,
   createBuffers,
-  format as formatRecord,
   Memory,
-  pixFormat,
   requestBuffers,
 } from '../../src/v4l2/layout.js';
+import { memoryTaken } from './support/available-memory.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
-import { formatRequest, GuestQueue } from './support/guest-queue.js';
+import { formatRequest, GuestQueue, sized } from './support/guest-queue.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { NativeNode } from './support/native-node.js';
 import { errnoOf, Stage } from './support/stage.js';
@@ -38,13 +36,6 @@ const { PREPARED, QUEUED, DONE, MAPPED, NO_CACHE_CLEAN, NO_CACHE_INVALIDATE } = 
 /** V4L2_MEMORY_FLAG_NON_COHERENT. */
 const NON_COHERENT = 1;
 const UNKNOWN_INDEX = 999;
-
-/** The same format with another sizeimage. */
-function sized(format: Uint8Array, sizeimage: number): Buffer {
-  const copy = Buffer.from(format);
-  copy.writeUInt32LE(sizeimage, formatRecord.offset.fmt + pixFormat.offset.sizeimage);
-  return copy;
-}
 
 for (const { name, camera, vmm, hints } of ways)
   describe(`lab: buffers ${name}`, function () {
@@ -196,18 +187,10 @@ for (const { name, camera, vmm, hints } of ways)
     });
 
     it('CREATE_BUFS of more than a session may have: ENOMEM, and the host never allocates it', async () => {
-      const available = () => Number(/MemAvailable: +(\d+)/.exec(readFileSync('/proc/meminfo', 'utf8'))![1]);
-      const before = available();
-      let least = before;
-      const watch = setInterval(() => {
-        least = Math.min(least, available());
-      }, 5);
-      try {
-        assert.equal(await errnoOf(queue.create(8, sized(queue.formatBytes, 0x6000_0000))), Errno.ENOMEM);
-      } finally {
-        clearInterval(watch);
-      }
-      assert.ok(before - least < 200_000, `${before - least} KiB were taken`);
+      const asked = () => errnoOf(queue.create(8, sized(queue.formatBytes, 0x6000_0000)));
+      const { value, taken } = await memoryTaken(asked);
+      assert.equal(value, Errno.ENOMEM);
+      assert.ok(taken < 200_000, `${taken} KiB were taken`);
       assert.equal((await queue.request(2)).count, 2);
     });
 

@@ -9,7 +9,7 @@ import { encoded } from '../../src/struct.js';
 import { control } from '../../src/v4l2/control-layout.js';
 import { Ioctl } from '../../src/v4l2/ioctls.js';
 import { BufferFlag } from '../../src/v4l2/layout.js';
-import { timed } from '../device/support/until.js';
+import { timed } from '../support/until.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
 import { NativeNode } from './support/native-node.js';

@@ -173,7 +173,7 @@ describe('lab: the deadline', function () {
     const again = await timed(errnoOf(works(session)));
     assert.equal(again.value, Errno.ETIMEDOUT, 'the hardware still has it');
     assert.ok(again.ms < 1000, 'answered at once');
-    const returned = await until(async () => (await errnoOf(works(session))) === 0, 2 * JOB_MS);
+    const returned = await eventually(async () => (await errnoOf(works(session))) === 0, 2 * JOB_MS);
     assert.ok(returned, 'the session never comes back');
     assert.ok(performance.now() > ends - 500, 'before its job was done');
     for (const { page } of sent)
@@ -219,12 +219,3 @@ describe('lab: the deadline', function () {
 const TIMESTAMP = Buffer.alloc(16);
 TIMESTAMP.writeBigInt64LE(1234n);
 TIMESTAMP.writeBigInt64LE(567_890n, 8);
-
-async function until(condition: () => Promise<boolean>, ms: number): Promise<boolean> {
-  const end = performance.now() + ms;
-  while (!(await condition())) {
-    if (performance.now() > end) return false;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-  return true;
-}

@@ -24,7 +24,7 @@ import { addonPath, native } from '../../src/native.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { mediaDevices } from '../../src/v4l2/media-request.js';
 import { lineOf, printed } from '../addon/support/child.js';
-import { until } from '../device/support/until.js';
+import { until } from '../support/until.js';
 import { success } from '../unit/support/success.js';
 import { assertConfined } from './support/confinement.js';
 import { GuestQueue } from './support/guest-queue.js';

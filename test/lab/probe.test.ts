@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PNG } from 'pngjs';
-import { timed, until } from '../device/support/until.js';
+import { timed, until } from '../support/until.js';
 import { decode } from '../unit/client/support/jpeg-turbo.js';
 import { CLI, ServeProcess } from './support/serve-process.js';
 import { UsbCamera } from './support/usb-camera.js';

@@ -2,9 +2,9 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { until } from '../../support/until.js';
 import { addressesOf, type Range } from './addresses.js';
 import { type Holdings, holdingsOf } from './process-holdings.js';
-import { until } from './until.js';
 
 const program = fileURLToPath(new URL('serve.js', import.meta.url));
 

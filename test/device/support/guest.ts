@@ -1,8 +1,8 @@
 /** A hostile guest on a hostile VMM: raw chains, raw commands, and events as they arrive. */
 import assert from 'node:assert/strict';
+import { until } from '../../support/until.js';
 import { filled, join, u32, u64 } from './bytes.js';
 import { descriptor, INDIRECT, NEXT, type Piece, type Returned, type Ring, WRITE } from './ring.js';
-import { until } from './until.js';
 import { Vmm, type VmmOptions } from './vmm.js';
 
 /** Value of every byte of writable memory before the device writes. */

@@ -10,11 +10,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';
 import { native } from '../../../src/native.js';
+import { until } from '../../support/until.js';
 import { DaemonProcess } from './daemon-process.js';
 import { exportBuffer } from './dmabuf.js';
 import { Guest } from './guest.js';
 import type { Holdings } from './process-holdings.js';
-import { until } from './until.js';
 import type { VmmOptions } from './vmm.js';
 
 /** V4L2_CAP_VIDEO_CAPTURE_MPLANE. */

@@ -1,41 +1,12 @@
 /** A hostile VMM: it sends the messages that it is told to, in any order. Its rings are raw rings. */
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
 import { join, u32, u64 } from './bytes.js';
 import { Ram } from './ram.js';
 import { Ring } from './ring.js';
 import { Window } from './window.js';
 import { type Message, message, NEED_REPLY, REPLY, Wire } from './wire.js';
-
-/** Requests of a front-end that the tests use. */
-export const Ask = {
-  GET_FEATURES: 1,
-  SET_FEATURES: 2,
-  SET_OWNER: 3,
-  RESET_OWNER: 4,
-  SET_MEM_TABLE: 5,
-  SET_VRING_NUM: 8,
-  SET_VRING_ADDR: 9,
-  SET_VRING_BASE: 10,
-  GET_VRING_BASE: 11,
-  SET_VRING_KICK: 12,
-  SET_VRING_CALL: 13,
-  SET_VRING_ERR: 14,
-  GET_PROTOCOL_FEATURES: 15,
-  SET_PROTOCOL_FEATURES: 16,
-  GET_QUEUE_NUM: 17,
-  SET_VRING_ENABLE: 18,
-  SET_BACKEND_REQ_FD: 21,
-  GET_CONFIG: 24,
-  SET_CONFIG: 25,
-  RESET_DEVICE: 34,
-  GET_MAX_MEM_SLOTS: 36,
-  ADD_MEM_REG: 37,
-  REM_MEM_REG: 38,
-  SET_STATUS: 39,
-  GET_STATUS: 40,
-  GET_SHMEM_CONFIG: 44,
-} as const;
 
 /** VERSION_1, INDIRECT_DESC, PROTOCOL_FEATURES. EVENT_IDX is left out, so that every chain is kicked and called. */
 export const FEATURES = (1n << 32n) | (1n << 28n) | (1n << 30n);

@@ -2,8 +2,8 @@
 import { closeSync } from 'node:fs';
 import { type FdPoller, native, PollEvents } from '../../../src/native.js';
 import { isFailure, resultOf } from '../../../src/result.js';
+import { until } from '../../support/until.js';
 import { join, u32 } from './bytes.js';
-import { until } from './until.js';
 
 const HEADER = 12;
 export const REPLY = 0x5;

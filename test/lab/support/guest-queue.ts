@@ -13,6 +13,7 @@ import {
   createBuffers,
   format as formatRecord,
   Memory,
+  pixFormat,
   requestBuffers,
   streamparm,
 } from '../../../src/v4l2/layout.js';
@@ -33,6 +34,13 @@ export function formatRequest(type: number, fourcc: string, width: number, heigh
   fmt.writeUInt32LE(height, 4);
   fmt.writeUInt32LE(fourccCode(fourcc), 8);
   return encoded(formatRecord, { type, fmt });
+}
+
+/** The same format, single-planar, with another sizeimage. */
+export function sized(format: Uint8Array, sizeimage: number): Buffer {
+  const copy = Buffer.from(format);
+  copy.writeUInt32LE(sizeimage, formatRecord.offset.fmt + pixFormat.offset.sizeimage);
+  return copy;
 }
 
 export class GuestQueue {

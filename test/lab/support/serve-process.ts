@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';
 import { filesOf, statusesOf } from '../../device/support/process-holdings.js';
-import { until } from '../../device/support/until.js';
+import { until } from '../../support/until.js';
 
 export const CLI = fileURLToPath(new URL('../../../src/cli.js', import.meta.url));
 /** Milliseconds. In emulation this is enough for two starts of node. */

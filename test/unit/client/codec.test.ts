@@ -1,20 +1,13 @@
 import assert from 'node:assert/strict';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Codec, CodecError, CodecStalled } from '../../../src/client/codec.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';
+import { until } from '../../support/until.js';
 import { type FakeBackend, fakeBackend } from './support/fake-backend.js';
 import { cameraConfig } from './support/fake-camera.js';
 import { CODEC_CAPS, FakeCodec } from './support/fake-codec.js';
 
 const DECODER_CMD = 96;
-
-/** Resolves when no new event has come for 20 ms. */
-async function settled(driver: GuestDriver, { sessionId }: Codec): Promise<boolean> {
-  for (let seen = -1; seen !== driver.waitingEvents(sessionId); await sleep(20))
-    seen = driver.waitingEvents(sessionId);
-  return true;
-}
 
 describe('Codec', () => {
   let backend: FakeBackend;
@@ -110,8 +103,9 @@ describe('Codec', () => {
   it('seeks in the middle of a change of the resolution', async () => {
     const codec = await start();
     const source = [...frames(8, 1, 2), ...frames(16, 9, 4)].map((frame) => [Buffer.from(frame)]);
-    // settled() waits at the first frame, until SOURCE_CHANGE and the LAST buffer have arrived.
-    for await (const _ of codec.run(source.values())) if (await settled(driver, codec)) break;
+    // The seek begins at the first frame, when SOURCE_CHANGE and the LAST buffer wait in the driver.
+    for await (const _ of codec.run(source.values())) break;
+    await until(() => device.hasStopped && backend.waiting(1) === 16);
     await codec.seek();
     assert.deepEqual(await through(codec, ...frames(16, 20, 3)), frames(16, 20, 3));
     assert.deepEqual(

@@ -1,11 +1,12 @@
 /** What the guest driver makes of answers, whole or wrong or late. The back-end is a FAKE. */
 import assert from 'node:assert/strict';
-import { setTimeout } from 'node:timers/promises';
 import { controlIoctl } from '../../../src/client/control-ioctls.js';
 import { DriverError, ProtocolError } from '../../../src/client/driver-error.js';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
 import type { Vmm } from '../../../src/client/vmm.js';
 import { format } from '../../../src/v4l2/layout.js';
+import { until } from '../../support/until.js';
+import { pass, startClock, stopClock } from '../media/clock.js';
 import { answer, driverSuite, words } from './support/driver-suite.js';
 import type { FakeBackend } from './support/fake-backend.js';
 
@@ -16,6 +17,7 @@ describe('GuestDriver and its answers', () => {
   const { start } = driverSuite((driven) => {
     ({ backend, frontEnd, driver } = driven);
   });
+  afterEach(startClock);
 
   describe('judges answers', () => {
     it('gives the errno of a status with the name of the ioctl and what came along', async () => {
@@ -62,6 +64,7 @@ describe('GuestDriver and its answers', () => {
 
     it('gives up after its time, counts what comes later, and goes on', async () => {
       let late: (() => void) | undefined;
+      stopClock();
       await start(
         async (readable) => {
           if (readable.readUInt32LE(12) === 4) return answer(0, 208);
@@ -73,11 +76,16 @@ describe('GuestDriver and its answers', () => {
         { timeout: 300 },
       );
       const available = driver.heap.available;
-      await assert.rejects(driver.ioctl(1, 18, words(1)), /STREAMON: ETIMEDOUT \(no answer within 0.3 s\)/);
+      const given = assert.rejects(
+        driver.ioctl(1, 18, words(1)),
+        /STREAMON: ETIMEDOUT \(no answer within 0.3 s\)/,
+      );
+      await until(() => late !== undefined);
+      pass(300);
+      await given;
       assert.equal(driver.lateAnswers, 0);
       late!();
-      await setTimeout(10);
-      assert.equal(driver.lateAnswers, 1);
+      await until(() => driver.lateAnswers === 1);
       assert.equal(driver.heap.available, available);
       await driver.call(1, 4, format, { type: 1 });
     });
@@ -85,7 +93,7 @@ describe('GuestDriver and its answers', () => {
     it('gives up everything when the device breaks the ring', async () => {
       await start(() => undefined);
       const waiting = assert.rejects(driver.open(), /descriptor 77, which it does not hold/);
-      await setTimeout(5);
+      await until(() => backend.rings[0]!.next > 0);
       backend.finish(0, { head: 77, readable: [], writable: [] }, Buffer.alloc(0));
       await waiting;
       assert.equal(driver.complaints.length, 1);

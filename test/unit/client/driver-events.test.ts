@@ -1,10 +1,10 @@
 /** What the guest driver makes of events. The back-end is a FAKE. */
 import assert from 'node:assert/strict';
-import { setTimeout } from 'node:timers/promises';
 import { bufferIoctl } from '../../../src/client/buffer-ioctls.js';
 import { CommandTimeout } from '../../../src/client/driver-error.js';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
 import type { Vmm } from '../../../src/client/vmm.js';
+import { until } from '../../support/until.js';
 import { answer, type Device, driverSuite, words } from './support/driver-suite.js';
 import type { FakeBackend } from './support/fake-backend.js';
 
@@ -53,14 +53,13 @@ describe('GuestDriver and its events', () => {
         return bytes;
       };
       for (let id = 0; id < 10; id++) backend.sendEvent(event(id));
-      await setTimeout(5);
-      assert.equal(driver.waitingEvents(5), 10);
+      await until(() => driver.waitingEvents(5) === 10);
       driver.onEvent(5, (one) => one.kind === 'event' && ids.push(one.event.id));
       for (let id = 10; id < 100; id++) {
         backend.sendEvent(event(id));
-        if (id % 7 === 0) await setTimeout(1);
+        if (id % 7 === 0) await until(() => ids.length === id + 1);
       }
-      await setTimeout(5);
+      await until(() => ids.length >= 100);
       assert.deepEqual(
         ids,
         Array.from({ length: 100 }, (_, i) => i),
@@ -80,7 +79,7 @@ describe('GuestDriver and its events', () => {
       await queued();
       for (const event of [dqbuf(5, 1, 0, 96), dqbuf(6, 1, 0), dqbuf(5, 2, 0), words(7, 5), words(1)])
         backend.sendEvent(event);
-      await setTimeout(5);
+      await until(() => driver.complaints.length >= 5);
       assert.deepEqual(driver.complaints, [
         'DQBUF event of 96 bytes, 608 are needed',
         'dqbuf event for session 6, which is not open',
@@ -94,11 +93,11 @@ describe('GuestDriver and its events', () => {
       await queued();
       backend.sendEvent(dqbuf(5, 1, 0));
       backend.sendEvent(dqbuf(5, 1, 0));
-      await setTimeout(5);
+      await until(() => driver.complaints.length > 0);
       assert.deepEqual(driver.complaints, ['DQBUF event for buffer 0 of type 1, which is not queued']);
       await driver.ioctl(5, 19, words(1));
       backend.sendEvent(dqbuf(5, 1, 1));
-      await setTimeout(5);
+      await until(() => driver.complaints.length > 1);
       assert.equal(driver.complaints[1], 'DQBUF event for buffer 1 of type 1, which is not queued');
     });
 
@@ -108,13 +107,13 @@ describe('GuestDriver and its events', () => {
         return answer(0, readable.subarray(16, 104));
       });
       await bufferIoctl(driver, 5, 15, { buffer: { index: 0, type: 1, memory: 1 } });
-      await setTimeout(5);
+      await until(() => driver.waitingEvents(5) === 1);
       assert.equal(driver.complaints.length, 0, 'both were seen at once: the answer counts as earlier');
       frontEnd.close();
       backend.close();
       await open(5, async (readable, itself) => {
         itself.sendEvent(dqbuf(5, 1, 0));
-        await setTimeout(10);
+        await until(() => itself.waiting(1) === 16, 'the driver to give the buffer of the event back');
         return answer(0, readable.subarray(16, 104));
       });
       await bufferIoctl(driver, 5, 15, { buffer: { index: 0, type: 1, memory: 1 } });

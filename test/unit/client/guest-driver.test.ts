@@ -1,6 +1,5 @@
 /** The guest driver: what it sends, over chains of any shape, and what it gives back. The back-end is a FAKE. */
 import assert from 'node:assert/strict';
-import { setTimeout } from 'node:timers/promises';
 import { bufferIoctl } from '../../../src/client/buffer-ioctls.js';
 import { Camera } from '../../../src/client/camera.js';
 import { controlIoctl } from '../../../src/client/control-ioctls.js';
@@ -8,6 +7,7 @@ import { CommandTimeout } from '../../../src/client/driver-error.js';
 import type { GuestDriver } from '../../../src/client/guest-driver.js';
 import type { Vmm } from '../../../src/client/vmm.js';
 import { format, pixFormat } from '../../../src/v4l2/layout.js';
+import { settle, until } from '../../support/until.js';
 import { answer, driverSuite, words } from './support/driver-suite.js';
 import type { FakeBackend } from './support/fake-backend.js';
 import { cameraConfig, FakeCamera } from './support/fake-camera.js';
@@ -60,7 +60,7 @@ describe('GuestDriver', () => {
       await start(() => undefined, { timeout: 30 });
       backend.rings[0]!.enabled = false;
       const asked = assert.rejects(driver.ioctl(1, 5, words(1)), CommandTimeout);
-      await setTimeout(2);
+      await until(() => backend.waiting(0) > 0);
       const chain = backend.takeChain(0)!;
       assert.deepEqual(
         chain.readable.map((piece) => piece.length),
@@ -153,10 +153,12 @@ describe('GuestDriver', () => {
         [false, 1],
         [true, 3],
       ] as const) {
-        await start(() => undefined, { concurrent, timeout: 30 });
-        const answers = [1, 2, 3].map(() => assert.rejects(driver.open(), CommandTimeout));
-        await setTimeout(15);
+        await start(() => undefined, { concurrent });
+        const answers = [1, 2, 3].map(() => assert.rejects(driver.open(), /removed/));
+        await until(() => seen.length >= expected);
+        await settle();
         assert.equal(seen.length, expected);
+        driver.remove();
         await Promise.all(answers);
         frontEnd.close();
         backend.close();
@@ -193,7 +195,7 @@ describe('GuestDriver', () => {
     await start(() => undefined);
     const { heap } = frontEnd;
     const waiting = assert.rejects(driver.open(), /removed/);
-    await setTimeout(2);
+    await until(() => seen.length > 0);
     await frontEnd.reset();
     driver.remove();
     await waiting;

@@ -4,16 +4,35 @@ import { join } from 'node:path';
 import { PNG } from 'pngjs';
 import { exitCodeOf } from '../../../src/cli/exit.js';
 import { probeOptionsOf } from '../../../src/cli/probe-options.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle, until } from '../../support/until.js';
+import { pass, startClock, stopClock } from '../media/clock.js';
 import type { FakeBackend } from './support/fake-backend.js';
 import { cameraConfig } from './support/fake-camera.js';
 import { given, ProbeStage } from './support/probe-stage.js';
+
+const STREAMON = 18;
 
 describe('probe', () => {
   let stage: ProbeStage;
   beforeEach(() => {
     stage = new ProbeStage();
   });
-  afterEach(() => stage.close());
+  afterEach(() => {
+    startClock();
+    stage.close();
+  });
+
+  /** Runs the command on a clock that stands still. When `isAsked`, and no answer comes, half a second passes. */
+  async function runInVain(more: Record<string, string>, isAsked: () => boolean): Promise<string> {
+    stopClock();
+    const running = stage.run({ timeout: '0.5', ...more });
+    running.catch(() => undefined);
+    await until(isAsked);
+    await settle();
+    pass(500);
+    return running;
+  }
 
   it('says what the bridge is and how fast its frames are', async () => {
     const text = await stage.run({ frames: '5' });
@@ -130,9 +149,11 @@ describe('probe', () => {
   });
 
   it('says so when the camera delivers nothing, and leaves no file', async () => {
-    stage.camera().stalled = true;
+    const camera = stage.camera();
+    camera.stalled = true;
     const output = join(stage.directory, 'none.png');
-    await assert.rejects(stage.run({ timeout: '0.5', output }), (error: Error) => {
+    const isStreaming = () => camera.ioctls.includes(STREAMON);
+    await assert.rejects(runInVain({ output }, isStreaming), (error: Error) => {
       assert.equal(exitCodeOf(error), 74);
       assert.match(error.message, /no frame came within 0\.5 s: look at the camera/);
       return true;
@@ -141,8 +162,9 @@ describe('probe', () => {
   });
 
   it('says so when the other side is silent, or no back-end at all', async () => {
-    stage.options = { silent: [24] };
-    await assert.rejects(stage.run({ timeout: '0.5' }), (error: Error) => {
+    stage.options = { silent: [Ask.GET_CONFIG] };
+    const isAsked = () => stage.requests.includes(Ask.GET_CONFIG);
+    await assert.rejects(runInVain({}, isAsked), (error: Error) => {
       assert.equal(exitCodeOf(error), 76);
       assert.match(error.message, /GET_CONFIG: no answer in 0\.5 s/);
       return true;

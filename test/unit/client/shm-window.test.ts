@@ -1,10 +1,10 @@
 /** SHM region 0 as the VMM of the client serves it. The back-end is a FAKE. */
 import assert from 'node:assert/strict';
-import { setTimeout } from 'node:timers/promises';
 import type { Verdict } from '../../../src/client/backend-requests.js';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import type { Vmm } from '../../../src/client/vmm.js';
 import { vmmTranscripts } from '../../../src/client/vmm-transcripts.js';
+import { settle, until } from '../../support/until.js';
 import type { FakeBackend } from './support/fake-backend.js';
 import { PAGE, vmmSuite } from './support/vmm-suite.js';
 
@@ -14,7 +14,7 @@ describe('Vmm', () => {
   let backend: FakeBackend;
   let frontEnd: Vmm;
   let file: number;
-  const { connect, start } = vmmSuite((connected) => {
+  const { connect, start, settled } = vmmSuite((connected) => {
     ({ backend, frontEnd, file } = connected);
   });
 
@@ -69,12 +69,13 @@ describe('Vmm', () => {
       backend.log.length = 0;
       assert.equal(await backend.map(file, 0, PAGE, 3 * PAGE), 0n);
       assert.deepEqual(backend.sequence, [], 'not before it');
-      await setTimeout(5);
+      await until(() => backend.log.length > 0);
+      await settled();
       assert.deepEqual(backend.sequence, [5]);
       assert.equal(backend.log[0]!.descriptors, 2);
       assert.equal(backend.slots[1]!.offset, 3 * PAGE);
       await backend.unmap(0, PAGE);
-      await setTimeout(5);
+      await until(() => backend.log.length > 1);
       assert.equal(backend.slots.length, 1);
     });
 
@@ -83,14 +84,16 @@ describe('Vmm', () => {
       backend.log.length = 0;
       await backend.map(file, 0, PAGE);
       await backend.unmap(0, PAGE);
-      await setTimeout(5);
+      await until(() => backend.log.length > 1);
+      await settled();
       assert.deepEqual(backend.sequence, [37, 38]);
     });
 
     it('goes on without the ninth region, as QEMU does', async () => {
       await start();
       for (let i = 0; i < 9; i++) assert.equal(await backend.map(file, i * PAGE, PAGE), 0n);
-      await setTimeout(5);
+      await until(() => frontEnd.warnings.length > 0);
+      await settled();
       assert.equal(backend.slots.length, 8);
       assert.match(frontEnd.warnings[0]!, /vhost_set_mem_table failed: 9 regions/);
     });
@@ -114,17 +117,16 @@ describe('Vmm', () => {
 
     it('lays mappings over others and acknowledges nothing as libkrun', async () => {
       await start({ vmm: 'libkrun' });
-      const body = (offset: number, length: number) => {
-        const raw = Buffer.alloc(40);
-        raw.writeBigUInt64LE(BigInt(offset), 16);
-        raw.writeBigUInt64LE(BigInt(length), 24);
-        return raw;
-      };
-      backend.tell(9, body(0, 4 * PAGE), [file], 8);
-      backend.tell(9, body(PAGE, PAGE), [file], 8);
-      backend.tell(9, body(0, 8 * PAGE), [file], 8);
-      await setTimeout(5);
-      assert.equal(frontEnd.sharedMemory.mapped, 3);
+      let acknowledged = 0;
+      for (const [offset, length] of [
+        [0, 4 * PAGE],
+        [PAGE, PAGE],
+        [0, 8 * PAGE],
+      ] as const)
+        void backend.map(file, offset, length).then(() => acknowledged++);
+      await until(() => frontEnd.sharedMemory.mapped === 3);
+      await settled();
+      assert.equal(acknowledged, 0);
       assert.equal(frontEnd.sharedMemory.mappings.length, 1, 'hidden ones are gone');
       assert.equal(frontEnd.window(4 * PAGE, 4 * PAGE).length, 4 * PAGE);
     });
@@ -142,7 +144,8 @@ describe('Vmm', () => {
         done = true;
         return ack;
       });
-      await setTimeout(20);
+      await until(() => verdicts.length === 0);
+      await settled();
       assert.equal(done, false);
       release('serve');
       assert.equal(await answer, 0n);
@@ -156,7 +159,8 @@ describe('Vmm', () => {
       void backend.map(file, 0, PAGE).then(() => {
         acknowledgedMap = true;
       });
-      await setTimeout(30);
+      // The front-end answers nothing that could be waited for, so some turns must do.
+      await settle();
       assert.equal(acknowledgedMap, false);
       frontEnd.close();
       await config;

@@ -1,10 +1,10 @@
 /** The VMM of the client: it speaks as four VMMs do. The back-end is a FAKE. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
-import { setTimeout } from 'node:timers/promises';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
 import { Vmm } from '../../../src/client/vmm.js';
 import { vmmTranscripts } from '../../../src/client/vmm-transcripts.js';
+import { until } from '../../support/until.js';
 import { type FakeBackend, fakeBackend } from './support/fake-backend.js';
 import { PAGE, vmmSuite } from './support/vmm-suite.js';
 
@@ -45,8 +45,7 @@ describe('Vmm', () => {
       const ring = [8, 10, 9, 12, 13];
       assert.deepEqual(backend.sequence, [2, 5, ...ring, ...ring, 18, 18, 13, 13]);
       assert.deepEqual(acknowledged(), [12, 13, 18, 5]);
-      await setTimeout(5);
-      assert.ok(backend.rings[0]!.kicks > 0 && backend.rings[1]!.kicks > 0);
+      await until(() => backend.rings.every(({ kicks }) => kicks > 0));
     });
 
     it('gives memory slot by slot where that was asked for, once', async () => {
@@ -151,7 +150,7 @@ describe('Vmm', () => {
     it('QEMU: a message while the device is not started', async () => {
       await connect();
       backend.tell(2, Buffer.alloc(0));
-      await setTimeout(5);
+      await until(() => frontEnd.crash !== undefined);
       assert.match(frontEnd.crash!, /request 2 .* not started/);
       await assert.rejects(frontEnd.readConfig(), /would have died/);
     });
@@ -159,7 +158,7 @@ describe('Vmm', () => {
     it('crosvm: a request that it refuses', async () => {
       await start({ vmm: 'crosvm' });
       void backend.unmap(0, PAGE);
-      await setTimeout(5);
+      await until(() => frontEnd.crash !== undefined);
       assert.match(frontEnd.crash!, /not one mapping/);
     });
 
@@ -187,7 +186,7 @@ describe('Vmm', () => {
   it('ends everything when the back-end goes away', async () => {
     const driver = await start();
     const waiting = assert.rejects(driver.ioctl(1, 4), /closed the connection/);
-    await setTimeout(5);
+    await until(() => backend.rings[0]!.next > 0);
     backend.close();
     await waiting;
     assert.match(frontEnd.ended!.message, /closed the connection/);
@@ -205,7 +204,6 @@ describe('Vmm', () => {
       frontEnd.close();
       backend.close();
     }
-    await setTimeout(5);
-    assert.equal(count(), before);
+    await until(() => count() === before);
   });
 });

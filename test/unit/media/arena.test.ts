@@ -1,30 +1,23 @@
 /** SHM region 0 with the arena, over a fake transport. The memory is real. */
 import assert from 'node:assert/strict';
 import { fstatSync, ftruncateSync, readdirSync, readFileSync } from 'node:fs';
+import { Errno } from '../../../src/errno.js';
 import { SharedMemory } from '../../../src/media/memory/shared-memory.js';
 import { failure } from '../../../src/result.js';
+import { settle } from '../../support/until.js';
 import { success } from '../support/success.js';
 import { FakeTransport } from './fake-transport.js';
-import { bytes } from './support/slot-bytes.js';
+import { bytes, sharedMemorySuite, UNIT } from './support/shared-memory-suite.js';
 
-const UNIT = 0x1_0000;
-const EINTR = 4;
-const EIO = 5;
-const ENOMEM = 12;
-const EBUSY = 16;
-const EINVAL = 22;
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+const { EINTR, EIO, ENOMEM, EBUSY, EINVAL } = Errno;
 
 describe('shared memory: arena', () => {
   let transport: FakeTransport;
   let shared: SharedMemory;
 
-  beforeEach(() => {
-    transport = new FakeTransport(16 * UNIT);
-    shared = new SharedMemory(transport, 'auto');
+  sharedMemorySuite(['arena', false], (...made) => {
+    [shared, transport] = made;
   });
-  afterEach(() => shared.close());
 
   it('is mapped once, whole, before the first mapping is answered', async () => {
     transport.errno = null;
@@ -33,7 +26,7 @@ describe('shared memory: arena', () => {
     assert.deepEqual([first.length, second.length], [100, UNIT + 1]);
     let answers = 0;
     const both = [shared.mapSlot(first), shared.mapSlot(second)].map((each) => each.finally(() => answers++));
-    await turn();
+    await settle(1);
     assert.equal(answers, 0, 'nobody is told before the VMM has mapped it');
     assert.deepEqual(transport.places('map'), [[0, 16 * UNIT]]);
     assert.equal(transport.asked[0]!.fileOffset, 0);
@@ -89,13 +82,13 @@ describe('shared memory: arena', () => {
     void shared.settle(true).then(() => {
       settled = true;
     });
-    await turn();
+    await settle(1);
     assert.deepEqual(transport.places('unmap'), [[0, 16 * UNIT]]);
     const mapped = shared.mapSlot(one);
-    await turn();
+    await settle(1);
     assert.deepEqual([settled, transport.waiting], [false, 1], 'nothing is mapped over it');
     transport.answer(0);
-    await turn();
+    await settle(1);
     assert.deepEqual([settled, transport.waiting], [true, 1]);
     transport.answer(0);
     assert.equal(await mapped, 0);
@@ -135,7 +128,7 @@ describe('shared memory: arena', () => {
     transport.errno = null;
     const slot = success(shared.allocate(1));
     const mapped = shared.mapSlot(slot);
-    await turn();
+    await settle(1);
     shared.reset();
     transport.answer(0);
     assert.equal(await mapped, EINTR);
@@ -222,13 +215,13 @@ describe('shared memory: arena', () => {
 
   it('the arena goes with the VMM', async () => {
     const arenas = () => readFileSync('/proc/self/maps', 'latin1').split('virtio-media-arena').length;
-    await turn();
+    await settle(1);
     const before = [arenas(), readdirSync('/proc/self/fd').length];
     const other = new SharedMemory(transport, 'auto');
     await other.mapSlot(success(other.allocate(1)));
     assert.deepEqual([arenas(), readdirSync('/proc/self/fd').length], [before[0]! + 1, before[1]! + 1]);
     other.close();
-    await turn();
+    await settle(1);
     assert.deepEqual([arenas(), readdirSync('/proc/self/fd').length], before);
   });
 

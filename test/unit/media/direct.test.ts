@@ -1,36 +1,29 @@
 /** SHM region 0 with planes that are mapped on their own, over a fake transport. The memory is real. */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
+import { Errno } from '../../../src/errno.js';
 import { SharedMemory, type SharedMemorySlot } from '../../../src/media/memory/shared-memory.js';
 import { native } from '../../../src/native.js';
 import { failure } from '../../../src/result.js';
+import { settle } from '../../support/until.js';
 import { success } from '../support/success.js';
 import { FakeTransport } from './fake-transport.js';
-import { bytes } from './support/slot-bytes.js';
+import { bytes, sharedMemorySuite, UNIT } from './support/shared-memory-suite.js';
 
-const UNIT = 0x1_0000;
-const EINTR = 4;
-const EIO = 5;
-const ENOMEM = 12;
-const EBUSY = 16;
-const EINVAL = 22;
-
-const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+const { EINTR, EIO, ENOMEM, EBUSY, EINVAL } = Errno;
 
 describe('shared memory: direct', () => {
   let transport: FakeTransport;
   let shared: SharedMemory;
   let fd: number;
 
+  sharedMemorySuite(['direct', true], (...made) => {
+    [shared, transport] = made;
+  });
   beforeEach(() => {
-    transport = new FakeTransport(16 * UNIT, 'direct', true);
-    shared = new SharedMemory(transport, 'auto');
     fd = native.memoryFile('a dmabuf, say', 8192);
   });
-  afterEach(() => {
-    shared.close();
-    closeSync(fd);
-  });
+  afterEach(() => closeSync(fd));
 
   const map = async (length: number): Promise<SharedMemorySlot> => {
     return success(await shared.mapDescriptor(fd, length));
@@ -108,7 +101,7 @@ describe('shared memory: direct', () => {
       shared.release(slot);
       transport.errno = errno;
       assert.equal(shared.unmap(slot.offset), 0);
-      await turn();
+      await settle(1);
       transport.errno = 0;
       const asked = transport.asked.length;
       const next = await map(100);
@@ -118,7 +111,7 @@ describe('shared memory: direct', () => {
       );
       shared.release(next);
       shared.unmap(next.offset);
-      await turn();
+      await settle(1);
     }
   });
 
@@ -128,7 +121,7 @@ describe('shared memory: direct', () => {
     // The rings have stopped, so no request can be sent.
     transport.errno = EBUSY;
     shared.reset();
-    await turn();
+    await settle(1);
     const asked = transport.asked.length;
     transport.errno = 0;
     const slot = await map(100);
@@ -148,7 +141,7 @@ describe('shared memory: direct', () => {
       transport.survivesReset = survivesReset;
       transport.errno = null;
       const mapped = shared.mapDescriptor(fd, 100);
-      await turn();
+      await settle(1);
       shared.reset();
       transport.answer(0);
       assert.equal(await mapped, failure(EINTR));
@@ -176,7 +169,7 @@ describe('shared memory: direct', () => {
     transport.errno = EBUSY;
     shared.unmap(slot.offset);
     shared.close();
-    await turn();
+    await settle(1);
     shared.release(slot);
     assert.equal(transport.places('unmap').length, 0);
   });

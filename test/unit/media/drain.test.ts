@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { drain } from '../../../src/media/events/drain.js';
-import { EventQueue } from '../../../src/media/events/eventq.js';
 import { memoryTypes } from '../../../src/media/memory/types.js';
 import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
 import type { RequestHandles } from '../../../src/media/queues/request-handles.js';
@@ -13,11 +12,13 @@ import type { Session } from '../../../src/media/session.js';
 import type { NodeCall } from '../../../src/native.js';
 import { BufferType, buffer, Memory } from '../../../src/v4l2/layout.js';
 import { Turn } from '../../../src/virtio/turn.js';
-import { Bench } from '../virtio/bench.js';
-import { WRITE } from '../virtio/driver.js';
+import { type EventqStage, eventqSuite } from './support/eventq-stage.js';
 
 const { VIDEO_CAPTURE, VIDEO_OUTPUT } = BufferType;
-const [EAGAIN, DQBUF] = [11, 608];
+const EAGAIN = 11;
+/** Queue type and index of a DQBUF event. */
+const captured = (index: number) => [VIDEO_CAPTURE, index];
+const output = (index: number) => [VIDEO_OUTPUT, index];
 
 function streaming(type: number): BufferQueue {
   const queue = new BufferQueue(type, 'direct');
@@ -30,35 +31,14 @@ function streaming(type: number): BufferQueue {
 }
 
 describe('drain', () => {
-  let ring: Bench;
-  let events: EventQueue;
-  let posted: number;
-
-  beforeEach(() => {
-    ring = new Bench({ size: 16 });
-    events = new EventQueue();
-    posted = 0;
-    events.start(ring.queue());
+  let stage: EventqStage;
+  eventqSuite((made) => {
+    stage = made;
   });
-  afterEach(() => {
-    events.stop();
-    ring.close();
-  });
+  beforeEach(() => stage.start());
 
-  const post = (count: number) => {
-    for (let n = 0; n < count; n++, posted++) {
-      const address = ring.put(1024 * posted, Buffer.alloc(DQBUF));
-      ring.ring.describe(posted, { address, length: DQBUF, flags: WRITE });
-      ring.ring.offer(posted);
-    }
-    events.kicked();
-  };
   /** Queue type and index of each DQBUF event, in order. */
-  const sent = () =>
-    Array.from({ length: ring.ring.usedIndex }, (_, n) => {
-      const bytes = ring.seen(1024 * ring.ring.usedElement(n).id, DQBUF);
-      return [bytes.readUInt32LE(8 + 4), bytes.readUInt32LE(8)];
-    });
+  const sent = () => stage.sent().map(({ bytes }) => [bytes.readUInt32LE(8 + 4), bytes.readUInt32LE(8)]);
 
   /** A session whose driver answers DQBUF by `take`: an index, or undefined. */
   function session(handles: boolean, take: (type: number) => number | undefined): Session {
@@ -78,11 +58,18 @@ describe('drain', () => {
       closing: false,
       requests: null,
       handles: handles ? ({} as RequestHandles) : null,
-      context: { events, errorEvents: false, turn: new Turn() },
+      context: { events: stage.events, errorEvents: false, turn: new Turn() },
       resume: () => assert.fail('it found what it needed'),
       arm: async () => {},
       call,
     } as unknown as Session;
+  }
+
+  /** Allows that the session is resumed. Returns what counts how often it was. */
+  function resumptions(session: Session): () => number {
+    let count = 0;
+    Object.assign(session, { resume: () => count++ });
+    return () => count;
   }
 
   const noneDone = () =>
@@ -114,104 +101,71 @@ describe('drain', () => {
   }
 
   it("with handles, a request's picture is sent before the OUTPUT buffer that says that it is complete", async () => {
-    post(4);
+    stage.post(4);
     await drain(decoder(true));
-    assert.deepEqual(sent(), [
-      [VIDEO_CAPTURE, 0],
-      [VIDEO_OUTPUT, 0],
-      [VIDEO_CAPTURE, 1],
-      [VIDEO_OUTPUT, 1],
-    ]);
+    assert.deepEqual(sent(), [captured(0), output(0), captured(1), output(1)]);
   });
 
   it('the same where the guest has one descriptor at a time', async () => {
-    post(1);
+    stage.post(1);
     const session = decoder(true);
-    let resumed = 0;
-    Object.assign(session, { resume: () => resumed++ });
+    const resumed = resumptions(session);
     await drain(session);
-    assert.deepEqual(sent(), [[VIDEO_CAPTURE, 0]]);
-    post(1);
-    assert.equal(resumed, 0, 'the OUTPUT buffer has taken it: it was out of the kernel already');
-    post(1);
-    assert.equal(resumed, 1);
+    assert.deepEqual(sent(), [captured(0)]);
+    stage.post(1);
+    assert.equal(resumed(), 0, 'the OUTPUT buffer has taken it: it was out of the kernel already');
+    stage.post(1);
+    assert.equal(resumed(), 1);
     await drain(session);
-    post(1);
-    assert.deepEqual(sent(), [
-      [VIDEO_CAPTURE, 0],
-      [VIDEO_OUTPUT, 0],
-      [VIDEO_CAPTURE, 1],
-      [VIDEO_OUTPUT, 1],
-    ]);
+    stage.post(1);
+    assert.deepEqual(sent(), [captured(0), output(0), captured(1), output(1)]);
   });
 
   it('without handles, what is ready together is sent together, OUTPUT first, with one interrupt', async () => {
-    post(4);
+    stage.post(4);
     const { session, finish } = transformer();
     finish(0);
     await drain(session);
-    assert.deepEqual(sent(), [
-      [VIDEO_OUTPUT, 0],
-      [VIDEO_CAPTURE, 0],
-    ]);
-    assert.equal(ring.notifications, 1);
+    assert.deepEqual(sent(), [output(0), captured(0)]);
+    assert.equal(stage.bench.notifications, 1);
     finish(1);
     await drain(session);
-    assert.deepEqual(sent().slice(2), [
-      [VIDEO_OUTPUT, 1],
-      [VIDEO_CAPTURE, 1],
-    ]);
-    assert.equal(ring.notifications, 2);
+    assert.deepEqual(sent().slice(2), [output(1), captured(1)]);
+    assert.equal(stage.bench.notifications, 2);
   });
 
   it('a job that ends between the DQBUF of one queue and that of the other is not told by halves', async () => {
-    post(4);
+    stage.post(4);
     await drain(decoder(false));
-    assert.deepEqual(sent(), [
-      [VIDEO_OUTPUT, 0],
-      [VIDEO_OUTPUT, 1],
-      [VIDEO_CAPTURE, 0],
-      [VIDEO_CAPTURE, 1],
-    ]);
-    assert.equal(ring.notifications, 2, 'and the second CAPTURE buffer follows');
+    assert.deepEqual(sent(), [output(0), output(1), captured(0), captured(1)]);
+    assert.equal(stage.bench.notifications, 2, 'and the second CAPTURE buffer follows');
   });
 
   it('both jobs of a codec that is ahead of the guest: every OUTPUT buffer that is ready, then CAPTURE', async () => {
-    post(4);
+    stage.post(4);
     const { session, finish } = transformer();
     finish(0);
     finish(1);
     await drain(session);
-    assert.deepEqual(sent(), [
-      [VIDEO_OUTPUT, 0],
-      [VIDEO_OUTPUT, 1],
-      [VIDEO_CAPTURE, 0],
-      [VIDEO_CAPTURE, 1],
-    ]);
+    assert.deepEqual(sent(), [output(0), output(1), captured(0), captured(1)]);
   });
 
   it('where the guest has one descriptor at a time, the order is the same, and nothing is lost', async () => {
     const { session, finish } = transformer();
-    let resumed = 0;
-    Object.assign(session, { resume: () => resumed++ });
-    post(1);
+    resumptions(session);
+    stage.post(1);
     finish(0);
     finish(1);
     await drain(session);
     for (let n = 0; n < 8; n++) {
-      post(1);
+      stage.post(1);
       await drain(session);
     }
-    assert.deepEqual(sent(), [
-      [VIDEO_OUTPUT, 0],
-      [VIDEO_OUTPUT, 1],
-      [VIDEO_CAPTURE, 0],
-      [VIDEO_CAPTURE, 1],
-    ]);
+    assert.deepEqual(sent(), [output(0), output(1), captured(0), captured(1)]);
   });
 
   it('no event of a group goes out before all its frames are ready for the guest', async () => {
-    post(4);
+    stage.post(4);
     const { session, finish } = transformer();
     let copied = () => {};
     const type = memoryTypes[Memory.MMAP]!;
@@ -234,7 +188,7 @@ describe('drain', () => {
   });
 
   it('a session that closes meanwhile sends nothing and keeps no descriptor', async () => {
-    post(2);
+    stage.post(2);
     const { session, finish } = transformer();
     finish(0);
     const { call } = session;
@@ -247,7 +201,7 @@ describe('drain', () => {
     Object.assign(session, { call: closing });
     await drain(session);
     assert.deepEqual(sent(), []);
-    const free = [0, 1, 2].map(() => events.reserve(() => undefined));
+    const free = [0, 1, 2].map(() => stage.events.reserve(() => undefined));
     assert.deepEqual(free, [true, true, false]);
   });
 });

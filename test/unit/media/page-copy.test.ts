@@ -1,20 +1,17 @@
 /** Memory type SHARED_PAGES where the pages are not joined: frames are copied. The guest's memory is real. */
 import assert from 'node:assert/strict';
-import { sharedPages } from '../../../src/media/memory/shared-pages.js';
 import { MAX_LINEAR_PIECES } from '../../../src/media/policy.js';
-import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
 import { privateRegion } from '../../../src/virtio/memory-file.js';
 import { Price, TURN_BYTES } from '../../../src/virtio/turn.js';
 import {
-  answer,
   attach,
   BASE,
-  CAPTURE,
   type Entry,
   held,
   LENGTH,
   PAGE,
   type PagesStage,
+  PREPARE_BUF,
   pagesSuite,
   place,
   QBUF,
@@ -22,17 +19,25 @@ import {
 } from './support/pages-suite.js';
 
 const OUTPUT = 2;
-const PREPARE_BUF = 93;
 
 describe('copies of guest pages', () => {
   let stage: PagesStage;
   pagesSuite((made) => {
     stage = made;
   });
-  const buffer = () => held();
+
+  /** A queued buffer whose SG list has a piece for each byte, and its memory of the host. */
+  async function ofManyPieces() {
+    const length = 65_529;
+    const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
+    const region = privateRegion('a host buffer, say', length);
+    const plane = held(length, region);
+    await stage.taken(plane, 'pages-copy', many, { length });
+    return { length, region, plane };
+  }
 
   it('pieces that end inside a page are carried: private memory of the size of the plane, and a copy', async () => {
-    const plane = buffer();
+    const plane = held();
     const entries: Entry[] = [
       [BASE + 10, 1000],
       [BASE + 0x8000, LENGTH - 1000],
@@ -43,12 +48,7 @@ describe('copies of guest pages', () => {
     attached.settle!(0);
     const region = plane.planes[0]!.host!;
     Buffer.from(region.windows[0]!).fill(0x5a);
-    await sharedPages.release(
-      stage.session,
-      new BufferQueue(CAPTURE, 'pages-userptr'),
-      plane,
-      answer(LENGTH),
-    );
+    await stage.returned(plane, 'pages-userptr', LENGTH);
     assert.ok(stage.bench.seen(10, 1000).every((byte) => byte === 0x5a));
     assert.ok(stage.bench.seen(0x8000, LENGTH - 1000).every((byte) => byte === 0x5a));
     assert.ok(stage.bench.seen(0, 10).every((byte) => byte === 0));
@@ -74,22 +74,17 @@ describe('copies of guest pages', () => {
     const many = Array.from({ length: pages }, (_, n): Entry => [BASE + ((2 * n) % 1000) * PAGE, PAGE]);
     const length = pages * PAGE;
     const buffers = Array.from({ length: 64 }, () => held(length));
-    for (const each of buffers)
-      (await attach(stage.call(each, 'pages-userptr', many, { length }))).settle!(0);
+    for (const each of buffers) await stage.taken(each, 'pages-userptr', many, { length });
     assert.equal(stage.open.length, 63);
     assert.ok(buffers.at(-1)!.planes[0]!.host);
     stage.open[0]!.close();
-    (await attach(stage.call(buffers.at(-1)!, 'pages-userptr', many, { length }))).settle!(0);
+    await stage.taken(buffers.at(-1)!, 'pages-userptr', many, { length });
     assert.equal(stage.open.length, 63, 'what was given back can be had again');
     buffers.at(-1)!.planes[0]!.host!.close();
   });
 
   it('a frame of many pieces is copied in as many steps, over turns of the loop', async () => {
-    const length = 65_529;
-    const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
-    const region = privateRegion('a host buffer, say', length);
-    const plane = held(length, region);
-    (await attach(stage.call(plane, 'pages-copy', many, { length }))).settle!(0);
+    const { length, region, plane } = await ofManyPieces();
     Buffer.from(region.windows[0]!).fill(0x5a);
     let steps = 0;
     const { copyIn } = stage.bench.memory;
@@ -103,7 +98,7 @@ describe('copies of guest pages', () => {
       turns++;
       return next();
     };
-    await sharedPages.release(stage.session, new BufferQueue(CAPTURE, 'pages-copy'), plane, answer(length));
+    await stage.returned(plane, 'pages-copy', length);
     assert.equal(steps, length);
     assert.ok(turns >= length / (TURN_BYTES / Price.PIECE) - 1, `${turns} turns`);
     const seen = stage.bench.seen(0, 2 * length);
@@ -112,19 +107,10 @@ describe('copies of guest pages', () => {
   });
 
   it('a copy ends with its session: nothing is written to pages after CLOSE', async () => {
-    const length = 65_529;
-    const many = Array.from({ length }, (_, n): Entry => [BASE + 2 * n, 1]);
-    const host = privateRegion('a host buffer, say', length);
-    const plane = held(length, host);
-    (await attach(stage.call(plane, 'pages-copy', many, { length }))).settle!(0);
-    const copying = sharedPages.release(
-      stage.session,
-      new BufferQueue(CAPTURE, 'pages-copy'),
-      plane,
-      answer(length),
-    );
+    const { length, region, plane } = await ofManyPieces();
+    const copying = stage.returned(plane, 'pages-copy', length);
     Object.assign(stage.session, { closing: true });
-    host.close();
+    region.close();
     let writes = 0;
     stage.bench.memory.copyIn = () => {
       writes++;

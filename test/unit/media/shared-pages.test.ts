@@ -18,6 +18,7 @@ import {
   LENGTH,
   PAGE,
   type PagesStage,
+  PREPARE_BUF,
   pagesSuite,
   place,
   QBUF,
@@ -26,7 +27,7 @@ import {
 } from './support/pages-suite.js';
 
 const CAPTURE_MPLANE = 9;
-const [QUERYBUF, PREPARE_BUF] = [9, 93];
+const QUERYBUF = 9;
 const privateRam = (size: number) => native.memoryFile('more guest memory', size);
 
 describe('memory type SHARED_PAGES', () => {
@@ -34,15 +35,12 @@ describe('memory type SHARED_PAGES', () => {
   pagesSuite((made) => {
     stage = made;
   });
-  const buffer = () => held();
 
   it('the same list keeps its mapping; another one has a mapping of its own beside it, until the kernel has taken it', async () => {
-    const plane = buffer();
-    const first = await attach(stage.call(plane, 'pages-userptr', scattered(5, 2, 9)));
-    first.settle!(0);
+    const plane = held();
+    const first = await stage.taken(plane, 'pages-userptr', scattered(5, 2, 9));
     assert.equal(stage.open.length, 1);
-    const again = await attach(stage.call(plane, 'pages-userptr', scattered(5, 2, 9)));
-    again.settle!(0);
+    const again = await stage.taken(plane, 'pages-userptr', scattered(5, 2, 9));
     assert.equal(place(again).region, place(first).region);
     const other = await attach(stage.call(plane, 'pages-userptr', scattered(5, 3, 9)));
     assert.notEqual(place(other).region, place(first).region);
@@ -65,20 +63,18 @@ describe('memory type SHARED_PAGES', () => {
       next,
     );
     const entries: Entry[] = [[GUEST + RAM - PAGE, LENGTH]];
-    const crossing = await attach(stage.call(buffer(), 'pages-userptr', entries));
-    crossing.settle!(0);
+    const crossing = await stage.taken(held(), 'pages-userptr', entries);
     assert.deepEqual([place(crossing).length, stage.open.length], [LENGTH, 1]);
     const beyond: Entry[] = [[GUEST + RAM + PAGE, LENGTH]];
     assert.equal(
-      await sharedPages.attach(stage.call(buffer(), 'pages-userptr', beyond)),
+      await sharedPages.attach(stage.call(held(), 'pages-userptr', beyond)),
       failure(Errno.EFAULT),
     );
   });
 
   it('a list that the kernel refuses is forgotten, the one before it stays', async () => {
-    const plane = buffer();
-    const first = await attach(stage.call(plane, 'pages-userptr', scattered(5, 2, 9)));
-    first.settle!(0);
+    const plane = held();
+    const first = await stage.taken(plane, 'pages-userptr', scattered(5, 2, 9));
     (await attach(stage.call(plane, 'pages-userptr', scattered(1, 2, 3)))).settle!(Errno.EINVAL);
     assert.deepEqual(
       stage.open.map(({ linear: mapping }) => mapping),
@@ -89,9 +85,8 @@ describe('memory type SHARED_PAGES', () => {
   });
 
   it('a prepared buffer takes no other list', async () => {
-    const plane = buffer();
-    const first = await attach(stage.call(plane, 'pages-userptr', scattered(5, 2, 9), { nr: PREPARE_BUF }));
-    first.settle!(0);
+    const plane = held();
+    const first = await stage.taken(plane, 'pages-userptr', scattered(5, 2, 9), { nr: PREPARE_BUF });
     assert.equal(plane.isPrepared, true);
     const queued = await attach(stage.call(plane, 'pages-userptr', []));
     assert.equal(place(queued).region, place(first).region);
@@ -100,7 +95,7 @@ describe('memory type SHARED_PAGES', () => {
   });
 
   it("every answer has the program's pointer and length", async () => {
-    const plane = buffer();
+    const plane = held();
     const given = stage.call(plane, 'pages-copy', scattered(1, 2, 3), { length: LENGTH });
     (await attach(given)).settle!(0);
     for (const nr of [QBUF, QUERYBUF]) {
@@ -112,7 +107,7 @@ describe('memory type SHARED_PAGES', () => {
   });
 
   it('QUERYBUF looks at no list, and before the first QBUF gives back what it was given', async () => {
-    const given = stage.call(buffer(), 'pages-userptr', [], { nr: QUERYBUF });
+    const given = stage.call(held(), 'pages-userptr', [], { nr: QUERYBUF });
     const { host } = await attach(given);
     assert.equal(host.memory, undefined);
     assert.equal(
@@ -145,7 +140,7 @@ describe('memory type SHARED_PAGES', () => {
     for (const backing of ['pages-userptr', 'pages-copy'] as const)
       for (const [what, entries, length, errno] of refusals)
         assert.equal(
-          await sharedPages.attach(stage.call(buffer(), backing, entries, { length })),
+          await sharedPages.attach(stage.call(held(), backing, entries, { length })),
           failure(errno),
           what,
         );
@@ -212,8 +207,7 @@ describe('memory type SHARED_PAGES', () => {
     const many = Array.from({ length: pieces }, (_, n): Entry => [BASE + 2 * n, 1]);
     const most = MAX_SESSION_LIST_BYTES / (16 * pieces);
     const buffers = Array.from({ length: most + 1 }, () => held(length));
-    for (const each of buffers.slice(0, most))
-      (await attach(stage.call(each, 'pages-copy', many, { length }))).settle!(0);
+    for (const each of buffers.slice(0, most)) await stage.taken(each, 'pages-copy', many, { length });
     assert.equal(stage.session.lists.used, MAX_SESSION_LIST_BYTES);
     const given = stage.call(buffers[most]!, 'pages-copy', many, { length });
     assert.equal(await sharedPages.attach(given), failure(Errno.ENOMEM));

@@ -5,6 +5,8 @@ import { failure, type Result } from '../../../src/result.js';
 import type { NodeDescription } from '../../../src/v4l2/description.js';
 import type { HostNode } from '../../../src/v4l2/node.js';
 import { NodeWatch } from '../../../src/v4l2/node-watch.js';
+import { settle } from '../../support/until.js';
+import { pass, startClock, stopClock } from '../media/clock.js';
 
 const CAPTURE = 0x0400_0001;
 const OUTPUT = 0x0400_0002;
@@ -40,6 +42,7 @@ describe('v4l2/node-watch', () => {
   beforeEach(() => {
     node = new FakeNode();
   });
+  afterEach(startClock);
 
   it('sees what a virtual node has become', async () => {
     const watch = node.watch();
@@ -74,11 +77,11 @@ describe('v4l2/node-watch', () => {
     node.answer = new Promise((resolve) => {
       answer = resolve;
     });
-    const began = performance.now();
+    stopClock();
     const first = watch.refresh();
     assert.equal(watch.refresh(), first, 'one look at a time');
+    pass(50);
     await first;
-    assert.ok(performance.now() - began < 1000);
     assert.equal(watch.refresh(), null);
     assert.equal(watch.pending, null);
     assert.equal(node.looks, 1);
@@ -89,14 +92,17 @@ describe('v4l2/node-watch', () => {
   });
 
   it('waits for a producer', async () => {
+    stopClock();
     const watch = node.watch(true);
     let has: boolean | undefined;
     const waiting = watch.producer().then((result) => {
       has = result;
     });
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    assert.equal(has, undefined);
+    pass(250);
+    await settle();
+    assert.deepEqual([node.looks, has], [1, undefined]);
     node.become(CAPTURE);
+    pass(250);
     await waiting;
     assert.equal(has, true);
   });

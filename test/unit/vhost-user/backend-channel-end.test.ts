@@ -4,10 +4,12 @@
  */
 import assert from 'node:assert/strict';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { until } from '../../support/until.js';
 import { MAP, mappings, SLOT, UNMAP } from './support/mappings.js';
 import * as say from './support/transcripts.js';
 import type { Vm } from './support/vm.js';
-import { Ask, config, PLAIN, REPLY, state, u64, until } from './support/vmm.js';
+import { config, PLAIN, REPLY, state, u64 } from './support/vmm.js';
 
 describe('the end of the back-end channel', () => {
   let vm: Vm;

@@ -5,10 +5,12 @@
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { until } from '../../support/until.js';
 import { CONFIG_CHANGE, MAP, mappings, place, SLOT, UNMAP } from './support/mappings.js';
 import * as say from './support/transcripts.js';
 import { USER, type Vm, WINDOW } from './support/vm.js';
-import { Ask, config, memoryTable, PLAIN, region, singleRegion, u64, until } from './support/vmm.js';
+import { config, memoryTable, PLAIN, region, singleRegion, u64 } from './support/vmm.js';
 
 describe('SHM region of other VMMs', () => {
   let vm: Vm;
@@ -75,6 +77,7 @@ describe('SHM region of other VMMs', () => {
 
     it('is done when the message behind it has been read', async () => {
       map('a');
+      // The bridge looks once a millisecond. Nothing tells that it has looked.
       await new Promise((resolve) => setTimeout(resolve, 30));
       assert.deepEqual(done, [], 'nothing has been read');
       const message = await heard(MAP);

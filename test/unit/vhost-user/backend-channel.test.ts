@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { MAX_UNANSWERED } from '../../../src/vhost-user/backend-channel.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle, until } from '../../support/until.js';
 import { MAP, mappings, place, SLOT, UNMAP } from './support/mappings.js';
 import * as say from './support/transcripts.js';
 import { USER, type Vm, WINDOW } from './support/vm.js';
-import { Ask, config, memoryTable, NEED_REPLY, region, settle, u64, until } from './support/vmm.js';
+import { config, memoryTable, NEED_REPLY, region, u64 } from './support/vmm.js';
 
 describe('SHM region', () => {
   let vm: Vm;

@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle } from '../../support/until.js';
 import { checkedVm, works } from './support/checked-vm.js';
 import * as say from './support/transcripts.js';
 import type { Vm } from './support/vm.js';
-import { Ask, PLAIN, region, settle, singleRegion, state, u64 } from './support/vmm.js';
+import { PLAIN, region, singleRegion, state, u64 } from './support/vmm.js';
 
 describe('vhost-user back-end', () => {
   let vm: Vm;

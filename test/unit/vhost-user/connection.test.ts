@@ -3,8 +3,9 @@ import { closeSync, openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { failure } from '../../../src/result.js';
 import { Connection, MAX_UNSENT, type Message } from '../../../src/vhost-user/connection.js';
+import { settle, until } from '../../support/until.js';
 import { success } from '../support/success.js';
-import { message, openDescriptors, settle, until, Wire, withoutLog } from './support/vmm.js';
+import { message, openDescriptors, Wire, withoutLog } from './support/vmm.js';
 
 describe('vhost-user connection', () => {
   withoutLog();

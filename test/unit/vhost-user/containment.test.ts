@@ -4,20 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle, until } from '../../support/until.js';
 import * as say from './support/transcripts.js';
 import { Vm } from './support/vm.js';
-import {
-  Ask,
-  config,
-  openDescriptors,
-  PLAIN,
-  REPLY,
-  settle,
-  state,
-  u64,
-  until,
-  withoutLog,
-} from './support/vmm.js';
+import { config, openDescriptors, PLAIN, REPLY, state, u64, withoutLog } from './support/vmm.js';
 
 describe('a device that fails', () => {
   withoutLog();

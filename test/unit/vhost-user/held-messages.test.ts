@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { Connection, type Message } from '../../../src/vhost-user/connection.js';
-import { openDescriptors, settle, until, Wire, withoutLog } from './support/vmm.js';
+import { settle, until } from '../../support/until.js';
+import { openDescriptors, Wire, withoutLog } from './support/vmm.js';
 
 describe('vhost-user connection while a message is being handled', () => {
   withoutLog();

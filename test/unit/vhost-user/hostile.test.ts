@@ -6,19 +6,11 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import type { BackendOptions } from '../../../src/vhost-user/features.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle, until } from '../../support/until.js';
 import * as say from './support/transcripts.js';
 import { Vm } from './support/vm.js';
-import {
-  Ask,
-  message,
-  openDescriptors,
-  PLAIN,
-  settle,
-  state,
-  u64,
-  until,
-  withoutLog,
-} from './support/vmm.js';
+import { message, openDescriptors, PLAIN, state, u64, withoutLog } from './support/vmm.js';
 
 /** xorshift32: the same bytes in every run. */
 function random(seed: number): () => number {

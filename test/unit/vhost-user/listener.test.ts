@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { native } from '../../../src/native.js';
 import { isFailure, resultOf } from '../../../src/result.js';
 import { Listener, type ListenerOptions, listenAt } from '../../../src/vhost-user/listener.js';
-import { openDescriptors, settle, until, withoutLog } from './support/vmm.js';
+import { settle, until } from '../../support/until.js';
+import { openDescriptors, withoutLog } from './support/vmm.js';
 
 const uid = process.geteuid!();
 

@@ -2,20 +2,11 @@
 import assert from 'node:assert/strict';
 import { openSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle } from '../../support/until.js';
 import { aRegion, EVERYTHING, event, lend, memory, negotiatedVm, PAGE } from './support/negotiated-vm.js';
 import type { Vm } from './support/vm.js';
-import {
-  Ask,
-  config,
-  memoryTable,
-  PLAIN,
-  region,
-  settle,
-  singleRegion,
-  state,
-  u64,
-  vringAddress,
-} from './support/vmm.js';
+import { config, memoryTable, PLAIN, region, singleRegion, state, u64, vringAddress } from './support/vmm.js';
 
 describe('values in vhost-user requests', () => {
   let vm: Vm;

@@ -3,17 +3,17 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
 import { requests } from '../../../src/vhost-user/requests.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle } from '../../support/until.js';
 import { aRegion, EVERYTHING, event, lend, memory, negotiatedVm, PAGE } from './support/negotiated-vm.js';
 import { RecordingDevice } from './support/recording-device.js';
 import type { Vm } from './support/vm.js';
 import {
-  Ask,
   config,
   memoryTable,
   NEED_REPLY,
   PLAIN,
   region,
-  settle,
   singleRegion,
   state,
   u64,

@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
 import { mappings, SLOT } from './support/mappings.js';
 import * as say from './support/transcripts.js';
 import type { Vm } from './support/vm.js';
-import { Ask, NEED_REPLY, PLAIN, REPLY, uuid } from './support/vmm.js';
+import { NEED_REPLY, PLAIN, REPLY, uuid } from './support/vmm.js';
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 

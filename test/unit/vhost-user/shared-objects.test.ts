@@ -3,10 +3,12 @@ import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { MAX_UNANSWERED } from '../../../src/vhost-user/backend-channel.js';
 import { MAX_UNANSWERED_OBJECTS } from '../../../src/vhost-user/shared-objects.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle, until } from '../../support/until.js';
 import { ADD, CONFIG_CHANGE, MAP, mappings, REMOVE, SLOT, UNMAP } from './support/mappings.js';
 import * as say from './support/transcripts.js';
 import type { Vm } from './support/vm.js';
-import { Ask, NEED_REPLY, PLAIN, settle, u64, until, uuid } from './support/vmm.js';
+import { NEED_REPLY, PLAIN, u64, uuid } from './support/vmm.js';
 
 describe('shared objects', () => {
   let vm: Vm;

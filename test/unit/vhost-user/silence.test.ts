@@ -5,10 +5,12 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle, until } from '../../support/until.js';
 import { RecordingDevice } from './support/recording-device.js';
 import * as say from './support/transcripts.js';
 import { Vm } from './support/vm.js';
-import { Ask, type Heard, openDescriptors, PLAIN, settle, state, until, withoutLog } from './support/vmm.js';
+import { type Heard, openDescriptors, PLAIN, state, withoutLog } from './support/vmm.js';
 
 const SLOT = 65536;
 const UNMAP = 10;

@@ -5,21 +5,12 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../src/native.js';
+import { Ask } from '../../support/front-end-messages.js';
+import { settle, until } from '../../support/until.js';
 import { checkedVm } from './support/checked-vm.js';
 import * as say from './support/transcripts.js';
 import type { Vm } from './support/vm.js';
-import {
-  Ask,
-  memoryTable,
-  openDescriptors,
-  PLAIN,
-  region,
-  settle,
-  singleRegion,
-  state,
-  u64,
-  until,
-} from './support/vmm.js';
+import { memoryTable, openDescriptors, PLAIN, region, singleRegion, state, u64 } from './support/vmm.js';
 
 describe('vhost-user rings', () => {
   let vm: Vm;

@@ -1,7 +1,10 @@
-/** A minimal vhost-user back-end. It uses only Buffer methods, so it shares no code with the client. */
+/** A minimal vhost-user back-end, a FAKE. It uses only Buffer methods, so it shares no code with the client. */
 import { closeSync } from 'node:fs';
-import { type FdPoller, native, type Region } from '../../../../src/native.js';
+import { type FdPoller, native } from '../../../../src/native.js';
 import { isFailure, resultOf } from '../../../../src/result.js';
+import { Ask } from '../../../support/front-end-messages.js';
+import { FakeMemory, type Slot } from './fake-memory.js';
+import { type Chain, FakeRing } from './fake-ring.js';
 
 export const VIRTIO_FEATURES = (1n << 28n) | (1n << 29n) | (1n << 30n) | (1n << 32n);
 export const PROTOCOL_FEATURES =
@@ -20,57 +23,22 @@ export interface FakeOptions {
   device?: (readable: Buffer, backend: FakeBackend) => Promise<Buffer | undefined> | Buffer | undefined;
 }
 
-interface Chain {
-  head: number;
-  readable: Buffer[];
-  writable: Buffer[];
-}
-
-interface Ring {
-  num: number;
-  next: number;
-  descriptors: number;
-  used: number;
-  available: number;
-  kick: number | undefined;
-  call: number | undefined;
-  poller: FdPoller | undefined;
-  enabled: boolean;
-  kicks: number;
-}
-
-interface Slot {
-  guest: number;
-  size: number;
-  user: number;
-  region: Region;
-  offset: number;
-}
-
 const REPLY = 5;
 
 export class FakeBackend {
   /** Every request in order: number, NEED_REPLY, number of file descriptors, body. */
   readonly log: { request: number; needReply: boolean; descriptors: number; body: Buffer }[] = [];
-  readonly rings: Ring[] = [0, 1].map(() => ({
-    num: 0,
-    next: 0,
-    descriptors: 0,
-    used: 0,
-    available: 0,
-    kick: undefined,
-    call: undefined,
-    poller: undefined,
-    enabled: false,
-    kicks: 0,
-  }));
-  slots: Slot[] = [];
+  readonly memory = new FakeMemory();
+  readonly rings = [
+    new FakeRing(this.memory, () => this.#serve()),
+    // Nothing is done at a kick of the eventq: the test sends the events.
+    new FakeRing(this.memory, () => undefined),
+  ];
   closed = false;
   readonly #fd: number;
   readonly #options: FakeOptions;
   readonly #poller: FdPoller;
   #channel: { fd: number; poller: FdPoller; acks: ((value: bigint) => void)[] } | undefined;
-  #retired: Region[] = [];
 
   constructor(fd: number, options: FakeOptions = {}) {
     this.#fd = fd;
@@ -85,11 +53,8 @@ export class FakeBackend {
     this.#poller.close();
     closeSync(this.#fd);
     this.closeChannel();
-    for (const ring of this.rings) {
-      ring.poller?.close();
-      for (const fd of [ring.kick, ring.call]) if (fd !== undefined) closeSync(fd);
-    }
-    for (const region of [...this.slots.map((slot) => slot.region), ...this.#retired]) region.close();
+    for (const ring of this.rings) ring.close();
+    this.memory.close();
   }
 
   closeChannel(): void {
@@ -137,80 +102,34 @@ export class FakeBackend {
 
   /** How many chains of a ring are available and not taken. */
   waiting(index: number): number {
-    const ring = this.rings[index]!;
-    return (this.#user(ring.available, 4).readUInt16LE(2) - ring.next) & 0xffff;
+    return this.rings[index]!.waiting;
   }
 
   takeChain(index: number): Chain | undefined {
-    const ring = this.rings[index]!;
-    const available = this.#user(ring.available, 4 + 2 * ring.num);
-    if (ring.next === available.readUInt16LE(2)) return undefined;
-    const head = available.readUInt16LE(4 + 2 * (ring.next % ring.num));
-    ring.next = (ring.next + 1) & 0xffff;
-    const chain: Chain = { head, readable: [], writable: [] };
-    this.#walk(this.#user(ring.descriptors, 16 * ring.num), head, chain);
-    return chain;
+    return this.rings[index]!.take();
   }
 
   /** Writes `bytes` to the chain's writable part and returns the chain to the driver. */
   finish(index: number, chain: Chain, bytes: Buffer): void {
-    let at = 0;
-    for (const piece of chain.writable) at += bytes.copy(piece, 0, at, at + piece.length);
-    const ring = this.rings[index]!;
-    const used = this.#user(ring.used, 4 + 8 * ring.num + 2);
-    const n = used.readUInt16LE(2);
-    used.writeUInt32LE(chain.head, 4 + 8 * (n % ring.num));
-    used.writeUInt32LE(at, 8 + 8 * (n % ring.num));
-    used.writeUInt16LE((n + 1) & 0xffff, 2);
-    // Asks for a kick for every chain: avail_event follows the available index.
-    used.writeUInt16LE(ring.next, 4 + 8 * ring.num);
-    if (ring.call !== undefined) native.signal(ring.call);
+    this.rings[index]!.finish(chain, bytes);
   }
 
-  #walk(table: Buffer, first: number, chain: Chain): void {
-    for (let slot = first; ; ) {
-      const at = 16 * slot;
-      const address = Number(table.readBigUInt64LE(at));
-      const length = table.readUInt32LE(at + 8);
-      const flags = table.readUInt16LE(at + 12);
-      const bytes = this.guest(address, length);
-      if (flags & 4) {
-        this.#walk(bytes, 0, chain);
-        return;
-      }
-      (flags & 2 ? chain.writable : chain.readable).push(bytes);
-      if (!(flags & 1)) return;
-      slot = table.readUInt16LE(at + 14);
-    }
+  get slots(): readonly Slot[] {
+    return this.memory.slots;
+  }
+
+  /** Live bytes at a guest-physical address. */
+  guest(address: number, length: number): Buffer {
+    return this.memory.guest(address, length);
   }
 
   async #serve(): Promise<void> {
-    while (!this.closed) {
+    while (!this.closed && this.rings[0]!.enabled) {
       const chain = this.takeChain(0);
       if (!chain) return;
       const answer = await this.#options.device?.(Buffer.concat(chain.readable), this);
       if (answer && !this.closed) this.finish(0, chain, answer);
     }
-  }
-
-  #kicked(index: number): void {
-    const ring = this.rings[index]!;
-    native.drain(ring.kick!);
-    ring.kicks++;
-    if (ring.enabled && index === 0) void this.#serve();
-  }
-
-  /** Live bytes at a guest-physical address. */
-  guest(address: number, length: number): Buffer {
-    const slot = this.slots.find((one) => address >= one.guest && address + length <= one.guest + one.size);
-    if (!slot) throw new Error(`no guest memory at ${address}`);
-    return Buffer.from(slot.region.windows[0]!, slot.offset + address - slot.guest, length);
-  }
-
-  #user(address: number, length: number): Buffer {
-    const slot = this.slots.find((one) => address >= one.user && address + length <= one.user + one.size);
-    if (!slot) throw new Error(`no front-end memory at ${address}`);
-    return Buffer.from(slot.region.windows[0]!, slot.offset + address - slot.user, length);
   }
 
   #read(): void {
@@ -231,94 +150,64 @@ export class FakeBackend {
 
   #dispatch(request: number, needReply: boolean, body: Buffer, descriptors: number[]): void {
     if (this.#options.silent?.includes(request)) return;
-    const reply = this.#handle(request, body, descriptors);
+    const ring = this.rings[body.length >= 4 ? body.readUInt32LE(0) & 1 : 0]!;
+    const reply = this.#replies[request]?.(body, ring);
+    const carryOut = this.#settings[request];
+    if (carryOut) carryOut(body, descriptors, ring);
+    else for (const fd of descriptors) closeSync(fd);
     const refused = this.#options.refuse?.includes(request) ? 1n : 0n;
     if (reply) this.#reply(request, reply);
     else if (needReply) this.#reply(request, number64(refused));
   }
 
-  #handle(request: number, body: Buffer, descriptors: number[]): Buffer | undefined {
-    const ring = this.rings[body.length >= 4 ? body.readUInt32LE(0) & 1 : 0]!;
-    switch (request) {
-      case 1:
-        return number64(this.#options.virtioFeatures ?? VIRTIO_FEATURES);
-      case 15:
-        return number64(this.#options.protocolFeatures ?? PROTOCOL_FEATURES);
-      case 17:
-        return number64(2n);
-      case 36:
-        return number64(32n);
-      case 24: {
-        const answer = Buffer.from(body);
-        const [offset, size] = [body.readUInt32LE(0), body.readUInt32LE(4)];
-        this.#options.config?.copy(answer, 12, offset, offset + size);
-        return answer;
-      }
-      case 44: {
-        const answer = Buffer.alloc(2056);
-        const size = this.#options.shmSize ?? 1 << 20;
-        answer.writeUInt32LE(size > 0 ? 1 : 0, 0);
-        answer.writeBigUInt64LE(BigInt(size), 8);
-        return answer;
-      }
-      case 5: {
-        this.#retired.push(...this.slots.map((slot) => slot.region));
-        this.slots = descriptors.map((fd, i) => slotOf(fd, body, 8 + 32 * i));
-        return undefined;
-      }
-      case 37:
-        this.slots.push(slotOf(descriptors[0]!, body, 8));
-        return undefined;
-      case 38: {
-        const guest = Number(body.readBigUInt64LE(8));
-        this.#retired.push(...this.slots.filter((slot) => slot.guest === guest).map((slot) => slot.region));
-        this.slots = this.slots.filter((slot) => slot.guest !== guest);
-        return undefined;
-      }
-      case 8:
-        ring.num = body.readUInt32LE(4);
-        return undefined;
-      case 9:
-        ring.descriptors = Number(body.readBigUInt64LE(8));
-        ring.used = Number(body.readBigUInt64LE(16));
-        ring.available = Number(body.readBigUInt64LE(24));
-        return undefined;
-      case 10:
-        ring.next = body.readUInt32LE(4);
-        return undefined;
-      case 11: {
-        const answer = Buffer.from(body);
-        answer.writeUInt32LE(ring.next, 4);
-        return answer;
-      }
-      case 12:
-        this.#setKick(body.readUInt32LE(0), descriptors[0]!);
-        return undefined;
-      case 13:
-        if (ring.call !== undefined) closeSync(ring.call);
-        ring.call = descriptors[0];
-        return undefined;
-      case 18:
-        ring.enabled = body.readUInt32LE(4) === 1;
-        if (ring.enabled && ring === this.rings[0]) void this.#serve();
-        return undefined;
-      case 21:
-        this.#openChannel(descriptors[0]!);
-        return undefined;
-      default:
-        for (const fd of descriptors) closeSync(fd);
-        return undefined;
-    }
-  }
+  /** Requests that have a reply. */
+  readonly #replies: Readonly<Record<number, (body: Buffer, ring: FakeRing) => Buffer>> = {
+    [Ask.GET_FEATURES]: () => number64(this.#options.virtioFeatures ?? VIRTIO_FEATURES),
+    [Ask.GET_PROTOCOL_FEATURES]: () => number64(this.#options.protocolFeatures ?? PROTOCOL_FEATURES),
+    [Ask.GET_QUEUE_NUM]: () => number64(2n),
+    [Ask.GET_MAX_MEM_SLOTS]: () => number64(32n),
+    [Ask.GET_CONFIG]: (body) => {
+      const answer = Buffer.from(body);
+      const [offset, size] = [body.readUInt32LE(0), body.readUInt32LE(4)];
+      this.#options.config?.copy(answer, 12, offset, offset + size);
+      return answer;
+    },
+    [Ask.GET_SHMEM_CONFIG]: () => {
+      const answer = Buffer.alloc(2056);
+      const size = this.#options.shmSize ?? 1 << 20;
+      answer.writeUInt32LE(size > 0 ? 1 : 0, 0);
+      answer.writeBigUInt64LE(BigInt(size), 8);
+      return answer;
+    },
+    [Ask.GET_VRING_BASE]: (body, ring) => {
+      const answer = Buffer.from(body);
+      answer.writeUInt32LE(ring.next, 4);
+      return answer;
+    },
+  };
 
-  #setKick(index: number, fd: number): void {
-    const ring = this.rings[index]!;
-    ring.poller?.close();
-    if (ring.kick !== undefined) closeSync(ring.kick);
-    ring.kick = fd;
-    ring.poller = new native.FdPoller(fd, () => this.#kicked(index));
-    ring.poller.watch(1);
-  }
+  /** Requests that have none. */
+  readonly #settings: Readonly<
+    Record<number, (body: Buffer, descriptors: readonly number[], ring: FakeRing) => void>
+  > = {
+    [Ask.SET_MEM_TABLE]: (body, descriptors) => this.memory.replace(body, descriptors),
+    [Ask.ADD_MEM_REG]: (body, [fd]) => this.memory.add(body, fd!),
+    [Ask.REM_MEM_REG]: (body) => this.memory.remove(body),
+    [Ask.SET_VRING_NUM]: (body, _, ring) => {
+      ring.num = body.readUInt32LE(4);
+    },
+    [Ask.SET_VRING_ADDR]: (body, _, ring) => ring.place(body),
+    [Ask.SET_VRING_BASE]: (body, _, ring) => {
+      ring.next = body.readUInt32LE(4);
+    },
+    [Ask.SET_VRING_KICK]: (_, [fd], ring) => ring.setKick(fd!),
+    [Ask.SET_VRING_CALL]: (_, [fd], ring) => ring.setCall(fd),
+    [Ask.SET_VRING_ENABLE]: (body, _, ring) => {
+      ring.enabled = body.readUInt32LE(4) === 1;
+      if (ring === this.rings[0]) void this.#serve();
+    },
+    [Ask.SET_BACKEND_REQ_FD]: (_, [fd]) => this.#openChannel(fd!),
+  };
 
   #openChannel(fd: number): void {
     this.closeChannel();
@@ -356,13 +245,6 @@ function mapBody(fileOffset: number, offset: number, length: number): Buffer {
   body.writeBigUInt64LE(BigInt(length), 24);
   body.writeBigUInt64LE(1n, 32);
   return body;
-}
-
-function slotOf(fd: number, body: Buffer, at: number): Slot {
-  const [guest, size, user, offset] = [0, 8, 16, 24].map((part) => Number(body.readBigUInt64LE(at + part)));
-  const region = new native.Region(fd, 0, offset! + size!);
-  closeSync(fd);
-  return { guest: guest!, size: size!, user: user!, region, offset: offset! };
 }
 
 /** A fake back-end, and the descriptor of the other end of its socket, for a front-end. */

@@ -45,6 +45,11 @@ export class FakeCodec {
     this.compressed = compressed;
   }
 
+  /** Whether CAPTURE has given its LAST buffer. */
+  get hasStopped(): boolean {
+    return this.#stopped;
+  }
+
   close(): void {
     closeSync(this.#file);
   }

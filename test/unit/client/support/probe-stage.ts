@@ -35,6 +35,11 @@ export class ProbeStage {
     this.#poller = this.#listen((backend) => this.#backends.push(backend));
   }
 
+  /** Numbers of the requests that the back-ends have received. */
+  get requests(): number[] {
+    return this.#backends.flatMap(({ sequence }) => sequence);
+  }
+
   /** From now on, `accept` decides on each back-end. */
   accept(accept: (backend: FakeBackend) => void): void {
     this.#poller.close();

@@ -16,6 +16,7 @@ import { joinPieces } from './fake-join.js';
 
 export const CAPTURE = 1;
 export const QBUF = 15;
+export const PREPARE_BUF = 93;
 export const PAGE = 4096;
 export const LENGTH = 3 * PAGE - 100;
 export const BASE = GUEST + BUFFERS;
@@ -80,6 +81,18 @@ export class PagesStage {
     const guest = { record, planes: Buffer.alloc(0), rest };
     const queue = new BufferQueue(type, backing);
     return { session: this.session, queue, vb: buffer, guest, nr, request: 0 };
+  }
+
+  /** Attaches the buffer of such a call. The kernel takes it. */
+  async taken(...given: Parameters<PagesStage['call']>): Promise<Attached> {
+    const attached = await attach(this.call(...given));
+    attached.settle!(0);
+    return attached;
+  }
+
+  /** The driver gives a CAPTURE buffer back that it has filled. */
+  async returned(buffer: VideoBuffer, backing: Backing, bytesused: number): Promise<void> {
+    await sharedPages.release(this.session, new BufferQueue(CAPTURE, backing), buffer, answer(bytesused));
   }
 
   close(): void {

@@ -1,7 +1,8 @@
 /** A VM for each test of a suite. After the test, no descriptor may be left open. */
 import assert from 'node:assert/strict';
+import { settle } from '../../../support/until.js';
 import { Vm } from './vm.js';
-import { openDescriptors, settle, withoutLog } from './vmm.js';
+import { openDescriptors, withoutLog } from './vmm.js';
 
 /**
  * Adds the hooks of a suite. Returns a function that makes the VM of a test and gives it to `made`. The VM is closed

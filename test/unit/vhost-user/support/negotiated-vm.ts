@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
 import { native } from '../../../../src/native.js';
+import { Ask } from '../../../support/front-end-messages.js';
+import { until } from '../../../support/until.js';
 import { checkedVm } from './checked-vm.js';
 import type { Vm } from './vm.js';
-import { Ask, region, singleRegion, u64, until } from './vmm.js';
+import { region, singleRegion, u64 } from './vmm.js';
 
 export const PAGE = 4096;
 /** All protocol features that the back-end may offer. */

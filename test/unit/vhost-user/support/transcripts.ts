@@ -3,8 +3,9 @@
  * 6, 7; qemu-qtest.md 2).
  */
 import assert from 'node:assert/strict';
+import { Ask } from '../../../support/front-end-messages.js';
 import type { Vm } from './vm.js';
-import { Ask, PLAIN, singleRegion, state, u64 } from './vmm.js';
+import { PLAIN, singleRegion, state, u64 } from './vmm.js';
 
 export const bits = (...numbers: number[]) =>
   numbers.reduce((set, number) => set | (1n << BigInt(number)), 0n);

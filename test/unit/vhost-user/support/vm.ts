@@ -4,9 +4,11 @@ import { closeSync } from 'node:fs';
 import { native } from '../../../../src/native.js';
 import { Backend } from '../../../../src/vhost-user/backend.js';
 import type { BackendOptions } from '../../../../src/vhost-user/features.js';
+import { Ask } from '../../../support/front-end-messages.js';
+import { until } from '../../../support/until.js';
 import { DriverRing, GuestRam, WRITE } from '../../virtio/driver.js';
 import { RecordingDevice } from './recording-device.js';
-import { Ask, ControlWire, memoryTable, region, state, u64, until, vringAddress, Wire } from './vmm.js';
+import { ControlWire, memoryTable, region, state, u64, vringAddress, Wire } from './vmm.js';
 
 export const RAM = 4 * 1024 * 1024;
 export const GUEST = 0x1_0000_0000;

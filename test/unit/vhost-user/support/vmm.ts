@@ -4,40 +4,11 @@
  */
 import assert from 'node:assert/strict';
 import { closeSync } from 'node:fs';
-import { setImmediate as turn } from 'node:timers/promises';
 import { log } from '../../../../src/log.js';
 import { native } from '../../../../src/native.js';
 import { failure, isFailure, resultOf } from '../../../../src/result.js';
-
-/** "Front-end message types" of the vhost-user document. */
-export const Ask = {
-  GET_FEATURES: 1,
-  SET_FEATURES: 2,
-  SET_OWNER: 3,
-  SET_MEM_TABLE: 5,
-  SET_VRING_NUM: 8,
-  SET_VRING_ADDR: 9,
-  SET_VRING_BASE: 10,
-  GET_VRING_BASE: 11,
-  SET_VRING_KICK: 12,
-  SET_VRING_CALL: 13,
-  SET_VRING_ERR: 14,
-  GET_PROTOCOL_FEATURES: 15,
-  SET_PROTOCOL_FEATURES: 16,
-  GET_QUEUE_NUM: 17,
-  SET_VRING_ENABLE: 18,
-  SET_BACKEND_REQ_FD: 21,
-  GET_CONFIG: 24,
-  SET_CONFIG: 25,
-  RESET_DEVICE: 34,
-  GET_MAX_MEM_SLOTS: 36,
-  ADD_MEM_REG: 37,
-  REM_MEM_REG: 38,
-  SET_STATUS: 39,
-  GET_STATUS: 40,
-  GET_SHARED_OBJECT: 41,
-  GET_SHMEM_CONFIG: 44,
-} as const;
+import { Ask } from '../../../support/front-end-messages.js';
+import { until } from '../../../support/until.js';
 
 const NOTHING_WAITS = failure(11);
 
@@ -97,15 +68,6 @@ export const message = (request: number, flags: number, body: Uint8Array): Buffe
 
 export { openDescriptors } from '../../../addon/support/process.js';
 
-/** Waits, turn by turn of the event loop, until `done` returns true. Fails after `limit` ms. */
-export async function until(done: () => boolean, what = 'it', limit = 5000): Promise<void> {
-  const end = Date.now() + limit;
-  while (!done()) {
-    assert.ok(Date.now() < end, `${what} did not happen`);
-    await turn();
-  }
-}
-
 /** Silences the log within a `describe` whose tests provoke warnings. */
 export function withoutLog(): void {
   before(() => {
@@ -114,11 +76,6 @@ export function withoutLog(): void {
   after(() => {
     log.silent = false;
   });
-}
-
-/** Waits for some turns of the loop, in which nothing should happen. */
-export async function settle(turns = 30): Promise<void> {
-  for (let count = 0; count < turns; count++) await turn();
 }
 
 export interface Heard {
