@@ -23,36 +23,47 @@ const FRAME = /Frame #(\d+)/g;
  * not end.
  */
 const ENDLESS = 20 * Number(FRAMES);
+/** The most milliseconds of a run. In emulation the longest takes 45 s. */
+const LIMIT_MS = 240_000;
+
 /**
  * Runs the tool on `path` with `environment` added to this process's own. On mem-to-mem nodes, version 1.30 counts
  * OUTPUT frames down and tests for zero only when it has taken a CAPTURE frame. If a CAPTURE frame is told before the
  * OUTPUT frame of its job, the count passes zero at the end, and the tool streams for ever. A frame number that is too
- * large shows this: the run is stopped, and this rejects.
+ * large shows this: the run is stopped, and this rejects. It rejects with the end of the output too if the tool hangs.
  */
 export async function compliance(path: string, environment: NodeJS.ProcessEnv = {}): Promise<Outcome> {
-  const output = await run(path, environment);
-  if (output === null)
-    throw new Error(`v4l2-compliance on ${path} streams for ever: a frame was told too early`);
+  const { output, stopped } = await run(path, environment);
+  if (stopped !== null) throw new Error(`v4l2-compliance on ${path} ${stopped}:\n${output.slice(-2000)}`);
   return outcomeOf(output);
 }
 
-/** The verdicts of the tool; null: it has lost count. */
-async function run(path: string, environment: NodeJS.ProcessEnv): Promise<string | null> {
+/** What the tool says. `stopped`: why it was stopped; null: it has ended by itself. */
+async function run(
+  path: string,
+  environment: NodeJS.ProcessEnv,
+): Promise<{ output: string; stopped: string | null }> {
   const tool = spawn('v4l2-compliance', ['-d', path, '-s', FRAMES], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
-  let lost = false;
-  const heard = (text: string): void => {
-    output += text;
-    if (lost || ![...text.matchAll(FRAME)].some(([, number]) => Number(number) > ENDLESS)) return;
-    lost = true;
+  let stopped: string | null = null;
+  const stop = (why: string): void => {
+    stopped ??= `(process ${tool.pid}) ${why}`;
     tool.kill('SIGKILL');
   };
+  const heard = (text: string): void => {
+    output += text;
+    if ([...text.matchAll(FRAME)].some(([, number]) => Number(number) > ENDLESS))
+      stop('streams for ever, because a frame was told too early');
+  };
   for (const stream of [tool.stdout, tool.stderr]) stream.setEncoding('utf8').on('data', heard);
-  await new Promise((resolve, reject) => tool.on('close', resolve).on('error', reject));
-  return lost ? null : output;
+  const limit = setTimeout(() => stop(`has not ended after ${LIMIT_MS / 1000} s`), LIMIT_MS);
+  await new Promise((resolve, reject) => tool.on('close', resolve).on('error', reject)).finally(() =>
+    clearTimeout(limit),
+  );
+  return { output, stopped };
 }
 
 function outcomeOf(output: string): Outcome {
