@@ -4,8 +4,11 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { readImageFormat } from '../../../src/client/image-format.js';
 import { Errno } from '../../../src/errno.js';
-import { BufferType, Capability } from '../../../src/v4l2/layout.js';
+import { encoded } from '../../../src/struct.js';
+import { Ioctl } from '../../../src/v4l2/ioctls.js';
+import { BufferType, Capability, format } from '../../../src/v4l2/layout.js';
 import { eventually } from '../../addon/support/process.js';
 import { GuestQueue } from './guest-queue.js';
 import { isUnloaded, nodeNamed, provide, unload } from './kernel-modules.js';
@@ -168,7 +171,9 @@ export class ShuffledLoopback {
   }
 
   async #start(): Promise<void> {
-    const { width, height } = this.#producer.size;
+    const told = await this.#queue.ioctl(Ioctl.G_FMT, encoded(format, { type: BufferType.VIDEO_CAPTURE }));
+    const { width, height } = readImageFormat(told, false);
+    assert.deepEqual({ width, height }, this.#producer.size);
     await this.#queue.setFormat('YUYV', width, height);
     await this.#queue.start(BUFFERS);
     await this.#goodFrames(2);
