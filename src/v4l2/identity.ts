@@ -75,11 +75,17 @@ export function absenceOf(known: NodeIdentity, all: readonly NodeIdentity[], mar
   if (same.length > 1 && mark === 'serial')
     return `several devices have serial number ${printable(known.serial)}, and none of them is in its port: unplug the wrong one`;
   if (same.length > 1) return 'several nodes are like it: start the bridge anew, with the right one';
-  const again = mark === 'serial' ? 'plug it in again' : 'plug it in again, into the same port';
+  const again = returnOf(known, mark);
   const { index } = known.entry;
   const other = all.find((found) => isInPort(known, found) && found.entry.index === index);
   if (known.entry.device === '' || !other) return `its device is gone: ${again}`;
   return `its port has another device (${nameOf(other)}, not ${nameOf(known)}): ${again}, or start the bridge anew`;
+}
+
+/** What brings the node back. */
+function returnOf({ entry }: NodeIdentity, mark: IdentityMark): string {
+  if (entry.device === '') return `load its driver again, with a node called ${printable(entry.title)}`;
+  return mark === 'serial' ? 'plug it in again' : 'plug it in again, into the same port';
 }
 
 /** The device in words: name, model, serial number. */

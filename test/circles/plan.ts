@@ -167,7 +167,7 @@ const full: readonly Task[] = [
     env: { VMB_LAB_ACCEL: 'um' },
     kind: 'check',
   }),
-  task('shuffle', 'lab: 300 faults in any order on a camera and a decoder', shuffle, inLab),
+  task('shuffle', 'lab: 300 faults in any order on a camera, a decoder and v4l2loopback', shuffle, inLab),
   packaged('; from source, from a clone', [PACKAGE, FROM_SOURCE], {
     needs: ['build', 'lab'],
     limitSeconds: 1800,

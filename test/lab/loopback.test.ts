@@ -15,6 +15,7 @@ import { nodeNamed, provide, unload } from './support/kernel-modules.js';
 import { LoopbackWriter } from './support/loopback-writer.js';
 import { type AnyQueue, HostQueue, start } from './support/native-mmap-queue.js';
 import { NativeNode } from './support/native-node.js';
+import { numberedPicture, numberOf, verifyPicture } from './support/numbered-picture.js';
 import { errnoOf, onStage, type Stage } from './support/stage.js';
 
 const BUFFERS = 4;
@@ -37,27 +38,11 @@ const ways: readonly Way[] = [
   { name: 'direct falls back to the arena', mmap: 'direct', vmm: 'crosvm' },
 ];
 
-/** Every four bytes contain the frame's number and their place, so that no part of one frame is right in another. */
-function picture(frame: number): Buffer {
-  const bytes = Buffer.alloc(FRAME_BYTES);
-  for (let at = 0; at < FRAME_BYTES; at += 4) bytes.writeUInt32LE(((frame << 20) | (at >> 2)) >>> 0, at);
-  return bytes;
-}
-
-/** The number of the frame whose bytes come first. */
-function shown(bytes: Uint8Array): number {
-  return Buffer.from(bytes.subarray(0, 4)).readUInt32LE() >>> 20;
-}
+const picture = (frame: number) => numberedPicture(frame, FRAME_BYTES);
 
 function same(queue: AnyQueue, { index, bytesused }: BufferRecord, frame: number): void {
-  const bytes = queue.view(index)[0]!.subarray(0, bytesused);
-  const wanted = picture(frame);
   assert.equal(bytesused, FRAME_BYTES);
-  if (wanted.equals(bytes)) return;
-  const wrong = wanted.findIndex((byte, i) => byte !== bytes[i]);
-  assert.fail(
-    `buffer ${index}: byte ${wrong} is of frame ${shown(bytes.subarray(wrong & ~3))} instead of ${frame}`,
-  );
+  verifyPicture(queue.view(index)[0]!.subarray(0, bytesused), frame);
 }
 
 /**
@@ -160,7 +145,7 @@ describe('lab: v4l2loopback', function () {
       };
       const receive = async () => {
         const { buffer } = await input.next();
-        const frame = shown(input.view(buffer.index)[0]!);
+        const frame = numberOf(input.view(buffer.index)[0]!);
         same(input, buffer, frame);
         await input.queue(buffer.index);
         return frame;
@@ -228,7 +213,7 @@ describe('lab: v4l2loopback', function () {
           for (let last = 0; last !== frame; ) {
             const { buffer } = await queue.next();
             assert.notEqual(buffer.index, kept.index);
-            last = shown(queue.view(buffer.index)[0]!);
+            last = numberOf(queue.view(buffer.index)[0]!);
             same(queue, buffer, last);
             await queue.queue(buffer.index);
           }

@@ -1,6 +1,7 @@
 /**
- * Faults in any order: a camera and a decoder are served by one daemon, and what may happen to a device, a guest and a
- * VMM happens to them at random. After each fault both work again; at the end the daemon has nothing more than before.
+ * Faults in any order: a camera, a decoder and a node with a producer are served by one daemon, and what may happen to a
+ * device, a producer, a guest and a VMM happens to them at random. After each fault all three work again; at the end the
+ * daemon has nothing more than before.
  * VMB_SHUFFLE_FAULTS and VMB_SHUFFLE_SEED choose another number of faults, and repeat a run.
  */
 
@@ -11,6 +12,7 @@ import { keepJournal, showJournal } from './support/daemon-log.js';
 import { CAMERA_LINK, ShuffledCamera } from './support/shuffled-camera.js';
 import { ShuffledDecoder } from './support/shuffled-decoder.js';
 import { ShuffledGuest } from './support/shuffled-guest.js';
+import { ShuffledLoopback } from './support/shuffled-loopback.js';
 
 const FAULTS = Number(process.env.VMB_SHUFFLE_FAULTS ?? 30);
 const SEED = Number(process.env.VMB_SHUFFLE_SEED ?? Date.now() % 1_000_000);
@@ -19,9 +21,11 @@ interface Scene {
   readonly context: Mocha.Context;
   readonly camera: ShuffledCamera;
   readonly decoder: ShuffledDecoder;
-  /** The guest that uses the camera, and the one that uses the decoder. */
+  readonly loopback: ShuffledLoopback;
+  /** The guest that uses the camera, the one that uses the decoder, and the one that uses v4l2loopback. */
   readonly viewer: ShuffledGuest;
   readonly player: ShuffledGuest;
+  readonly caller: ShuffledGuest;
 }
 
 type Fault = (scene: Scene) => Promise<void>;
@@ -81,27 +85,65 @@ const decoderFaults: Readonly<Record<string, Fault>> = {
   'VMM killed while decoding': ({ player }) => player.restart(),
 };
 
+/** What happens to v4l2loopback and its producer while a guest streams. */
+const loopbackFaults: Readonly<Record<string, Fault>> = {
+  'producer stops and comes back': async ({ loopback }) => {
+    await loopback.pauseProducer();
+    await loopback.leave();
+  },
+  'producer killed': async ({ loopback }) => {
+    await loopback.killProducer();
+    await loopback.leave();
+  },
+  'producer writes short frames': async ({ loopback }) => {
+    await loopback.shortFrames();
+    await loopback.leave();
+  },
+  'producer of another size, while the program has buffers': ({ loopback }) => loopback.resizeInStream(),
+  'producer of another size, when the program has none': async ({ loopback }) => {
+    await loopback.resizeInSession();
+    await loopback.leave();
+  },
+  'opened without a producer': ({ loopback }) => loopback.openWithoutProducer(),
+  'v4l2loopback loaded anew': ({ loopback }) => loopback.reloadDriver(),
+  'guest reset with a stream of the producer': ({ caller }) => caller.reset(),
+  'VMM killed with a stream of the producer': ({ caller }) => caller.restart(),
+  'guest reset without a producer': ({ loopback, caller }) =>
+    loopback.renewWithoutProducer(() => caller.reset()),
+  'VMM killed without a producer': ({ loopback, caller }) =>
+    loopback.renewWithoutProducer(() => caller.restart()),
+};
+
+/** How a guest begins to use each device, and the faults that then happen to it. */
+const kinds: readonly { readonly begin: Fault; readonly faults: Readonly<Record<string, Fault>> }[] = [
+  { begin: ({ camera, viewer }) => camera.begin(viewer), faults: cameraFaults },
+  { begin: ({ decoder, player }) => decoder.begin(player), faults: decoderFaults },
+  { begin: ({ loopback, caller }) => loopback.begin(caller), faults: loopbackFaults },
+];
+
 async function strike(scene: Scene, name: string): Promise<void> {
-  const { camera, decoder, viewer, player } = scene;
-  const onCamera = cameraFaults[name];
-  await (onCamera ? camera.begin(viewer) : decoder.begin(player));
-  await (onCamera ?? decoderFaults[name]!)(scene);
-  await camera.prove(viewer);
-  await decoder.prove(player);
+  const { begin, faults } = kinds.find(({ faults }) => name in faults)!;
+  await begin(scene);
+  await faults[name]!(scene);
+  await scene.camera.prove(scene.viewer);
+  await scene.decoder.prove(scene.player);
+  await scene.loopback.prove(scene.caller);
 }
 
 describe('lab: faults in any order', function () {
   this.timeout(3_000_000);
   let scene: Scene;
   let daemon: HoldingsDaemon;
-  const names = [...Object.keys(cameraFaults), ...Object.keys(decoderFaults)];
+  const names = kinds.flatMap(({ faults }) => Object.keys(faults));
 
   before(async function () {
     const camera = await ShuffledCamera.plugIn(this);
     const decoder = ShuffledDecoder.load(this);
-    daemon = await HoldingsDaemon.serve([CAMERA_LINK, decoder.node]);
-    const [viewer, player] = await Promise.all(daemon.sockets.map((socket) => ShuffledGuest.enter(socket)));
-    scene = { context: this, camera, decoder, viewer: viewer!, player: player! };
+    const loopback = await ShuffledLoopback.load(this);
+    daemon = await HoldingsDaemon.serve([CAMERA_LINK, decoder.node, loopback.node]);
+    const guests = await Promise.all(daemon.sockets.map((socket) => ShuffledGuest.enter(socket)));
+    const [viewer, player, caller] = guests as [ShuffledGuest, ShuffledGuest, ShuffledGuest];
+    scene = { context: this, camera, decoder, loopback, viewer, player, caller };
   });
   beforeEach(keepJournal);
   afterEach(function () {
@@ -110,12 +152,14 @@ describe('lab: faults in any order', function () {
   after(async () => {
     scene?.viewer.leave();
     scene?.player.leave();
+    scene?.caller.leave();
     await daemon?.end();
     await scene?.camera.end();
     scene?.decoder.end();
+    await scene?.loopback.end();
   });
 
-  it(`${FAULTS} faults of ${names.length} kinds: both devices work after each, and nothing is left behind`, async () => {
+  it(`${FAULTS} faults of ${names.length} kinds: all three devices work after each, and nothing is left behind`, async () => {
     for (const name of names) await strike(scene, name);
     const before = await daemon.settled();
     const random = new Random(SEED);
@@ -128,7 +172,7 @@ describe('lab: faults in any order', function () {
       counts.set(name, counts.get(name)! + 1);
     }
     compare(before, await daemon.settled(before));
-    for (const guest of [scene.viewer, scene.player]) guest.verify();
+    for (const guest of [scene.viewer, scene.player, scene.caller]) guest.verify();
     console.log(`      seed ${SEED}: ${[...counts].map(([name, count]) => `${count} ${name}`).join('; ')}`);
   });
 });

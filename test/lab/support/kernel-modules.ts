@@ -31,6 +31,16 @@ export function unload(...lines: string[]): void {
   }
 }
 
+/** Unloads modules if nothing has one of their nodes open, and returns whether it did. */
+export function isUnloaded(...lines: string[]): boolean {
+  try {
+    unload(...lines);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** /dev path of the node with this name in sysfs; of the n-th one if several have it. */
 export function nodeNamed(name: string, n = 0): string {
   const node = nodesNamed((other) => other === name)[n];

@@ -12,6 +12,11 @@ import { NativeNode } from './native-node.js';
 const CLIENT_USAGE = 0x0800_0000 + 0x08e0_0000 + 1;
 const SEND_INITIAL = 1;
 
+export interface PictureSize {
+  readonly width: number;
+  readonly height: number;
+}
+
 export class LoopbackWriter {
   #read = false;
 
@@ -19,6 +24,8 @@ export class LoopbackWriter {
     private readonly node: NativeNode,
     /** The descriptor of `node`: the frames go through the file that has the format and the events. */
     private readonly fd: number,
+    /** The size of a picture. While somebody has buffers of the node, it is theirs, whatever was asked for. */
+    readonly size: PictureSize,
   ) {}
 
   /** Opens the node and sets YUYV. */
@@ -26,10 +33,11 @@ export class LoopbackWriter {
     const before = descriptorsOn(path);
     const node = await NativeNode.open(path);
     const fd = descriptorsOn(path).find((each) => !before.includes(each))!;
-    await new HostQueue(node, BufferType.VIDEO_OUTPUT).setFormat('YUYV', width, height);
+    const queue = new HostQueue(node, BufferType.VIDEO_OUTPUT);
+    await queue.setFormat('YUYV', width, height);
     const usage = encoded(eventSubscription, { type: CLIENT_USAGE, flags: SEND_INITIAL });
     assert.equal((await node.ioctl(Ioctl.SUBSCRIBE_EVENT, usage)).errno, 0);
-    return new LoopbackWriter(node, fd);
+    return new LoopbackWriter(node, fd, { width: queue.format.width, height: queue.format.height });
   }
 
   /** Whether anybody streams from the node now. */
@@ -40,7 +48,7 @@ export class LoopbackWriter {
     return this.#read;
   }
 
-  /** Writes one whole frame. */
+  /** Writes one frame. */
   write(picture: Uint8Array): void {
     assert.equal(writeSync(this.fd, picture), picture.length);
   }

@@ -10,7 +10,7 @@ import { BufferFlag } from '../../../src/v4l2/layout.js';
 import { eventually } from '../../addon/support/process.js';
 import { Binding } from './binding.js';
 import { GuestQueue } from './guest-queue.js';
-import { unload } from './kernel-modules.js';
+import { isUnloaded } from './kernel-modules.js';
 import type { ShuffledGuest } from './shuffled-guest.js';
 import { errnoOf } from './stage.js';
 import { UsbCamera } from './usb-camera.js';
@@ -156,15 +156,5 @@ export class ShuffledCamera {
   #link(): void {
     rmSync(CAMERA_LINK, { force: true });
     symlinkSync(this.camera.node, CAMERA_LINK);
-  }
-}
-
-/** Whether the module could be unloaded, because nothing has its nodes open. */
-function isUnloaded(module: string): boolean {
-  try {
-    unload(module);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -5,7 +5,7 @@ import { eventually } from '../../addon/support/process.js';
 import { Binding } from './binding.js';
 import { collect, openDecoder } from './codec-session.js';
 import { fwhtFrames, planesOf } from './fwht-stream.js';
-import { isNode, nodeNamed, provide, unload } from './kernel-modules.js';
+import { isNode, isUnloaded, nodeNamed, provide, unload } from './kernel-modules.js';
 import { movingPicture } from './moving-picture.js';
 import type { ShuffledGuest } from './shuffled-guest.js';
 import { decodeNatively, encodeNatively } from './v4l2-ctl-codec.js';
@@ -79,16 +79,7 @@ export class ShuffledDecoder {
 
   async reloadDriver(context: Mocha.Context, guest: ShuffledGuest): Promise<void> {
     await this.leave(guest);
-    assert.ok(await eventually(() => this.#isUnloaded(), 5000), 'the daemon still has the decoder open');
+    assert.ok(await eventually(() => isUnloaded(VICODEC), 5000), 'the daemon still has the decoder open');
     provide(context, VICODEC);
-  }
-
-  #isUnloaded(): boolean {
-    try {
-      unload(VICODEC);
-      return true;
-    } catch {
-      return false;
-    }
   }
 }

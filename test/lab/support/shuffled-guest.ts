@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestDriver } from '../../../src/client/guest-driver.js';
-import type { Vmm } from '../../../src/client/vmm.js';
-import { enter } from './serve-process.js';
+import { Vmm } from '../../../src/client/vmm.js';
 
 /** Milliseconds. Whoever starts a VMM again needs longer than the kernel needs to tell the daemon of its end. */
 const RESTART_MS = 20;
@@ -30,9 +29,14 @@ export class ShuffledGuest {
   }
 
   async #enter(): Promise<void> {
-    const { frontEnd, driver } = await enter(this.socket);
-    this.frontEnd = frontEnd;
-    this.#use(driver);
+    this.frontEnd = await Vmm.connect(this.socket, { vmm: 'qemu' });
+    await this.#probe();
+  }
+
+  /** The guest's driver reads the configuration space, which counts until the next probe, and starts the device. */
+  async #probe(): Promise<void> {
+    await this.frontEnd.readConfig();
+    this.#use(await GuestDriver.probe(this.frontEnd));
   }
 
   /** Notes which session has mapped what. */
@@ -57,7 +61,7 @@ export class ShuffledGuest {
     this.verify();
     await this.frontEnd.reset();
     this.driver.remove();
-    this.#use(await GuestDriver.probe(this.frontEnd));
+    await this.#probe();
   }
 
   /** The VMM ends without a word, and another one is started. */

@@ -26,9 +26,11 @@ export class Guest {
     }
   }
 
-  /** Starts a new driver on a device that was reset. Everything of the old driver is gone. */
+  /**
+   * Starts a new driver on a device that was reset. Everything of the old driver is gone, its interrupt handler too: it
+   * would take the interrupts of the new one.
+   */
   async reboot(): Promise<void> {
-    // Both machines have the page of the interrupts in common.
     this.machine.attach(undefined);
     this.machine = await QemuMachine.create(this.qemu);
     this.driver = await GuestDriver.probe(this.machine);
