@@ -68,17 +68,14 @@ const exitConsequences: Readonly<Record<VmmName, ExitConsequence>> = {
 
 const { SHMEM, REPLY_ACK, BACKEND_SEND_FD } = Protocol;
 
-/**
- * The first row that fits is taken. Without SHMEM the columns after `leaves` have no meaning. The bridge always offers
- * REPLY_ACK. Of these VMMs only libkrun does not accept it. Whether libkrun accepts BACKEND_SEND_FD depends on its version.
- */
+/** The first row that fits is taken. Without SHMEM the columns after `leaves` have no meaning. */
 // biome-ignore format: a table
 const rows: readonly Row[] = [
-  { name: 'qemu',             takes: BACKEND_SEND_FD | REPLY_ACK, leaves: 0n,                      survivesReset: false, prefers: 'arena',  mappings: MAX_QEMU_MAPPINGS, mapsZerosOnUnmap: false },
-  { name: 'crosvm',           takes: SHMEM | REPLY_ACK,           leaves: BACKEND_SEND_FD,         survivesReset: true,  prefers: 'direct', mappings: Infinity,          mapsZerosOnUnmap: false },
-  { name: 'libkrun',          takes: SHMEM,                       leaves: REPLY_ACK,               survivesReset: true,  prefers: 'direct', mappings: Infinity,          mapsZerosOnUnmap: true  },
-  { name: 'cloud-hypervisor', takes: REPLY_ACK,                   leaves: BACKEND_SEND_FD | SHMEM, survivesReset: false, prefers: 'arena',  mappings: Infinity,          mapsZerosOnUnmap: false },
-  { name: 'unknown',          takes: 0n,                          leaves: 0n,                      survivesReset: false, prefers: 'arena',  mappings: Infinity,          mapsZerosOnUnmap: false },
+  { name: 'qemu',             takes: BACKEND_SEND_FD,   leaves: 0n,                          survivesReset: false, prefers: 'arena',  mappings: MAX_QEMU_MAPPINGS, mapsZerosOnUnmap: false },
+  { name: 'crosvm',           takes: SHMEM | REPLY_ACK, leaves: BACKEND_SEND_FD,             survivesReset: true,  prefers: 'direct', mappings: Infinity,          mapsZerosOnUnmap: false },
+  { name: 'libkrun',          takes: SHMEM,             leaves: BACKEND_SEND_FD | REPLY_ACK, survivesReset: true,  prefers: 'direct', mappings: Infinity,          mapsZerosOnUnmap: true  },
+  { name: 'cloud-hypervisor', takes: REPLY_ACK,         leaves: BACKEND_SEND_FD | SHMEM,     survivesReset: false, prefers: 'arena',  mappings: Infinity,          mapsZerosOnUnmap: false },
+  { name: 'unknown',          takes: 0n,                leaves: 0n,                          survivesReset: false, prefers: 'arena',  mappings: Infinity,          mapsZerosOnUnmap: false },
 ];
 
 /** `protocol`: the bits of SET_PROTOCOL_FEATURES. `option`: the VMM that the operator names, or `auto`. */
