@@ -6,9 +6,9 @@ socket=/run/vmb-demo.sock
 
 modprobe vivid n_devs=1 node_types=0x1
 echo 'vivid is loaded; the nodes of this machine:'
-node dist/src/cli.js list
+node dist/bin/cli.js list
 printf '\nserve starts\n'
-node dist/src/cli.js serve --device /dev/video0 --socket-path "$socket" --log-level warn > /run/serve.txt &
+node dist/bin/cli.js serve --device /dev/video0 --socket-path "$socket" --log-level warn > /run/serve.txt &
 daemon=$!
 trap 'kill "$daemon" 2> /dev/null || true' EXIT
 for _ in $(seq 100); do
@@ -17,6 +17,6 @@ for _ in $(seq 100); do
   sleep 0.1
 done
 echo 'probe takes 30 frames'
-node dist/src/cli.js probe "$socket" --frames 30 --format YUYV --size 640x360 --output demo/frame.png
+node dist/bin/cli.js probe "$socket" --frames 30 --format YUYV --size 640x360 --output demo/frame.png
 printf '\nThe daemon printed these options for a VMM:\n'
 cat /run/serve.txt

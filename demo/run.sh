@@ -22,9 +22,9 @@ own_camera() {
   cat << END
 
 This machine has ${nodes[*]}. To see one of them through the bridge:
-  node dist/src/cli.js list
-  node dist/src/cli.js serve --device ${nodes[0]} --socket-path /run/vmb-video0.sock &
-  node dist/src/cli.js probe /run/vmb-video0.sock --output frame.png
+  node dist/bin/cli.js list
+  node dist/bin/cli.js serve --device ${nodes[0]} --socket-path /run/vmb-video0.sock &
+  node dist/bin/cli.js probe /run/vmb-video0.sock --output frame.png
 END
 }
 

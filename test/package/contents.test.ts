@@ -1,6 +1,7 @@
 /** The npm package has what a user needs, and nothing else. */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import { dirname, join, normalize } from 'node:path';
 import { checkout } from './support/npm.js';
 import { packed } from './support/packed.js';
@@ -24,14 +25,28 @@ describe('package: contents', function () {
   });
 
   it('is the program, the prebuilt addons, the sources of the addon, udev and docs', () => {
-    const compiled = inFolder('src').map((path) => `dist/${path.replace(/\.ts$/, '.js')}`);
     const expected = [
       ...['CHANGELOG.md', 'LICENSE', 'README.md', 'binding.gyp', 'package.json'],
       ...['addon', 'docs', 'udev'].flatMap(inFolder),
-      ...compiled,
       ...['x64', 'arm64'].map((arch) => `prebuilds/linux-${arch}/virtio_media_bridge.node`),
     ];
-    assert.deepEqual(filesOf(files).sort(), expected.sort());
+    const bundle = filesOf(files).filter((path) => /^dist\/bin\/[^/]+\.js$/.test(path));
+    assert.ok(bundle.includes('dist/bin/cli.js'));
+    assert.deepEqual(filesOf(files).sort(), [...expected, 'dist/bin/LICENSES.txt', ...bundle].sort());
+  });
+
+  it('has the license of each package that is part of the program', () => {
+    const licenses = readFileSync(join(files, 'dist/bin/LICENSES.txt'), 'utf8');
+    const development = JSON.parse(readFileSync(join(checkout, 'package.json'), 'utf8')).devDependencies;
+    const imported = inFolder('src').flatMap((path) => [
+      ...readFileSync(join(checkout, path), 'utf8').matchAll(/^import (?!type ).*from '([a-z@][^:']*)';$/gm),
+    ]);
+    const bundled = new Set(imported.map(([, name]) => name!.split('/')[0]!));
+    assert.ok(bundled.has('yargs') && bundled.has('winston'), 'the test looks at the imports');
+    for (const name of bundled) {
+      assert.ok(name in development, name);
+      assert.match(licenses, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\((MIT|ISC|BSD-3-Clause)\\)$`, 'm'));
+    }
   });
 
   it('has every source that binding.gyp names', () => {
@@ -53,10 +68,11 @@ describe('package: contents', function () {
   it('depends on what the program imports, and on the headers for a build from source', () => {
     const imported = filesOf(join(files, 'dist')).flatMap((path) => [
       ...readFileSync(join(files, 'dist', path), 'utf8').matchAll(
-        /^import .*from '([a-z@][^:']*)';$|\bimport\('([a-z@][^:']*)'\)/gm,
+        /^import .*from ["']([a-z@][^:"']*)["'];$|\bimport\(["']([a-z@][^:"']*)["']\)/gm,
       ),
     ]);
-    const names = new Set(imported.map(([, name, lazily]) => (name ?? lazily)!.split('/')[0]!));
+    const given = imported.map(([, name, lazily]) => (name ?? lazily)!.split('/')[0]!);
+    const names = new Set(given.filter((name) => !isBuiltin(name)));
     assert.deepEqual(Object.keys(manifest.dependencies).sort(), [...names, 'node-addon-api'].sort());
   });
 

@@ -3,6 +3,7 @@
  * npm's policy for the scripts of packages differs from version to version.
  */
 import assert from 'node:assert/strict';
+import { ROOT, SERVE, WHICH } from './support/installed.js';
 import { fetched } from './support/npm.js';
 import { packed } from './support/packed.js';
 import { type Outcome, provideRoot, SharedFolder } from './support/root.js';
@@ -22,11 +23,6 @@ const cases: readonly Case[] = [
 
 const INSTALL =
   'install --global --prefix /usr/local --cache /mnt/cache --prefer-offline --no-audit --no-fund';
-const ROOT = '/usr/local/lib/node_modules/virtio-media-bridge';
-/** A command that makes an ioctl: without an addon it cannot. */
-const SERVE = 'virtio-media-bridge serve --device /dev/null --socket-path /tmp/vmb.sock';
-/** Prints which addon is loaded. */
-const WHICH = `import('${ROOT}/dist/src/native.js').then(({ addonPath }) => console.log(addonPath))`;
 
 describe('package: installation without a compiler', function () {
   this.timeout(400_000);
@@ -61,7 +57,7 @@ describe('package: installation without a compiler', function () {
           user help virtio-media-bridge --help
           user list virtio-media-bridge list
           user serve ${SERVE}
-          user which node -e "${WHICH}"
+          user which ${WHICH}
           note size du -sk /usr/local/lib/node_modules
           note packages find /usr/local/lib/node_modules -name package.json -path '*/node_modules/*'
         `);

@@ -3,12 +3,11 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { readElf } from '../support/elf.js';
+import { ROOT, SERVE, WHICH } from '../support/installed.js';
 import { fetched } from '../support/npm.js';
 import { packed, packedInClone } from '../support/packed.js';
 import { SharedFolder } from '../support/root.js';
 import { tooNew } from '../support/symbol-versions.js';
-
-const ROOT = '/usr/local/lib/node_modules/virtio-media-bridge';
 
 describe('package: from source', function () {
   this.timeout(900_000);
@@ -25,8 +24,8 @@ describe('package: from source', function () {
       echo 'of another C library' > ${ROOT}/prebuilds/linux-${process.arch}/virtio_media_bridge.node
       note build npm --prefix ${ROOT} run build:addon
       cp ${ROOT}/build/Release/virtio_media_bridge.node /mnt/built.node
-      user serve virtio-media-bridge serve --device /dev/null --socket-path /tmp/vmb.sock
-      user which node -e "import('${ROOT}/dist/src/native.js').then(({ addonPath }) => console.log(addonPath))"
+      user serve ${SERVE}
+      user which ${WHICH}
     `);
     const { versions } = readElf(join(shared.path, 'built.node'));
     shared.remove();

@@ -1,0 +1,44 @@
+/**
+ * Makes the program that users run from the compiled TypeScript: dist/bin/cli.js, and a file for each part that only
+ * some commands load. Node needs half a millisecond and more to find and read a module, and the program and the packages
+ * that it uses are three hundred. Their licenses go to dist/bin/LICENSES.txt.
+ */
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const target = 'dist/bin';
+
+/** The folder of the package that a file belongs to, from the root; undefined: the file is the project's own. */
+const packageOf = (path) => /^.*\bnode_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0];
+
+/** Name, version and license text of a package. Throws if it has no license file. */
+function licenseOf(folder) {
+  const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+  const file = readdirSync(join(root, folder)).find((entry) => /^(un)?licen[cs]e/i.test(entry));
+  if (file === undefined) throw new Error(`${name} ${version} has no license file, so it must not be in ${target}`);
+  return `${name} ${version} (${license})\n\n${readFileSync(join(root, folder, file), 'utf8').trim()}\n`;
+}
+
+if (!existsSync(join(root, 'dist/src/cli.js'))) throw new Error('there is no dist/src/cli.js: run `npm run build:ts`');
+rmSync(join(root, target), { recursive: true, force: true });
+const { metafile } = await build({
+  absWorkingDir: root,
+  entryPoints: ['dist/src/cli.js'],
+  outdir: target,
+  bundle: true,
+  splitting: true,
+  platform: 'node',
+  format: 'esm',
+  target: 'node20',
+  // It has a library of its own beside its JavaScript, and only `probe` loads it.
+  external: ['sharp'],
+  // Packages in CommonJS call require.
+  banner: { js: "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);" },
+  logLevel: 'warning',
+  metafile: true,
+});
+const packages = new Set(Object.keys(metafile.inputs).flatMap((path) => packageOf(path) ?? []));
+writeFileSync(join(root, target, 'LICENSES.txt'), [...packages].sort().map(licenseOf).join(`\n${'-'.repeat(80)}\n\n`));
