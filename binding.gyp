@@ -15,6 +15,7 @@
         "addon/cut_memory.cc",
         "addon/mapping.cc",
         "addon/region.cc",
+        "addon/window_list.cc",
         "addon/linear_mapping.cc",
         "addon/callback.cc",
         "addon/fd_poller.cc",

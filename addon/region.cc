@@ -2,9 +2,6 @@
 
 #include <errno.h>
 
-#include <algorithm>
-#include <new>
-#include <string>
 #include <utility>
 
 #include "arguments.h"
@@ -21,39 +18,6 @@ struct RegionData {
   Napi::FunctionReference constructor;
   std::shared_ptr<Mapping> handover;
 };
-
-/** What an ArrayBuffer holds: its own reference to the mapping, because the garbage collector may free the
- * region, its windows and their views in any order. */
-struct WindowHold {
-  std::shared_ptr<Mapping> mapping;
-  /** Is set when the hold is deleted. Null: nobody wants to know. */
-  bool* released;
-};
-
-void ReleaseWindow(napi_env, void*, void* hint) {
-  auto* hold = static_cast<WindowHold*>(hint);
-  if (hold->released != nullptr) *hold->released = true;
-  delete hold;
-}
-
-/** Empty: the window could not be made. */
-Napi::Value CreateWindow(Napi::Env env, const std::shared_ptr<Mapping>& mapping, uint64_t start) {
-  const uint64_t length = std::min(mapping->size() - start, kWindowStride + kWindowOverlap);
-  // If Node refuses the size, it runs the finalizer before it returns its error. After any other error the
-  // finalizer never runs.
-  bool released = false;
-  auto* hold = new (std::nothrow) WindowHold{mapping, &released};
-  if (hold == nullptr) return {};
-  napi_value window;
-  const napi_status status =
-      napi_create_external_arraybuffer(env, mapping->data() + start, length, ReleaseWindow, hold, &window);
-  if (status == napi_ok) {
-    hold->released = nullptr;
-    return {env, window};
-  }
-  if (!released) delete hold;
-  return {};
-}
 
 }  // namespace
 
@@ -101,28 +65,21 @@ std::shared_ptr<Mapping> Region::Take(const Napi::CallbackInfo& info) {
 
 bool Region::ExposeWindows(Napi::Object self) {
   const Napi::Env env = self.Env();
-  const Napi::Array windows = Napi::Array::New(env);
-  for (uint64_t start = 0; start < mapping_->size(); start += kWindowStride) {
-    const Napi::Value window = CreateWindow(env, mapping_, start);
-    if (window.IsEmpty()) return false;
-    windows_.push_back(Napi::Persistent(window.As<Napi::Object>()));
-    if (napi_set_element(env, windows, windows_.size() - 1, window) != napi_ok) return false;
-  }
+  windows_ = std::make_shared<WindowList>(mapping_);
+  const Napi::Value windows = windows_->Expose(env);
+  if (windows.IsEmpty()) return false;
   const Napi::Value size = Napi::Number::New(env, static_cast<double>(mapping_->size()));
   const napi_property_descriptor properties[] = {
       {"size", nullptr, nullptr, nullptr, nullptr, size, napi_enumerable, nullptr},
       {"windows", nullptr, nullptr, nullptr, nullptr, windows, napi_enumerable, nullptr},
   };
-  return napi_object_freeze(env, windows) == napi_ok &&
-         napi_type_tag_object(env, self, &kRegionTag) == napi_ok &&
+  return napi_type_tag_object(env, self, &kRegionTag) == napi_ok &&
          napi_define_properties(env, self, 2, properties) == napi_ok;
 }
 
 void Region::Close(const Napi::CallbackInfo& info) {
-  for (const Napi::ObjectReference& window : windows_) {
-    napi_detach_arraybuffer(info.Env(), window.Value());
-  }
-  windows_.clear();
+  if (windows_ != nullptr) windows_->Close(info.Env());
+  windows_.reset();
   mapping_.reset();
 }
 

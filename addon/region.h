@@ -3,21 +3,13 @@
 #include <napi.h>
 
 #include <memory>
-#include <vector>
 
 #include "mapping.h"
+#include "window_list.h"
 
 namespace vmb {
 
-/** Bytes from the start of one window to the start of the next (Region in src/native.ts). */
-constexpr uint64_t kWindowStride = uint64_t{1} << 30;
-/** Bytes that a window shares with the next one. */
-constexpr uint64_t kWindowOverlap = uint64_t{1} << 20;
-/** Bytes. The largest ArrayBuffer of Node 20, the oldest release that is supported. */
-constexpr uint64_t kMaxArrayBuffer = uint64_t{1} << 32;
-static_assert(kWindowStride + kWindowOverlap <= kMaxArrayBuffer);
-
-/** The JavaScript class Region: a mapping and its windows, the ArrayBuffers that JavaScript gets. */
+/** The JavaScript class Region: a mapping and its windows. */
 class Region : public Napi::ObjectWrap<Region> {
  public:
   static void Export(Napi::Env env, Napi::Object exports);
@@ -34,7 +26,7 @@ class Region : public Napi::ObjectWrap<Region> {
   void Close(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Mapping> mapping_;
-  std::vector<Napi::ObjectReference> windows_;
+  std::shared_ptr<WindowList> windows_;
 };
 
 }  // namespace vmb

@@ -34,8 +34,8 @@ interface Entry extends MemoryRegion {
   readonly identity: string;
   /** null: the region is opaque, that is known but never mapped. */
   readonly mapped: Region | null;
-  /** One view for each window of the mapped region. */
-  readonly views: readonly Uint8Array[];
+  /** A view of each window of the mapped region that was used. */
+  readonly views: (Uint8Array | undefined)[];
 }
 
 /** Fields of an entry that is not mapped: it is opaque, or it is only checked. */
@@ -182,11 +182,12 @@ export class GuestMemory {
 
   /** Copies as many bytes as one window has, and returns their number. The caller has checked the address. */
   #copy(guestAddress: number, ours: Uint8Array, at: number, length: number, inwards: boolean): number {
-    const { guestAddress: base, size, views } = this.#find(guestAddress)!;
+    const { guestAddress: base, size, mapped, views } = this.#find(guestAddress)!;
     const offset = guestAddress - base;
     const index = Math.floor(offset / native.WINDOW_STRIDE);
     const start = offset - index * native.WINDOW_STRIDE;
-    const view = views[index]!;
+    views[index] ??= new Uint8Array(mapped!.windows[index]!);
+    const view = views[index];
     const bytes = Math.min(length, size - offset, view.length - start);
     if (bytes > FEW && inwards) view.set(ours.subarray(at, at + bytes), start);
     else if (bytes > FEW) ours.set(view.subarray(start, start + bytes), at);
@@ -271,7 +272,7 @@ function open(region: MemoryRegion, fd: number): Entry {
   const identity = fileIdentity(fd);
   try {
     const mapped = new native.Region(fd, region.fileOffset, region.size);
-    return { ...region, identity, mapped, views: mapped.windows.map((window) => new Uint8Array(window)) };
+    return { ...region, identity, mapped, views: [] };
   } catch (error) {
     const place = `${region.size} bytes at ${region.fileOffset} of a memory descriptor`;
     throw new GuestMemoryError(`${place} cannot be mapped: ${(error as Error).message}`, { cause: error });

@@ -61,6 +61,21 @@ describe('addon: Region', () => {
     assert.ok(await eventually(() => mappingsOf('memfd:large') === 0));
   });
 
+  it('makes a window when it is asked for: V8 collects all garbage for each', () => {
+    const file = native.memoryFile('vast', 64 * GIB);
+    collectGarbage();
+    const before = process.memoryUsage().external;
+    const grown = () => Math.round((process.memoryUsage().external - before) / GIB);
+    const some = new native.Region(file, 0, 64 * GIB);
+    closeSync(file);
+    assert.deepEqual([some.windows.length, grown()], [64, 1]);
+    new Uint8Array(some.windows[40]!)[7] = 1;
+    assert.equal(new Uint8Array(some.windows[40]!)[7], 1);
+    assert.equal(grown(), 2);
+    some.close();
+    assert.deepEqual([some.windows[40]!.byteLength, some.windows[41]!.byteLength], [0, 0]);
+  });
+
   it('shows a range that crosses a stride in both windows', () => {
     region = new native.Region(fd, 0, 3 * GIB);
     const text = Buffer.from('across the border');
