@@ -71,11 +71,18 @@ void FdPoller::Watch(const Napi::CallbackInfo& info) {
   }
 }
 
-void FdPoller::OnReadable() {
+/** What is ready of the events that are waited for. The end of the stream and errors are reported as readiness of all:
+ * the owner sees them in its next call. Only if there are two events, the epoll is asked which it is. */
+uint32_t FdPoller::Ready() const {
+  if (events_ != kEvents) return events_;
   epoll_event event{};
-  if (epoll_wait(epoll_.get(), &event, 1, 0) != 1) return;
-  // The end of the stream and errors are reported as readiness: the owner sees them in its next call.
-  const uint32_t ready = (event.events & (EPOLLERR | EPOLLHUP)) != 0 ? events_ : event.events & events_;
+  if (epoll_wait(epoll_.get(), &event, 1, 0) != 1) return 0;
+  return (event.events & (EPOLLERR | EPOLLHUP)) != 0 ? events_ : event.events & events_;
+}
+
+void FdPoller::OnReadable() {
+  const uint32_t ready = Ready();
+  if (ready == 0) return;
   const Napi::Env env = Env();
   const Napi::HandleScope scope(env);
   CallFromLoop(env, callback_.Value(), {Napi::Number::New(env, ready)});

@@ -23,6 +23,7 @@ class FdPoller : public Napi::ObjectWrap<FdPoller> {
   int SetEvents(uint32_t events);
   void Watch(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
+  uint32_t Ready() const;
   void OnReadable();
   void Shut();
 

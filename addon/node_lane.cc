@@ -9,17 +9,17 @@
 namespace vmb {
 
 void NodeLane::Submit(std::shared_ptr<NodeCall> call) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   calls_.push_back(std::move(call));
   const int error = running_ ? 0 : Start();
-  if (error == 0) {
-    submitted_.NotifyOne();
-    return;
+  if (error != 0) {
+    // No thread was running, so this call is the only one in the queue.
+    calls_.pop_back();
+    results_.push_back(error);
   }
-  // No thread was running, so this call is the only one in the queue.
-  calls_.pop_back();
-  results_.push_back(error);
-  wake_->Send();
+  // A thread that wakes up wants the lock at once.
+  lock.unlock();
+  error == 0 ? submitted_.NotifyOne() : wake_->Send();
 }
 
 int NodeLane::Start() {
@@ -57,7 +57,9 @@ void NodeLane::Work() {
     call.reset();
     lock.lock();
     results_.push_back(error);
+    lock.unlock();
     wake_->Send();
+    lock.lock();
   }
   running_ = false;
 }

@@ -12,8 +12,7 @@ namespace vmb {
 
 /**
  * A thread with a private epoll on one V4L2 descriptor. Even epoll_wait(0), epoll_ctl and close can wait for
- * a driver's lock for seconds, so the lane calls Start, Watch and Stop. Watch would run on the loop only if
- * JavaScript passed `watch` to NodeFile.run; the product always submits it.
+ * a driver's lock for seconds, so the lane calls Start, Watch and Stop.
  */
 class NodeWatcher {
  public:
