@@ -32,6 +32,16 @@ std::vector<Pair> pairs_of(const std::string& list) {
   return pairs;
 }
 
+// TOTAL or TOTAL,USED in MiB. A value that is too small for the rings is ignored.
+void set_ram(Settings& settings, const std::string& text) {
+  constexpr size_t kLeast = 12;
+  size_t total = 0, used = 0;
+  const int count = sscanf(text.c_str(), "%zu,%zu", &total, &used);
+  if (count < 1 || total < kLeast) return;
+  settings.ram = total << 20;
+  settings.used_ram = count == 2 && used >= kLeast && used < total ? used << 20 : settings.ram;
+}
+
 Settings read_settings() {
   Settings settings;
   settings.nodes = pairs_of<Settings::Node>(variable("VMB_PRELOAD"));
@@ -40,6 +50,7 @@ Settings read_settings() {
   settings.objects = variable("VMB_PRELOAD_OBJECTS") == "1";
   if (const std::string name = variable("VMB_PRELOAD_DRIVER"); !name.empty()) settings.driver = name.substr(0, 15);
   settings.trace = variable("VMB_PRELOAD_TRACE");
+  set_ram(settings, variable("VMB_PRELOAD_RAM"));
   return settings;
 }
 

@@ -21,6 +21,9 @@ struct Settings {
   // The driver's name in QUERYCAP.
   std::string driver = "virtio-media";
   std::string trace;
+  // Bytes of the guest's RAM, and of the part from which pages are taken.
+  size_t ram = size_t{1} << 30;
+  size_t used_ram = size_t{1} << 30;
 
   static const Settings& get();
   // The socket of a path that a program opens; nullptr: the path is not taken over.
