@@ -39,8 +39,8 @@ export const rows: readonly Row[] = [
   },
 ];
 
-/** The subjects that the column `floor` stands for. */
-export const floors = ['hop', 'node -e'];
+/** The subjects that have no column of their own. */
+export const floors = ['hop', 'lane hop', 'node -e'];
 
 export interface Figure {
   readonly value: Spread;

@@ -15,7 +15,7 @@ import { type Cores, type Options, optionsOf, UsageError, usage } from './option
 import { buildParts } from './parts.js';
 import { available } from './processors.js';
 import { type Samples, spreadOf } from './samples.js';
-import { tableOf } from './table.js';
+import { tableOf, threadTableOf } from './table.js';
 
 const tell = (line: string) => console.error(line);
 
@@ -65,8 +65,10 @@ async function bench(options: Options): Promise<void> {
   if (options.growth) return console.log(await growthTables(device, options, tell));
   const before = load();
   const samples = await new Bench(options, device, tell).run();
-  for (const cores of options.cores)
-    console.log(`${tableOf(samples, cores)}\n\n${laneLine(samples, cores)}\n`);
+  for (const cores of options.cores) {
+    const texts = [tableOf, threadTableOf, laneLine].map((part) => part(samples, cores));
+    for (const text of texts) if (text !== '') console.log(`${text}\n`);
+  }
   console.log(
     `Measured: ${subjectsOf(options)
       .map(({ name }) => name)

@@ -45,6 +45,14 @@ export class Samples {
     return [...new Set(this.all.filter((each) => each.cores === cores).map(({ subject }) => subject))];
   }
 
+  /** What was found of a phase. */
+  keys(cores: Cores, { subject, phase }: Omit<Place, 'key'>): string[] {
+    const found = this.all.filter(
+      (each) => each.cores === cores && each.subject === subject && each.phase === phase,
+    );
+    return [...new Set(found.map(({ key }) => key))];
+  }
+
   /** By run. */
   values(cores: Cores, { subject, phase, key }: Place): Map<number, number> {
     const found = this.all.filter(

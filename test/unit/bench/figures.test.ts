@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { figureOf, type Row } from '../../bench/figures.js';
 import { type Sample, Samples, spreadOf } from '../../bench/samples.js';
-import { cell, tableOf, textTable } from '../../bench/table.js';
+import { cell, tableOf, textTable, threadTableOf } from '../../bench/table.js';
 
 const row: Row = {
   ...{ name: 'G_INPUT, p50', unit: 'us', digits: 1, phase: 'G_INPUT', key: 'p50' },
@@ -98,6 +98,17 @@ describe('bench: tables', () => {
     ]);
   });
 
+  it('have the threads of each back-end, the busiest first', () => {
+    const threads = (subject: string, main: number, lane: number) => [
+      sample(1, subject, 'paced', main + lane, 'cpu'),
+      sample(1, subject, 'paced', lane, 'cpu.vmb-lane'),
+      sample(1, subject, 'paced', main, 'cpu.main'),
+    ];
+    const samples = samplesOf(...threads('ours qemu', 40, 5), ...threads('peer qemu', 9, 0.01));
+    assert.match(threadTableOf(samples, 1), /\| every 2 ms +\| main 40\.0, vmb-lane 5\.0 \| main 9\.0/);
+    assert.equal(threadTableOf(samples, 2), '');
+  });
+
   it('have a column for each subject and the floor, and no row that nobody measured', () => {
     const samples = samplesOf(
       ...[sample(1, 'hop', 'hop', 5), sample(1, 'lane hop', 'hop-lane', 15)],
@@ -112,7 +123,7 @@ describe('bench: tables', () => {
         ['', 'one core', 'floor', 'native', 'ours qemu', ''],
         ...[tableOf(samples, 1).split('\n')[1]!.split('|')],
         ['', 'G_INPUT, p50, us', '5.0', '-', '60.0 x12.0', ''],
-        ['', 'EXT_CTRLS, p50, us', '5.0', '0.5 x0.1', '80.0 x16.0', ''],
+        ['', 'EXT_CTRLS, p50, us', '5.0', '0.5 x0.10', '80.0 x16.0', ''],
       ],
     );
   });
