@@ -41,11 +41,12 @@ export class Launched {
 
   constructor({ command, processors, sysfs, preload, env }: Launch) {
     const words = processors === undefined ? command : [parts.launch, processors, sysfs ?? '-', ...command];
+    const preloaded = preload === undefined ? {} : { LAUNCH_PRELOAD: preload };
     this.#child = spawn(words[0]!, words.slice(1), {
       // A group of its own, so that what it starts ends with it.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...env, ...(preload === undefined ? {} : { LAUNCH_PRELOAD: preload }) },
+      env: { ...process.env, LAUNCH_PARENT: `${process.pid}`, ...env, ...preloaded },
     });
     running.add(this);
     this.#child.stdout!.setEncoding('utf8').on('data', (text) => {

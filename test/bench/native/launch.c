@@ -1,7 +1,8 @@
 /*
  * launch PROCESSORS FOLDER PROGRAM [ARGUMENT]...: becomes PROGRAM, on these processors (`0,1`) and with FOLDER in the place
  * of /sys/dev/char, in a mount name space of its own. FOLDER `-`: nothing is mounted. The process is killed if the one that
- * started it ends. LAUNCH_PRELOAD becomes LD_PRELOAD. Exit status 125: it could not become PROGRAM.
+ * started it ends, whose id is in LAUNCH_PARENT. LAUNCH_PRELOAD becomes LD_PRELOAD. Exit status 125: it could not become
+ * PROGRAM.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -19,6 +20,13 @@ static _Noreturn void fail(const char *what) {
   exit(125);
 }
 
+static void end_with_parent(void) {
+  const char *parent = getenv("LAUNCH_PARENT");
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  /* The parent may have ended before that. */
+  if (parent && getppid() != atoi(parent)) exit(125);
+}
+
 static void keep_to(const char *list) {
   cpu_set_t processors;
   CPU_ZERO(&processors);
@@ -34,7 +42,7 @@ static void put_in_place(const char *folder) {
 
 int main(int count, char **words) {
   if (count < 4) return fprintf(stderr, "usage: launch PROCESSORS FOLDER|- PROGRAM [ARGUMENT]...\n"), 125;
-  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  end_with_parent();
   keep_to(words[1]);
   if (strcmp(words[2], "-") != 0) put_in_place(words[2]);
   const char *preload = getenv("LAUNCH_PRELOAD");
