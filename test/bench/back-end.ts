@@ -67,24 +67,24 @@ export class BackEnd {
       else
         await backEnd.fail(
           end
-            ? `ended (${end}) before it listened`
-            : `does not listen on @SOCKET@ after ${START_MS / 1000} s`,
+            ? `ended (${end}) before it listened.`
+            : `does not listen on @SOCKET@ after ${START_MS / 1000} s.`,
         );
     }
     backEnd.start = performance.now() - from;
     return backEnd;
   }
 
-  /** Stops it and throws a BenchError with what it printed last. */
+  /** Stops it and throws a BenchError: its name, `what`, and what it printed last. */
   async fail(what: string): Promise<never> {
     await this.process.stop();
-    throw new BenchError(`${this.name} ${what}.\n${this.process.lastWords(this.name)}`);
+    throw new BenchError(`${this.name} ${what}\n${this.process.lastWords(this.name)}`);
   }
 
   /** Resident MiB, `rest` milliseconds later. */
   async resident(rest: number): Promise<number> {
     await sleep(rest);
-    if (this.process.end) await this.fail(`ended (${this.process.end})`);
+    if (this.process.end) await this.fail(`ended (${this.process.end}).`);
     return residentOf(this.process.pid);
   }
 

@@ -3,9 +3,9 @@ import { loadavg } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BackEnd, residentOf } from './back-end.js';
 import type { FakeDevice } from './fake-device.js';
-import { floorsOn, guest, type Line, native } from './lat.js';
+import { floorsOn, guest, type Line, type Manner, native } from './lat.js';
 import { Launched } from './launched.js';
-import type { Cores, Options, Vmm } from './options.js';
+import type { Cores, Options } from './options.js';
 import { parts } from './parts.js';
 import { processorsFor } from './processors.js';
 import { Samples } from './samples.js';
@@ -21,7 +21,7 @@ const SHORT_REST = 50;
 
 interface Subject {
   readonly name: string;
-  readonly vmm: Vmm;
+  readonly manner: Manner;
   readonly command: readonly string[];
 }
 
@@ -29,8 +29,10 @@ interface Subject {
 export function subjectsOf({ vmms, peer }: Pick<Options, 'vmms' | 'peer'>): Subject[] {
   const all = [...new Set([...vmms, ...(peer?.vmms ?? [])])];
   return all.flatMap((vmm) => [
-    ...(vmms.includes(vmm) ? [{ name: `ours ${vmm}`, vmm, command: serve }] : []),
-    ...(peer?.vmms.includes(vmm) ? [{ name: `${peer.name} ${vmm}`, vmm, command: peer.command }] : []),
+    ...(vmms.includes(vmm) ? [{ name: `ours ${vmm}`, manner: { vmm }, command: serve }] : []),
+    ...(peer?.vmms.includes(vmm)
+      ? [{ name: `${peer.name} ${vmm}`, manner: { vmm, echo: peer.echo }, command: peer.command }]
+      : []),
   ]);
 }
 
@@ -98,14 +100,14 @@ export class Bench {
       add(subject.name, await this.#measure(subject, processors));
   }
 
-  async #measure({ name, vmm, command }: Subject, processors: string): Promise<Line[]> {
+  async #measure({ name, manner, command }: Subject, processors: string): Promise<Line[]> {
     const backEnd = await BackEnd.start(name, this.device, processors, command);
     try {
       const resident = await backEnd.resident(this.#rest);
       return [
         { phase: 'process', key: 'start', value: backEnd.start },
         { phase: 'process', key: 'resident', value: resident },
-        ...(await guest(backEnd, vmm, this.options.phases)),
+        ...(await guest(backEnd, manner, this.options.phases)),
       ];
     } finally {
       await backEnd.stop();
@@ -116,10 +118,10 @@ export class Bench {
   async #countCalls(cores: Cores): Promise<void> {
     const { quick } = this.options;
     const subjects = subjectsOf(this.options).slice(0, quick ? 1 : undefined);
-    for (const { name, vmm, command } of subjects)
+    for (const { name, manner, command } of subjects)
       for (const phase of ['G_INPUT', 'stream']) {
         const start = () => BackEnd.start(name, this.device, processorsFor(cores), command);
-        const value = await callsOf(start, vmm, phase, quick ? 20 : 500);
+        const value = await callsOf(start, manner, phase, quick ? 20 : 500);
         this.samples.add({ cores, run: 1, subject: name, phase: 'calls', key: phase, value });
       }
   }

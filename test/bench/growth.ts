@@ -45,7 +45,7 @@ async function measure(device: FakeDevice, processors: string, step: Step, count
   try {
     const files = step.files > 0 ? [`files=${step.files}`] : [];
     const phases = [...files, `warm=${count}`, `G_INPUT=${count}`];
-    lines.push(...(await guest(backEnd, 'qemu', phases, step.ram)));
+    lines.push(...(await guest(backEnd, { vmm: 'qemu', ram: step.ram }, phases)));
     lines.push({ phase: 'resident', key: 'after', value: residentOf(backEnd.process.pid) });
   } finally {
     await backEnd.stop();

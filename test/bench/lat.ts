@@ -40,8 +40,8 @@ async function run(launch: Launch, backEnd?: BackEnd): Promise<Line[]> {
   late.abort();
   await lat.stop();
   if (lat.end === 'exit status 0') return linesOf(lat.output);
-  const reason = how === 'late' ? `did not end within ${MOST_MS / 1000} s` : `ended (${lat.end})`;
-  const what = `${reason}. ${lat.lastWords('It')}`;
+  const reason = how === 'late' ? `did not end within ${MOST_MS / 1000} s.` : `ended (${lat.end}).`;
+  const what = `${reason} ${lat.lastWords('It')}`;
   if (!backEnd) throw new BenchError(`lat ${what}`);
   return backEnd.fail(`cannot be measured, because its guest ${what}`);
 }
@@ -62,14 +62,23 @@ export function native(device: FakeDevice, processors: string, phases: readonly 
   });
 }
 
-/** `ram`: VMB_PRELOAD_RAM of test/preload. */
-export function guest(backEnd: BackEnd, vmm: Vmm, phases: readonly string[], ram = RAM): Promise<Line[]> {
+/** How test/preload plays the VMM. */
+export interface Manner {
+  readonly vmm: Vmm;
+  /** VMB_PRELOAD_RAM; absent: RAM. */
+  readonly ram?: string;
+  /** VMB_PRELOAD_ECHO; absent: true. */
+  readonly echo?: boolean;
+}
+
+export function guest(backEnd: BackEnd, manner: Manner, phases: readonly string[]): Promise<Line[]> {
   const { device, processors, process, socket, counters } = backEnd;
   const command = [parts.lat, device.path, ...phases];
   const env = {
     VMB_PRELOAD: `${device.path}=${socket}`,
-    VMB_PRELOAD_VMM: vmm,
-    VMB_PRELOAD_RAM: ram,
+    VMB_PRELOAD_VMM: manner.vmm,
+    VMB_PRELOAD_RAM: manner.ram ?? RAM,
+    VMB_PRELOAD_ECHO: manner.echo === false ? '0' : '1',
     BENCH_PID: `${process.pid}`,
     BENCH_COUNTERS: counters,
   };

@@ -11,6 +11,8 @@ export interface Peer {
   /** Words; `@DEVICE@` and `@SOCKET@` are replaced in each. */
   readonly command: readonly string[];
   readonly vmms: readonly Vmm[];
+  /** Whether memory that it maps comes back as a memory region, as QEMU does it. */
+  readonly echo: boolean;
 }
 
 export interface Options {
@@ -37,6 +39,7 @@ export const usage = `usage: npm run bench -- [OPTION]...
   --peer COMMAND        another back-end: words, with @DEVICE@ and @SOCKET@. It must stay in the foreground
   --peer-name NAME      its name in the table (peer)
   --peer-vmm qemu|crosvm  the VMM for it (those of --vmm)
+  --peer-no-echo        QEMU's manner, but what the peer maps does not come back to it as a memory region
   --phases LIST         phases of test/bench/native/lat.c, such as "warm=9000 G_INPUT=8000 stream=8000"
   --growth              how the cost grows with sessions and with the guest's memory, instead of the tables
   --json FILE           every value, as JSON
@@ -57,6 +60,7 @@ const known = {
   peer: { type: 'string' },
   'peer-name': { type: 'string' },
   'peer-vmm': { type: 'string', multiple: true },
+  'peer-no-echo': { type: 'boolean' },
   phases: { type: 'string' },
   growth: { type: 'boolean' },
   json: { type: 'string' },
@@ -110,7 +114,9 @@ function wordsOf(command: string): string[] {
 
 function peerOf(given: Values, vmms: readonly Vmm[]): Peer | undefined {
   if (given.peer === undefined) {
-    const alone = (['peer-name', 'peer-vmm'] as const).find((option) => given[option] !== undefined);
+    const alone = (['peer-name', 'peer-vmm', 'peer-no-echo'] as const).find(
+      (option) => given[option] !== undefined,
+    );
     if (alone) throw new UsageError(`--${alone} is of use only with --peer`);
     return undefined;
   }
@@ -119,7 +125,13 @@ function peerOf(given: Values, vmms: readonly Vmm[]): Peer | undefined {
     throw new UsageError('--peer: the command needs @SOCKET@, and @DEVICE@ if it takes a device');
   const name = given['peer-name'] ?? 'peer';
   if (!/^[\w.-]+$/.test(name)) throw new UsageError(`--peer-name ${name}: letters, digits, dots and dashes`);
-  return { name, command, vmms: given['peer-vmm'] ? oneOf('peer-vmm', given['peer-vmm'], VMMS) : vmms };
+  const chosen = given['peer-vmm'];
+  return {
+    name,
+    command,
+    vmms: chosen ? oneOf('peer-vmm', chosen, VMMS) : vmms,
+    echo: !given['peer-no-echo'],
+  };
 }
 
 /** `undefined`: the operator asks for help. Throws a UsageError. */

@@ -6,9 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { until } from '../support/until.js';
 import type { BackEnd } from './back-end.js';
-import { guest } from './lat.js';
+import { guest, type Manner } from './lat.js';
 import { Launched } from './launched.js';
-import type { Vmm } from './options.js';
 
 export const canCount = () => spawnSync('strace', ['-V']).status === 0;
 
@@ -26,7 +25,7 @@ interface Counted {
   readonly operations: number;
 }
 
-async function trace(backEnd: BackEnd, vmm: Vmm, phase: string, count: number): Promise<Counted> {
+async function trace(backEnd: BackEnd, manner: Manner, phase: string, count: number): Promise<Counted> {
   const file = backEnd.device.file('strace');
   const command = ['strace', '-f', '-c', '-o', file, '-p', `${backEnd.process.pid}`];
   const tracer = new Launched({ command });
@@ -34,7 +33,7 @@ async function trace(backEnd: BackEnd, vmm: Vmm, phase: string, count: number): 
     const attached = () => /attached/.test(tracer.errors) || tracer.end !== undefined;
     await until(attached, 'strace to attach', 10_000);
     if (tracer.end) await backEnd.fail(`cannot be traced: ${tracer.errors}`);
-    const lines = await guest(backEnd, vmm, [`${phase}=${count}`]);
+    const lines = await guest(backEnd, manner, [`${phase}=${count}`]);
     const value = (key: string) => lines.find((line) => line.phase === phase && line.key === key)?.value ?? 0;
     tracer.kill('SIGINT');
     await tracer.ended;
@@ -49,7 +48,7 @@ async function trace(backEnd: BackEnd, vmm: Vmm, phase: string, count: number): 
 /** `phase` is one of lat's. `start` starts a back-end for each guest, because a peer may end with its guest. */
 export async function callsOf(
   start: () => Promise<BackEnd>,
-  vmm: Vmm,
+  manner: Manner,
   phase: string,
   count: number,
 ): Promise<number> {
@@ -57,7 +56,7 @@ export async function callsOf(
   for (const each of [count, 3 * count]) {
     const backEnd = await start();
     try {
-      counted.push(await trace(backEnd, vmm, phase, each));
+      counted.push(await trace(backEnd, manner, phase, each));
     } finally {
       await backEnd.stop();
     }

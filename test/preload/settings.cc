@@ -48,6 +48,7 @@ Settings read_settings() {
   settings.media = pairs_of<Settings::Media>(variable("VMB_PRELOAD_MEDIA"));
   settings.crosvm = variable("VMB_PRELOAD_VMM") == "crosvm";
   settings.objects = variable("VMB_PRELOAD_OBJECTS") == "1";
+  settings.echo = !settings.crosvm && variable("VMB_PRELOAD_ECHO") != "0";
   if (const std::string name = variable("VMB_PRELOAD_DRIVER"); !name.empty()) settings.driver = name.substr(0, 15);
   settings.trace = variable("VMB_PRELOAD_TRACE");
   set_ram(settings, variable("VMB_PRELOAD_RAM"));

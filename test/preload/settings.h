@@ -18,6 +18,8 @@ struct Settings {
   std::vector<Media> media;
   bool crosvm = false;
   bool objects = false;
+  // Whether memory that the back-end maps comes back as a memory region, as with QEMU.
+  bool echo = true;
   // The driver's name in QUERYCAP.
   std::string driver = "virtio-media";
   std::string trace;

@@ -33,7 +33,15 @@ describe('bench: options', () => {
       name: 'other',
       command: ['peer', '--node', '@DEVICE@', '--socket', '@SOCKET@'],
       vmms: ['crosvm'],
+      echo: true,
     });
+  });
+
+  it('let a peer have no echo of its mappings', () => {
+    const { peer } = optionsOf([...PEER, '--peer-vmm', 'qemu', '--peer-no-echo'])!;
+    assert.equal(peer?.echo, false);
+    const manners = subjectsOf({ vmms: ['qemu'], peer }).map(({ manner }) => manner);
+    assert.deepEqual(manners, [{ vmm: 'qemu' }, { vmm: 'qemu', echo: false }]);
   });
 
   it('measure ours before the peer, VMM by VMM', () => {
@@ -61,6 +69,7 @@ describe('bench: options', () => {
     ["--peer ': ", ['--peer', "'"]],
     ['--peer-name a b', [...PEER, '--peer-name', 'a b']],
     ['--peer-name is of use only with --peer', ['--peer-name', 'other']],
+    ['--peer-no-echo is of use only with --peer', ['--peer-no-echo']],
     ['--peer-vmm is of use only with --peer', ['--peer-vmm', 'qemu']],
   ];
   for (const [sentence, words] of refused)
