@@ -138,6 +138,8 @@ function peerOf(given: Values, vmms: readonly Vmm[]): Peer | undefined {
 export function optionsOf(words: readonly string[]): Options | undefined {
   const given = values(words);
   if (given.help) return undefined;
+  const useless = (['json', 'peer', 'phases', 'vmm'] as const).find((option) => given[option] !== undefined);
+  if (given.growth && useless) throw new UsageError(`--${useless} is of no use with --growth`);
   const vmms = oneOf('vmm', given.vmm, VMMS);
   return {
     runs: runsOf(given),

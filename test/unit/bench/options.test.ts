@@ -69,6 +69,7 @@ describe('bench: options', () => {
     ["--peer ': ", ['--peer', "'"]],
     ['--peer-name a b', [...PEER, '--peer-name', 'a b']],
     ['--peer-name is of use only with --peer', ['--peer-name', 'other']],
+    ['--json is of no use with --growth', ['--growth', '--json', 'file']],
     ['--peer-no-echo is of use only with --peer', ['--peer-no-echo']],
     ['--peer-vmm is of use only with --peer', ['--peer-vmm', 'qemu']],
   ];
