@@ -78,6 +78,13 @@ const sanitizers = build('sanitizers', 'the addon is built with sanitizers', san
   needs: ['build'],
 });
 
+const bench = [
+  build('bench-parts', 'the native parts of the bench are built', ['make', '-sC', 'test/bench/native']),
+  task('bench', 'bench: it works, with small counts', mocha('dist/test/bench/*.test.js'), {
+    needs: ['build', 'bench-parts'],
+  }),
+];
+
 const inLab = { needs: ['kernel', 'programs'] };
 /** Real drivers and a real QEMU, each test once. The longest tasks come first. */
 const onDrivers: readonly Task[] = [
@@ -131,6 +138,7 @@ const real: readonly Task[] = [
   packaged('', [PACKAGE], { needs: ['build'], limitSeconds: 1200 }),
   fuzz(100_000),
   sanitizedAddon,
+  ...bench,
   sanitizedFuzz(20_000),
 ];
 
@@ -174,6 +182,7 @@ const full: readonly Task[] = [
   }),
   fuzz(1_000_000, { ...LONG, processors: 2 }),
   sanitizedAddon,
+  ...bench,
   sanitizedFuzz(1_000_000, { ...LONG, processors: 2 }),
   ...SUPPORTED_NODES.map((version) =>
     task(`node-${version}`, `unit and addon on Node ${version}`, ['test/node.sh', version, ...UNIT, ADDON], {

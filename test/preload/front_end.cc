@@ -127,7 +127,7 @@ bool FrontEnd::announce_memory() {
   for (const auto& [region, fd] : window_.echoes()) {
     // If the table is full, QEMU does not send it, and the back-end keeps the table that it has.
     if (table.count == wire::kMaxRegions) return true;
-    if (traits().qemu) add(region, fd);
+    if (Settings::get().echo) add(region, fd);
   }
   const size_t bytes = offsetof(wire::MemoryTable, regions) + sizeof table.regions[0] * table.count;
   return tell(wire::kSetMemTable, bytes_of(table).first(bytes), std::span(fds, table.count), true);
@@ -168,7 +168,7 @@ bool FrontEnd::serve_channel() {
       !send_message(channel_.get(), {request, wire::kVersion | wire::kReply, 0}, bytes_of(status)))
     return false;
   // After the answer, QEMU announces the mapping as guest memory.
-  return !(done && traits().qemu && started_) || announce_memory();
+  return !(done && Settings::get().echo && started_) || announce_memory();
 }
 
 bool FrontEnd::ask(wire::Request request, Bytes body, Message& reply) {

@@ -1,33 +1,38 @@
 #include "guest_ram.h"
 
+#include <algorithm>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "settings.h"
+
 namespace preload {
 namespace {
 
-constexpr size_t kBytes = size_t{1} << 30;
-// The first half is below 4 GiB, the second half at 4 GiB and above.
-constexpr size_t kSplit = kBytes / 2;
+// The first half, but at most this much, is below 4 GiB. The rest is at 4 GiB and above.
+constexpr size_t kMostLow = size_t{2} << 30;
 constexpr uint64_t kHigh = uint64_t{1} << 32;
 // Pages for rings, which must be contiguous.
 constexpr size_t kContiguousPages = 2048;
 constexpr size_t kScatteredRun = 4;
 
+size_t split() { return std::min(Settings::get().ram / 2, kMostLow); }
+
 }  // namespace
 
 GuestRam* GuestRam::get() {
   static GuestRam* const ram = []() -> GuestRam* {
+    const size_t bytes = Settings::get().ram;
     UniqueFd fd(memfd_create("preload-guest-ram", MFD_CLOEXEC));
-    if (!fd || ftruncate(fd.get(), kBytes) != 0) return nullptr;
-    void* base = real::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
+    if (!fd || ftruncate(fd.get(), bytes) != 0) return nullptr;
+    void* base = real::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
     return base == MAP_FAILED ? nullptr : new GuestRam(std::move(fd), static_cast<uint8_t*>(base));
   }();
   return ram;
 }
 
-GuestRam::GuestRam(UniqueFd fd, uint8_t* base) : fd_(std::move(fd)), base_(base), used_(kBytes / kPage) {
+GuestRam::GuestRam(UniqueFd fd, uint8_t* base) : fd_(std::move(fd)), base_(base), used_(Settings::get().used_ram / kPage) {
   struct stat status;
   fstat(fd_.get(), &status);
   device_ = status.st_dev;
@@ -36,11 +41,12 @@ GuestRam::GuestRam(UniqueFd fd, uint8_t* base) : fd_(std::move(fd)), base_(base)
   used_[0] = true;
 }
 
-uint64_t GuestRam::address(size_t offset) const { return offset < kSplit ? offset : kHigh + (offset - kSplit); }
+uint64_t GuestRam::address(size_t offset) const { return offset < split() ? offset : kHigh + (offset - split()); }
 
 std::vector<wire::MemoryRegion> GuestRam::regions() const {
   const auto user = reinterpret_cast<uint64_t>(base_);
-  return {{0, kSplit, user, 0}, {kHigh, kBytes - kSplit, user + kSplit, kSplit}};
+  const size_t low = split();
+  return {{0, low, user, 0}, {kHigh, Settings::get().ram - low, user + low, low}};
 }
 
 GuestRam::Run GuestRam::take_contiguous(size_t count) {

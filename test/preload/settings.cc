@@ -32,14 +32,26 @@ std::vector<Pair> pairs_of(const std::string& list) {
   return pairs;
 }
 
+// TOTAL or TOTAL,USED in MiB. A value that is too small for the rings is ignored.
+void set_ram(Settings& settings, const std::string& text) {
+  constexpr size_t kLeast = 12;
+  size_t total = 0, used = 0;
+  const int count = sscanf(text.c_str(), "%zu,%zu", &total, &used);
+  if (count < 1 || total < kLeast) return;
+  settings.ram = total << 20;
+  settings.used_ram = count == 2 && used >= kLeast && used < total ? used << 20 : settings.ram;
+}
+
 Settings read_settings() {
   Settings settings;
   settings.nodes = pairs_of<Settings::Node>(variable("VMB_PRELOAD"));
   settings.media = pairs_of<Settings::Media>(variable("VMB_PRELOAD_MEDIA"));
   settings.crosvm = variable("VMB_PRELOAD_VMM") == "crosvm";
   settings.objects = variable("VMB_PRELOAD_OBJECTS") == "1";
+  settings.echo = !settings.crosvm && variable("VMB_PRELOAD_ECHO") != "0";
   if (const std::string name = variable("VMB_PRELOAD_DRIVER"); !name.empty()) settings.driver = name.substr(0, 15);
   settings.trace = variable("VMB_PRELOAD_TRACE");
+  set_ram(settings, variable("VMB_PRELOAD_RAM"));
   return settings;
 }
 

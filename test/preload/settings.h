@@ -18,9 +18,14 @@ struct Settings {
   std::vector<Media> media;
   bool crosvm = false;
   bool objects = false;
+  // Whether memory that the back-end maps comes back as a memory region, as with QEMU.
+  bool echo = true;
   // The driver's name in QUERYCAP.
   std::string driver = "virtio-media";
   std::string trace;
+  // Bytes of the guest's RAM, and of the part from which pages are taken.
+  size_t ram = size_t{1} << 30;
+  size_t used_ram = size_t{1} << 30;
 
   static const Settings& get();
   // The socket of a path that a program opens; nullptr: the path is not taken over.
