@@ -215,8 +215,7 @@ export class GuestMemory {
     const holds = (entry: Entry) =>
       entry.userAddress <= userAddress && userAddress + length <= entry.userAddress + entry.size;
     const entry = this.#entries.find((candidate) => candidate.mapped && holds(candidate));
-    if (!entry?.mapped) return null;
-    return windowAt(entry.mapped, userAddress - entry.userAddress, length);
+    return entry?.mapped ? windowAt(entry.mapped, userAddress - entry.userAddress, length) : null;
   }
 
   /** The region with this guest address. */
