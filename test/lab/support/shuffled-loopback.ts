@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readImageFormat } from '../../../src/client/image-format.js';
 import { Errno } from '../../../src/errno.js';
 import { encoded } from '../../../src/struct.js';
+import { holdersOf } from '../../../src/v4l2/holders.js';
 import { Ioctl } from '../../../src/v4l2/ioctls.js';
 import { BufferType, Capability, format } from '../../../src/v4l2/layout.js';
 import { eventually } from '../../addon/support/process.js';
@@ -134,6 +136,8 @@ export class ShuffledLoopback {
     await this.#producer.stop();
     await renew();
     assert.equal(await this.#told(), VIDEO_OUTPUT);
+    // The files of the sessions that have ended are closed after the reset is answered.
+    assert.ok(await eventually(() => this.#isReleased(), 5000), 'somebody still has the node open');
     await this.#feed();
     await this.#isRefused(Errno.ENXIO);
     await renew();
@@ -196,6 +200,12 @@ export class ShuffledLoopback {
 
   async #isRefused(errno: number): Promise<void> {
     assert.equal(await errnoOf(this.#guest.driver.open()), errno);
+  }
+
+  /** Whether nobody has the node open. */
+  async #isReleased(): Promise<boolean> {
+    const { holders, own } = await holdersOf(statSync(this.node).rdev);
+    return holders.length === 0 && !own;
   }
 
   /** Whether the guest's driver was told that the node captures or sends. */
