@@ -35,6 +35,8 @@ const { metafile } = await build({
   target: 'node20',
   // It has a library of its own beside its JavaScript, and only `probe` loads it.
   external: ['sharp'],
+  // The names of the files depend on the paths of the modules, and these on where node_modules really is.
+  preserveSymlinks: true,
   // Packages in CommonJS call require.
   banner: { js: "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);" },
   logLevel: 'warning',

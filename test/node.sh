@@ -11,7 +11,7 @@ case $(uname -m) in
 esac
 version=$1
 shift
-folder=$checkout/build/nodes/$version
+folder=$checkout/build/nodes/$package-$version
 node=$folder/node_modules/$package/bin/node
 if [ ! -e "$node" ]; then
   mkdir -p -- "$folder"

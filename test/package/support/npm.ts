@@ -21,7 +21,8 @@ export function npm(argv: readonly string[], cwd: string): void {
  * cannot be reached, says so and skips the suite or test of `context`.
  */
 export function fetched(context: Mocha.Context, shelf: string, name: string, version: string): string {
-  const prefix = join(checkout, 'build', shelf, version);
+  // npm removes from a prefix what it did not just install, so each package has one of its own (as test/node.sh).
+  const prefix = join(checkout, 'build', shelf, `${name}-${version}`);
   const folder = join(prefix, 'node_modules', name);
   if (existsSync(folder)) return folder;
   mkdirSync(prefix, { recursive: true });
