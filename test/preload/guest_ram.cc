@@ -10,6 +10,8 @@
 namespace preload {
 namespace {
 
+// If VMB_PRELOAD_RAM says nothing.
+constexpr size_t kBytes = size_t{1} << 30;
 // The first half, but at most this much, is below 4 GiB. The rest is at 4 GiB and above.
 constexpr size_t kMostLow = size_t{2} << 30;
 constexpr uint64_t kHigh = uint64_t{1} << 32;
@@ -17,13 +19,17 @@ constexpr uint64_t kHigh = uint64_t{1} << 32;
 constexpr size_t kContiguousPages = 2048;
 constexpr size_t kScatteredRun = 4;
 
-size_t split() { return std::min(Settings::get().ram / 2, kMostLow); }
+size_t total() { return Settings::get().ram != 0 ? Settings::get().ram : kBytes; }
+
+size_t used() { return Settings::get().used_ram != 0 ? Settings::get().used_ram : total(); }
+
+size_t split() { return std::min(total() / 2, kMostLow); }
 
 }  // namespace
 
 GuestRam* GuestRam::get() {
   static GuestRam* const ram = []() -> GuestRam* {
-    const size_t bytes = Settings::get().ram;
+    const size_t bytes = total();
     UniqueFd fd(memfd_create("preload-guest-ram", MFD_CLOEXEC));
     if (!fd || ftruncate(fd.get(), bytes) != 0) return nullptr;
     void* base = real::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd.get(), 0);
@@ -32,7 +38,7 @@ GuestRam* GuestRam::get() {
   return ram;
 }
 
-GuestRam::GuestRam(UniqueFd fd, uint8_t* base) : fd_(std::move(fd)), base_(base), used_(Settings::get().used_ram / kPage) {
+GuestRam::GuestRam(UniqueFd fd, uint8_t* base) : fd_(std::move(fd)), base_(base), used_(used() / kPage) {
   struct stat status;
   fstat(fd_.get(), &status);
   device_ = status.st_dev;
@@ -46,7 +52,7 @@ uint64_t GuestRam::address(size_t offset) const { return offset < split() ? offs
 std::vector<wire::MemoryRegion> GuestRam::regions() const {
   const auto user = reinterpret_cast<uint64_t>(base_);
   const size_t low = split();
-  return {{0, low, user, 0}, {kHigh, Settings::get().ram - low, user + low, low}};
+  return {{0, low, user, 0}, {kHigh, total() - low, user + low, low}};
 }
 
 GuestRam::Run GuestRam::take_contiguous(size_t count) {

@@ -39,7 +39,7 @@ void set_ram(Settings& settings, const std::string& text) {
   const int count = sscanf(text.c_str(), "%zu,%zu", &total, &used);
   if (count < 1 || total < kLeast) return;
   settings.ram = total << 20;
-  settings.used_ram = count == 2 && used >= kLeast && used < total ? used << 20 : settings.ram;
+  settings.used_ram = count == 2 && used >= kLeast && used < total ? used << 20 : 0;
 }
 
 Settings read_settings() {

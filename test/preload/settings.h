@@ -23,9 +23,9 @@ struct Settings {
   // The driver's name in QUERYCAP.
   std::string driver = "virtio-media";
   std::string trace;
-  // Bytes of the guest's RAM, and of the part from which pages are taken.
-  size_t ram = size_t{1} << 30;
-  size_t used_ram = size_t{1} << 30;
+  // Bytes of the guest's RAM (0: as GuestRam has it), and of the part from which pages are taken (0: all).
+  size_t ram = 0;
+  size_t used_ram = 0;
 
   static const Settings& get();
   // The socket of a path that a program opens; nullptr: the path is not taken over.
