@@ -92,13 +92,8 @@ export const BufferFlag = {
   REQUEST_FD: 0x00800000,
 } as const;
 
-/** V4L2_BUF_FLAG_TIMESTAMP_*: the field of a buffer's flags that says where its timestamp is from. */
-export const TimestampFlag = {
-  MASK: 0x0000e000,
-  MONOTONIC: 0x00002000,
-  COPY: 0x00004000,
-  SOURCE_MASK: 0x00070000,
-} as const;
+/** V4L2_BUF_FLAG_TIMESTAMP_* and V4L2_BUF_FLAG_TSTAMP_SRC_MASK: of what clock a buffer's timestamp is, and of when. */
+export const TimestampFlag = { MASK: 0xe000, MONOTONIC: 0x2000, COPY: 0x4000, SOURCE_MASK: 0x70000 } as const;
 
 /** V4L2_EVENT_* and V4L2_EVENT_SUB_FL_*. */
 export const EventType = {
