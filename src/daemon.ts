@@ -126,6 +126,7 @@ class Service {
   #listener: Listener | null = null;
   #backend: Backend | null = null;
   #isStarted = false;
+  #isStopped = false;
   readonly #watch: NodeWatch;
   #tenant: Tenant | null = null;
   /** The VMMs that have left and whose files are still being closed. */
@@ -204,6 +205,7 @@ class Service {
   }
 
   async stop(): Promise<void> {
+    this.#isStopped = true;
     const watched = this.#watch.close();
     if (!this.#isStarted) closeSockets(openedBefore([this.pair.socket]));
     this.#listener?.close();
@@ -223,14 +225,20 @@ class Service {
       });
   }
 
+  /** A front-end that has left may be noticed in the same turn of the loop, but after its successor. */
   #connected(fd: number): void {
-    if (this.#backend) {
-      warnLimited('second-client', 'a second front-end was refused: one is being served', {
-        device: this.node.path,
+    if (!this.#backend) this.#serve(fd);
+    else
+      setImmediate(() => {
+        if (!this.#backend && !this.#isStopped) return this.#serve(fd);
+        closeSync(fd);
+        warnLimited('second-client', 'a second front-end was refused: one is being served', {
+          device: this.node.path,
+        });
       });
-      closeSync(fd);
-      return;
-    }
+  }
+
+  #serve(fd: number): void {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
     const { frontend, memSlots, objects, requests: _, ...options } = this.options;

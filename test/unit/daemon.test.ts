@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { connect } from 'node:net';
+import { connect, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
@@ -10,7 +10,10 @@ import winston from 'winston';
 import { Daemon, type ServeOptions } from '../../src/daemon.js';
 import { log } from '../../src/log.js';
 import { MediaDevice } from '../../src/media/device.js';
+import { native } from '../../src/native.js';
 import { HostNode, NodeError } from '../../src/v4l2/node.js';
+import { message } from '../device/support/wire.js';
+import { Ask } from '../support/front-end-messages.js';
 import { turns } from './media/bench.js';
 
 const EBUSY = 16;
@@ -105,6 +108,31 @@ describe('daemon', () => {
     const said = lines.filter((line) => line.includes('let go'));
     assert.equal(said.length, 2);
     for (const line of said) assert.match(line, new RegExp(`device=/dev/null files=3 vmm=${process.pid}`));
+  });
+
+  it('a front-end that connects before the daemon has noticed that the last one left is served', async () => {
+    const served = daemon();
+    await served.start();
+    let last = connect(socket());
+    try {
+      await once(last, 'connect');
+      await turns(20);
+      for (let round = 0; round < 20; round++) {
+        // The daemon runs on this loop, and sees both at its next poll: first the new connection, then the end.
+        const fd = native.connect(socket());
+        last.destroy();
+        last = new Socket({ fd });
+        last.write(message(Ask.GET_FEATURES, Buffer.alloc(0)));
+        await once(last, 'data');
+      }
+      const refusals = () => lines.filter((line) => line.includes('a second front-end was refused')).length;
+      assert.equal(refusals(), 0);
+      await once(connect(socket()).resume(), 'close');
+      assert.equal(refusals(), 1);
+    } finally {
+      last.destroy();
+      await served.stop();
+    }
   });
 
   /** The message of a start that fails with this errno of the node. */
