@@ -1,13 +1,16 @@
 #include <napi.h>
 
 #include "account.h"
+#include "command_table.h"
 #include "event_fd.h"
 #include "fd_poller.h"
+#include "guest_memory.h"
 #include "linear_mapping.h"
 #include "memory_file.h"
 #include "node_file.h"
 #include "privileges.h"
 #include "region.h"
+#include "ring.h"
 #include "socket.h"
 #include "v4l2_layout.h"
 
@@ -20,6 +23,9 @@ Napi::Object Export(Napi::Env env, Napi::Object exports) {
   ExportEventFd(env, exports);
   ExportMemoryFile(env, exports);
   Region::Export(env, exports);
+  GuestMemoryObject::Export(env, exports);
+  CommandTableObject::Export(env, exports);
+  Ring::Export(env, exports);
   ExportLinearMapping(env, exports);
   FdPoller::Export(env, exports);
   NodeFile::Export(env, exports);

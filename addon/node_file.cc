@@ -14,6 +14,9 @@ namespace {
 
 /** The read-only property in which the object keeps its callback. */
 constexpr const char* kOnReady = "onReady";
+constexpr napi_type_tag kFileTag = {0x81d6c0f27a4e4b39, 0xa5f0932b7d1ce846};
+/** NodeEvents.HELD of native.ts. */
+constexpr uint32_t kHeld = 1u << 31;
 
 class OpenCall : public NodeCall {
  public:
@@ -34,10 +37,15 @@ std::unique_ptr<NodeCall> OpenPath(const std::string& path, const std::shared_pt
 
 class CloseCall : public NodeCall {
  public:
+  explicit CloseCall(std::shared_ptr<NodeLane> lane) : lane_(std::move(lane)) {}
   int Run(OpenNode& node) override {
+    lane_->gate().Close();
     node.Close();
     return 0;
   }
+
+ private:
+  std::shared_ptr<NodeLane> lane_;
 };
 
 /** Writes the results of the call back and finishes it. If an accessor throws here, the exception is dropped,
@@ -57,7 +65,13 @@ void NodeFile::Export(Napi::Env env, Napi::Object exports) {
       "NodeFile",
       DefineClass(env, "NodeFile",
                   {InstanceMethod("open", &NodeFile::Open), InstanceMethod("submit", &NodeFile::Submit),
-                   InstanceMethod("close", &NodeFile::Close)}));
+                   InstanceMethod("close", &NodeFile::Close), InstanceMethod("hold", &NodeFile::HoldGate),
+                   InstanceMethod("release", &NodeFile::ReleaseGate)}));
+}
+
+std::shared_ptr<NodeLane> NodeFile::LaneOf(Napi::Env env, napi_value value) {
+  const auto* file = static_cast<NodeFile*>(UnwrapTagged(env, value, kFileTag));
+  return file == nullptr ? nullptr : file->lane_;
 }
 
 NodeFile::NodeFile(const Napi::CallbackInfo& info)
@@ -74,6 +88,7 @@ NodeFile::NodeFile(const Napi::CallbackInfo& info)
     return;
   }
   wake_->Hold(false);
+  napi_type_tag_object(info.Env(), info.This(), &kFileTag);
   // The callback is a property, because the garbage collector follows properties. The callback usually refers
   // to the file: a persistent reference from here would keep both alive for ever.
   const napi_property_descriptor property{kOnReady, nullptr, nullptr, nullptr, nullptr, on_ready, napi_default, nullptr};
@@ -113,8 +128,14 @@ void NodeFile::Close(const Napi::CallbackInfo& info) {
   if (!arguments.ok()) return;
   if (!told && state_ >= State::kClosing) return;
   if (state_ != State::kClosed) state_ = State::kClosing;
-  Enqueue(Step::kClose, std::make_unique<CloseCall>(), info[0], nullptr);
+  Enqueue(Step::kClose, std::make_unique<CloseCall>(lane_), info[0], nullptr);
 }
+
+Napi::Value NodeFile::HoldGate(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), lane_->gate().Hold());
+}
+
+void NodeFile::ReleaseGate(const Napi::CallbackInfo&) { lane_->gate().Release(); }
 
 void NodeFile::Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value done, CallReader* reader) {
   const Napi::Env env = Env();
@@ -146,6 +167,7 @@ void NodeFile::OnWake() {
   LoopTurn& turn = LoopTurn::Of(Env());
   std::optional<int> error;
   while (!turn.IsOver() && (error = lane_->TakeResult())) Complete(*error, turn);
+  if (lane_->gate().TakeHeld()) CallFromLoop(Env(), self.Get(kOnReady), {Napi::Number::New(Env(), kHeld)});
   if (turn.IsOver()) {
     wake_->Send();
   } else if (state_ == State::kOpen) {
@@ -202,7 +224,7 @@ void NodeFile::Abandon() {
   state_ = State::kClosed;
   wake_->Close();
   pending_.clear();
-  if (open) lane_->Submit(std::make_shared<CloseCall>());
+  if (open) lane_->Submit(std::make_shared<CloseCall>(lane_));
   Hold();
 }
 

@@ -20,6 +20,8 @@ class NodeFile : public Napi::ObjectWrap<NodeFile> {
   static void Export(Napi::Env env, Napi::Object exports);
   explicit NodeFile(const Napi::CallbackInfo& info);
   ~NodeFile() override;
+  /** Null: the value is no NodeFile. */
+  static std::shared_ptr<NodeLane> LaneOf(Napi::Env env, napi_value value);
 
  private:
   enum class State { kNew, kOpening, kOpen, kClosing, kClosed };
@@ -37,6 +39,8 @@ class NodeFile : public Napi::ObjectWrap<NodeFile> {
   void Open(const Napi::CallbackInfo& info);
   void Submit(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);
+  Napi::Value HoldGate(const Napi::CallbackInfo& info);
+  void ReleaseGate(const Napi::CallbackInfo& info);
 
   void Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value done, CallReader* reader);
   void OnWake();

@@ -9,6 +9,7 @@
 #include "loop_wake.h"
 #include "node_call.h"
 #include "open_node.h"
+#include "session_gate.h"
 
 namespace vmb {
 
@@ -26,6 +27,12 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
   /** The errno of the next call, in the order of submission. nullopt: no further call has ended. */
   std::optional<int> TakeResult();
 
+  SessionGate& gate() { return gate_; }
+  /** For a ring's thread that the gate has let in, so that the node cannot be closed meanwhile. -1: not open. */
+  int fd() const { return node_.fd(); }
+  /** Tells the loop that the gate is its own. */
+  void WakeLoop() { wake_->Send(); }
+
  private:
   int Start();
   static void* Main(void* lane);
@@ -33,6 +40,7 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
 
   std::shared_ptr<LoopWake> wake_;
   OpenNode node_;
+  SessionGate gate_;
   std::mutex mutex_;
   Condition submitted_;
   std::deque<std::shared_ptr<NodeCall>> calls_;

@@ -10,7 +10,7 @@
 
 namespace vmb {
 
-/** The descriptor of a node, and its watcher. Only the lane uses it. */
+/** The descriptor of a node, and its watcher. Only the lane uses it, except for the descriptor behind the gate. */
 class OpenNode {
  public:
   OpenNode() = default;

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "call_reader.h"
+#include "flat_request.h"
 #include "node_call.h"
 #include "unique_fd.h"
 #include "v4l2_uapi.h"
@@ -114,14 +115,18 @@ constexpr unsigned long kRequests[] = {VIDIOC_G_EXT_CTRLS, VIDIOC_S_EXT_CTRLS, V
 
 }  // namespace
 
+unsigned long ControlsRequest(uint32_t number) {
+  for (const unsigned long request : kRequests)
+    if (_IOC_NR(request) == number) return request;
+  return 0;
+}
+
 std::unique_ptr<NodeCall> ParseControls(CallReader& reader) {
-  const uint64_t number = reader.Integer("nr");
-  for (const unsigned long request : kRequests) {
-    if (!reader.ok() || _IOC_NR(request) != number) continue;
-    auto call = std::make_unique<ControlsCall>(request);
-    return call->Parse(reader) ? std::move(call) : nullptr;
-  }
-  return nullptr;
+  const uint64_t number = reader.Integer("nr", UINT32_MAX);
+  const unsigned long request = reader.ok() ? ControlsRequest(static_cast<uint32_t>(number)) : 0;
+  if (request == 0) return nullptr;
+  auto call = std::make_unique<ControlsCall>(request);
+  return call->Parse(reader) ? std::move(call) : nullptr;
 }
 
 }  // namespace vmb

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "call_reader.h"
+#include "flat_request.h"
 #include "node_call.h"
 #include "unique_fd.h"
 #include "v4l2_uapi.h"
@@ -13,12 +14,7 @@ namespace vmb {
 
 namespace {
 
-struct Request {
-  unsigned long code = 0;
-  /** Offset of a buffer type that must not be an overlay, because formats of overlays have pointers. -1: the
-   * payload has none. */
-  int buffer_type_at = -1;
-};
+using Request = FlatRequest;
 
 constexpr int kFormatType = offsetof(v4l2_format, type);
 constexpr int kCreateType = offsetof(v4l2_create_buffers, format.type);
@@ -96,10 +92,6 @@ constexpr auto kByNumber = [] {
   return table;
 }();
 
-bool IsOverlay(uint32_t type) {
-  return type == V4L2_BUF_TYPE_VIDEO_OVERLAY || type == V4L2_BUF_TYPE_VIDEO_OUTPUT_OVERLAY;
-}
-
 class RequestCall : public NodeCall {
  public:
   explicit RequestCall(const Request& request) : request_(request) {}
@@ -173,6 +165,17 @@ std::unique_ptr<RequestCall> CreateCall(const Request& request) {
 }
 
 }  // namespace
+
+bool IsOverlay(uint32_t buffer_type) {
+  return buffer_type == V4L2_BUF_TYPE_VIDEO_OVERLAY || buffer_type == V4L2_BUF_TYPE_VIDEO_OUTPUT_OVERLAY;
+}
+
+/** Those that need more than ioctl(2) are left out. */
+FlatRequest FlatRequestOf(uint32_t number) {
+  if (number >= kByNumber.size()) return {};
+  const Request& request = kByNumber[number];
+  return request.code == VIDIOC_EXPBUF || request.code == VIDIOC_S_HW_FREQ_SEEK ? FlatRequest() : request;
+}
 
 std::unique_ptr<NodeCall> ParseRequest(CallReader& reader) {
   const uint64_t number = reader.Integer("nr");

@@ -9,6 +9,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import type { NativeCommandTable, NativeGuestMemory, NativeRing, RingOptions } from './native-ring.js';
 
 /** A value, which is never a negative number; or -errno. */
 export type Returned<T> = T | number;
@@ -155,6 +156,13 @@ export interface NodeFile {
   /** Closes on the lane after all calls that were submitted before. `onReady` is not called again. Closing twice is
    * harmless. */
   close(done?: () => void): void;
+  /**
+   * The file is the loop's, and no thread of a ring runs a command on it. False: one does. When it is done, the file is
+   * the loop's, and onReady gets HELD (native-ring.ts). A new file is the loop's.
+   */
+  hold(): boolean;
+  /** Threads of a ring may run commands on the file (CommandTable), until hold(). */
+  release(): void;
 }
 
 /**
@@ -172,6 +180,9 @@ export const PollEvents = { READABLE: 1, WRITABLE: 4 } as const;
 
 /** The functions and classes of the addon. */
 export interface Native {
+  GuestMemory: new () => NativeGuestMemory;
+  CommandTable: new () => NativeCommandTable;
+  Ring: new (...options: RingOptions) => NativeRing;
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
 

@@ -42,7 +42,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   sockets: ['vhost-user', 'start-error'],
   'start-error': ['v4l2/open-failure'],
 };
-const everybody = ['struct', 'errno', 'printable', 'log', 'result'];
+const everybody = ['struct', 'errno', 'printable', 'log', 'result', 'native-ring'];
 /** Files that contain only numbers and records. */
 const tables = [
   'media/protocol',
@@ -53,13 +53,14 @@ const tables = [
   'v4l2/ioctls',
   'vhost-user/protocol',
   'virtio/ring-layout',
+  'native-ring',
 ];
 /** The files that may load the addon. Every file may import its types. */
 const nativeImporters = [
   /^privileges$/,
-  /^v4l2\/(node|discovery|survey|media-request)$/,
-  /^virtio\/(guest-memory|memory-file|region-bytes)$/,
-  /^vhost-user\/(connection|backend-channel|listener|vring)$/,
+  /^v4l2\/(node|discovery|survey|media-request|command-table)$/,
+  /^virtio\/(guest-memory|memory-region|memory-file|region-bytes|queue)$/,
+  /^vhost-user\/(connection|backend-channel|listener|vring|kick)$/,
   /^client\//,
 ];
 

@@ -11,6 +11,7 @@ import { Account } from './account.js';
 import { type Command, guard } from './commands/command.js';
 import { type CommandHandlers, Commandq } from './commands/commandq.js';
 import { execute } from './commands/execution.js';
+import { FlatCommands } from './commands/flat-commands.js';
 import { type OptionalIoctls, readIoctl, runIoctl } from './commands/ioctl.js';
 import { mapping, munmap } from './commands/mmap.js';
 import { OpenSessions } from './commands/open-close.js';
@@ -60,6 +61,7 @@ export class MediaDevice implements CommandHandlers {
   readonly #turn: Turn;
   readonly #events: EventQueue;
   readonly #commandq: Commandq;
+  readonly #flat = new FlatCommands();
   #context: SessionContext | null = null;
   readonly #running = new Set<number>();
   readonly #config: ConfigSpace;
@@ -73,7 +75,7 @@ export class MediaDevice implements CommandHandlers {
     this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
-    this.#sessions = new OpenSessions(this.#account, this.#policy.maxSessions);
+    this.#sessions = new OpenSessions(this.#account, this.#policy.maxSessions, this.#flat);
     this.#turn = options.turn ?? new Turn();
     this.#events = new EventQueue(this.#turn);
     this.#optionalIoctls = {
@@ -81,7 +83,8 @@ export class MediaDevice implements CommandHandlers {
       requestHandles: options.requests?.mode === 'handles',
     };
     // Commands are taken only while both queues run: their events need the eventq, and the VMM maps nothing before.
-    this.#commandq = new Commandq(this.#turn, this.#optionalIoctls, this, () => this.#events.running);
+    const isReady = () => this.#events.running;
+    this.#commandq = new Commandq(this.#turn, this.#optionalIoctls, this, isReady, this.#flat);
   }
 
   /** How many sessions are open. */
@@ -149,8 +152,9 @@ export class MediaDevice implements CommandHandlers {
   queueStopped(index: number): void {
     this.#running.delete(index);
     if (this.#running.size === 0) this.#config.stopped();
-    if (index === COMMANDQ) this.#commandq.stop();
-    else this.#events.stop();
+    if (index === COMMANDQ) return this.#commandq.stop();
+    this.#commandq.pause();
+    this.#events.stop();
   }
 
   /** The guest reset the device: all sessions end. */

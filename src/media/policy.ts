@@ -4,6 +4,11 @@
 export const MAX_SESSIONS = 128;
 /** Commands of one device that wait or run at a time; more stay in the ring. The Linux driver sends one at a time. */
 export const MAX_COMMANDS = 64;
+/**
+ * Threads of a commandq. They run flat commands, each in one session; the last one runs none, because somebody has to
+ * wait for the next kick. What comes while they are all in the kernel goes through the loop.
+ */
+export const MAX_RING_THREADS = 5;
 /** Buffers of one queue. VIDEO_MAX_FRAME is 32; newer queues take 64. */
 export const MAX_BUFFERS = 64;
 /** Bytes of all buffers of one session. */

@@ -5,13 +5,12 @@
  * Because of this, the answer of a command goes out before the events that the command causes. It does not matter
  * on which thread the calls ran.
  */
-import { Errno } from '../errno.js';
 import { errorLimited, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
+import { HELD } from '../native-ring.js';
 import { encoded } from '../struct.js';
 import { Ioctl } from '../v4l2/ioctls.js';
 import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
-import type { OpenFile } from '../v4l2/node.js';
 import type { Answer } from './commands/command.js';
 import { LateResult } from './commands/late-result.js';
 import { Sequence, type Task } from './commands/sequence.js';
@@ -22,6 +21,7 @@ import { ImplicitRequests } from './queues/implicit-requests.js';
 import { MmapOffsets } from './queues/mmap-offsets.js';
 import { RequestHandles } from './queues/request-handles.js';
 import type { SessionContext } from './session-context.js';
+import { SessionFile } from './session-file.js';
 
 /** Made by OPEN. It ends with CLOSE, a reset of the device or the end of the connection. */
 export class Session {
@@ -44,7 +44,7 @@ export class Session {
   /** Request handles of the guest. null: the guest cannot make media requests. */
   readonly handles: RequestHandles | null;
 
-  readonly #file: OpenFile;
+  readonly file: SessionFile;
   /** The tasks of the session, one after the other. When no task waits, a drain that is wanted runs. */
   readonly sequence: Sequence;
   #drainWanted = false;
@@ -59,9 +59,13 @@ export class Session {
     readonly context: SessionContext,
     private readonly drain: (session: Session) => Promise<void>,
   ) {
-    this.sequence = new Sequence(() => this.#drainTask(), id);
     this.lists = SgBudget.ofSession(context.lists);
-    this.#file = context.node.open((events) => this.#ready(events));
+    const ready = (events: number) => this.#ready(events);
+    this.file = new SessionFile(context, ready, () => this.lost());
+    this.sequence = new Sequence(() => this.#drainTask(), id, {
+      hold: () => this.file.hold(),
+      release: () => this.#release(),
+    });
     const caller = { call: (call: NodeCall) => this.call(call) };
     const support = context.requests;
     this.requests = support?.mode === 'auto' ? new ImplicitRequests(caller, support.media) : null;
@@ -107,30 +111,12 @@ export class Session {
 
   /** Opens the file of the session. Resolves to 0 or an errno. */
   open(): Promise<number> {
-    return this.#file.open(this.context.told());
+    return this.file.open();
   }
 
   /** Runs a call on the lane of the session's file. Resolves to 0 or an errno. ENODEV alone does not end the session. */
-  async call(call: NodeCall): Promise<number> {
-    const errno = await this.#file.call(call);
-    if (errno === Errno.ENODEV && (await this.#isHungUp())) this.lost();
-    if (errno === Errno.EBUSY) this.#report(call);
-    return errno;
-  }
-
-  /**
-   * Whether the node is unregistered. A driver may answer ENODEV for a part that is asleep (a sensor, an endpoint),
-   * while its node is still there. The watcher reports a hang-up too, but not if nothing wakes it.
-   */
-  async #isHungUp(): Promise<boolean> {
-    const poll: NodeCall & { kind: 'poll' } = { kind: 'poll' };
-    return (await this.#file.call(poll)) === 0 && ((poll.ready ?? 0) & NodeEvents.HUP) !== 0;
-  }
-
-  /** Logs who else has buffers, unless EBUSY has another reason: a media request, or buffers of this daemon. */
-  #report({ kind }: NodeCall): void {
-    const { node, account } = this.context;
-    if ((kind === 'ioctl' || kind === 'controls') && !account.hasBuffers) node.reportBusy();
+  call(call: NodeCall): Promise<number> {
+    return this.file.call(call);
   }
 
   /** Runs a pointer-free ioctl on the lane. The kernel's answer replaces `payload`. Resolves to 0 or an errno. */
@@ -153,6 +139,19 @@ export class Session {
     const { events } = this.context;
     await events.barrier(limit);
     events.discard(this.id, isStale);
+  }
+
+  /** A command that was answered on a thread has ended. The file is the loop's. */
+  cameLate(request: Buffer, answer: Answer): void {
+    this.sequence.first(async () => {
+      this.degrade(false);
+      await this.keep(request, answer);
+    });
+  }
+
+  /** While a late result is kept, every command has to be compared with it. */
+  #release(): void {
+    if (this.late.isEmpty && !this.isDegraded && !this.gone) this.file.release();
   }
 
   /** Drains as soon as the session is idle. */
@@ -223,7 +222,7 @@ export class Session {
       this.handles?.closeAll();
     } finally {
       // Slots are freed after the close, because the hardware may write to them until then.
-      await this.#file.close();
+      await this.file.close();
     }
     await this.sequence.over();
     for (const queue of [...this.queues.values()]) {
@@ -240,9 +239,9 @@ export class Session {
     const none = encoded(requestBuffers, { type, memory: Memory.MMAP });
     const done = [
       // If the watcher polls a queue without buffers, vb2 starts read() emulation, and the node stays busy.
-      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }),
-      this.#file.ioctl(Ioctl.STREAMOFF, streamType.encode({ type })),
-      this.#file.ioctl(Ioctl.REQBUFS, none),
+      this.file.finalCall({ kind: 'watch', events: NodeEvents.PRI }),
+      this.file.finalCall({ kind: 'ioctl', nr: Ioctl.STREAMOFF, payload: streamType.encode({ type }) }),
+      this.file.finalCall({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: none }),
     ];
     for (const { host } of [...buffers.values()].flatMap(({ planes }) => planes)) host?.close();
     await Promise.all(done);
@@ -280,6 +279,7 @@ export class Session {
   }
 
   #ready(events: number): void {
+    if (events & HELD) return this.sequence.held();
     // ERR alone means nothing, because poll reports it for a queue that does not stream. HUP: the node is unplugged.
     if (events & NodeEvents.HUP) this.lost();
     this.wantDrain();

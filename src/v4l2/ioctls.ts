@@ -32,6 +32,22 @@ export type Payload =
   | 'subscription'
   | 'request';
 
+/**
+ * Payloads whose ioctls need no decision, unless the operator restricts controls or formats: a thread of the commandq
+ * may run them (addon/flat_command.h). payload: the bytes cross as they are. controls: the records that follow as well,
+ * if none of them has a pointer.
+ */
+export const flatPayloads: Readonly<Partial<Record<Payload, 'payload' | 'controls'>>> = {
+  plain: 'payload',
+  formats: 'payload',
+  format: 'payload',
+  frames: 'payload',
+  query: 'payload',
+  menu: 'payload',
+  control: 'payload',
+  controls: 'controls',
+};
+
 /** One ioctl. `nr`: number in the group 'V'. `size`: bytes of its payload. */
 export interface IoctlRow {
   readonly nr: number;

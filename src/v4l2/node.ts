@@ -1,6 +1,5 @@
 /** The host node and its open files: typed calls to the addon. None of them runs on the loop. Knows no guest. */
 import { stat } from 'node:fs/promises';
-import pTimeout from 'p-timeout';
 import { Errno, errnoName } from '../errno.js';
 import { type NodeCall, type NodeFile, native } from '../native.js';
 import { failure, isFailure, type Result } from '../result.js';
@@ -11,6 +10,7 @@ import { Location } from './location.js';
 import { NodeReports } from './node-reports.js';
 import { isAbsent, openFailureOf } from './open-failure.js';
 import { errnoOf, failureOf, isLasting, isMomentary } from './refusal.js';
+import { within } from './time-limit.js';
 import { type Lack, lackOf, type ToldNode } from './told-node.js';
 
 /** The most milliseconds that each step may take when a node is opened and described at start. */
@@ -282,6 +282,11 @@ export class OpenFile {
     return this.call({ kind: 'ioctl', nr, payload });
   }
 
+  /** The file as the addon knows it. open() may exchange it. */
+  get native(): NodeFile {
+    return this.#file;
+  }
+
   /** Closes the file after all submitted calls. Resolves when the kernel has closed it. */
   close(): Promise<void> {
     this.#closed ??= new Promise<void>((resolve) => this.#file.close(resolve)).then(() =>
@@ -289,9 +294,4 @@ export class OpenFile {
     );
     return this.#closed;
   }
-}
-
-/** The result of `work`, or ETIMEDOUT after `milliseconds`. The work itself goes on. */
-function within(milliseconds: number, work: Promise<number>): Promise<number> {
-  return pTimeout(work, { milliseconds, fallback: () => Errno.ETIMEDOUT });
 }

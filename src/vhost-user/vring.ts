@@ -1,10 +1,10 @@
 /** One ring, as the front-end configures it. It runs while size, addresses, base, kick and ENABLE are all set. */
-import { closeSync } from 'node:fs';
 import { log, warnLimited } from '../log.js';
-import { type FdPoller, native, PollEvents } from '../native.js';
+import { native } from '../native.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import { Queue, RingError, type Rings } from '../virtio/queue.js';
 import { isQueueSize, ringBytes } from '../virtio/ring-layout.js';
+import { closeIfOpen, Kick, takeEventFd } from './kick.js';
 import { type Features, Virtio } from './protocol.js';
 import { Refusal } from './refusal.js';
 
@@ -29,11 +29,6 @@ export interface VringOwner {
   broke(vring: Vring): void;
   /** A callback of the addon threw. */
   failed(error: unknown): void;
-}
-
-interface Kick {
-  readonly fd: number;
-  readonly poller: FdPoller;
 }
 
 export class Vring {
@@ -112,11 +107,12 @@ export class Vring {
   /** Removes the descriptor from the list if it is an eventfd. Throws Refusal for an empty list (polling). */
   setKick(descriptors: number[]): void {
     if (descriptors.length === 0) throw new Refusal(`ring ${this.index}: no kick descriptor`);
-    const kick = newKick(takeEventFd(descriptors), () => this.#kicked());
+    const kick = new Kick(takeEventFd(descriptors), () => this.#kicked());
     this.#dropKick();
     this.#kick = kick;
     if (this.running) {
-      kick.poller.watch(PollEvents.READABLE);
+      this.#queue!.threads!.setKick(kick.fd);
+      kick.watch(!this.#queue!.threads!.isLent);
       // A kick may be pending on the old descriptor. It must not be lost.
       this.#owner.kicked(this);
     } else this.start();
@@ -127,6 +123,7 @@ export class Vring {
     const fd = descriptors.length > 0 ? takeEventFd(descriptors) : -1;
     closeIfOpen(this.#call);
     this.#call = fd;
+    this.#queue?.threads?.setCall(fd);
     // A signal on the old descriptor may not have reached the guest. So the new one is signalled.
     if (this.running) this.#signal(fd);
   }
@@ -184,12 +181,17 @@ export class Vring {
         indirect: (features & Virtio.RING_INDIRECT_DESC) !== 0n,
         notify: () => this.#signal(this.#call),
         onBroken: (why) => this.#broken(why),
+        doorbells: {
+          kick: this.#kick!.fd,
+          call: this.#call,
+          watch: (isWanted) => this.#kick?.watch(isWanted),
+        },
       });
     } catch (error) {
       throw error instanceof RingError ? new Refusal(`ring ${this.index}: ${error.message}`) : error;
     }
     this.#startedAt = this.#queue.nextAvailable;
-    this.#kick!.poller.watch(PollEvents.READABLE);
+    this.#kick!.watch(true);
     this.#owner.started(this, this.#queue);
   }
 
@@ -211,7 +213,8 @@ export class Vring {
     if (!queue) return;
     // Cleared first: if the device fails while it stops, it is not stopped again.
     this.#queue = null;
-    this.#kick?.poller.watch(0);
+    queue.threads?.reclaim();
+    this.#kick?.watch(false);
     try {
       this.#owner.stopping(this);
       if (queue.outstanding > 0) log.error('chains are left in a ring that stops', { ring: this.index });
@@ -243,8 +246,9 @@ export class Vring {
   /** Called by the addon: no exception may leave this function. */
   #kicked(): void {
     try {
-      if (!this.#kick) return;
-      native.drain(this.#kick.fd);
+      // A poll that was under way may still report the kick when the loop no longer waits for it.
+      if (!this.#kick || this.#queue?.threads?.isLent) return;
+      this.#kick.drain();
       if (this.running) this.#owner.kicked(this);
     } catch (error) {
       this.#owner.failed(error);
@@ -256,7 +260,7 @@ export class Vring {
       ring: this.index,
       why,
     });
-    this.#kick?.poller.watch(0);
+    this.#kick?.watch(false);
     this.#signal(this.#error);
     this.#owner.broke(this);
   }
@@ -268,33 +272,11 @@ export class Vring {
   }
 
   #dropKick(): void {
-    this.#kick?.poller.close();
-    closeIfOpen(this.#kick?.fd ?? -1);
+    this.#kick?.close();
     this.#kick = null;
   }
 
   #refuseWhileRunning(request: string): void {
     if (this.#queue) throw new Refusal(`${request} while ring ${this.index} runs`);
   }
-}
-
-function newKick(fd: number, onReady: () => void): Kick {
-  try {
-    return { fd, poller: new native.FdPoller(fd, onReady) };
-  } catch (error) {
-    closeSync(fd);
-    throw error;
-  }
-}
-
-/** Removes the first descriptor. Throws Refusal if it is not an eventfd: another file could block, or worse. */
-function takeEventFd(descriptors: number[]): number {
-  const fd = descriptors[0]!;
-  if (!native.isEventFd(fd)) throw new Refusal('a descriptor is not an eventfd');
-  descriptors.shift();
-  return fd;
-}
-
-function closeIfOpen(fd: number): void {
-  if (fd >= 0) closeSync(fd);
 }

@@ -1,60 +1,38 @@
 /** Guest physical memory: regions mapped from the VMM's descriptors. They are found by guest or front-end address. */
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { native, type Region, type RegionPiece } from '../native.js';
+import {
+  alreadyMapped,
+  arranged,
+  isRange,
+  type MappedRegion,
+  type MemoryRegion,
+  open,
+  outside,
+  type RegionSource,
+  samePlace,
+  UNMAPPED,
+} from './memory-region.js';
 import { regionSlices, windowAt } from './region-bytes.js';
 
-/** One region, as the VMM announces it. Addresses and sizes are in bytes, and all are safe integers. */
-export interface MemoryRegion {
-  readonly guestAddress: number;
-  readonly size: number;
-  /** Start of the region in the front-end's address space. Ring addresses are given in that space. */
-  readonly userAddress: number;
-  readonly fileOffset: number;
-}
-
-/** A region and the descriptor to map it from. null: the region is known but never mapped. */
-export interface RegionSource {
-  readonly region: MemoryRegion;
-  readonly fd: number | null;
-}
-
-/** An address is outside guest memory, or a region cannot be added to it. */
-export class GuestMemoryError extends Error {
-  readonly code = 'ERR_GUEST_MEMORY';
-}
-
-/** The most regions. QEMU never sends more (VHOST_USER_MAX_RAM_SLOTS). */
-export const MAX_REGIONS = 512;
-
-/** mmap(2) takes offsets in pages. If a file has larger pages, the kernel checks the offset. */
-const PAGE_SIZE = 4096;
-
-interface Entry extends MemoryRegion {
-  /** Device and inode of the file. The same file at the same place need not be mapped again. */
-  readonly identity: string;
-  /** null: the region is opaque, that is known but never mapped. */
-  readonly mapped: Region | null;
-  /** A view of each window of the mapped region that was used. */
-  readonly views: (Uint8Array | undefined)[];
-}
-
-/** Fields of an entry that is not mapped: it is opaque, or it is only checked. */
-const UNMAPPED = { identity: '', mapped: null, views: [] };
+export {
+  fileIdentity,
+  GuestMemoryError,
+  MAX_REGIONS,
+  type MemoryRegion,
+  type RegionSource,
+} from './memory-region.js';
 
 /** Up to this many bytes a loop is faster than the views that a copy needs. */
 const FEW = 24;
 
-/** Device and inode of the file behind a descriptor, as one string. Throws the error of fstat(2). */
-export function fileIdentity(fd: number): string {
-  const { dev, ino } = fstatSync(fd, { bigint: true });
-  return `${dev}:${ino}`;
-}
-
 export class GuestMemory {
+  /** What rings may access: always the mapped regions of this memory. */
+  readonly native = new native.GuestMemory();
   /** In order of guest address, without overlaps. */
-  #entries: readonly Entry[] = [];
+  #entries: readonly MappedRegion[] = [];
   /** The entry that was found last. */
-  #last: Entry | null = null;
+  #last: MappedRegion | null = null;
   #generation = 0;
 
   /** This number changes whenever an address may stand for other memory. */
@@ -71,7 +49,7 @@ export class GuestMemory {
     try {
       // The region is checked before it is mapped, so a refused region costs no mapping.
       arranged([...this.#entries, { ...region, ...UNMAPPED }]);
-      this.#entries = arranged([...this.#entries, open(region, fd)]);
+      this.#use(arranged([...this.#entries, open(region, fd)]));
     } finally {
       closeSync(fd);
     }
@@ -79,14 +57,14 @@ export class GuestMemory {
 
   /** Adds a region that is known but never mapped. Every access to it is an error. Throws GuestMemoryError. */
   addOpaque(region: MemoryRegion): void {
-    this.#entries = arranged([...this.#entries, { ...region, ...UNMAPPED }]);
+    this.#use(arranged([...this.#entries, { ...region, ...UNMAPPED }]));
   }
 
   /** Removes the region with this guest address, size and user address. Returns false if there is none. */
   remove(region: MemoryRegion): boolean {
     const found = this.#entries.find((entry) => samePlace(entry, region));
     if (!found) return false;
-    this.#entries = this.#entries.filter((entry) => entry !== found);
+    this.#use(this.#entries.filter((entry) => entry !== found));
     this.#last = null;
     this.#generation++;
     found.mapped?.close();
@@ -102,15 +80,17 @@ export class GuestMemory {
     const fresh: Region[] = [];
     try {
       arranged(sources.map(({ region }) => ({ ...region, ...UNMAPPED })));
-      this.#entries = arranged(
-        sources.map(({ region, fd }) => {
-          if (fd === null) return { ...region, ...UNMAPPED };
-          const kept = alreadyMapped(before, region, fd);
-          if (kept) return kept;
-          const entry = open(region, fd);
-          fresh.push(entry.mapped as Region);
-          return entry;
-        }),
+      this.#use(
+        arranged(
+          sources.map(({ region, fd }) => {
+            if (fd === null) return { ...region, ...UNMAPPED };
+            const kept = alreadyMapped(before, region, fd);
+            if (kept) return kept;
+            const entry = open(region, fd);
+            fresh.push(entry.mapped as Region);
+            return entry;
+          }),
+        ),
       );
     } catch (error) {
       for (const region of fresh) region.close();
@@ -125,7 +105,7 @@ export class GuestMemory {
 
   close(): void {
     const before = this.#entries;
-    this.#entries = [];
+    this.#use([]);
     this.#last = null;
     this.#generation++;
     for (const entry of before) entry.mapped?.close();
@@ -212,14 +192,23 @@ export class GuestMemory {
   /** One view at a front-end address. null: no single region has all bytes, or `length` exceeds WINDOW_OVERLAP. */
   ring(userAddress: number, length: number): Uint8Array | null {
     if (!isRange(userAddress, length) || length > native.WINDOW_OVERLAP) return null;
-    const holds = (entry: Entry) =>
+    const holds = (entry: MappedRegion) =>
       entry.userAddress <= userAddress && userAddress + length <= entry.userAddress + entry.size;
     const entry = this.#entries.find((candidate) => candidate.mapped && holds(candidate));
     return entry?.mapped ? windowAt(entry.mapped, userAddress - entry.userAddress, length) : null;
   }
 
+  #use(entries: readonly MappedRegion[]): void {
+    this.#entries = entries;
+    const mapped = entries.filter((entry) => entry.mapped !== null);
+    this.native.set(
+      mapped.map(({ guestAddress }) => guestAddress),
+      mapped.map((entry) => entry.mapped!),
+    );
+  }
+
   /** The region with this guest address. */
-  #find(address: number): Entry | undefined {
+  #find(address: number): MappedRegion | undefined {
     // Addresses that follow each other in a list are mostly in one region.
     const last = this.#last;
     if (last && address >= last.guestAddress && address < last.guestAddress + last.size) return last;
@@ -228,7 +217,7 @@ export class GuestMemory {
     return found;
   }
 
-  #search(address: number): Entry | undefined {
+  #search(address: number): MappedRegion | undefined {
     let low = 0;
     let high = this.#entries.length;
     while (low < high) {
@@ -239,62 +228,4 @@ export class GuestMemory {
     const entry = this.#entries[low - 1];
     return entry && address < entry.guestAddress + entry.size ? entry : undefined;
   }
-}
-
-function isRange(address: number, length: number): boolean {
-  return (
-    Number.isSafeInteger(address) && address >= 0 && length >= 0 && Number.isSafeInteger(address + length)
-  );
-}
-
-function outside(address: number, length: number): GuestMemoryError {
-  return new GuestMemoryError(`${length} bytes at 0x${address.toString(16)} are not in guest memory`);
-}
-
-function samePlace(a: MemoryRegion, b: MemoryRegion): boolean {
-  return a.guestAddress === b.guestAddress && a.size === b.size && a.userAddress === b.userAddress;
-}
-
-function alreadyMapped(entries: readonly Entry[], region: MemoryRegion, fd: number): Entry | undefined {
-  const identity = fileIdentity(fd);
-  return entries.find(
-    (entry) =>
-      entry.mapped !== null &&
-      entry.identity === identity &&
-      entry.fileOffset === region.fileOffset &&
-      samePlace(entry, region),
-  );
-}
-
-/** Maps a region. The caller keeps the descriptor. Throws GuestMemoryError. */
-function open(region: MemoryRegion, fd: number): Entry {
-  const identity = fileIdentity(fd);
-  try {
-    const mapped = new native.Region(fd, region.fileOffset, region.size);
-    return { ...region, identity, mapped, views: [] };
-  } catch (error) {
-    const place = `${region.size} bytes at ${region.fileOffset} of a memory descriptor`;
-    throw new GuestMemoryError(`${place} cannot be mapped: ${(error as Error).message}`, { cause: error });
-  }
-}
-
-/** The entries by guest address. Throws GuestMemoryError if one is not valid, two overlap or there are too many. */
-function arranged(entries: readonly Entry[]): readonly Entry[] {
-  if (entries.length > MAX_REGIONS) throw new GuestMemoryError(`more than ${MAX_REGIONS} memory regions`);
-  const sorted = [...entries].sort((a, b) => a.guestAddress - b.guestAddress);
-  let end = 0;
-  for (const entry of sorted) {
-    const { guestAddress, size, userAddress, fileOffset } = entry;
-    const valid =
-      size > 0 && [guestAddress, userAddress, fileOffset].every((address) => isRange(address, size));
-    if (!valid || fileOffset % PAGE_SIZE !== 0)
-      throw new GuestMemoryError(
-        `not a memory region: ${JSON.stringify({ guestAddress, size, userAddress, fileOffset })}`,
-      );
-    // Two regions may have one user address (the same file twice, an alias), but not one guest address.
-    if (guestAddress < end)
-      throw new GuestMemoryError(`memory regions overlap at 0x${guestAddress.toString(16)}`);
-    end = guestAddress + size;
-  }
-  return sorted;
 }

@@ -15,17 +15,18 @@ export class ParkedChains {
   #bytes = 0;
   #pieces = 0;
 
-  /** Counts a chain. Throws ChainError above a limit. Then the chain's copy is released: a guest may send many of them. */
-  add(chain: Chain): void {
-    const bytes = this.#bytes + chain.readable.length;
-    const pieces = this.#pieces + chain.writablePieces;
-    if (bytes > MAX_PARKED_BYTES || pieces > MAX_PARKED_PIECES) {
-      readablePool.give(chain.readable);
-      const what = bytes > MAX_PARKED_BYTES ? 'readable bytes wait' : 'pieces of memory wait';
-      throw new ChainError(`too many ${what} for an answer`);
-    }
-    this.#bytes = bytes;
-    this.#pieces = pieces;
+  /** Throws ChainError above a limit. Then the copy is released: a guest may send many such chains. */
+  check(readable: Buffer, writablePieces: number): void {
+    const bytes = this.#bytes + readable.length;
+    if (bytes <= MAX_PARKED_BYTES && this.#pieces + writablePieces <= MAX_PARKED_PIECES) return;
+    readablePool.give(readable);
+    const what = bytes > MAX_PARKED_BYTES ? 'readable bytes wait' : 'pieces of memory wait';
+    throw new ChainError(`too many ${what} for an answer`);
+  }
+
+  add({ readable, writablePieces }: Chain): void {
+    this.#bytes += readable.length;
+    this.#pieces += writablePieces;
   }
 
   remove({ readable, writablePieces }: Chain): void {

@@ -42,6 +42,11 @@ export class Turn {
     return this.#spent >= TURN_BYTES;
   }
 
+  /** What is left of the turn. */
+  get left(): number {
+    return Math.max(0, TURN_BYTES - this.#spent);
+  }
+
   /** Charges a price, before or after the work. The last piece of a turn may cost more than what is left. */
   spend(price: number): void {
     this.#spent += price;

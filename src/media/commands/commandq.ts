@@ -6,6 +6,7 @@ import { Errno } from '../../errno.js';
 import { warnLimited } from '../../log.js';
 import type { Queue } from '../../virtio/queue.js';
 import type { Turn } from '../../virtio/turn.js';
+import { ANSWER_DEADLINE_MS, GUEST_TIMEOUT_MS, LAST_WRITE_MS, MAX_RING_THREADS } from '../policy.js';
 import {
   Command as CommandCode,
   closeCommand,
@@ -15,6 +16,7 @@ import {
   munmapCommand,
 } from '../protocol.js';
 import { attempt, Command } from './command.js';
+import type { FlatCommands } from './flat-commands.js';
 import { type OptionalIoctls, usefulBytes } from './ioctl.js';
 import { UnansweredCommands } from './unanswered.js';
 
@@ -37,10 +39,18 @@ const commands: Readonly<Record<number, CommandRow>> = {
   [CommandCode.MUNMAP]: { size: munmapCommand.size, handler: 'munmap' },
 };
 
-/** At most MAX_COMMANDS are in work. The others stay in the ring. */
+/** After so many flat commands in a row, threads take the chains. */
+const LEND_AFTER = 3;
+
+/**
+ * At most MAX_COMMANDS are in work. The others stay in the ring. While the guest sends flat commands only, threads take
+ * the chains instead of the loop.
+ */
 export class Commandq {
   readonly #unanswered = new UnansweredCommands();
   #queue: Queue | null = null;
+  /** Flat commands that came one after the other. */
+  #flatInRow = 0;
   readonly #resume = (): void => this.take();
   readonly #useful = (head: Buffer): number => usefulBytes(head, this.optionalIoctls);
 
@@ -50,15 +60,25 @@ export class Commandq {
     private readonly optionalIoctls: OptionalIoctls,
     private readonly handlers: CommandHandlers,
     private readonly isReady: () => boolean,
+    private readonly flat: FlatCommands,
   ) {}
 
   /** The queue runs. take() has to be called next. */
   start(queue: Queue): void {
     this.#queue = queue;
+    this.#flatInRow = 0;
+    const times = { deadline: ANSWER_DEADLINE_MS, lastWrite: LAST_WRITE_MS, guestTimeout: GUEST_TIMEOUT_MS };
+    queue.threads?.serve(this.flat.table.native, times, MAX_RING_THREADS, () => this.#woken(queue));
+  }
+
+  /** No command is taken until take(). */
+  pause(): void {
+    this.#queue?.threads?.reclaim();
   }
 
   /** Answers all commands EINTR, so that programs try again. The ring is not touched afterwards. */
   stop(): void {
+    this.#queue?.threads?.interrupt(Errno.EINTR);
     this.#unanswered.interrupt(Errno.EINTR);
     this.#queue = null;
   }
@@ -72,7 +92,7 @@ export class Commandq {
   take(): void {
     const { turn } = this;
     const queue = this.#queue;
-    if (!queue || !this.isReady()) return;
+    if (!queue || queue.threads?.isLent || !this.isReady()) return;
     do {
       while (!this.#unanswered.isFull) {
         const chain = queue.pop(turn, this.#useful);
@@ -86,6 +106,13 @@ export class Commandq {
     // A guest that always sends more commands must not block the loop for others.
     if (turn.over) turn.goOn(this.#resume);
     this.#unanswered.watch();
+    if (this.#flatInRow >= LEND_AFTER && !this.#unanswered.isFull && !turn.over) queue.threads?.lend();
+  }
+
+  /** A thread has something to tell. Also called after the queue has stopped, for ioctls that end later. */
+  #woken(queue: Queue): void {
+    for (const notice of queue.threads!.notices()) this.flat.noticed(notice);
+    if (queue.threads!.takeBack() && queue === this.#queue) this.take();
   }
 
   #answered(command: Command): void {
@@ -98,11 +125,18 @@ export class Commandq {
     const { request } = command;
     const code = request.length >= commandHeader.size ? commandHeader.read(request).command : -1;
     const row = commands[code];
+    this.#flatInRow = this.#isFlat(code, request) ? this.#flatInRow + 1 : 0;
     if (row && request.length >= row.size) return attempt(command, () => this.handlers[row.handler](command));
     warnLimited('command', 'the guest sent a malformed or unknown command', {
       command: code,
       bytes: request.length,
     });
     command.answer({ status: row || code < 0 ? Errno.EINVAL : Errno.ENOTTY });
+  }
+
+  #isFlat(command: number, request: Buffer): boolean {
+    if (command !== CommandCode.IOCTL || request.length < ioctlCommand.size) return false;
+    const { sessionId, code } = ioctlCommand.read(request);
+    return this.flat.has(sessionId, code);
   }
 }

@@ -8,6 +8,7 @@ import { closeCommand, openResponse, responseHeader } from '../protocol.js';
 import { Session } from '../session.js';
 import type { SessionContext } from '../session-context.js';
 import { type Command, guard } from './command.js';
+import type { FlatCommands } from './flat-commands.js';
 
 export class OpenSessions {
   readonly #sessions = new Map<number, Session>();
@@ -18,6 +19,7 @@ export class OpenSessions {
   constructor(
     private readonly account: Account,
     private readonly maxSessions: number,
+    private readonly flat: FlatCommands,
   ) {}
 
   /** Number of open sessions. */
@@ -50,6 +52,7 @@ export class OpenSessions {
       status = await session.open();
     } finally {
       if (status !== 0 || command.answered) void this.end(session);
+      else this.flat.add(session);
     }
     const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
     command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
@@ -68,10 +71,14 @@ export class OpenSessions {
   /** Ends a session. Resolves when its file is closed or the close has failed. Never rejects. */
   end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
+    this.flat.withdraw(session);
     const closing = this.account
       .closing(session, session.close())
       .catch((error: unknown) => errorLimited('close', 'a file of the node cannot be closed', error))
-      .finally(() => this.#closing.delete(closing));
+      .finally(() => {
+        this.flat.remove(session);
+        this.#closing.delete(closing);
+      });
     this.#closing.add(closing);
     return closing;
   }

@@ -1,12 +1,26 @@
 /** Reads chains of a bench without a queue. */
-import type { Chain } from '../../../../src/virtio/chain.js';
-import { Walk } from '../../../../src/virtio/chain-walk.js';
+import { native } from '../../../../src/native.js';
+import { RingFlags } from '../../../../src/native-ring.js';
+import { type Chain, MAX_CHAIN_BYTES, MAX_READABLE } from '../../../../src/virtio/chain.js';
+import { MAX_INDIRECT, Walk } from '../../../../src/virtio/chain-walk.js';
 import { Turn } from '../../../../src/virtio/turn.js';
 import type { Bench } from '../bench.js';
 
+/** The walk along the chain with this head. It is the only one of its ring. */
 export function walkOf(bench: Bench, head = 0, indirect = true): Walk {
-  const { buffer, byteOffset, byteLength } = bench.rings.descriptors;
-  return new Walk(bench.memory, new DataView(buffer, byteOffset, byteLength), head, indirect);
+  const { descriptors } = bench.rings;
+  const size = descriptors.length / 16;
+  const flags = indirect ? RingFlags.INDIRECT : 0;
+  const limits = [MAX_READABLE, MAX_INDIRECT, MAX_CHAIN_BYTES] as const;
+  const ring = new native.Ring(bench.memory.native, size, flags, ...limits);
+  const available = Uint16Array.of(0, 1, head, ...Array(size).fill(0));
+  ring.bind(
+    descriptors,
+    new Uint8Array(available.buffer),
+    new Uint8Array(new Uint32Array(2 + 2 * size).buffer),
+  );
+  ring.start(0, 0);
+  return new Walk(ring);
 }
 
 /** Reads one chain, in as many turns as necessary. */

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "v4l2_uapi.h"
+
+namespace vmb {
+
+/** How the bytes of an ioctl cross (FlatKind of src/v4l2/ioctls.ts). */
+enum class FlatKind : uint8_t { kNone, kPayload, kControls };
+
+/**
+ * One ioctl of a guest that needs no decision: its bytes go to the kernel and back. It works on its own copies, and any
+ * thread may run it.
+ */
+class FlatCommand {
+ public:
+  /** Virtio-media's command header and the largest body that is taken here. */
+  static constexpr size_t kHeader = 16;
+  static constexpr size_t kMaxBytes = 4096;
+
+  /** `body`: what follows the header. False: the loop has to look at it. */
+  bool Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body);
+  /** Returns an errno. */
+  int Run(int fd);
+  /** What follows the response header when Run has returned `error`. */
+  std::array<std::span<const uint8_t>, 2> Answer(int error) const;
+  /** The same for a command that is answered before Run has ended: only what the guest has sent. */
+  std::array<std::span<const uint8_t>, 2> Refusal() const;
+
+ private:
+  bool ParseControls(std::span<const uint8_t> body);
+
+  FlatKind kind_ = FlatKind::kNone;
+  unsigned long code_ = 0;
+  size_t size_ = 0;
+  /** v4l2_enc_idx is the largest payload. */
+  alignas(8) std::array<uint8_t, sizeof(v4l2_enc_idx)> payload_;
+  std::vector<v4l2_ext_control> controls_;
+  /** The controls as the guest has sent them. */
+  std::span<const uint8_t> body_;
+};
+
+}  // namespace vmb

@@ -1,0 +1,395 @@
+#include "ring.h"
+
+#include <errno.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+#include <vector>
+
+#include "arguments.h"
+#include "callback.h"
+#include "command_table.h"
+#include "failure.h"
+#include "guest_memory.h"
+
+namespace vmb {
+
+namespace {
+
+constexpr uint64_t kMaxSize = 32768;
+constexpr uint64_t kEventIdx = 1;
+constexpr uint64_t kIndirect = 2;
+/** RingWalk of native.ts, in the low bits of what walk() returns. */
+constexpr uint64_t kFoundBits = 2;
+constexpr uint32_t kMaxParts = 64;
+constexpr uint64_t kMaxThreads = 64;
+
+Napi::Value Number(const Napi::CallbackInfo& info, double value) { return Napi::Number::New(info.Env(), value); }
+
+}  // namespace
+
+void Ring::Export(Napi::Env env, Napi::Object exports) {
+  exports.Set("Ring", DefineClass(env, "Ring",
+                                  {InstanceMethod("bind", &Ring::Bind),
+                                   InstanceMethod("start", &Ring::Start),
+                                   InstanceMethod("walk", &Ring::Walk),
+                                   InstanceMethod("why", &Ring::Why),
+                                   InstanceMethod("shape", &Ring::Shape),
+                                   InstanceMethod("copy", &Ring::Copy),
+                                   InstanceMethod("copied", &Ring::Copied),
+                                   InstanceMethod("take", &Ring::Take),
+                                   InstanceMethod("refuse", &Ring::Refuse),
+                                   InstanceMethod("reply", &Ring::Reply),
+                                   InstanceMethod("push", &Ring::Push),
+                                   InstanceMethod("abandon", &Ring::Abandon),
+                                   InstanceMethod("takeNotification", &Ring::TakeNotification),
+                                   InstanceMethod("enableKicks", &Ring::EnableKicks),
+                                   InstanceMethod("stop", &Ring::Stop),
+                                   InstanceMethod("waiting", &Ring::Waiting),
+                                   InstanceMethod("popped", &Ring::Popped),
+                                   InstanceMethod("pushed", &Ring::Pushed),
+                                   InstanceMethod("outstanding", &Ring::Outstanding),
+                                   InstanceMethod("nextAvailable", &Ring::NextAvailable),
+                                   InstanceMethod("lost", &Ring::Lost),
+                                   InstanceMethod("isBroken", &Ring::IsBroken),
+                                   InstanceMethod("serve", &Ring::Serve),
+                                   InstanceMethod("setKick", &Ring::SetKick),
+                                   InstanceMethod("setCall", &Ring::SetCall),
+                                   InstanceMethod("lend", &Ring::Lend),
+                                   InstanceMethod("reclaim", &Ring::Reclaim),
+                                   InstanceMethod("isLent", &Ring::IsLent),
+                                   InstanceMethod("interrupt", &Ring::Interrupt),
+                                   InstanceMethod("takeNotice", &Ring::TakeNotice)}));
+}
+
+Ring::Ring(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Ring>(info) {
+  Arguments arguments(info, "Ring");
+  const Napi::Object memory = arguments.Object(0);
+  const uint64_t size = arguments.Integer(1, kMaxSize);
+  const uint64_t flags = arguments.Integer(2, kEventIdx | kIndirect);
+  const ChainWalk::Limits limits{arguments.Integer(3, UINT32_MAX), arguments.Integer(4, UINT16_MAX),
+                                 arguments.Integer(5, uint64_t{1} << 32)};
+  if (!arguments.ok()) return;
+  auto shared = GuestMemoryObject::MemoryOf(info.Env(), memory);
+  if (shared == nullptr) arguments.Refuse(0, "a GuestMemory");
+  if (size == 0 || (size & (size - 1)) != 0) arguments.Refuse(1, "a power of two");
+  if (!arguments.ok()) return;
+  size_ = static_cast<uint32_t>(size);
+  event_idx_ = (flags & kEventIdx) != 0;
+  core_ = std::make_shared<SplitRing>(SplitRing::Options{std::move(shared), size_, event_idx_,
+                                                         (flags & kIndirect) != 0, limits});
+}
+
+/** Views of the three parts. Their lengths and alignments are those of VIRTIO 1.4, 2.7. */
+void Ring::Bind(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "bind");
+  const std::span<uint8_t> parts[] = {arguments.Bytes(0), arguments.Bytes(1), arguments.Bytes(2)};
+  if (!arguments.ok()) return;
+  const uint64_t event = event_idx_ ? 2 : 0;
+  const uint64_t lengths[] = {16 * uint64_t{size_}, 4 + 2 * uint64_t{size_} + event, 4 + 8 * uint64_t{size_} + event};
+  const uint64_t alignments[] = {16, 2, 4};
+  SplitRing::Places places{parts[0].data(), parts[1].data(), parts[2].data(), {}};
+  const Napi::Array kept = Napi::Array::New(info.Env(), 3);
+  const auto table = core_->table();
+  for (uint32_t i = 0; i < 3; i++) {
+    if (parts[i].size() < lengths[i] || reinterpret_cast<uintptr_t>(parts[i].data()) % alignments[i] != 0)
+      return arguments.Refuse(i, "a part of a ring, long enough and aligned");
+    places.holders[i] = table->HolderOf(parts[i]);
+    if (places.holders[i] == nullptr) kept.Set(i, info[i]);
+  }
+  parts_ = Napi::Persistent(kept.As<Napi::Object>());
+  const std::lock_guard lock(core_->mutex);
+  core_->Bind(std::move(places));
+}
+
+void Ring::Start(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "start");
+  const uint64_t base = arguments.Integer(0, UINT16_MAX);
+  const uint64_t lost = arguments.Integer(1);
+  if (!arguments.ok()) return;
+  const std::lock_guard lock(core_->mutex);
+  core_->Start(static_cast<uint16_t>(base), static_cast<uint16_t>(lost));
+}
+
+/** At most so many descriptors are read. Returns RingWalk, and above its bits how many were read. */
+Napi::Value Ring::Walk(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "walk");
+  const uint64_t limit = arguments.Integer(0);
+  if (!arguments.ok()) return info.Env().Undefined();
+  uint64_t left = limit;
+  const std::lock_guard lock(core_->mutex);
+  const auto found = static_cast<uint64_t>(core_->Walk(left));
+  return Number(info, static_cast<double>((limit - left) << kFoundBits | found));
+}
+
+/** Why the ring is broken, or what is wrong with the chain that is walked. */
+Napi::Value Ring::Why(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  std::string why;
+  if (core_->broken()) {
+    why = *core_->broken();
+  } else if (core_->walks()) {
+    why = core_->walk().why();
+  }
+  return Napi::String::New(info.Env(), why);
+}
+
+/** The chain whose walk is complete: its head, readable bytes, writable bytes and writable pieces. */
+Napi::Value Ring::Shape(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  if (!core_->walks() || !core_->walk().is_read()) return info.Env().Undefined();
+  const Chain& chain = core_->walk().chain();
+  const double facts[] = {static_cast<double>(chain.head), static_cast<double>(chain.readable_bytes),
+                          static_cast<double>(chain.writable_bytes), static_cast<double>(chain.writable.size())};
+  const Napi::Array result = Napi::Array::New(info.Env(), std::size(facts));
+  for (uint32_t i = 0; i < std::size(facts); i++) result.Set(i, Number(info, facts[i]));
+  return result;
+}
+
+/** Copies readable bytes to the rest of `into`. Returns what is left of the budget; undefined: a malformed chain. */
+Napi::Value Ring::Copy(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "copy");
+  const auto into = arguments.Bytes(0);
+  const uint64_t budget = arguments.Integer(1);
+  if (!arguments.ok()) return info.Env().Undefined();
+  const std::lock_guard lock(core_->mutex);
+  auto left = static_cast<int64_t>(budget);
+  if (!core_->walks() || !core_->walk().Copy(*core_->table(), into, left)) return info.Env().Undefined();
+  return Number(info, static_cast<double>(left));
+}
+
+/** How many readable bytes were copied. */
+Napi::Value Ring::Copied(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, core_->walks() ? static_cast<double>(core_->walk().copied()) : 0);
+}
+
+/** Pops the chain whose walk is complete. Returns its number. */
+Napi::Value Ring::Take(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  if (!core_->walks() || !core_->walk().is_read()) return info.Env().Undefined();
+  do last_id_++;
+  while (chains_.count(last_id_) > 0);
+  chains_.emplace(last_id_, core_->Take());
+  return Number(info, last_id_);
+}
+
+void Ring::Refuse(const Napi::CallbackInfo&) {
+  const std::lock_guard lock(core_->mutex);
+  if (core_->walks()) core_->Refuse();
+}
+
+const Chain* Ring::Find(Arguments& arguments) {
+  const uint64_t id = arguments.Integer(0, UINT32_MAX);
+  const auto found = arguments.ok() ? chains_.find(static_cast<uint32_t>(id)) : chains_.end();
+  return found == chains_.end() ? nullptr : &found->second;
+}
+
+/** Writes the parts to the writable memory of a chain. Returns the bytes written. */
+Napi::Value Ring::Reply(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "reply");
+  const Chain* chain = Find(arguments);
+  const Napi::Object list = arguments.Object(1);
+  uint32_t length = 0;
+  if (!arguments.ok() || chain == nullptr) return Number(info, 0);
+  napi_get_array_length(info.Env(), list, &length);
+  std::vector<std::span<const uint8_t>> parts;
+  for (uint32_t i = 0; i < std::min(length, kMaxParts); i++) {
+    napi_value element;
+    std::span<uint8_t> bytes;
+    if (napi_get_element(info.Env(), list, i, &element) != napi_ok || !ToBytes(info.Env(), element, bytes)) {
+      arguments.Refuse(1, "an array of Uint8Arrays");
+      return info.Env().Undefined();
+    }
+    parts.push_back(bytes);
+  }
+  return Number(info, static_cast<double>(chain->Reply(*core_->table(), parts)));
+}
+
+/** Gives a chain back with so many bytes written. False: there is no such chain. */
+Napi::Value Ring::Push(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "push");
+  const Chain* chain = Find(arguments);
+  const uint64_t written = arguments.Integer(1, uint64_t{1} << 32);
+  if (!arguments.ok() || chain == nullptr) return Napi::Boolean::New(info.Env(), false);
+  const std::lock_guard lock(core_->mutex);
+  core_->Push(*chain, static_cast<uint32_t>(written));
+  chains_.erase(static_cast<uint32_t>(arguments.Integer(0)));
+  return Napi::Boolean::New(info.Env(), true);
+}
+
+Napi::Value Ring::Abandon(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "abandon");
+  const Chain* chain = Find(arguments);
+  if (chain == nullptr) return Napi::Boolean::New(info.Env(), false);
+  const std::lock_guard lock(core_->mutex);
+  core_->Abandon();
+  chains_.erase(static_cast<uint32_t>(arguments.Integer(0)));
+  return Napi::Boolean::New(info.Env(), true);
+}
+
+Napi::Value Ring::TakeNotification(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Napi::Boolean::New(info.Env(), core_->TakeNotification());
+}
+
+Napi::Value Ring::EnableKicks(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Napi::Boolean::New(info.Env(), core_->EnableKicks());
+}
+
+void Ring::Stop(const Napi::CallbackInfo&) {
+  if (threads_ != nullptr) threads_->Interrupt(EINTR);
+  {
+    const std::lock_guard lock(core_->mutex);
+    core_->Stop();
+  }
+  chains_.clear();
+  parts_.Reset();
+  stopped_ = true;
+  if (threads_ == nullptr) return;
+  threads_->Stop();
+  // Late results come until the last ioctl has ended.
+  if (!threads_->is_busy()) Shut();
+}
+
+Napi::Value Ring::Waiting(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, core_->Waiting());
+}
+
+Napi::Value Ring::Popped(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, static_cast<double>(core_->popped()));
+}
+
+Napi::Value Ring::Pushed(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, static_cast<double>(core_->pushed()));
+}
+
+Napi::Value Ring::Outstanding(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, core_->outstanding());
+}
+
+Napi::Value Ring::NextAvailable(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, core_->next_available());
+}
+
+Napi::Value Ring::Lost(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, core_->lost());
+}
+
+Napi::Value Ring::IsBroken(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Napi::Boolean::New(info.Env(), core_->broken().has_value());
+}
+
+/** Threads for flat commands: a CommandTable, the kick, the call or -1, RingThreads::Limits, and what is woken. */
+void Ring::Serve(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "serve");
+  const Napi::Object table = arguments.Object(0);
+  const int kick = arguments.Descriptor(1);
+  const int call = arguments.Descriptor(2);
+  const auto milliseconds = [&](size_t index) { return static_cast<int64_t>(arguments.Integer(index, INT32_MAX)); };
+  RingThreads::Limits limits{};
+  limits.deadline = milliseconds(3);
+  limits.last_write = milliseconds(4);
+  limits.guest_timeout = milliseconds(5);
+  limits.threads = static_cast<uint32_t>(arguments.Integer(6, kMaxThreads));
+  const Napi::Function woken = arguments.Function(7);
+  if (!arguments.ok() || stopped_ || threads_ != nullptr) return;
+  auto commands = CommandTableObject::TableOf(info.Env(), table);
+  if (commands == nullptr) return arguments.Refuse(0, "a CommandTable");
+  wake_ = std::make_shared<LoopWake>();
+  const auto on_wake = [](uv_async_t* async) { static_cast<Ring*>(async->data)->OnWake(); };
+  const auto ended = [](void* self) { static_cast<Ring*>(self)->Shut(); };
+  int error = wake_->Open(info.Env(), this, on_wake, ended);
+  auto threads = std::make_shared<RingThreads>(core_, std::move(commands), wake_, limits);
+  if (error == 0) error = threads->Open(kick);
+  if (error != 0) {
+    wake_->Close();
+    ThrowErrno(info.Env(), "epoll_ctl", "", error);
+    return;
+  }
+  wake_->Hold(false);
+  threads->SetCall(call);
+  threads_ = std::move(threads);
+  woken_ = Napi::Persistent(woken);
+  Ref();
+}
+
+void Ring::SetKick(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "setKick");
+  const int kick = arguments.Descriptor(0);
+  if (!arguments.ok() || threads_ == nullptr) return;
+  if (const int error = threads_->SetKick(kick)) ThrowErrno(info.Env(), "epoll_ctl", "", error);
+}
+
+void Ring::SetCall(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "setCall");
+  const int call = arguments.Descriptor(0);
+  if (arguments.ok() && threads_ != nullptr) threads_->SetCall(call);
+}
+
+void Ring::Lend(const Napi::CallbackInfo& info) {
+  if (threads_ == nullptr || stopped_) return;
+  if (const int error = threads_->Lend()) ThrowErrno(info.Env(), "pthread_create", "", error);
+}
+
+void Ring::Reclaim(const Napi::CallbackInfo&) {
+  if (threads_ != nullptr) threads_->Reclaim();
+}
+
+Napi::Value Ring::IsLent(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), threads_ != nullptr && threads_->is_lent());
+}
+
+void Ring::Interrupt(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "interrupt");
+  const uint64_t error = arguments.Integer(0, INT32_MAX);
+  if (arguments.ok() && threads_ != nullptr) threads_->Interrupt(static_cast<int>(error));
+}
+
+/** What the loop has to do for a session: RingNotice, session, errno, command, payload. */
+Napi::Value Ring::TakeNotice(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const auto notice = threads_ == nullptr ? std::nullopt : threads_->TakeNotice();
+  if (!notice) return env.Undefined();
+  const auto bytes = [&](const std::vector<uint8_t>& from) {
+    return Napi::Buffer<uint8_t>::Copy(env, from.data(), from.size());
+  };
+  const Napi::Array result = Napi::Array::New(env, 5);
+  result.Set(0u, Number(info, static_cast<double>(notice->what)));
+  result.Set(1u, Number(info, notice->session));
+  result.Set(2u, Number(info, notice->error));
+  result.Set(3u, bytes(notice->request));
+  result.Set(4u, bytes(notice->payload));
+  return result;
+}
+
+void Ring::OnWake() {
+  const Napi::HandleScope scope(Env());
+  if (!woken_.IsEmpty()) CallFromLoop(Env(), woken_.Value(), {});
+  if (stopped_ && threads_ != nullptr && !threads_->is_busy()) Shut();
+}
+
+/** Nothing wakes the loop any more. */
+void Ring::Shut() {
+  if (threads_ == nullptr) return;
+  threads_->Stop();
+  threads_.reset();
+  wake_->Close();
+  woken_.Reset();
+  Unref();
+}
+
+Ring::~Ring() {
+  if (wake_ != nullptr) wake_->Close();
+}
+
+}  // namespace vmb

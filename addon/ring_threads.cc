@@ -1,0 +1,354 @@
+#include "ring_threads.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "thread.h"
+
+namespace vmb {
+
+namespace {
+
+/** Virtio-media, "Virtqueues": struct virtio_media_cmd_ioctl and struct virtio_media_resp_header. */
+struct CommandHeader {
+  uint32_t command;
+  uint32_t reserved;
+  uint32_t session;
+  uint32_t code;
+};
+struct ResponseHeader {
+  uint32_t status;
+  uint32_t reserved = 0;
+};
+constexpr uint32_t kIoctlCommand = 3;
+
+/** A chain with more is the loop's, which has a budget for it. */
+constexpr uint64_t kMaxDescriptors = 16;
+/** Threads that wait while nothing runs: one leads next, and one follows it. */
+constexpr uint32_t kIdleThreads = 2;
+
+enum Source : uint64_t { kStop, kMore, kTimer, kKick };
+
+/** Milliseconds of the clock that performance.now() has as well. */
+int64_t Now() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
+int Control(int epoll, int operation, int fd, uint32_t events, uint64_t source) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = source;
+  return epoll_ctl(epoll, operation, fd, &event) == 0 ? 0 : errno;
+}
+
+void Signal(const UniqueFd& fd) {
+  const uint64_t one = 1;
+  (void)!write(fd.get(), &one, sizeof one);
+}
+
+void StartTimer(const UniqueFd& timer, int64_t milliseconds) {
+  itimerspec at{};
+  at.it_value.tv_sec = milliseconds / 1000;
+  at.it_value.tv_nsec = milliseconds % 1000 * 1'000'000 + 1;
+  timerfd_settime(timer.get(), 0, &at, nullptr);
+}
+
+}  // namespace
+
+int RingThreads::Open(int kick) {
+  epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
+  stop_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  more_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
+  timer_.Reset(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!epoll_ || !stop_ || !more_ || !timer_) return errno;
+  if (const int error = Control(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), EPOLLIN, kStop)) return error;
+  if (const int error = Control(epoll_.get(), EPOLL_CTL_ADD, more_.get(), EPOLLIN | EPOLLET, kMore)) return error;
+  if (const int error = Control(epoll_.get(), EPOLL_CTL_ADD, timer_.get(), EPOLLIN | EPOLLET, kTimer)) return error;
+  return SetKick(kick);
+}
+
+/** Edge-triggered: each kick is an edge, so no thread has to read it. */
+int RingThreads::Watch(int operation, uint32_t events) {
+  return Control(epoll_.get(), operation, kick_.get(), events, kKick);
+}
+
+int RingThreads::SetKick(int kick) {
+  if (kick_) Watch(EPOLL_CTL_DEL, 0);
+  kick_.Reset(fcntl(kick, F_DUPFD_CLOEXEC, 0));
+  if (!kick_) return errno;
+  return Watch(EPOLL_CTL_ADD, is_lent() ? EPOLLIN | EPOLLET : EPOLLET);
+}
+
+void RingThreads::SetCall(int call) {
+  std::shared_ptr<UniqueFd> fresh;
+  if (call >= 0) fresh = std::make_shared<UniqueFd>(fcntl(call, F_DUPFD_CLOEXEC, 0));
+  const int flags = call < 0 ? 0 : fcntl(call, F_GETFL);
+  const std::lock_guard lock(ring_->mutex);
+  call_.swap(fresh);
+  call_may_block_ = flags >= 0 && (flags & O_NONBLOCK) == 0;
+}
+
+bool RingThreads::is_lent() const {
+  const std::lock_guard lock(ring_->mutex);
+  return lent_;
+}
+
+bool RingThreads::is_busy() const {
+  const std::lock_guard lock(ring_->mutex);
+  return !running_.empty() || !notices_.empty();
+}
+
+int RingThreads::Lend() {
+  {
+    const std::lock_guard lock(ring_->mutex);
+    if (stopping_ || lent_) return 0;
+    lent_ = true;
+  }
+  while (true) {
+    {
+      const std::lock_guard lock(ring_->mutex);
+      if (waiting_ >= kIdleThreads || threads_ >= limits_.threads) break;
+      threads_++;
+      waiting_++;
+    }
+    if (const int error = StartOne()) {
+      Reclaim();
+      return error;
+    }
+  }
+  // Kicks that came before this call are an edge as well.
+  return Watch(EPOLL_CTL_MOD, EPOLLIN | EPOLLET);
+}
+
+void RingThreads::Reclaim() {
+  {
+    const std::lock_guard lock(ring_->mutex);
+    lent_ = false;
+  }
+  if (kick_) Watch(EPOLL_CTL_MOD, EPOLLET);
+}
+
+/** The caller has counted the thread, which waits for the kick. */
+int RingThreads::StartOne() {
+  auto self = std::make_unique<std::shared_ptr<RingThreads>>(shared_from_this());
+  const int error = StartThread(Main, self.get(), nullptr);
+  if (error == 0) {
+    self.release();
+    return 0;
+  }
+  const std::lock_guard lock(ring_->mutex);
+  threads_--;
+  waiting_--;
+  return error;
+}
+
+void* RingThreads::Main(void* argument) {
+  const std::unique_ptr<std::shared_ptr<RingThreads>> self(static_cast<std::shared_ptr<RingThreads>*>(argument));
+  pthread_setname_np(pthread_self(), "vmb-ring");
+  // Guest memory may be cut off: cut_memory.h.
+  sigset_t bus;
+  sigemptyset(&bus);
+  sigaddset(&bus, SIGBUS);
+  pthread_sigmask(SIG_UNBLOCK, &bus, nullptr);
+  (*self)->Work();
+  return nullptr;
+}
+
+void RingThreads::Work() {
+  for (;;) {
+    epoll_event event{};
+    const int count = epoll_wait(epoll_.get(), &event, 1, -1);
+    if (count == 1 && event.data.u64 == kStop) break;
+    if (count == 1 && event.data.u64 == kTimer) Expire();
+    Lead();
+    const std::lock_guard lock(ring_->mutex);
+    if (waiting_ > kIdleThreads) break;
+  }
+  const std::lock_guard lock(ring_->mutex);
+  threads_--;
+  waiting_--;
+}
+
+void RingThreads::Lead() {
+  std::unique_lock lock(ring_->mutex);
+  waiting_--;
+  while (lent_ && !ring_->stopped()) {
+    uint64_t limit = kMaxDescriptors;
+    const SplitRing::Found found = ring_->Walk(limit);
+    if (found == SplitRing::Found::kNothing && !ring_->broken()) {
+      if (!ring_->EnableKicks() && !ring_->broken()) break;
+    } else if (found != SplitRing::Found::kChain || !RunNext(lock)) {
+      ToLoop();
+    }
+  }
+  waiting_++;
+}
+
+/** The ring is the loop's. */
+void RingThreads::ToLoop() {
+  lent_ = false;
+  wake_->Send();
+}
+
+/** Runs the chain that was walked. False: it is the loop's, and still in the ring. */
+bool RingThreads::RunNext(std::unique_lock<std::mutex>& lock) {
+  // The last thread has to stay, so that somebody waits for the kick and for the deadline.
+  if (waiting_ == 0 && threads_ >= limits_.threads) return false;
+  Running fresh{};
+  std::vector<uint8_t> request;
+  std::shared_ptr<const FlatSession> session;
+  if (!Prepare(fresh, request, session) || !session->lane->gate().Use()) return false;
+  fresh.since = Now();
+  fresh.chain = ring_->Take();
+  running_.push_back(std::move(fresh));
+  Run(running_.back(), *session, request, lock);
+  return true;
+}
+
+bool RingThreads::Prepare(Running& running, std::vector<uint8_t>& request,
+                          std::shared_ptr<const FlatSession>& session) {
+  const Chain& chain = ring_->walk().chain();
+  if (chain.readable_bytes < sizeof(CommandHeader) || chain.readable_bytes > FlatCommand::kMaxBytes) return false;
+  request.resize(chain.readable_bytes);
+  if (!chain.CopyOut(*ring_->table(), request)) return false;
+  CommandHeader header;
+  std::memcpy(&header, request.data(), sizeof header);
+  if (header.command != kIoctlCommand) return false;
+  session = table_->Find(header.session);
+  if (session == nullptr || header.code >= session->kinds.size()) return false;
+  running.session = header.session;
+  return running.command.Parse(header.code, session->kinds[header.code],
+                               std::span(request).subspan(sizeof header));
+}
+
+void RingThreads::Run(Running& running, const FlatSession& session, std::span<const uint8_t> request,
+                      std::unique_lock<std::mutex>& lock) {
+  // Before the ioctl: the kick of the next chain must come, although this thread is away.
+  ring_->EnableKicks();
+  const bool more = ring_->Waiting() > 0;
+  const bool start = waiting_ == 0;
+  const bool timer = !std::exchange(timer_runs_, true);
+  if (start) threads_++, waiting_++;
+  lock.unlock();
+  if (start) StartOne();
+  if (more) Signal(more_);
+  if (timer) StartTimer(timer_, limits_.deadline);
+  const int error = running.command.Run(session.lane->fd());
+  lock.lock();
+  const bool late = running.answered;
+  const bool notifies = Finish(running, session, request, error);
+  const bool held = session.lane->gate().Done(late);
+  running_.remove_if([&](const Running& each) { return &each == &running; });
+  const std::shared_ptr<UniqueFd> call = notifies ? call_ : nullptr;
+  const bool may_block = call_may_block_;
+  const bool told = !notices_.empty();
+  lock.unlock();
+  if (call != nullptr) SignalCall(call, may_block);
+  // After a late result the loop learns with the notice that it has the session.
+  if (held && !late) session.lane->WakeLoop();
+  if (told) wake_->Send();
+  lock.lock();
+}
+
+/** The ioctl has ended. True: the driver wants a notification. */
+bool RingThreads::Finish(Running& running, const FlatSession& session, std::span<const uint8_t> request,
+                         int error) {
+  if (error == ENODEV || error == EBUSY) notices_.push_back({What::kFailed, session.id, error, {}, {}});
+  const auto payload = running.command.Answer(error);
+  if (!running.answered) {
+    Answer(running, error, payload);
+    return ring_->TakeNotification();
+  }
+  Notice notice{What::kLate, session.id, error, {request.begin(), request.end()}, {}};
+  for (const auto& part : payload) notice.payload.insert(notice.payload.end(), part.begin(), part.end());
+  notices_.push_back(std::move(notice));
+  return false;
+}
+
+/** Looks at the age first: after a stop of the process, the driver may have given up already. */
+void RingThreads::Answer(Running& running, int error, const std::array<std::span<const uint8_t>, 2>& payload) {
+  running.answered = true;
+  const int64_t age = Now() - running.since;
+  if (age >= limits_.guest_timeout) return ring_->Abandon();
+  const ResponseHeader header{static_cast<uint32_t>(error)};
+  const std::span<const uint8_t> parts[] = {
+      {reinterpret_cast<const uint8_t*>(&header), sizeof header}, payload[0], payload[1]};
+  const uint64_t written = age < limits_.last_write ? running.chain.Reply(*ring_->table(), parts) : 0;
+  ring_->Push(running.chain, static_cast<uint32_t>(written));
+}
+
+void RingThreads::Expire() {
+  std::unique_lock lock(ring_->mutex);
+  const int64_t now = Now();
+  bool expired = false;
+  std::optional<int64_t> next;
+  for (Running& each : running_) {
+    const int64_t left = each.since + limits_.deadline - now;
+    if (each.answered) continue;
+    if (left > 0) {
+      next = std::min(next.value_or(left), left);
+      continue;
+    }
+    Answer(each, ETIMEDOUT, each.command.Refusal());
+    notices_.push_back({What::kExpired, each.session, ETIMEDOUT, {}, {}});
+    expired = true;
+  }
+  timer_runs_ = next.has_value();
+  const bool notifies = ring_->TakeNotification();
+  const std::shared_ptr<UniqueFd> call = notifies ? call_ : nullptr;
+  const bool may_block = call_may_block_;
+  lock.unlock();
+  if (next) StartTimer(timer_, *next);
+  if (call != nullptr) SignalCall(call, may_block);
+  if (expired) wake_->Send();
+}
+
+void RingThreads::Interrupt(int error) {
+  const std::lock_guard lock(ring_->mutex);
+  for (Running& each : running_)
+    if (!each.answered) Answer(each, error, each.command.Refusal());
+}
+
+std::optional<RingThreads::Notice> RingThreads::TakeNotice() {
+  const std::lock_guard lock(ring_->mutex);
+  if (notices_.empty()) return std::nullopt;
+  Notice notice = std::move(notices_.front());
+  notices_.pop_front();
+  return notice;
+}
+
+void RingThreads::Stop() {
+  std::shared_ptr<UniqueFd> call;
+  {
+    const std::lock_guard lock(ring_->mutex);
+    stopping_ = true;
+    lent_ = false;
+    call.swap(call_);
+  }
+  // It is never read, so it wakes every thread.
+  if (stop_) Signal(stop_);
+}
+
+/** write(2) may wait if the file is not O_NONBLOCK and its counter is saturated. Then the peer has been signalled. */
+void RingThreads::SignalCall(const std::shared_ptr<UniqueFd>& call, bool may_block) {
+  pollfd entry = {call->get(), POLLOUT, 0};
+  if (may_block && (poll(&entry, 1, 0) != 1 || (entry.revents & POLLOUT) == 0)) return;
+  Signal(*call);
+}
+
+}  // namespace vmb

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <mutex>
+#include <utility>
+
+#include "condition.h"
+
+namespace vmb {
+
+/**
+ * Who uses an open file: the loop (through the lane), or a thread of a ring. A session does one thing at a time, so it is
+ * one of them. A new file is the loop's.
+ */
+class SessionGate {
+ public:
+  /** The loop wants the file. False: a thread has it. When it lets go, the file is the loop's, and TakeHeld tells so. */
+  bool Hold() {
+    const std::lock_guard lock(mutex_);
+    if (user_ == User::kThread) {
+      wanted_ = true;
+      return false;
+    }
+    user_ = User::kLoop;
+    return true;
+  }
+
+  /** The loop no longer needs the file. */
+  void Release() {
+    const std::lock_guard lock(mutex_);
+    if (user_ == User::kLoop && !closed_) user_ = User::kNobody;
+  }
+
+  /** A thread wants the file. False: the loop has it. */
+  bool Use() {
+    const std::lock_guard lock(mutex_);
+    if (user_ != User::kNobody || closed_) return false;
+    user_ = User::kThread;
+    return true;
+  }
+
+  /** The thread lets go. `to_loop`: the file is the loop's in any case. True: the loop waits for it. */
+  bool Done(bool to_loop) {
+    const std::lock_guard lock(mutex_);
+    held_ = wanted_;
+    user_ = wanted_ || to_loop ? User::kLoop : User::kNobody;
+    wanted_ = false;
+    let_go_.NotifyOne();
+    return held_;
+  }
+
+  /** Whether the loop has got the file that it waited for. */
+  bool TakeHeld() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(held_, false);
+  }
+
+  /** Waits until no thread has the file. None gets it afterwards. */
+  void Close() {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    while (user_ == User::kThread) let_go_.Wait(lock);
+  }
+
+ private:
+  enum class User { kLoop, kNobody, kThread };
+
+  std::mutex mutex_;
+  Condition let_go_;
+  User user_ = User::kLoop;
+  bool wanted_ = false;
+  bool held_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace vmb

@@ -1,0 +1,32 @@
+/** The sessions of a device whose flat commands the threads of its commandq may run. */
+import { type NodeFile, native } from '../native.js';
+import { FlatKind, type NativeCommandTable } from '../native-ring.js';
+import { flatPayloads, type IoctlRow, ioctls } from './ioctls.js';
+
+const NUMBERS = 256;
+const kinds = { payload: FlatKind.PAYLOAD, controls: FlatKind.CONTROLS } as const;
+
+export class CommandTable {
+  readonly native: NativeCommandTable = new native.CommandTable();
+  readonly #rows = new Map<number, Uint8Array>();
+
+  /** `isFree`: whether nobody has to decide about an ioctl of this session. */
+  add(session: number, file: NodeFile, isFree: (row: IoctlRow) => boolean): void {
+    const rows = new Uint8Array(NUMBERS);
+    for (const row of ioctls.values()) {
+      const kind = flatPayloads[row.payload];
+      if (kind && isFree(row)) rows[row.nr] = kinds[kind];
+    }
+    this.#rows.set(session, rows);
+    this.native.add(session, file, rows);
+  }
+
+  remove(session: number): void {
+    if (this.#rows.delete(session)) this.native.remove(session);
+  }
+
+  /** Whether a thread may run this ioctl of this session. */
+  has(session: number, nr: number): boolean {
+    return (this.#rows.get(session)?.[nr] ?? FlatKind.NONE) !== FlatKind.NONE;
+  }
+}
