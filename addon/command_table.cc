@@ -38,7 +38,7 @@ void CommandTableObject::Add(const Napi::CallbackInfo& info) {
   if (session.lane == nullptr) return arguments.Refuse(1, "a NodeFile");
   if (kinds.size() != session.kinds.size()) return arguments.Refuse(2, "256 kinds");
   for (size_t nr = 0; nr < kinds.size(); nr++) {
-    if (kinds[nr] > static_cast<uint8_t>(FlatKind::kControls)) return arguments.Refuse(2, "256 kinds");
+    if (kinds[nr] > static_cast<uint8_t>(FlatKind::kQueue)) return arguments.Refuse(2, "256 kinds");
     session.kinds[nr] = static_cast<FlatKind>(kinds[nr]);
   }
   table_->Add(std::move(session));

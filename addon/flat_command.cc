@@ -16,15 +16,23 @@ constexpr size_t kTypeSize = sizeof(uint32_t);
 
 }  // namespace
 
-bool FlatCommand::Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body) {
+bool FlatCommand::Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, const OpenNode& node) {
   kind_ = kind;
-  if (kind == FlatKind::kControls) {
-    code_ = ControlsRequest(number);
-    size_ = sizeof(v4l2_ext_controls);
-    return code_ != 0 && ParseControls(body);
+  switch (kind) {
+    case FlatKind::kPayload:
+      return ParsePayload(number, body);
+    case FlatKind::kControls:
+      return ParseControls(number, body);
+    case FlatKind::kQueue:
+      return number == _IOC_NR(VIDIOC_QBUF) && ParseQueue(body, node.plan.get());
+    default:
+      return false;
   }
+}
+
+bool FlatCommand::ParsePayload(uint32_t number, std::span<const uint8_t> body) {
   const FlatRequest request = FlatRequestOf(number);
-  if (kind == FlatKind::kNone || request.code == 0) return false;
+  if (request.code == 0) return false;
   code_ = request.code;
   size_ = _IOC_SIZE(code_);
   // A payload that is too short is refused by the loop.
@@ -40,8 +48,10 @@ bool FlatCommand::Parse(uint32_t number, FlatKind kind, std::span<const uint8_t>
   return !IsOverlay(type);
 }
 
-bool FlatCommand::ParseControls(std::span<const uint8_t> body) {
-  if (body.size() < size_) return false;
+bool FlatCommand::ParseControls(uint32_t number, std::span<const uint8_t> body) {
+  code_ = ControlsRequest(number);
+  size_ = sizeof(v4l2_ext_controls);
+  if (code_ == 0 || body.size() < size_) return false;
   std::copy_n(body.begin(), size_, payload_.begin());
   v4l2_ext_controls given;
   std::memcpy(&given, payload_.data(), sizeof given);
@@ -56,8 +66,29 @@ bool FlatCommand::ParseControls(std::span<const uint8_t> body) {
   return std::all_of(controls_.begin(), controls_.end(), [](const auto& control) { return control.size == 0; });
 }
 
-int FlatCommand::Run(int fd) {
-  if (kind_ == FlatKind::kPayload) return Ioctl(fd, code_, payload_.data());
+bool FlatCommand::ParseQueue(std::span<const uint8_t> body, const FramePlan* plan) {
+  if (plan == nullptr || body.size() < sizeof buffer_) return false;
+  std::memcpy(&buffer_, body.data(), sizeof buffer_);
+  if (!plan->Plans(buffer_)) return false;
+  const size_t bytes = plan->is_multiplanar() ? size_t{buffer_.length} * sizeof(v4l2_plane) : 0;
+  if (body.size() - sizeof buffer_ < bytes) return false;
+  std::memcpy(planes_.data(), body.data() + sizeof buffer_, bytes);
+  body_ = body.first(sizeof buffer_ + bytes);
+  return true;
+}
+
+int FlatCommand::Run(OpenNode& node) {
+  switch (kind_) {
+    case FlatKind::kControls:
+      return RunControls(node.fd());
+    case FlatKind::kQueue:
+      return RunQueue(node.fd(), *node.plan);
+    default:
+      return Ioctl(node.fd(), code_, payload_.data());
+  }
+}
+
+int FlatCommand::RunControls(int fd) {
   v4l2_ext_controls given;
   std::memcpy(&given, payload_.data(), sizeof given);
   v4l2_ext_controls call = given;
@@ -75,17 +106,35 @@ int FlatCommand::Run(int fd) {
   return error;
 }
 
+int FlatCommand::RunQueue(int fd, FramePlan& plan) {
+  const v4l2_buffer guest = buffer_;
+  v4l2_buffer host = plan.HostRecord(guest, planes_);
+  const int error = Ioctl(fd, VIDIOC_QBUF, &host);
+  if (error != 0) return error;
+  plan.Queued(guest.index);
+  plan.GuestRecord(guest, host, planes_);
+  buffer_ = host;
+  return 0;
+}
+
 std::array<std::span<const uint8_t>, 2> FlatCommand::Answer(int error) const {
-  const std::span<const uint8_t> payload{payload_.data(), size_};
-  if (kind_ == FlatKind::kControls)
-    return {payload, {reinterpret_cast<const uint8_t*>(controls_.data()), body_.size() - size_}};
-  if (error != 0 || _IOC_DIR(code_) == _IOC_WRITE) return {};
-  return {payload};
+  const auto bytes = [](const auto* from) { return reinterpret_cast<const uint8_t*>(from); };
+  switch (kind_) {
+    case FlatKind::kControls:
+      return {std::span{payload_.data(), size_}, std::span{bytes(controls_.data()), body_.size() - size_}};
+    case FlatKind::kQueue:
+      if (error != 0) return Refusal();
+      return {std::span{bytes(&buffer_), sizeof buffer_},
+              std::span{bytes(planes_.data()), body_.size() - sizeof buffer_}};
+    default:
+      if (error != 0 || _IOC_DIR(code_) == _IOC_WRITE) return {};
+      return {std::span{payload_.data(), size_}};
+  }
 }
 
 std::array<std::span<const uint8_t>, 2> FlatCommand::Refusal() const {
-  if (kind_ == FlatKind::kControls) return {body_};
-  return {};
+  if (kind_ == FlatKind::kPayload) return {};
+  return {body_};
 }
 
 }  // namespace vmb

@@ -5,12 +5,14 @@
 #include <span>
 #include <vector>
 
+#include "frame_plan.h"
+#include "open_node.h"
 #include "v4l2_uapi.h"
 
 namespace vmb {
 
 /** How the bytes of an ioctl cross (FlatKind of src/v4l2/ioctls.ts). */
-enum class FlatKind : uint8_t { kNone, kPayload, kControls };
+enum class FlatKind : uint8_t { kNone, kPayload, kControls, kQueue };
 
 /**
  * One ioctl of a guest that needs no decision: its bytes go to the kernel and back. It works on its own copies, and any
@@ -22,17 +24,21 @@ class FlatCommand {
   static constexpr size_t kHeader = 16;
   static constexpr size_t kMaxBytes = 4096;
 
-  /** `body`: what follows the header. False: the loop has to look at it. */
-  bool Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body);
+  /** `body`: what follows the header. `node`: the gate has let the caller in. False: the loop has to look at it. */
+  bool Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, const OpenNode& node);
   /** Returns an errno. */
-  int Run(int fd);
+  int Run(OpenNode& node);
   /** What follows the response header when Run has returned `error`. */
   std::array<std::span<const uint8_t>, 2> Answer(int error) const;
   /** The same for a command that is answered before Run has ended: only what the guest has sent. */
   std::array<std::span<const uint8_t>, 2> Refusal() const;
 
  private:
-  bool ParseControls(std::span<const uint8_t> body);
+  bool ParsePayload(uint32_t number, std::span<const uint8_t> body);
+  bool ParseControls(uint32_t number, std::span<const uint8_t> body);
+  bool ParseQueue(std::span<const uint8_t> body, const FramePlan* plan);
+  int RunControls(int fd);
+  int RunQueue(int fd, FramePlan& plan);
 
   FlatKind kind_ = FlatKind::kNone;
   unsigned long code_ = 0;
@@ -40,7 +46,9 @@ class FlatCommand {
   /** v4l2_enc_idx is the largest payload. */
   alignas(8) std::array<uint8_t, sizeof(v4l2_enc_idx)> payload_;
   std::vector<v4l2_ext_control> controls_;
-  /** The controls as the guest has sent them. */
+  v4l2_buffer buffer_;
+  FramePlan::Planes planes_;
+  /** The payload and the records after it, as the guest has sent them. */
   std::span<const uint8_t> body_;
 };
 

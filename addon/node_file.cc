@@ -7,6 +7,7 @@
 #include "arguments.h"
 #include "callback.h"
 #include "failure.h"
+#include "plan_reader.h"
 
 namespace vmb {
 
@@ -66,7 +67,8 @@ void NodeFile::Export(Napi::Env env, Napi::Object exports) {
       DefineClass(env, "NodeFile",
                   {InstanceMethod("open", &NodeFile::Open), InstanceMethod("submit", &NodeFile::Submit),
                    InstanceMethod("close", &NodeFile::Close), InstanceMethod("hold", &NodeFile::HoldGate),
-                   InstanceMethod("release", &NodeFile::ReleaseGate)}));
+                   InstanceMethod("release", &NodeFile::ReleaseGate), InstanceMethod("plan", &NodeFile::Plan),
+                   InstanceMethod("takePlan", &NodeFile::TakePlan)}));
 }
 
 std::shared_ptr<NodeLane> NodeFile::LaneOf(Napi::Env env, napi_value value) {
@@ -136,6 +138,18 @@ Napi::Value NodeFile::HoldGate(const Napi::CallbackInfo& info) {
 }
 
 void NodeFile::ReleaseGate(const Napi::CallbackInfo&) { lane_->gate().Release(); }
+
+/** The loop has the file, so no thread uses the plan. */
+void NodeFile::Plan(const Napi::CallbackInfo& info) {
+  std::unique_ptr<FramePlan> plan = ReadPlan(info);
+  if (plan != nullptr && lane_->gate().Hold()) lane_->node().plan = std::move(plan);
+}
+
+Napi::Value NodeFile::TakePlan(const Napi::CallbackInfo& info) {
+  if (!lane_->gate().Hold() || lane_->node().plan == nullptr) return info.Env().Undefined();
+  const std::unique_ptr<FramePlan> plan = std::move(lane_->node().plan);
+  return PlanResult(info.Env(), *plan);
+}
 
 void NodeFile::Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value done, CallReader* reader) {
   const Napi::Env env = Env();

@@ -41,6 +41,8 @@ class NodeFile : public Napi::ObjectWrap<NodeFile> {
   void Close(const Napi::CallbackInfo& info);
   Napi::Value HoldGate(const Napi::CallbackInfo& info);
   void ReleaseGate(const Napi::CallbackInfo& info);
+  void Plan(const Napi::CallbackInfo& info);
+  Napi::Value TakePlan(const Napi::CallbackInfo& info);
 
   void Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value done, CallReader* reader);
   void OnWake();

@@ -1,6 +1,7 @@
 #include "node_lane.h"
 
 #include <pthread.h>
+#include <sys/epoll.h>
 
 #include <utility>
 
@@ -20,6 +21,21 @@ void NodeLane::Submit(std::shared_ptr<NodeCall> call) {
   // A thread that wakes up wants the lock at once.
   lock.unlock();
   error == 0 ? submitted_.NotifyOne() : wake_->Send();
+}
+
+void NodeLane::Leave(SessionGate::Left left) {
+  std::shared_ptr<Doorbell> call;
+  bool done = true;
+  while (left.again) {
+    done = node_.DrainFrames(call) && done;
+    left = node_.gate.Done(false);
+  }
+  if (call != nullptr) call->Ring();
+  if (left.frames || !done) {
+    wake_->Send(EPOLLIN);
+  } else if (left.held) {
+    wake_->Send();
+  }
 }
 
 int NodeLane::Start() {

@@ -9,7 +9,6 @@
 #include "loop_wake.h"
 #include "node_call.h"
 #include "open_node.h"
-#include "session_gate.h"
 
 namespace vmb {
 
@@ -27,11 +26,10 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
   /** The errno of the next call, in the order of submission. nullopt: no further call has ended. */
   std::optional<int> TakeResult();
 
-  SessionGate& gate() { return gate_; }
-  /** For a ring's thread that the gate has let in, so that the node cannot be closed meanwhile. -1: not open. */
-  int fd() const { return node_.fd(); }
-  /** Tells the loop that the gate is its own. */
-  void WakeLoop() { wake_->Send(); }
+  SessionGate& gate() { return node_.gate; }
+  OpenNode& node() { return node_; }
+  /** A thread has called Done of the gate: drains frames that became ready meanwhile, and wakes the loop. */
+  void Leave(SessionGate::Left left);
 
  private:
   int Start();
@@ -40,7 +38,6 @@ class NodeLane : public std::enable_shared_from_this<NodeLane> {
 
   std::shared_ptr<LoopWake> wake_;
   OpenNode node_;
-  SessionGate gate_;
   std::mutex mutex_;
   Condition submitted_;
   std::deque<std::shared_ptr<NodeCall>> calls_;

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "open_node.h"
 #include "thread.h"
 
 namespace vmb {
@@ -22,7 +23,8 @@ int Control(int epoll, int operation, int fd, uint32_t events, uint64_t what) {
 
 }  // namespace
 
-int NodeWatcher::Start(int node, std::shared_ptr<LoopWake> wake) {
+int NodeWatcher::Start(OpenNode& node, std::shared_ptr<LoopWake> wake) {
+  node_ = &node;
   wake_ = std::move(wake);
   epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) return errno;
@@ -31,7 +33,7 @@ int NodeWatcher::Start(int node, std::shared_ptr<LoopWake> wake) {
   if (const int error = Control(epoll_.get(), EPOLL_CTL_ADD, stop_.get(), EPOLLIN, kStop)) return error;
   // EPOLLPRI alone never starts the read() emulation of vb2. EPERM: the file has no poll operation, so it
   // never becomes ready; that is no error.
-  const int error = Control(epoll_.get(), EPOLL_CTL_ADD, node, EPOLLPRI | EPOLLET, kNode);
+  const int error = Control(epoll_.get(), EPOLL_CTL_ADD, node.fd(), EPOLLPRI | EPOLLET, kNode);
   if (error != 0 && error != EPERM) return error;
   const int started = StartThread(Run, this, &thread_);
   running_ = started == 0;
@@ -61,12 +63,13 @@ void NodeWatcher::Stop(int node) {
 void* NodeWatcher::Run(void* argument) {
   auto* self = static_cast<NodeWatcher*>(argument);
   pthread_setname_np(pthread_self(), "vmb-watcher");
+  AdmitBusErrors();
   for (;;) {
     epoll_event ready[2];
     const int count = epoll_wait(self->epoll_.get(), ready, 2, -1);
     for (int i = 0; i < count; i++) {
       if (ready[i].data.u64 == kStop) return nullptr;
-      self->wake_->Send(ready[i].events);
+      if (!self->node_->OnReady(ready[i].events)) self->wake_->Send(ready[i].events);
     }
   }
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/epoll.h>
 
 #include <utility>
 
@@ -13,7 +14,7 @@ int OpenNode::Open(const std::string& path, std::shared_ptr<LoopWake> wake) {
     fd_.Reset(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC | O_NOCTTY));
   } while (!fd_ && errno == EINTR);
   if (!fd_) return errno;
-  const int error = watcher_.Start(fd_.get(), std::move(wake));
+  const int error = watcher_.Start(*this, std::move(wake));
   if (error != 0) Close();
   return error;
 }
@@ -23,6 +24,29 @@ int OpenNode::SetNonBlocking(bool on) {
   if (flags < 0) return errno;
   const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
   return wanted == flags || fcntl(fd_.get(), F_SETFL, wanted) == 0 ? 0 : errno;
+}
+
+bool OpenNode::DrainFrames(std::shared_ptr<Doorbell>& call) {
+  if (plan == nullptr) return false;
+  const bool done = plan->Drain(fd());
+  if (auto wanted = plan->TakeCall()) call = std::move(wanted);
+  return done;
+}
+
+bool OpenNode::OnReady(uint32_t events) {
+  // V4L2 events and an unplugged node are the loop's.
+  if ((events & (EPOLLPRI | EPOLLHUP)) != 0) return false;
+  const SessionGate::Ready ready = gate.UseForFrames();
+  if (ready != SessionGate::Ready::kUse) return ready == SessionGate::Ready::kThread;
+  std::shared_ptr<Doorbell> call;
+  bool done = true;
+  SessionGate::Left left;
+  do {
+    done = DrainFrames(call) && done;
+    left = gate.Done(false);
+  } while (left.again);
+  if (call != nullptr) call->Ring();
+  return done && !left.held && !left.frames;
 }
 
 void OpenNode::Close() {

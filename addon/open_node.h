@@ -4,13 +4,18 @@
 #include <memory>
 #include <string>
 
+#include "frame_plan.h"
 #include "loop_wake.h"
 #include "node_watcher.h"
+#include "session_gate.h"
 #include "unique_fd.h"
 
 namespace vmb {
 
-/** The descriptor of a node, and its watcher. Only the lane uses it, except for the descriptor behind the gate. */
+/**
+ * The descriptor of a node, and its watcher. The lane uses it. A thread that the gate has let in may use the descriptor
+ * and the plan.
+ */
 class OpenNode {
  public:
   OpenNode() = default;
@@ -28,6 +33,15 @@ class OpenNode {
   /** Sets or clears O_NONBLOCK of the open file. Returns an errno. */
   int SetNonBlocking(bool on);
   int Watch(uint32_t events) { return watcher_.Watch(fd_.get(), events); }
+
+  SessionGate gate;
+  /** What may be done with buffers without the loop. Null: nothing. Whoever the gate has let in uses it. */
+  std::unique_ptr<FramePlan> plan;
+  /** Sends an event for each frame that is ready. The gate has let the caller in, who rings `call` when it has let go.
+   * False: the loop has to go on. */
+  bool DrainFrames(std::shared_ptr<Doorbell>& call);
+  /** On the watcher: the node is ready. False: the loop has to look. */
+  bool OnReady(uint32_t events);
 
  private:
   UniqueFd fd_;

@@ -17,6 +17,7 @@ namespace vmb {
 
 namespace {
 
+constexpr napi_type_tag kRingTag = {0x9a40d2e7b5c8416f, 0x83e60c1f94d7b2a5};
 constexpr uint64_t kMaxSize = 32768;
 constexpr uint64_t kEventIdx = 1;
 constexpr uint64_t kIndirect = 2;
@@ -53,6 +54,10 @@ void Ring::Export(Napi::Env env, Napi::Object exports) {
                                    InstanceMethod("nextAvailable", &Ring::NextAvailable),
                                    InstanceMethod("lost", &Ring::Lost),
                                    InstanceMethod("isBroken", &Ring::IsBroken),
+                                   InstanceMethod("free", &Ring::Free),
+                                   InstanceMethod("pool", &Ring::Pool),
+                                   InstanceMethod("claim", &Ring::Claim),
+                                   InstanceMethod("setClaimed", &Ring::SetClaimed),
                                    InstanceMethod("serve", &Ring::Serve),
                                    InstanceMethod("setKick", &Ring::SetKick),
                                    InstanceMethod("setCall", &Ring::SetCall),
@@ -75,6 +80,7 @@ Ring::Ring(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Ring>(info) {
   if (shared == nullptr) arguments.Refuse(0, "a GuestMemory");
   if (size == 0 || (size & (size - 1)) != 0) arguments.Refuse(1, "a power of two");
   if (!arguments.ok()) return;
+  napi_type_tag_object(info.Env(), info.This(), &kRingTag);
   size_ = static_cast<uint32_t>(size);
   event_idx_ = (flags & kEventIdx) != 0;
   core_ = std::make_shared<SplitRing>(SplitRing::Options{std::move(shared), size_, event_idx_,
@@ -244,6 +250,7 @@ void Ring::Stop(const Napi::CallbackInfo&) {
   {
     const std::lock_guard lock(core_->mutex);
     core_->Stop();
+    core_->SetCall(nullptr);
   }
   chains_.clear();
   parts_.Reset();
@@ -289,19 +296,48 @@ Napi::Value Ring::IsBroken(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), core_->broken().has_value());
 }
 
-/** Threads for flat commands: a CommandTable, the kick, the call or -1, RingThreads::Limits, and what is woken. */
+Napi::Value Ring::Free(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, static_cast<double>(core_->Free()));
+}
+
+Napi::Value Ring::Pool(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Number(info, static_cast<double>(core_->pool()));
+}
+
+Napi::Value Ring::Claim(const Napi::CallbackInfo& info) {
+  const std::lock_guard lock(core_->mutex);
+  return Napi::Boolean::New(info.Env(), core_->Claim());
+}
+
+/** The loop has promised so many chains. `blocked`: and events of its own wait. */
+void Ring::SetClaimed(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "setClaimed");
+  const uint64_t claimed = arguments.Integer(0);
+  const bool blocked = info[1].ToBoolean();
+  if (!arguments.ok()) return;
+  const std::lock_guard lock(core_->mutex);
+  core_->SetClaimed(static_cast<int64_t>(claimed), blocked);
+}
+
+std::shared_ptr<SplitRing> Ring::CoreOf(Napi::Env env, napi_value value) {
+  const auto* ring = static_cast<Ring*>(UnwrapTagged(env, value, kRingTag));
+  return ring == nullptr ? nullptr : ring->core_;
+}
+
+/** Threads for flat commands: a CommandTable, the kick, RingThreads::Limits, and what is woken. */
 void Ring::Serve(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "serve");
   const Napi::Object table = arguments.Object(0);
   const int kick = arguments.Descriptor(1);
-  const int call = arguments.Descriptor(2);
   const auto milliseconds = [&](size_t index) { return static_cast<int64_t>(arguments.Integer(index, INT32_MAX)); };
   RingThreads::Limits limits{};
-  limits.deadline = milliseconds(3);
-  limits.last_write = milliseconds(4);
-  limits.guest_timeout = milliseconds(5);
-  limits.threads = static_cast<uint32_t>(arguments.Integer(6, kMaxThreads));
-  const Napi::Function woken = arguments.Function(7);
+  limits.deadline = milliseconds(2);
+  limits.last_write = milliseconds(3);
+  limits.guest_timeout = milliseconds(4);
+  limits.threads = static_cast<uint32_t>(arguments.Integer(5, kMaxThreads));
+  const Napi::Function woken = arguments.Function(6);
   if (!arguments.ok() || stopped_ || threads_ != nullptr) return;
   auto commands = CommandTableObject::TableOf(info.Env(), table);
   if (commands == nullptr) return arguments.Refuse(0, "a CommandTable");
@@ -317,7 +353,6 @@ void Ring::Serve(const Napi::CallbackInfo& info) {
     return;
   }
   wake_->Hold(false);
-  threads->SetCall(call);
   threads_ = std::move(threads);
   woken_ = Napi::Persistent(woken);
   Ref();
@@ -333,7 +368,10 @@ void Ring::SetKick(const Napi::CallbackInfo& info) {
 void Ring::SetCall(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "setCall");
   const int call = arguments.Descriptor(0);
-  if (arguments.ok() && threads_ != nullptr) threads_->SetCall(call);
+  if (!arguments.ok()) return;
+  std::shared_ptr<Doorbell> bell = call < 0 ? nullptr : std::make_shared<Doorbell>(call);
+  const std::lock_guard lock(core_->mutex);
+  core_->SetCall(std::move(bell));
 }
 
 void Ring::Lend(const Napi::CallbackInfo& info) {

@@ -18,6 +18,8 @@ class Ring : public Napi::ObjectWrap<Ring> {
   static void Export(Napi::Env env, Napi::Object exports);
   explicit Ring(const Napi::CallbackInfo& info);
   ~Ring() override;
+  /** Null: the value is no Ring. */
+  static std::shared_ptr<SplitRing> CoreOf(Napi::Env env, napi_value value);
 
  private:
   void Bind(const Napi::CallbackInfo& info);
@@ -42,6 +44,10 @@ class Ring : public Napi::ObjectWrap<Ring> {
   Napi::Value NextAvailable(const Napi::CallbackInfo& info);
   Napi::Value Lost(const Napi::CallbackInfo& info);
   Napi::Value IsBroken(const Napi::CallbackInfo& info);
+  Napi::Value Free(const Napi::CallbackInfo& info);
+  Napi::Value Pool(const Napi::CallbackInfo& info);
+  Napi::Value Claim(const Napi::CallbackInfo& info);
+  void SetClaimed(const Napi::CallbackInfo& info);
   void Serve(const Napi::CallbackInfo& info);
   void SetKick(const Napi::CallbackInfo& info);
   void SetCall(const Napi::CallbackInfo& info);

@@ -2,9 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -35,6 +33,8 @@ struct ResponseHeader {
 };
 constexpr uint32_t kIoctlCommand = 3;
 
+/** Ioctl numbers. */
+constexpr uint32_t kNumbers = 256;
 /** A chain with more is the loop's, which has a budget for it. */
 constexpr uint64_t kMaxDescriptors = 16;
 /** Threads that wait while nothing runs: one leads next, and one follows it. */
@@ -94,15 +94,6 @@ int RingThreads::SetKick(int kick) {
   return Watch(EPOLL_CTL_ADD, is_lent() ? EPOLLIN | EPOLLET : EPOLLET);
 }
 
-void RingThreads::SetCall(int call) {
-  std::shared_ptr<UniqueFd> fresh;
-  if (call >= 0) fresh = std::make_shared<UniqueFd>(fcntl(call, F_DUPFD_CLOEXEC, 0));
-  const int flags = call < 0 ? 0 : fcntl(call, F_GETFL);
-  const std::lock_guard lock(ring_->mutex);
-  call_.swap(fresh);
-  call_may_block_ = flags >= 0 && (flags & O_NONBLOCK) == 0;
-}
-
 bool RingThreads::is_lent() const {
   const std::lock_guard lock(ring_->mutex);
   return lent_;
@@ -160,11 +151,7 @@ int RingThreads::StartOne() {
 void* RingThreads::Main(void* argument) {
   const std::unique_ptr<std::shared_ptr<RingThreads>> self(static_cast<std::shared_ptr<RingThreads>*>(argument));
   pthread_setname_np(pthread_self(), "vmb-ring");
-  // Guest memory may be cut off: cut_memory.h.
-  sigset_t bus;
-  sigemptyset(&bus);
-  sigaddset(&bus, SIGBUS);
-  pthread_sigmask(SIG_UNBLOCK, &bus, nullptr);
+  AdmitBusErrors();
   (*self)->Work();
   return nullptr;
 }
@@ -192,6 +179,9 @@ void RingThreads::Lead() {
     const SplitRing::Found found = ring_->Walk(limit);
     if (found == SplitRing::Found::kNothing && !ring_->broken()) {
       if (!ring_->EnableKicks() && !ring_->broken()) break;
+    } else if (found == SplitRing::Found::kChain && waiting_ == 0) {
+      // Somebody has to wait for the next kick and for the deadline. Then the ring is looked at anew.
+      if (!Follow(lock)) ToLoop();
     } else if (found != SplitRing::Found::kChain || !RunNext(lock)) {
       ToLoop();
     }
@@ -205,35 +195,53 @@ void RingThreads::ToLoop() {
   wake_->Send();
 }
 
+/** Starts a thread that waits. False: there is none. */
+bool RingThreads::Follow(std::unique_lock<std::mutex>& lock) {
+  if (threads_ >= limits_.threads) return false;
+  threads_++;
+  waiting_++;
+  lock.unlock();
+  const int error = StartOne();
+  lock.lock();
+  return error == 0;
+}
+
 /** Runs the chain that was walked. False: it is the loop's, and still in the ring. */
 bool RingThreads::RunNext(std::unique_lock<std::mutex>& lock) {
-  // The last thread has to stay, so that somebody waits for the kick and for the deadline.
-  if (waiting_ == 0 && threads_ >= limits_.threads) return false;
-  Running fresh{};
   std::vector<uint8_t> request;
-  std::shared_ptr<const FlatSession> session;
-  if (!Prepare(fresh, request, session) || !session->lane->gate().Use()) return false;
-  fresh.since = Now();
-  fresh.chain = ring_->Take();
-  running_.push_back(std::move(fresh));
-  Run(running_.back(), *session, request, lock);
+  uint32_t number = 0;
+  const std::shared_ptr<const FlatSession> session = Read(request, number);
+  if (session == nullptr || session->kinds[number] == FlatKind::kNone) return false;
+  SessionGate& gate = session->lane->gate();
+  if (!gate.Use()) return false;
+  Running& running = running_.emplace_back();
+  const auto body = std::span(request).subspan(sizeof(CommandHeader));
+  if (!running.command.Parse(number, session->kinds[number], body, session->lane->node())) {
+    running_.pop_back();
+    const SessionGate::Left left = gate.Done(false);
+    lock.unlock();
+    session->lane->Leave(left);
+    lock.lock();
+    return false;
+  }
+  running.session = session->id;
+  running.since = Now();
+  running.chain = ring_->Take();
+  Run(running, *session, request, lock);
   return true;
 }
 
-bool RingThreads::Prepare(Running& running, std::vector<uint8_t>& request,
-                          std::shared_ptr<const FlatSession>& session) {
+/** Copies the command that was walked. Null: it is no ioctl of a session in the table. */
+std::shared_ptr<const FlatSession> RingThreads::Read(std::vector<uint8_t>& request, uint32_t& number) {
   const Chain& chain = ring_->walk().chain();
-  if (chain.readable_bytes < sizeof(CommandHeader) || chain.readable_bytes > FlatCommand::kMaxBytes) return false;
-  request.resize(chain.readable_bytes);
-  if (!chain.CopyOut(*ring_->table(), request)) return false;
   CommandHeader header;
+  if (chain.readable_bytes < sizeof header || chain.readable_bytes > FlatCommand::kMaxBytes) return nullptr;
+  request.resize(chain.readable_bytes);
+  if (!chain.CopyOut(*ring_->table(), request)) return nullptr;
   std::memcpy(&header, request.data(), sizeof header);
-  if (header.command != kIoctlCommand) return false;
-  session = table_->Find(header.session);
-  if (session == nullptr || header.code >= session->kinds.size()) return false;
-  running.session = header.session;
-  return running.command.Parse(header.code, session->kinds[header.code],
-                               std::span(request).subspan(sizeof header));
+  number = header.code;
+  if (header.command != kIoctlCommand || number >= kNumbers) return nullptr;
+  return table_->Find(header.session);
 }
 
 void RingThreads::Run(Running& running, const FlatSession& session, std::span<const uint8_t> request,
@@ -241,43 +249,36 @@ void RingThreads::Run(Running& running, const FlatSession& session, std::span<co
   // Before the ioctl: the kick of the next chain must come, although this thread is away.
   ring_->EnableKicks();
   const bool more = ring_->Waiting() > 0;
-  const bool start = waiting_ == 0;
   const bool timer = !std::exchange(timer_runs_, true);
-  if (start) threads_++, waiting_++;
   lock.unlock();
-  if (start) StartOne();
   if (more) Signal(more_);
   if (timer) StartTimer(timer_, limits_.deadline);
-  const int error = running.command.Run(session.lane->fd());
+  const int error = running.command.Run(session.lane->node());
   lock.lock();
   const bool late = running.answered;
-  const bool notifies = Finish(running, session, request, error);
-  const bool held = session.lane->gate().Done(late);
+  Finish(running, session, request, error);
+  // With the lock: who pops the guest's next command finds the session idle.
+  const SessionGate::Left left = session.lane->gate().Done(late);
   running_.remove_if([&](const Running& each) { return &each == &running; });
-  const std::shared_ptr<UniqueFd> call = notifies ? call_ : nullptr;
-  const bool may_block = call_may_block_;
+  const std::shared_ptr<Doorbell> call = ring_->TakeCall();
   const bool told = !notices_.empty();
   lock.unlock();
-  if (call != nullptr) SignalCall(call, may_block);
+  if (call != nullptr) call->Ring();
   // After a late result the loop learns with the notice that it has the session.
-  if (held && !late) session.lane->WakeLoop();
+  session.lane->Leave(left);
   if (told) wake_->Send();
   lock.lock();
 }
 
-/** The ioctl has ended. True: the driver wants a notification. */
-bool RingThreads::Finish(Running& running, const FlatSession& session, std::span<const uint8_t> request,
+/** The ioctl has ended. */
+void RingThreads::Finish(Running& running, const FlatSession& session, std::span<const uint8_t> request,
                          int error) {
   if (error == ENODEV || error == EBUSY) notices_.push_back({What::kFailed, session.id, error, {}, {}});
   const auto payload = running.command.Answer(error);
-  if (!running.answered) {
-    Answer(running, error, payload);
-    return ring_->TakeNotification();
-  }
+  if (!running.answered) return Answer(running, error, payload);
   Notice notice{What::kLate, session.id, error, {request.begin(), request.end()}, {}};
   for (const auto& part : payload) notice.payload.insert(notice.payload.end(), part.begin(), part.end());
   notices_.push_back(std::move(notice));
-  return false;
 }
 
 /** Looks at the age first: after a stop of the process, the driver may have given up already. */
@@ -309,12 +310,10 @@ void RingThreads::Expire() {
     expired = true;
   }
   timer_runs_ = next.has_value();
-  const bool notifies = ring_->TakeNotification();
-  const std::shared_ptr<UniqueFd> call = notifies ? call_ : nullptr;
-  const bool may_block = call_may_block_;
+  const std::shared_ptr<Doorbell> call = ring_->TakeCall();
   lock.unlock();
   if (next) StartTimer(timer_, *next);
-  if (call != nullptr) SignalCall(call, may_block);
+  if (call != nullptr) call->Ring();
   if (expired) wake_->Send();
 }
 
@@ -333,22 +332,13 @@ std::optional<RingThreads::Notice> RingThreads::TakeNotice() {
 }
 
 void RingThreads::Stop() {
-  std::shared_ptr<UniqueFd> call;
   {
     const std::lock_guard lock(ring_->mutex);
     stopping_ = true;
     lent_ = false;
-    call.swap(call_);
   }
   // It is never read, so it wakes every thread.
   if (stop_) Signal(stop_);
-}
-
-/** write(2) may wait if the file is not O_NONBLOCK and its counter is saturated. Then the peer has been signalled. */
-void RingThreads::SignalCall(const std::shared_ptr<UniqueFd>& call, bool may_block) {
-  pollfd entry = {call->get(), POLLOUT, 0};
-  if (may_block && (poll(&entry, 1, 0) != 1 || (entry.revents & POLLOUT) == 0)) return;
-  Signal(*call);
 }
 
 }  // namespace vmb

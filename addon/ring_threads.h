@@ -54,7 +54,6 @@ class RingThreads : public std::enable_shared_from_this<RingThreads> {
   /** Returns an errno. */
   int Open(int kick);
   int SetKick(int kick);
-  void SetCall(int call);
   /** The threads take the chains from now on. Returns an errno, and then the loop still does. */
   int Lend();
   /** The loop takes the chains from now on. Commands that run go on. */
@@ -80,16 +79,16 @@ class RingThreads : public std::enable_shared_from_this<RingThreads> {
   static void* Main(void* self);
   void Work();
   void Lead();
+  bool Follow(std::unique_lock<std::mutex>& lock);
   bool RunNext(std::unique_lock<std::mutex>& lock);
-  bool Prepare(Running& running, std::vector<uint8_t>& request, std::shared_ptr<const FlatSession>& session);
+  std::shared_ptr<const FlatSession> Read(std::vector<uint8_t>& request, uint32_t& number);
   void Run(Running& running, const FlatSession& session, std::span<const uint8_t> request,
            std::unique_lock<std::mutex>& lock);
-  bool Finish(Running& running, const FlatSession& session, std::span<const uint8_t> request, int error);
+  void Finish(Running& running, const FlatSession& session, std::span<const uint8_t> request, int error);
   void Answer(Running& running, int error, const std::array<std::span<const uint8_t>, 2>& payload);
   void Expire();
   void ToLoop();
   int StartOne();
-  void SignalCall(const std::shared_ptr<UniqueFd>& call, bool may_block);
   int Watch(int operation, uint32_t events);
 
   const std::shared_ptr<SplitRing> ring_;
@@ -104,8 +103,6 @@ class RingThreads : public std::enable_shared_from_this<RingThreads> {
   UniqueFd kick_;
 
   // The rest is behind the ring's mutex.
-  std::shared_ptr<UniqueFd> call_;
-  bool call_may_block_ = false;
   bool lent_ = false;
   bool stopping_ = false;
   uint32_t threads_ = 0;

@@ -38,14 +38,42 @@ class SessionGate {
     return true;
   }
 
-  /** The thread lets go. `to_loop`: the file is the loop's in any case. True: the loop waits for it. */
-  bool Done(bool to_loop) {
+  /** What comes after a thread has let go. */
+  struct Left {
+    /** The thread still has the file, because frames became ready: it drains them and calls Done again. */
+    bool again = false;
+    /** The loop has the file, for which it has waited. */
+    bool held = false;
+    /** The loop has to drain frames that became ready. */
+    bool frames = false;
+  };
+  /** The thread lets go. `to_loop`: the file is the loop's in any case, and the loop is told in another way. */
+  Left Done(bool to_loop) {
     const std::lock_guard lock(mutex_);
-    held_ = wanted_;
+    Left left;
+    left.frames = std::exchange(frames_, false);
+    if (left.frames && !to_loop && !wanted_) {
+      left.again = true;
+      return left;
+    }
+    held_ = left.held = wanted_ && !to_loop;
     user_ = wanted_ || to_loop ? User::kLoop : User::kNobody;
     wanted_ = false;
     let_go_.NotifyOne();
-    return held_;
+    return left;
+  }
+
+  /** The watcher wants the file, because frames are ready. kThread: the thread that has it drains them. */
+  enum class Ready { kUse, kLoop, kThread };
+  Ready UseForFrames() {
+    const std::lock_guard lock(mutex_);
+    if (user_ == User::kLoop || closed_ || wanted_) return Ready::kLoop;
+    if (user_ == User::kThread) {
+      frames_ = true;
+      return Ready::kThread;
+    }
+    user_ = User::kThread;
+    return Ready::kUse;
   }
 
   /** Whether the loop has got the file that it waited for. */
@@ -68,6 +96,7 @@ class SessionGate {
   Condition let_go_;
   User user_ = User::kLoop;
   bool wanted_ = false;
+  bool frames_ = false;
   bool held_ = false;
   bool closed_ = false;
 };

@@ -1,5 +1,6 @@
 #include "split_ring.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <utility>
@@ -54,7 +55,10 @@ uint32_t SplitRing::Waiting() {
   const uint16_t index = LoadAvailable(kAvailableIndex);
   const auto waiting = static_cast<uint16_t>(index - next_available_);
   // Available and outstanding chains need a descriptor each, and the ring has `size` descriptors.
-  if (waiting + outstanding_ <= options_.size) return waiting;
+  if (waiting + outstanding_ <= options_.size) {
+    pool_ = std::max(pool_, popped_ + waiting - pushed_);
+    return waiting;
+  }
   broken_ = "available index " + std::to_string(index) + ", expected " + std::to_string(next_available_);
   return 0;
 }
@@ -125,6 +129,20 @@ bool SplitRing::TakeNotification() {
   // The load comes after the store of the used idx: both are sequentially consistent.
   const uint16_t used_event = LoadAvailable(kAvailableRing + options_.size);
   return static_cast<uint16_t>(used_index_ - used_event - 1) < count;
+}
+
+int64_t SplitRing::Free() { return int64_t{Waiting()} - promised_ - claimed_; }
+
+bool SplitRing::Promise() {
+  if (blocked_ || Free() <= 0) return false;
+  promised_++;
+  return true;
+}
+
+bool SplitRing::Claim() {
+  if (Free() <= 0) return false;
+  claimed_++;
+  return true;
 }
 
 bool SplitRing::EnableKicks() {

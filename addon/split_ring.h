@@ -8,6 +8,7 @@
 #include <string>
 
 #include "chain_walk.h"
+#include "doorbell.h"
 #include "guest_table.h"
 
 namespace vmb {
@@ -63,6 +64,27 @@ class SplitRing {
 
   /** Whether the driver wants a notification of what was pushed since the last call (VIRTIO 1.4, 2.7.7.2). */
   bool TakeNotification();
+  /** The call, if the driver wants one. Ring it without the lock. */
+  std::shared_ptr<Doorbell> TakeCall() { return TakeNotification() ? call_ : nullptr; }
+  /** Null: the driver is not called. */
+  void SetCall(std::shared_ptr<Doorbell> call) { call_.swap(call); }
+
+  // An eventq's descriptors are promised before an event leaves the kernel.
+
+  /** Chains that nobody has been promised. */
+  int64_t Free();
+  /** Promises a chain to a thread. False: none is free. */
+  bool Promise();
+  void TakePromise() { promised_--; }
+  /** The loop promises a chain. False: none is free. */
+  bool Claim();
+  /** The loop's promises. `blocked`: events of the loop wait, and no thread may send one before. */
+  void SetClaimed(int64_t claimed, bool blocked) {
+    claimed_ = claimed;
+    blocked_ = blocked;
+  }
+  /** The most chains that the device ever had at the same time, not yet pushed. */
+  uint64_t pool() const { return pool_; }
   /**
    * Asks the driver to kick when it makes the next chain available. True: chains became available since the last
    * call, for which there may be no kick.
@@ -103,6 +125,11 @@ class SplitRing {
   uint64_t announced_ = 0;
   /** Chains that were made available, at the last EnableKicks. */
   uint64_t seen_ = 0;
+  std::shared_ptr<Doorbell> call_;
+  int64_t promised_ = 0;
+  int64_t claimed_ = 0;
+  bool blocked_ = false;
+  uint64_t pool_ = 0;
   bool stopped_ = false;
   std::optional<std::string> broken_;
 };

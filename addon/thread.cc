@@ -24,4 +24,11 @@ int StartThread(void* (*run)(void*), void* argument, pthread_t* joinable) {
   return error;
 }
 
+void AdmitBusErrors() {
+  sigset_t bus;
+  sigemptyset(&bus);
+  sigaddset(&bus, SIGBUS);
+  pthread_sigmask(SIG_UNBLOCK, &bus, nullptr);
+}
+
 }  // namespace vmb

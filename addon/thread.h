@@ -11,4 +11,7 @@ namespace vmb {
  */
 int StartThread(void* (*run)(void*), void* argument, pthread_t* joinable);
 
+/** Lets this thread touch guest memory: a fault in memory that was cut off must reach its handler (cut_memory.h). */
+void AdmitBusErrors();
+
 }  // namespace vmb

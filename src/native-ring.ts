@@ -16,13 +16,36 @@ export const RingNotice = {
 /** What onReady of a NodeFile gets when hold() would succeed now. No epoll bit. */
 export const HELD = 0x8000_0000;
 
-/** How the bytes of an ioctl cross without a decision. PAYLOAD: as they are. CONTROLS: with records that follow. */
-export const FlatKind = { NONE: 0, PAYLOAD: 1, CONTROLS: 2 } as const;
+/**
+ * How the bytes of an ioctl cross without a decision. PAYLOAD: as they are. CONTROLS: with records that follow. QUEUE:
+ * QBUF of a buffer in the file's plan.
+ */
+export const FlatKind = { NONE: 0, PAYLOAD: 1, CONTROLS: 2, QUEUE: 3 } as const;
+
+/** An open file that threads may use instead of the loop. A new file is the loop's. */
+export interface SharedFile {
+  /** The file is the loop's. False: a thread uses it; when it is done, the file is the loop's, and onReady gets HELD. */
+  hold(): boolean;
+  /** Threads may use the file until hold(). */
+  release(): void;
+  /**
+   * What threads may do with the buffers of a queue, until takePlan(). The loop has the file. `events`: the eventq.
+   * `numbers`: u32 each: session, buffer type, memory of the guest, memory of the host, flags that a guest may set,
+   * number of buffers; then for each buffer: mapped (1 or 0), number of planes; then for each plane: bytes, mmap offset,
+   * 1 + index into `regions` (0: none), offset there (low and high half). `queued`: indices in the order of their QBUFs.
+   */
+  plan(events: NativeRing, numbers: Uint8Array, regions: readonly object[], queued: Uint8Array): void;
+  /** Ends the plan. Returns what has happened under it; undefined: there was none. The loop has the file. */
+  takePlan(): PlanResult | undefined;
+}
+
+/** `lastFrame`: 88 bytes. `untold`: events (EVT_DQBUF, 608 bytes) of frames that left the kernel and were not sent. */
+export type PlanResult = [queued: Buffer, lastFrame: Buffer | null, untold: Buffer[]];
 
 /** The sessions whose flat commands the threads of a ring may run. */
 export interface NativeCommandTable {
   /** `file`: a NodeFile. `kinds`: FlatKind of each ioctl, by number; 256 bytes. */
-  add(session: number, file: object, kinds: Uint8Array): void;
+  add(session: number, file: SharedFile, kinds: Uint8Array): void;
   remove(session: number): void;
 }
 
@@ -85,14 +108,13 @@ export interface NativeRing {
   isBroken(): boolean;
 
   /**
-   * Threads for the flat commands of the sessions in `table`, not started yet. `call`: -1 for none. Times in ms: when a
-   * command is answered ETIMEDOUT; when an answer is no longer written; when the chain is not given back any more. The
-   * last of `threads` runs no command. `woken`: the threads have given the ring back, or a notice waits.
+   * Threads for the flat commands of the sessions in `table`, not started yet. Times in ms: when a command is answered
+   * ETIMEDOUT; when an answer is no longer written; when the chain is not given back any more. The last of `threads` runs
+   * no command. `woken`: the threads have given the ring back, or a notice waits.
    */
   serve(
     table: NativeCommandTable,
     kick: number,
-    call: number,
     deadline: number,
     lastWrite: number,
     guestTimeout: number,
@@ -100,7 +122,16 @@ export interface NativeRing {
     woken: () => void,
   ): void;
   setKick(fd: number): void;
+  /** The eventfd by which threads call the driver; -1: none. */
   setCall(fd: number): void;
+  /** Chains that nobody has been promised. */
+  free(): number;
+  /** The most chains that the device ever had at the same time, not yet pushed. */
+  pool(): number;
+  /** The loop promises one chain more. False: none is free. */
+  claim(): boolean;
+  /** How many chains the loop has promised. `isBlocked`: its own events wait, so no thread may send one before. */
+  setClaimed(count: number, isBlocked: boolean): void;
   /** The threads take the chains from now on, until they find one that is not theirs. Throws. */
   lend(): void;
   /** The loop takes the chains from now on. */

@@ -9,7 +9,13 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import type { NativeCommandTable, NativeGuestMemory, NativeRing, RingOptions } from './native-ring.js';
+import type {
+  NativeCommandTable,
+  NativeGuestMemory,
+  NativeRing,
+  RingOptions,
+  SharedFile,
+} from './native-ring.js';
 
 /** A value, which is never a negative number; or -errno. */
 export type Returned<T> = T | number;
@@ -146,7 +152,7 @@ export const NodeEvents = { IN: 0x001, PRI: 0x002, OUT: 0x004, ERR: 0x008, HUP: 
  * One open file on a V4L2 node, with two threads: the lane runs the calls and the close in order; the watcher has a
  * private, edge-triggered epoll, because no V4L2 descriptor may enter libuv.
  */
-export interface NodeFile {
+export interface NodeFile extends SharedFile {
   /** Opens with O_RDWR | O_NONBLOCK | O_CLOEXEC on the lane and starts the watcher with EPOLLPRI. EBUSY: open() was
    * called before and did not fail. */
   open(path: string, done: (errno: number) => void): void;
@@ -156,13 +162,6 @@ export interface NodeFile {
   /** Closes on the lane after all calls that were submitted before. `onReady` is not called again. Closing twice is
    * harmless. */
   close(done?: () => void): void;
-  /**
-   * The file is the loop's, and no thread of a ring runs a command on it. False: one does. When it is done, the file is
-   * the loop's, and onReady gets HELD (native-ring.ts). A new file is the loop's.
-   */
-  hold(): boolean;
-  /** Threads of a ring may run commands on the file (CommandTable), until hold(). */
-  release(): void;
 }
 
 /**

@@ -221,6 +221,8 @@ export class MediaDevice implements CommandHandlers {
   munmap(command: Command): void {
     const shared = this.#context?.shared;
     command.answer(shared ? munmap(shared, command) : { status: Errno.EINVAL });
+    // Which buffers are mapped is a part of a frame plan.
+    this.#sessions.refresh();
   }
 
   /** Adds `run` to the session's sequence. If the command is answered before, the sequence drops it and its memory. */

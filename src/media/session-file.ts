@@ -1,6 +1,7 @@
 /** The open file of a session: calls on its lane, and what their errnos tell of the node. */
 import { Errno } from '../errno.js';
 import { type NodeCall, NodeEvents, type NodeFile } from '../native.js';
+import type { NativeRing, PlanResult } from '../native-ring.js';
 import type { CommandTable } from '../v4l2/command-table.js';
 import type { IoctlRow } from '../v4l2/ioctls.js';
 import type { OpenFile } from '../v4l2/node.js';
@@ -56,6 +57,16 @@ export class SessionFile implements Gate {
 
   release(): void {
     this.#shared?.release();
+  }
+
+  /** SharedFile.plan. The file is the loop's. */
+  plan(events: NativeRing, numbers: Uint32Array, regions: readonly object[], queued: Uint8Array): void {
+    this.#shared?.plan(events, new Uint8Array(numbers.buffer), regions, queued);
+  }
+
+  /** SharedFile.takePlan. The file is the loop's. */
+  takePlan(): PlanResult | undefined {
+    return this.#shared?.takePlan();
   }
 
   /** Lets the threads of the commandq run flat commands of the session. False: the file cannot be shared. */

@@ -17,6 +17,7 @@ import { Sequence, type Task } from './commands/sequence.js';
 import { SgBudget } from './memory/sg-budget.js';
 import { backings } from './queues/backings.js';
 import { type BufferQueue, bytesOf } from './queues/buffer-queue.js';
+import { FramePlans } from './queues/frame-plan.js';
 import { ImplicitRequests } from './queues/implicit-requests.js';
 import { MmapOffsets } from './queues/mmap-offsets.js';
 import { RequestHandles } from './queues/request-handles.js';
@@ -45,6 +46,7 @@ export class Session {
   readonly handles: RequestHandles | null;
 
   readonly file: SessionFile;
+  readonly plans = new FramePlans(this);
   /** The tasks of the session, one after the other. When no task waits, a drain that is wanted runs. */
   readonly sequence: Sequence;
   #drainWanted = false;
@@ -62,10 +64,7 @@ export class Session {
     this.lists = SgBudget.ofSession(context.lists);
     const ready = (events: number) => this.#ready(events);
     this.file = new SessionFile(context, ready, () => this.lost());
-    this.sequence = new Sequence(() => this.#drainTask(), id, {
-      hold: () => this.file.hold(),
-      release: () => this.#release(),
-    });
+    this.sequence = new Sequence(() => this.#drainTask(), id, this.plans);
     const caller = { call: (call: NodeCall) => this.call(call) };
     const support = context.requests;
     this.requests = support?.mode === 'auto' ? new ImplicitRequests(caller, support.media) : null;
@@ -114,7 +113,7 @@ export class Session {
     return this.file.open();
   }
 
-  /** Runs a call on the lane of the session's file. Resolves to 0 or an errno. ENODEV alone does not end the session. */
+  /** SessionFile.call. */
   call(call: NodeCall): Promise<number> {
     return this.file.call(call);
   }
@@ -141,17 +140,17 @@ export class Session {
     events.discard(this.id, isStale);
   }
 
-  /** A command that was answered on a thread has ended. The file is the loop's. */
-  cameLate(request: Buffer, answer: Answer): void {
+  /** A command that was answered on a thread has ended. The file is the loop's. `answer` is called in a task. */
+  cameLate(request: Buffer, answer: () => Answer): void {
     this.sequence.first(async () => {
       this.degrade(false);
-      await this.keep(request, answer);
+      await this.keep(request, answer());
     });
   }
 
-  /** While a late result is kept, every command has to be compared with it. */
-  #release(): void {
-    if (this.late.isEmpty && !this.isDegraded && !this.gone) this.file.release();
+  /** Every command has to be compared with a late result, or be refused. */
+  get isGuarded(): boolean {
+    return !this.late.isEmpty || this.#isDegraded || this.#isGone;
   }
 
   /** Drains as soon as the session is idle. */

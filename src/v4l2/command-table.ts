@@ -4,7 +4,7 @@ import { FlatKind, type NativeCommandTable } from '../native-ring.js';
 import { flatPayloads, type IoctlRow, ioctls } from './ioctls.js';
 
 const NUMBERS = 256;
-const kinds = { payload: FlatKind.PAYLOAD, controls: FlatKind.CONTROLS } as const;
+const kinds = { payload: FlatKind.PAYLOAD, controls: FlatKind.CONTROLS, queue: FlatKind.QUEUE } as const;
 
 export class CommandTable {
   readonly native: NativeCommandTable = new native.CommandTable();

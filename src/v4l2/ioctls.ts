@@ -35,9 +35,9 @@ export type Payload =
 /**
  * Payloads whose ioctls need no decision, unless the operator restricts controls or formats: a thread of the commandq
  * may run them (addon/flat_command.h). payload: the bytes cross as they are. controls: the records that follow as well,
- * if none of them has a pointer.
+ * if none of them has a pointer. queue: QBUF of a buffer in a frame plan.
  */
-export const flatPayloads: Readonly<Partial<Record<Payload, 'payload' | 'controls'>>> = {
+export const flatPayloads: Readonly<Partial<Record<Payload, 'payload' | 'controls' | 'queue'>>> = {
   plain: 'payload',
   formats: 'payload',
   format: 'payload',
@@ -46,6 +46,7 @@ export const flatPayloads: Readonly<Partial<Record<Payload, 'payload' | 'control
   menu: 'payload',
   control: 'payload',
   controls: 'controls',
+  buffer: 'queue',
 };
 
 /** One ioctl. `nr`: number in the group 'V'. `size`: bytes of its payload. */

@@ -123,7 +123,7 @@ export class Vring {
     const fd = descriptors.length > 0 ? takeEventFd(descriptors) : -1;
     closeIfOpen(this.#call);
     this.#call = fd;
-    this.#queue?.threads?.setCall(fd);
+    this.#queue?.setCall(fd);
     // A signal on the old descriptor may not have reached the guest. So the new one is signalled.
     if (this.running) this.#signal(fd);
   }

@@ -21,11 +21,19 @@ const HEAD_BYTES = 16;
 const FEW_BYTES = 4096;
 
 export class Walk {
-  #isRead = false;
   #isJudged = false;
   #copied: Buffer | null = null;
+  /** How many chains had been popped when it began. */
+  readonly #number: number;
 
-  constructor(private readonly ring: NativeRing) {}
+  constructor(private readonly ring: NativeRing) {
+    this.#number = ring.popped();
+  }
+
+  /** A thread has popped the chain meanwhile. */
+  get isOver(): boolean {
+    return this.ring.popped() !== this.#number;
+  }
 
   /**
    * Continues the walk. `isWelcome` is asked before the chain is popped, and may throw ChainError. Returns the chain;
@@ -36,21 +44,20 @@ export class Walk {
     useful: Useful = () => MAX_READABLE,
     isWelcome: (readable: Buffer, writablePieces: number) => void = () => undefined,
   ): Chain | null {
-    if (!this.#isRead && !this.#read(turn)) return null;
+    if (!this.#read(turn)) return null;
     const [head, readableBytes, writableBytes, writablePieces] = this.ring.shape()!;
     if (!this.#copy(turn, readableBytes, useful)) return null;
     isWelcome(this.#copied!, writablePieces);
     return new Chain(this.ring, turn, this.ring.take()!, head, this.#copied!, writableBytes, writablePieces);
   }
 
-  /** Reads descriptors. Returns false if the turn is used up. */
+  /** Reads descriptors, if not all are read. Returns false if the turn is used up. */
   #read(turn: Turn): boolean {
     const walked = this.ring.walk(Math.ceil(turn.left / Price.DESCRIPTOR));
     turn.spend((walked >> RingWalk.BITS) * Price.DESCRIPTOR);
     const found = walked & ((1 << RingWalk.BITS) - 1);
     if (found === RingWalk.MALFORMED) throw new ChainError(this.ring.why());
-    this.#isRead = found === RingWalk.CHAIN;
-    return this.#isRead;
+    return found === RingWalk.CHAIN;
   }
 
   /** Copies the bytes of the readable part that are needed, each once. Returns false if the turn is used up. */

@@ -66,6 +66,7 @@ export class Queue {
     this.rebind(options.rings);
     this.#ring.start(base, lost);
     this.threads = options.doorbells ? new RingThreads(this.#ring, options.doorbells) : null;
+    if (options.doorbells) this.setCall(options.doorbells.call);
   }
 
   /** The memory table has changed: the rings are mapped elsewhere, with the same content. Throws RingError. */
@@ -163,6 +164,40 @@ export class Queue {
     return isMore;
   }
 
+  /** The eventfd by which threads call the driver. -1: none. */
+  setCall(fd: number): void {
+    this.#ring.setCall(fd);
+  }
+
+  /** The ring, for what threads do with it. null: they cannot call the driver. */
+  get shared(): NativeRing | null {
+    return this.threads && !this.#stopped ? this.#ring : null;
+  }
+
+  /** Chains that nobody has been promised: neither by the loop (`claim`) nor to threads. */
+  get free(): number {
+    const free = this.#ring.free();
+    if (free <= 0) this.#look();
+    return free;
+  }
+
+  /** Promises one chain. False: none is free. */
+  claimOne(): boolean {
+    const isFree = this.#ring.claim();
+    if (!isFree) this.#look();
+    return isFree;
+  }
+
+  /** How many chains the loop has promised. `isBlocked`: events wait, so no thread may send one before. */
+  claim(count: number, isBlocked: boolean): void {
+    this.#ring.setClaimed(count, isBlocked);
+  }
+
+  /** The most chains that the device ever had at the same time, not yet pushed. */
+  get pool(): number {
+    return this.#ring.pool();
+  }
+
   /** The queue never touches the ring again: pop returns null, push and notify do nothing. */
   stop(): void {
     this.#stopped = true;
@@ -178,8 +213,9 @@ export class Queue {
 
   /** Walks along the next available chain. null: the turn is used up, or the malformed chain went back. */
   #take(turn: Turn, useful?: Useful): Chain | null {
-    if (!this.#walk) turn.spend(Price.CHAIN);
-    const walk = this.#walk ?? new Walk(this.#ring);
+    const begun = this.#walk?.isOver === false ? this.#walk : null;
+    if (!begun) turn.spend(Price.CHAIN);
+    const walk = begun ?? new Walk(this.#ring);
     this.#walk = null;
     try {
       const chain = walk.advance(turn, useful, (readable, pieces) => this.#parked.check(readable, pieces));

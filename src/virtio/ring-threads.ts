@@ -7,7 +7,7 @@ import type { NativeCommandTable, NativeRing, RingNotice } from '../native-ring.
 
 /** How the driver rings the device, and is rung. */
 export interface Doorbells {
-  /** Descriptors of the kick and of the call; -1: there is no call. */
+  /** Descriptors. `call`: -1: there is none. */
   readonly kick: number;
   readonly call: number;
   /** Whether the loop waits for the kick. */
@@ -45,9 +45,8 @@ export class RingThreads {
 
   /** `woken`: notices wait, or the ring is the loop's again. `threads`: the last of them runs no command. */
   serve(table: NativeCommandTable, times: AnswerTimes, threads: number, woken: () => void): void {
-    const { kick, call } = this.doorbells;
     const { deadline, lastWrite, guestTimeout } = times;
-    this.ring.serve(table, kick, call, deadline, lastWrite, guestTimeout, threads, woken);
+    this.ring.serve(table, this.doorbells.kick, deadline, lastWrite, guestTimeout, threads, woken);
     this.#isServing = true;
   }
 
@@ -86,10 +85,6 @@ export class RingThreads {
 
   setKick(fd: number): void {
     this.ring.setKick(fd);
-  }
-
-  setCall(fd: number): void {
-    this.ring.setCall(fd);
   }
 
   /** Answers every command that a thread runs. The result of its ioctl is a notice. */

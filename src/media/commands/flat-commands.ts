@@ -7,8 +7,11 @@ import { RingNotice } from '../../native-ring.js';
 import { CommandTable } from '../../v4l2/command-table.js';
 import { Ioctl, type IoctlRow } from '../../v4l2/ioctls.js';
 import type { Notice } from '../../virtio/ring-threads.js';
+import { lateQueue } from '../ioctls/buffers.js';
 import { ANSWER_DEADLINE_MS, isOpen } from '../policy.js';
+import { ioctlCommand } from '../protocol.js';
 import type { Session } from '../session.js';
+import type { Answer } from './command.js';
 
 /** Ioctls of a session that makes implicit requests: the bridge remembers what they set. */
 const REMEMBERED: ReadonlySet<number> = new Set([Ioctl.S_CTRL, Ioctl.S_EXT_CTRLS, Ioctl.S_FMT]);
@@ -28,7 +31,8 @@ export class FlatCommands {
     const isFree = ({ nr, payload }: IoctlRow): boolean =>
       (isOpen(policy.controls) || !CONTROLS.has(payload)) &&
       (isOpen(policy.formats) || !FORMATS.has(payload)) &&
-      (session.requests === null || !REMEMBERED.has(nr));
+      (session.requests === null || !REMEMBERED.has(nr)) &&
+      (payload !== 'buffer' || nr === Ioctl.QBUF);
     if (session.file.share(this.table, session.id, isFree)) this.#sessions.set(session.id, session);
   }
 
@@ -45,6 +49,7 @@ export class FlatCommands {
 
   /** Whether a thread may run this ioctl of this session. */
   has(sessionId: number, nr: number): boolean {
+    if (nr === Ioctl.QBUF) return this.#sessions.get(sessionId)?.plans.isPossible === true;
     return this.table.has(sessionId, nr);
   }
 
@@ -58,6 +63,14 @@ export class FlatCommands {
     if (!session) return;
     if (what === RingNotice.EXPIRED) session.degrade(true);
     else if (what === RingNotice.FAILED) session.sequence.add(() => session.file.failed(errno));
-    else session.cameLate(request, { status: errno, ...(payload.length > 0 && { payload: [payload] }) });
+    else session.cameLate(request, () => lateAnswer(session, request, errno, payload));
   }
+}
+
+/** The answer that a thread would have given. */
+function lateAnswer(session: Session, request: Buffer, status: number, payload: Buffer): Answer {
+  const answer = { status, payload: [payload] };
+  const { code } = ioctlCommand.read(request);
+  if (code !== Ioctl.QBUF || status !== 0) return answer;
+  return { ...answer, ...lateQueue(session, request.subarray(ioctlCommand.size)) };
 }

@@ -36,6 +36,11 @@ export class OpenSessions {
     return this.#sessions.get(sessionId);
   }
 
+  /** Frame plans are made anew. */
+  refresh(): void {
+    for (const session of this.#sessions.values()) session.sequence.add(async () => undefined);
+  }
+
   /** CMD_OPEN. EMFILE: there is no room for another file, or no connection (`context` is null). Other errnos are open(2)'s. */
   open(command: Command, context: SessionContext | null): void {
     if (!context || this.account.files >= this.maxSessions) return command.answer({ status: Errno.EMFILE });

@@ -1,7 +1,5 @@
-/**
- * The eventq. A session reserves a descriptor first and dequeues from the kernel afterwards. So no event is ever
- * dropped: each one that leaves the kernel has a descriptor.
- */
+/** The eventq. A descriptor is reserved before an event leaves the kernel, so no event is ever dropped. */
+import type { NativeRing } from '../../native-ring.js';
 import { buffer, EventType, event } from '../../v4l2/layout.js';
 import type { Queue } from '../../virtio/queue.js';
 import { Turn } from '../../virtio/turn.js';
@@ -36,8 +34,6 @@ export class EventQueue {
   #reserved = 0;
   /** Events with a reservation but no usable descriptor (overdrawn, malformed, or the device is paused). */
   #unsent: Buffer[] = [];
-  /** Number of descriptors that circulate: the most that the device ever had at the same time, not yet pushed. */
-  #pool = 0;
   #barriers: Barrier[] = [];
   /** Events of `together` are being sent: no interrupt before the last one. */
   #isQuiet = false;
@@ -48,7 +44,7 @@ export class EventQueue {
 
   constructor(private readonly turn = new Turn()) {}
 
-  /** Whether the queue is started. */
+  /** The queue is started. */
   get running(): boolean {
     return this.#queue !== null;
   }
@@ -56,7 +52,7 @@ export class EventQueue {
   /** The queue starts: unsent events are sent now. */
   start(queue: Queue): void {
     this.#queue = queue;
-    this.#pool = 0;
+    this.#claim();
     this.kicked();
   }
 
@@ -69,6 +65,7 @@ export class EventQueue {
   /** The guest has reset the device: unsent events belong to sessions that no longer exist. */
   reset(): void {
     this.#unsent = [];
+    this.#claim();
     this.#starved.clear();
   }
 
@@ -77,7 +74,6 @@ export class EventQueue {
     const queue = this.#queue;
     if (!queue) return;
     do {
-      this.#observe(queue);
       this.#sendUnsent(queue);
       this.#passBarriers(queue);
       this.#feed();
@@ -87,23 +83,23 @@ export class EventQueue {
 
   /** Reserves a descriptor. False: none is free; `resume` is called when one may be free. */
   reserve(resume: () => void): boolean {
-    if (this.#free() > 0) {
-      this.#reserved++;
-      return true;
-    }
-    this.#starved.add(resume);
-    return false;
+    const isFree = this.#queue?.claimOne() ?? false;
+    if (isFree) this.#reserved++;
+    else this.#starved.add(resume);
+    return isFree;
   }
 
   /** Reserves even if no descriptor is free. The event then waits here for a descriptor, before all later events. */
   overdraw(): true {
     this.#reserved++;
+    this.#claim();
     return true;
   }
 
   /** Gives back a reservation that was not used. */
   release(): void {
     this.#reserved--;
+    this.#claim();
     if (this.#starved.size > 0) this.#feed();
   }
 
@@ -171,22 +167,30 @@ export class EventQueue {
   discard(sessionId: number, isStale: (waiting: Buffer) => boolean): void {
     const { sessionId: id } = eventHeader.offset;
     this.#unsent = this.#unsent.filter((each) => each.readUInt32LE(id) !== sessionId || !isStale(each));
+    this.#claim();
     const most = (this.#queue?.pushed ?? 0) + this.#unsent.length;
     for (const barrier of this.#barriers) barrier.pushed = Math.min(barrier.pushed, most);
   }
 
-  /** Number of descriptors that can be reserved. */
-  #free(): number {
-    const queue = this.#queue;
-    if (!queue) return 0;
-    this.#observe(queue);
-    return queue.waiting - this.#reserved - this.#unsent.length;
+  /** For the frames that threads send; null: none. */
+  get shared(): NativeRing | null {
+    return this.#queue?.shared ?? null;
+  }
+
+  /** Sends an event that a thread could not send. */
+  sendUntold(event: Buffer): void {
+    if (this.overdraw()) this.#send(event);
+  }
+
+  #claim(): void {
+    this.#queue?.claim(this.#reserved + this.#unsent.length, this.#unsent.length > 0);
   }
 
   /** Sends an event on a reserved descriptor, after all unsent ones. */
   #send(event: Buffer): void {
-    this.#reserved--;
     if (this.#unsent.length > 0 || !this.#push(event)) this.#unsent.push(event);
+    this.#reserved--;
+    this.#claim();
   }
 
   /** False: no descriptor was large enough. Smaller ones go back empty, because a part of an event would be useless. */
@@ -207,17 +211,14 @@ export class EventQueue {
   }
 
   #sendUnsent(queue: Queue): void {
+    if (this.#unsent.length === 0) return;
     while (this.#unsent.length > 0 && queue.waiting > 0 && this.#push(this.#unsent[0]!)) this.#unsent.shift();
-  }
-
-  /** Updates the number of descriptors that circulate. */
-  #observe(queue: Queue): void {
-    this.#pool = Math.max(this.#pool, queue.madeAvailable - queue.pushed);
+    this.#claim();
   }
 
   /** Number of descriptors that the driver has given back after their events. */
   #returned(queue: Queue): number {
-    return queue.madeAvailable - this.#pool;
+    return queue.madeAvailable - queue.pool;
   }
 
   #passBarriers(queue: Queue): void {
@@ -227,7 +228,7 @@ export class EventQueue {
 
   /** Resumes callers that wait for a descriptor. */
   #feed(): void {
-    if (this.#starved.size === 0 || this.#free() <= 0) return;
+    if (this.#starved.size === 0 || (this.#queue?.free ?? 0) <= 0) return;
     const waiting = [...this.#starved];
     this.#starved.clear();
     for (const resume of waiting) resume();

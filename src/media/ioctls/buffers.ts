@@ -3,7 +3,7 @@ import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
 import { failure, isFailure, type Result } from '../../result.js';
 import { isMultiplanar } from '../../v4l2/buffer-type.js';
-import { Ioctl } from '../../v4l2/ioctls.js';
+import { Ioctl, ioctls } from '../../v4l2/ioctls.js';
 import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import type { Answer } from '../commands/command.js';
 import type { BufferCall } from '../memory/memory-type.js';
@@ -49,6 +49,14 @@ export async function bufferIoctl(session: Session, request: IoctlRequest): Prom
   return command.answered ? { ...answer, ...late[row.nr]?.(call, memoryType, host) } : answer;
 }
 
+/** A thread has run QBUF, and its result has come late. `body`: the payload as the guest sent it, and what follows. */
+export function lateQueue(session: Session, body: Buffer): Partial<Answer> {
+  const row = ioctls.get(Ioctl.QBUF)!;
+  const call = readCall(session, { row, payload: body.subarray(0, row.size), rest: body.subarray(row.size) });
+  if (isFailure(call)) return {};
+  return lateQueued(call, memoryTypes[call.queue.memory]!, { buffer: call.guest.record });
+}
+
 const late: Readonly<Record<number, typeof lateQueued>> = {
   [Ioctl.QBUF]: lateQueued,
   [Ioctl.PREPARE_BUF]: latePrepared,
@@ -72,7 +80,10 @@ function queued({ session, queue, vb, request }: BufferCall, ioctl: BufferIoctl)
 }
 
 /** Checks the request against its queue. EINVAL: the kernel would refuse it. */
-function readCall(session: Session, { row, payload, rest }: IoctlRequest): Result<BufferCall> {
+function readCall(
+  session: Session,
+  { row, payload, rest }: Pick<IoctlRequest, 'row' | 'payload' | 'rest'>,
+): Result<BufferCall> {
   const { type, index, memory, length, flags, requestFd } = buffer.read(payload);
   const planes = isMultiplanar(type) ? length : 0;
   if (planes > VIDEO_MAX_PLANES || rest.length < planes * plane.size) return failure(Errno.EINVAL);

@@ -22,7 +22,7 @@ export interface StreamState {
 /** One queue of a session. It exists from REQBUFS or CREATE_BUFS until REQBUFS(0) or CLOSE. */
 export class BufferQueue {
   readonly #buffers = new Map<number, VideoBuffer>();
-  readonly #queued = new Set<number>();
+  #queued: Set<number> = new Set();
   readonly #unannounced = new Set<number>();
   readonly #abandoned = new Set<number>();
   readonly #owed = new Set<number>();
@@ -159,6 +159,17 @@ export class BufferQueue {
     this.#lastFrame = record;
   }
 
+  /** No buffer is unannounced, abandoned, owed or early. */
+  get isSettled(): boolean {
+    return this.#unannounced.size + this.#abandoned.size + this.#owed.size + this.#early.length === 0;
+  }
+
+  /** Threads have queued and dequeued buffers. `queued`: those that the driver has now. */
+  adopt(queued: Iterable<number>, lastFrame: Buffer | null): void {
+    this.#queued = new Set(queued);
+    this.#lastFrame = lastFrame ?? this.#lastFrame;
+  }
+
   /** The QBUF of the buffer got an early answer. */
   conceal(index: number): void {
     this.#unannounced.add(index);
@@ -286,6 +297,4 @@ export class BufferQueue {
   }
 }
 
-function indexOf({ buffer }: HostBuffer): number {
-  return Buffer.from(buffer.buffer, buffer.byteOffset).readUInt32LE(0);
-}
+const indexOf = ({ buffer }: HostBuffer) => Buffer.from(buffer.buffer, buffer.byteOffset).readUInt32LE(0);

@@ -20,6 +20,11 @@ const HINTS = BufferFlag.NO_CACHE_INVALIDATE | BufferFlag.NO_CACHE_CLEAN;
  */
 const HIDDEN_FLAGS = BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST | BufferFlag.MAPPED;
 
+/** The bits of v4l2_buffer.flags that reach the host kernel. */
+export function guestFlags({ backing }: BufferQueue): number {
+  return backings[backing].hints ? GUEST_FLAGS | HINTS : GUEST_FLAGS;
+}
+
 /** The payload that a guest sent with QUERYBUF, QBUF or PREPARE_BUF. */
 export interface GuestBuffer {
   /** struct v4l2_buffer, 88 bytes. */
@@ -67,10 +72,10 @@ export function hostRecord(
   lengths: readonly number[],
 ): HostBuffer {
   const record = buffer.read(guest.record);
-  const { host: memory, hints } = backings[queue.backing];
+  const { host: memory } = backings[queue.backing];
   const host = buffer.encode({
     ...record,
-    flags: record.flags & (hints ? GUEST_FLAGS | HINTS : GUEST_FLAGS),
+    flags: record.flags & guestFlags(queue),
     memory,
     m: NONE,
     length: queue.isMultiplanar ? vb.planes.length : (lengths[0] ?? 0),
