@@ -315,8 +315,8 @@ Napi::Value Ring::Claim(const Napi::CallbackInfo& info) {
 void Ring::SetClaimed(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "setClaimed");
   const uint64_t claimed = arguments.Integer(0);
-  const bool blocked = info[1].ToBoolean();
   if (!arguments.ok()) return;
+  const bool blocked = info[1].ToBoolean();
   const std::lock_guard lock(core_->mutex);
   core_->SetClaimed(static_cast<int64_t>(claimed), blocked);
 }

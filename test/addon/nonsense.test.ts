@@ -113,7 +113,9 @@ describe(`addon: nonsense (seed ${SEED})`, () => {
   });
 
   it('in receivers', () => {
-    const methods = [native.Region, native.FdPoller, native.NodeFile].flatMap((type) =>
+    const classes = [native.Region, native.FdPoller, native.NodeFile];
+    const rings = [native.Ring, native.CommandTable, native.GuestMemory];
+    const methods = [...classes, ...rings].flatMap((type) =>
       Object.getOwnPropertyNames(type.prototype)
         .filter((name) => name !== 'constructor')
         .map((name) => (type.prototype as unknown as Record<string, (...rest: unknown[]) => unknown>)[name]!),
