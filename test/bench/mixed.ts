@@ -14,6 +14,7 @@ import { GuestQueue } from '../lab/support/guest-queue.js';
 import { BackEnd } from './back-end.js';
 import { serve } from './bench.js';
 import { FakeDevice } from './fake-device.js';
+import { Numbers } from './numbers.js';
 import { buildParts } from './parts.js';
 
 const [WIDTH, HEIGHT] = [640, 480];
@@ -22,16 +23,6 @@ const BRIGHTNESS = 0x0098_0900;
 const type = BufferType.VIDEO_CAPTURE;
 /** Frames between two other commands, at most. */
 const APART = 40;
-
-/** Numbers that look random, and are the same for the same seed (a linear congruential generator). */
-class Numbers {
-  constructor(private state: number) {}
-
-  below(limit: number): number {
-    this.state = (Math.imul(this.state, 1_664_525) + 1_013_904_223) >>> 0;
-    return Math.floor((this.state / 2 ** 32) * limit);
-  }
-}
 
 class MixedStream {
   /** What was done between frames, and how often. */
