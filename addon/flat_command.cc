@@ -16,7 +16,7 @@ constexpr size_t kTypeSize = sizeof(uint32_t);
 
 }  // namespace
 
-bool FlatCommand::Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, const OpenNode& node) {
+bool FlatCommand::Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, OpenNode& node) {
   kind_ = kind;
   switch (kind) {
     case FlatKind::kPayload:
@@ -66,11 +66,12 @@ bool FlatCommand::ParseControls(uint32_t number, std::span<const uint8_t> body) 
   return std::all_of(controls_.begin(), controls_.end(), [](const auto& control) { return control.size == 0; });
 }
 
-bool FlatCommand::ParseQueue(std::span<const uint8_t> body, const FramePlan* plan) {
+bool FlatCommand::ParseQueue(std::span<const uint8_t> body, FramePlan* plan) {
   if (plan == nullptr || body.size() < sizeof buffer_) return false;
   std::memcpy(&buffer_, body.data(), sizeof buffer_);
-  if (!plan->Plans(buffer_)) return false;
-  const size_t bytes = plan->is_multiplanar() ? size_t{buffer_.length} * sizeof(v4l2_plane) : 0;
+  queue_ = plan->Find(buffer_);
+  if (queue_ == nullptr) return false;
+  const size_t bytes = queue_->is_multiplanar() ? size_t{buffer_.length} * sizeof(v4l2_plane) : 0;
   if (body.size() - sizeof buffer_ < bytes) return false;
   std::memcpy(planes_.data(), body.data() + sizeof buffer_, bytes);
   body_ = body.first(sizeof buffer_ + bytes);
@@ -82,7 +83,7 @@ int FlatCommand::Run(OpenNode& node) {
     case FlatKind::kControls:
       return RunControls(node.fd());
     case FlatKind::kQueue:
-      return RunQueue(node.fd(), *node.plan);
+      return RunQueue(node.fd());
     default:
       return Ioctl(node.fd(), code_, payload_.data());
   }
@@ -106,13 +107,13 @@ int FlatCommand::RunControls(int fd) {
   return error;
 }
 
-int FlatCommand::RunQueue(int fd, FramePlan& plan) {
+int FlatCommand::RunQueue(int fd) {
   const v4l2_buffer guest = buffer_;
-  v4l2_buffer host = plan.HostRecord(guest, planes_);
+  v4l2_buffer host = queue_->HostRecord(guest, planes_);
   const int error = Ioctl(fd, VIDIOC_QBUF, &host);
   if (error != 0) return error;
-  plan.Queued(guest.index);
-  plan.GuestRecord(guest, host, planes_);
+  queue_->queued.push_back(static_cast<uint8_t>(guest.index));
+  queue_->GuestRecord(guest, host, planes_);
   buffer_ = host;
   return 0;
 }

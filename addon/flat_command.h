@@ -25,7 +25,7 @@ class FlatCommand {
   static constexpr size_t kMaxBytes = 4096;
 
   /** `body`: what follows the header. `node`: the gate has let the caller in. False: the loop has to look at it. */
-  bool Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, const OpenNode& node);
+  bool Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, OpenNode& node);
   /** Returns an errno. */
   int Run(OpenNode& node);
   /** What follows the response header when Run has returned `error`. */
@@ -36,9 +36,9 @@ class FlatCommand {
  private:
   bool ParsePayload(uint32_t number, std::span<const uint8_t> body);
   bool ParseControls(uint32_t number, std::span<const uint8_t> body);
-  bool ParseQueue(std::span<const uint8_t> body, const FramePlan* plan);
+  bool ParseQueue(std::span<const uint8_t> body, FramePlan* plan);
   int RunControls(int fd);
-  int RunQueue(int fd, FramePlan& plan);
+  int RunQueue(int fd);
 
   FlatKind kind_ = FlatKind::kNone;
   unsigned long code_ = 0;
@@ -46,6 +46,8 @@ class FlatCommand {
   /** v4l2_enc_idx is the largest payload. */
   alignas(8) std::array<uint8_t, sizeof(v4l2_enc_idx)> payload_;
   std::vector<v4l2_ext_control> controls_;
+  /** The queue of a plan, which stays as long as the gate is the caller's. */
+  FramePlan::Queue* queue_ = nullptr;
   v4l2_buffer buffer_;
   FramePlan::Planes planes_;
   /** The payload and the records after it, as the guest has sent them. */

@@ -5,22 +5,45 @@
 
 #include <algorithm>
 #include <cstring>
-#include <utility>
+#include <limits>
 
 namespace vmb {
 
 namespace {
 
-constexpr uint32_t kDequeueEvent = 1;
+/** EVT_DQBUF: always sent whole. */
+struct FrameEvent {
+  uint32_t event = 1;
+  uint32_t session;
+  v4l2_buffer buffer;
+  FramePlan::Planes planes;
+};
+static_assert(sizeof(FrameEvent) == 608);
+
+/** EVT_EVENT. */
+struct SessionEvent {
+  uint32_t event = 2;
+  uint32_t session;
+  v4l2_event v4l2;
+};
+static_assert(sizeof(SessionEvent) == 144);
+
 /** Bits that the host kernel sets and that mean something else to the guest. */
 constexpr uint32_t kHidden = V4L2_BUF_FLAG_REQUEST_FD | V4L2_BUF_FLAG_IN_REQUEST | V4L2_BUF_FLAG_MAPPED;
+/** Descriptors of the eventq that are looked at for one event. */
+constexpr uint64_t kFewDescriptors = 64;
 
-int Ioctl(int fd, unsigned long request, v4l2_buffer& buffer) {
+int Ioctl(int fd, unsigned long request, void* payload) {
   int result;
   do {
-    result = ioctl(fd, request, &buffer);
+    result = ioctl(fd, request, payload);
   } while (result < 0 && errno == EINTR);
   return result < 0 ? errno : 0;
+}
+
+template <typename Record>
+std::span<const uint8_t> BytesOf(const Record& record) {
+  return {reinterpret_cast<const uint8_t*>(&record), sizeof record};
 }
 
 /** A copy of the fields, with the rest and the padding zero. */
@@ -40,21 +63,39 @@ v4l2_buffer Fields(const v4l2_buffer& from) {
   return to;
 }
 
-}  // namespace
-
-bool FramePlan::Plans(const v4l2_buffer& guest) const {
-  if (guest.type != options_.type || guest.memory != options_.guest_memory) return false;
-  if (guest.index >= options_.buffers.size() || (guest.flags & V4L2_BUF_FLAG_REQUEST_FD) != 0) return false;
-  const size_t planes = options_.buffers[guest.index].planes.size();
-  if (planes == 0) return false;
-  return !is_multiplanar() || (guest.length >= planes && guest.length <= VIDEO_MAX_PLANES);
+/** The same for a V4L2 event. */
+v4l2_event Fields(const v4l2_event& from) {
+  v4l2_event to;
+  std::memset(&to, 0, sizeof to);
+  to.type = from.type;
+  std::memcpy(&to.u, &from.u, sizeof to.u);
+  to.pending = from.pending;
+  to.sequence = from.sequence;
+  to.timestamp = from.timestamp;
+  to.id = from.id;
+  std::memcpy(to.reserved, from.reserved, sizeof to.reserved);
+  return to;
 }
 
-v4l2_buffer FramePlan::HostRecord(const v4l2_buffer& guest, Planes& planes) const {
-  const auto& own = options_.buffers[guest.index].planes;
+}  // namespace
+
+FramePlan::Queue* FramePlan::Find(const v4l2_buffer& guest) {
+  if ((guest.flags & V4L2_BUF_FLAG_REQUEST_FD) != 0) return nullptr;
+  for (Queue& queue : options_.queues) {
+    if (guest.type != queue.type) continue;
+    if (guest.memory != queue.guest_memory || guest.index >= queue.buffers.size()) return nullptr;
+    const size_t planes = queue.buffers[guest.index].planes.size();
+    const bool fits = !queue.is_multiplanar() || (guest.length >= planes && guest.length <= VIDEO_MAX_PLANES);
+    return planes > 0 && fits ? &queue : nullptr;
+  }
+  return nullptr;
+}
+
+v4l2_buffer FramePlan::Queue::HostRecord(const v4l2_buffer& guest, Planes& planes) const {
+  const auto& own = buffers[guest.index].planes;
   v4l2_buffer host = Fields(guest);
-  host.flags &= options_.guest_flags;
-  host.memory = options_.host_memory;
+  host.flags &= guest_flags;
+  host.memory = host_memory;
   const auto address = [](const Plane& plane) {
     return plane.memory == nullptr ? 0 : reinterpret_cast<unsigned long>(plane.memory->data() + plane.at);
   };
@@ -77,78 +118,154 @@ v4l2_buffer FramePlan::HostRecord(const v4l2_buffer& guest, Planes& planes) cons
   return host;
 }
 
-void FramePlan::GuestRecord(const v4l2_buffer& guest, v4l2_buffer& host, Planes& planes) const {
-  const Buffer& own = options_.buffers[guest.index];
+void FramePlan::Queue::GuestRecord(const v4l2_buffer& guest, v4l2_buffer& host, Planes& planes) const {
+  const Buffer& own = buffers[guest.index];
   host = Fields(host);
   host.flags = (host.flags & ~kHidden) | (own.mapped ? V4L2_BUF_FLAG_MAPPED : 0);
-  host.memory = options_.guest_memory;
+  host.memory = guest_memory;
   host.m.userptr = is_multiplanar() ? guest.m.userptr : own.planes[0].mmap_offset;
   for (size_t i = 0; is_multiplanar() && i < own.planes.size(); i++)
     planes[i].m.userptr = own.planes[i].mmap_offset;
 }
 
 bool FramePlan::Drain(int fd) {
-  Next next = Next::kSent;
-  while (next == Next::kSent && !options_.queued.empty()) next = DrainOne(fd);
-  return next != Next::kLoop;
+  if (!SendEvents(fd, false)) return false;
+  for (;;) {
+    const Next next = Collect(fd);
+    const bool empty = group_.empty();
+    SendGroup(fd);
+    if (next == Next::kLoop || !untold_.empty()) return false;
+    if (empty) return true;
+  }
 }
 
-/** The promise of a descriptor first, then DQBUF. */
-FramePlan::Next FramePlan::DrainOne(int fd) {
-  SplitRing& events = *options_.events;
-  {
-    const std::lock_guard lock(events.mutex);
-    if (!untold_.empty() || !events.Promise()) return Next::kLoop;
+bool FramePlan::Promise() {
+  const std::lock_guard lock(options_.events->mutex);
+  return untold_.empty() && options_.events->Promise();
+}
+
+void FramePlan::TakePromise() {
+  const std::lock_guard lock(options_.events->mutex);
+  options_.events->TakePromise();
+}
+
+/**
+ * One buffer of the last queue, and before it every buffer of the first that is ready by then: a job of a mem-to-mem
+ * device ends with two buffers, and a program of the host finds both ready in one poll.
+ */
+FramePlan::Next FramePlan::Collect(int fd) {
+  Queue& last = options_.queues.back();
+  Next one = Take(fd, last, false);
+  if (one == Next::kLoop || options_.queues.size() == 1) return one;
+  Queue& first = options_.queues.front();
+  const size_t taken = group_.size();
+  Next others = TakeAll(fd, first, one == Next::kTaken);
+  if (one == Next::kNothing && others == Next::kNothing && group_.size() > taken) {
+    // The job may have ended between the two.
+    one = Take(fd, last, false);
+    if (one == Next::kTaken) {
+      Taken capture = group_.back();
+      group_.pop_back();
+      others = TakeAll(fd, first, true);
+      group_.push_back(capture);
+    }
+  } else if (one == Next::kTaken) {
+    std::rotate(group_.begin(), group_.begin() + 1, group_.end());
   }
-  v4l2_buffer frame;
-  Planes planes;
-  std::memset(&frame, 0, sizeof frame);
-  std::memset(planes.data(), 0, sizeof planes);
-  frame.type = options_.type;
-  frame.memory = options_.host_memory;
-  if (is_multiplanar()) {
-    frame.length = VIDEO_MAX_PLANES;
-    frame.m.planes = planes.data();
-  }
-  const int error = Ioctl(fd, VIDIOC_DQBUF, frame);
-  const auto queued = std::find(options_.queued.begin(), options_.queued.end(), frame.index);
-  if (error != 0 || queued == options_.queued.end()) {
-    const std::lock_guard lock(events.mutex);
-    events.TakePromise();
+  return one == Next::kLoop ? one : others;
+}
+
+FramePlan::Next FramePlan::TakeAll(int fd, Queue& queue, bool ahead) {
+  Next next = Next::kTaken;
+  while (next == Next::kTaken) next = Take(fd, queue, ahead);
+  return next;
+}
+
+/** The promise of a descriptor first, then DQBUF. `ahead`: the buffer is told before one that is out of the kernel. */
+FramePlan::Next FramePlan::Take(int fd, Queue& queue, bool ahead) {
+  while (!queue.queued.empty()) {
+    Taken taken{&queue, {}, {}, Promise()};
+    if (!taken.promised && !ahead) return Next::kLoop;
+    std::memset(&taken.frame, 0, sizeof taken.frame);
+    std::memset(taken.planes.data(), 0, sizeof taken.planes);
+    taken.frame.type = queue.type;
+    taken.frame.memory = queue.host_memory;
+    if (queue.is_multiplanar()) {
+      taken.frame.length = VIDEO_MAX_PLANES;
+      taken.frame.m.planes = taken.planes.data();
+    }
+    const int error = Ioctl(fd, VIDIOC_DQBUF, &taken.frame);
+    const auto queued = std::find(queue.queued.begin(), queue.queued.end(), taken.frame.index);
+    if (error == 0 && queued != queue.queued.end()) {
+      queue.queued.erase(queued);
+      queue.last_frame = Fields(taken.frame);
+      queue.has_last_frame = true;
+      group_.push_back(taken);
+      return Next::kTaken;
+    }
+    if (taken.promised) TakePromise();
     // Every other errno tells something of the queue. A buffer that is not queued is nobody's (v4l2loopback).
-    return error == 0 ? Next::kSent : error == EAGAIN ? Next::kNothing : Next::kLoop;
+    if (error != 0) return error == EAGAIN ? Next::kNothing : Next::kLoop;
   }
-  options_.queued.erase(queued);
-  last_ = Fields(frame);
-  has_last_ = true;
-  const FrameEvent event = EventOf(frame, planes);
-  if (Send(event)) return Next::kSent;
-  untold_.push_back(event);
-  return Next::kLoop;
+  return Next::kNothing;
 }
 
-FrameEvent FramePlan::EventOf(const v4l2_buffer& frame, const Planes& planes) const {
-  FrameEvent event;
-  std::memset(&event, 0, sizeof event);
-  event.event = kDequeueEvent;
-  event.session = options_.session;
-  event.buffer = Fields(frame);
-  const bool mapped = options_.buffers[frame.index].mapped;
-  event.buffer.flags = (frame.flags & ~(kHidden | V4L2_BUF_FLAG_QUEUED | V4L2_BUF_FLAG_DONE)) |
-                       (mapped ? V4L2_BUF_FLAG_MAPPED : 0);
-  event.buffer.memory = options_.guest_memory;
-  const uint32_t count = is_multiplanar() ? std::min<uint32_t>(frame.length, VIDEO_MAX_PLANES) : 0;
-  for (uint32_t i = 0; i < count; i++) {
-    event.planes[i] = planes[i];
-    event.planes[i].m.userptr = 0;
+void FramePlan::SendGroup(int fd) {
+  for (const Taken& taken : group_) {
+    // SOURCE_CHANGE and EOS go before the buffer with the LAST flag.
+    if ((taken.frame.flags & V4L2_BUF_FLAG_LAST) != 0) SendEvents(fd, true);
   }
-  return event;
+  for (const auto& [queue, frame, planes, promised] : group_) {
+    FrameEvent event;
+    std::memset(&event.buffer, 0, sizeof event.buffer);
+    std::memset(event.planes.data(), 0, sizeof event.planes);
+    event.session = options_.session;
+    event.buffer = Fields(frame);
+    const bool mapped = queue->buffers[frame.index].mapped;
+    event.buffer.flags = (frame.flags & ~(kHidden | V4L2_BUF_FLAG_QUEUED | V4L2_BUF_FLAG_DONE)) |
+                         (mapped ? V4L2_BUF_FLAG_MAPPED : 0);
+    event.buffer.memory = queue->guest_memory;
+    const uint32_t count = queue->is_multiplanar() ? std::min<uint32_t>(frame.length, VIDEO_MAX_PLANES) : 0;
+    for (uint32_t i = 0; i < count; i++) {
+      event.planes[i] = planes[i];
+      event.planes[i].m.userptr = 0;
+    }
+    Send(BytesOf(event), promised);
+  }
+  group_.clear();
 }
 
-/** Descriptors that are too small go back empty, because a part of an event would be useless. */
-bool FramePlan::Send(const FrameEvent& event) {
-  constexpr uint64_t kFewDescriptors = 64;
-  const std::span<const uint8_t> parts[] = {{reinterpret_cast<const uint8_t*>(&event), sizeof event}};
+/** V4L2 events. `ahead`: those that are ready now, before a buffer that is out of the kernel. False: no descriptor. */
+bool FramePlan::SendEvents(int fd, bool ahead) {
+  uint32_t left = options_.subscribed ? std::numeric_limits<uint32_t>::max() : 0;
+  while (left > 0) {
+    const bool promised = Promise();
+    if (!promised && !ahead) return false;
+    v4l2_event read;
+    std::memset(&read, 0, sizeof read);
+    if (Ioctl(fd, VIDIOC_DQEVENT, &read) != 0) {
+      if (promised) TakePromise();
+      return true;
+    }
+    // A fast source of events must not keep the buffer back.
+    if (ahead) left = std::min(left - 1, read.pending);
+    SessionEvent event;
+    event.session = options_.session;
+    event.v4l2 = Fields(read);
+    Send(BytesOf(event), promised);
+  }
+  return true;
+}
+
+void FramePlan::Send(std::span<const uint8_t> event, bool promised) {
+  if (promised && untold_.empty() && Push(event)) return;
+  if (promised && !untold_.empty()) TakePromise();
+  untold_.emplace_back(event.begin(), event.end());
+}
+
+/** Uses a promise up. Descriptors that are too small go back empty, because a part of an event would be useless. */
+bool FramePlan::Push(std::span<const uint8_t> event) {
+  const std::span<const uint8_t> parts[] = {event};
   SplitRing& ring = *options_.events;
   const std::lock_guard lock(ring.mutex);
   ring.TakePromise();
@@ -159,8 +276,8 @@ bool FramePlan::Send(const FrameEvent& event) {
       ring.Refuse();
     } else if (found == SplitRing::Found::kChain) {
       const Chain chain = ring.Take();
-      sent = chain.writable_bytes >= sizeof event && chain.Reply(*ring.table(), parts) == sizeof event;
-      ring.Push(chain, sent ? sizeof event : 0);
+      sent = chain.writable_bytes >= event.size() && chain.Reply(*ring.table(), parts) == event.size();
+      ring.Push(chain, sent ? static_cast<uint32_t>(event.size()) : 0);
     } else {
       break;
     }

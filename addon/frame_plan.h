@@ -13,23 +13,15 @@
 
 namespace vmb {
 
-/** EVT_DQBUF (virtio-media, "Events"): always sent whole. */
-struct FrameEvent {
-  uint32_t event;
-  uint32_t session;
-  v4l2_buffer buffer;
-  std::array<v4l2_plane, VIDEO_MAX_PLANES> planes;
-};
-static_assert(sizeof(FrameEvent) == 608);
-
 /**
- * What threads may do with the buffers of one streaming queue without the loop: QBUF, and DQBUF with its event. The loop
- * makes the plan (src/media/queues/frame-plan.ts) before it releases the file, and takes it away when it holds the file
- * again. Whoever the gate has let in uses it.
+ * What threads may do with the buffers of streaming queues without the loop: QBUF, and DQBUF and DQEVENT with their
+ * events. The loop makes the plan (src/media/queues/frame-plan.ts) before it releases the file, and takes it away when it
+ * holds the file again. Whoever the gate has let in uses it.
  */
 class FramePlan {
  public:
   static constexpr uint32_t kMaxBuffers = 64;
+  static constexpr uint32_t kMaxQueues = 2;
 
   struct Plane {
     /** Bytes of the host's plane. */
@@ -46,9 +38,9 @@ class FramePlan {
     /** None: there is no such buffer. */
     std::vector<Plane> planes;
   };
-  struct Options {
-    std::shared_ptr<SplitRing> events;
-    uint32_t session = 0;
+  using Planes = std::array<v4l2_plane, VIDEO_MAX_PLANES>;
+
+  struct Queue {
     uint32_t type = 0;
     uint32_t guest_memory = 0;
     uint32_t host_memory = 0;
@@ -57,42 +49,65 @@ class FramePlan {
     std::vector<Buffer> buffers;
     /** Buffers that the driver has, in the order of their QBUFs. */
     std::vector<uint8_t> queued;
+    /** Since the plan was made. */
+    bool has_last_frame = false;
+    v4l2_buffer last_frame{};
+
+    bool is_multiplanar() const { return V4L2_TYPE_IS_MULTIPLANAR(type); }
+    /** The records for QBUF of the host. `planes` are those of the guest. */
+    v4l2_buffer HostRecord(const v4l2_buffer& guest, Planes& planes) const;
+    /** The guest's view of what QBUF returned. */
+    void GuestRecord(const v4l2_buffer& guest, v4l2_buffer& host, Planes& planes) const;
   };
-  /** A plane array, and where its buffer is one. */
-  using Planes = std::array<v4l2_plane, VIDEO_MAX_PLANES>;
+  struct Options {
+    std::shared_ptr<SplitRing> events;
+    uint32_t session = 0;
+    /** The guest has subscribed to V4L2 events. */
+    bool subscribed = false;
+    /** An OUTPUT queue comes before a CAPTURE queue: frames that are ready together are told in this order. */
+    std::vector<Queue> queues;
+  };
+  /** An event (virtio-media, "Events"), as it goes into a descriptor of the eventq. */
+  using Event = std::vector<uint8_t>;
 
   explicit FramePlan(Options options) : options_(std::move(options)) {}
 
-  bool is_multiplanar() const { return V4L2_TYPE_IS_MULTIPLANAR(options_.type); }
-  /** Whether a QBUF needs no decision. */
-  bool Plans(const v4l2_buffer& guest) const;
-  /** The records for QBUF of the host. `planes` are those of the guest. */
-  v4l2_buffer HostRecord(const v4l2_buffer& guest, Planes& planes) const;
-  /** The guest's view of what QBUF returned. */
-  void GuestRecord(const v4l2_buffer& guest, v4l2_buffer& host, Planes& planes) const;
-  /** QBUF has succeeded. */
-  void Queued(uint32_t index) { options_.queued.push_back(static_cast<uint8_t>(index)); }
+  /** The queue of a QBUF that needs no decision. Null: it does. */
+  Queue* Find(const v4l2_buffer& guest);
 
-  /** Sends an event for each frame that is ready. False: the loop has to go on. */
+  /** Sends an event for each V4L2 event and each frame that is ready. False: the loop has to go on. */
   bool Drain(int fd);
   /** The call for the events that were sent, if the driver wants one. Ring it when the file is let go. */
   std::shared_ptr<Doorbell> TakeCall() { return std::exchange(call_, nullptr); }
 
   const Options& options() const { return options_; }
-  const v4l2_buffer* last_frame() const { return has_last_ ? &last_ : nullptr; }
-  /** Frames that left the kernel, and whose events did not fit into the descriptors that were promised. */
-  const std::vector<FrameEvent>& untold() const { return untold_; }
+  /** Events of what has left the kernel, and which did not fit into the descriptors that were promised. In order. */
+  const std::vector<Event>& untold() const { return untold_; }
 
  private:
-  enum class Next { kSent, kNothing, kLoop };
-  Next DrainOne(int fd);
-  FrameEvent EventOf(const v4l2_buffer& frame, const Planes& planes) const;
-  bool Send(const FrameEvent& event);
+  enum class Next { kTaken, kNothing, kLoop };
+  /** A buffer that is out of the kernel. */
+  struct Taken {
+    Queue* queue;
+    v4l2_buffer frame;
+    Planes planes;
+    /** A descriptor of the eventq is promised. */
+    bool promised;
+  };
+
+  bool Promise();
+  void TakePromise();
+  Next Collect(int fd);
+  Next Take(int fd, Queue& queue, bool ahead);
+  Next TakeAll(int fd, Queue& queue, bool ahead);
+  void SendGroup(int fd);
+  bool SendEvents(int fd, bool ahead);
+  void Send(std::span<const uint8_t> event, bool promised);
+  bool Push(std::span<const uint8_t> event);
 
   Options options_;
-  bool has_last_ = false;
-  v4l2_buffer last_{};
-  std::vector<FrameEvent> untold_;
+  std::vector<Taken> group_;
+  std::vector<Event> untold_;
   std::shared_ptr<Doorbell> call_;
 };
 

@@ -34,12 +34,13 @@ bool OpenNode::DrainFrames(std::shared_ptr<Doorbell>& call) {
 }
 
 bool OpenNode::OnReady(uint32_t events) {
-  // V4L2 events and an unplugged node are the loop's.
-  if ((events & (EPOLLPRI | EPOLLHUP)) != 0) return false;
+  // An unplugged node is the loop's.
+  if ((events & EPOLLHUP) != 0) return false;
   const SessionGate::Ready ready = gate.UseForFrames();
   if (ready != SessionGate::Ready::kUse) return ready == SessionGate::Ready::kThread;
   std::shared_ptr<Doorbell> call;
-  bool done = true;
+  // And so are V4L2 events that the plan does not know.
+  bool done = (events & EPOLLPRI) == 0 || (plan != nullptr && plan->options().subscribed);
   SessionGate::Left left;
   do {
     done = DrainFrames(call) && done;

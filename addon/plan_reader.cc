@@ -49,23 +49,39 @@ std::optional<FramePlan::Plane> ReadPlane(Numbers& numbers, const std::vector<st
   return plane;
 }
 
-bool ReadBuffers(Numbers& numbers, const std::vector<std::shared_ptr<Mapping>>& regions,
-                 FramePlan::Options& options) {
+bool ReadBuffers(Numbers& numbers, const std::vector<std::shared_ptr<Mapping>>& regions, FramePlan::Queue& queue) {
   const uint32_t count = numbers.Take();
   if (count > FramePlan::kMaxBuffers) return false;
   for (uint32_t index = 0; index < count; index++) {
     FramePlan::Buffer buffer;
     buffer.mapped = numbers.Take() != 0;
     const uint32_t planes = numbers.Take();
-    if (planes > VIDEO_MAX_PLANES) return false;
+    if (planes > VIDEO_MAX_PLANES || (planes > 1 && !queue.is_multiplanar())) return false;
     for (uint32_t i = 0; i < planes; i++) {
-      auto plane = ReadPlane(numbers, regions, options.host_memory == V4L2_MEMORY_USERPTR);
+      auto plane = ReadPlane(numbers, regions, queue.host_memory == V4L2_MEMORY_USERPTR);
       if (!plane) return false;
       buffer.planes.push_back(*std::move(plane));
     }
-    if (planes > 1 && !V4L2_TYPE_IS_MULTIPLANAR(options.type)) return false;
-    options.buffers.push_back(std::move(buffer));
+    queue.buffers.push_back(std::move(buffer));
   }
+  return numbers.ok();
+}
+
+bool ReadQueue(Numbers& numbers, const std::vector<std::shared_ptr<Mapping>>& regions, FramePlan::Options& options) {
+  FramePlan::Queue queue;
+  queue.type = numbers.Take();
+  queue.guest_memory = numbers.Take();
+  queue.host_memory = numbers.Take();
+  queue.guest_flags = numbers.Take() & ~uint32_t{V4L2_BUF_FLAG_REQUEST_FD};
+  const bool memory = queue.host_memory == V4L2_MEMORY_MMAP || queue.host_memory == V4L2_MEMORY_USERPTR;
+  if (!memory || !ReadBuffers(numbers, regions, queue)) return false;
+  const uint32_t queued = numbers.Take();
+  for (uint32_t i = 0; i < queued && numbers.ok(); i++) {
+    const uint32_t index = numbers.Take();
+    if (index >= queue.buffers.size()) return false;
+    queue.queued.push_back(static_cast<uint8_t>(index));
+  }
+  options.queues.push_back(std::move(queue));
   return numbers.ok();
 }
 
@@ -89,42 +105,39 @@ std::unique_ptr<FramePlan> ReadPlan(const Napi::CallbackInfo& info) {
   const Napi::Object ring = arguments.Object(0);
   const auto packed = arguments.Bytes(1);
   const Napi::Object list = arguments.Object(2);
-  const auto queued = arguments.Bytes(3);
   if (!arguments.ok()) return nullptr;
   FramePlan::Options options;
   options.events = Ring::CoreOf(info.Env(), ring);
   std::vector<std::shared_ptr<Mapping>> regions;
+  if (options.events == nullptr) arguments.Refuse(0, "a Ring");
+  if (arguments.ok() && !ReadRegions(info.Env(), list, regions)) arguments.Refuse(2, "an array of regions");
   Numbers numbers(packed);
   options.session = numbers.Take();
-  options.type = numbers.Take();
-  options.guest_memory = numbers.Take();
-  options.host_memory = numbers.Take();
-  options.guest_flags = numbers.Take() & ~uint32_t{V4L2_BUF_FLAG_REQUEST_FD};
-  const bool memory = options.host_memory == V4L2_MEMORY_MMAP || options.host_memory == V4L2_MEMORY_USERPTR;
-  if (options.events == nullptr) arguments.Refuse(0, "a Ring");
-  if (!ReadRegions(info.Env(), list, regions)) arguments.Refuse(2, "an array of regions");
-  if (!memory || !ReadBuffers(numbers, regions, options)) arguments.Refuse(1, "the numbers of a plan");
-  for (const uint8_t index : queued) {
-    if (index >= options.buffers.size()) arguments.Refuse(3, "indices of buffers");
-    options.queued.push_back(index);
-  }
+  options.subscribed = numbers.Take() != 0;
+  const uint32_t queues = numbers.Take();
+  bool good = queues > 0 && queues <= FramePlan::kMaxQueues;
+  for (uint32_t i = 0; i < queues && good; i++) good = ReadQueue(numbers, regions, options);
+  if (!good) arguments.Refuse(1, "the numbers of a plan");
   if (!arguments.ok()) return nullptr;
   return std::make_unique<FramePlan>(std::move(options));
 }
 
 Napi::Value PlanResult(Napi::Env env, const FramePlan& plan) {
-  const auto copy = [&](const void* from, size_t size) {
+  const auto copy = [&](const void* from, size_t size) -> Napi::Value {
     return Napi::Buffer<uint8_t>::Copy(env, static_cast<const uint8_t*>(from), size);
   };
-  const Napi::Array result = Napi::Array::New(env, 3);
-  const auto& queued = plan.options().queued;
-  result.Set(0u, copy(queued.data(), queued.size()));
-  const v4l2_buffer* last = plan.last_frame();
-  result.Set(1u, last == nullptr ? env.Null() : Napi::Value(copy(last, sizeof *last)));
-  const Napi::Array untold = Napi::Array::New(env, plan.untold().size());
-  for (uint32_t i = 0; i < plan.untold().size(); i++)
-    untold.Set(i, copy(&plan.untold()[i], sizeof(FrameEvent)));
-  result.Set(2u, untold);
+  const Napi::Array queues = Napi::Array::New(env);
+  for (const FramePlan::Queue& queue : plan.options().queues) {
+    const Napi::Array each = Napi::Array::New(env, 2);
+    each.Set(0u, copy(queue.queued.data(), queue.queued.size()));
+    each.Set(1u, queue.has_last_frame ? copy(&queue.last_frame, sizeof queue.last_frame) : env.Null());
+    queues.Set(queues.Length(), each);
+  }
+  const Napi::Array untold = Napi::Array::New(env);
+  for (const FramePlan::Event& event : plan.untold()) untold.Set(untold.Length(), copy(event.data(), event.size()));
+  const Napi::Array result = Napi::Array::New(env, 2);
+  result.Set(0u, queues);
+  result.Set(1u, untold);
   return result;
 }
 

@@ -9,12 +9,13 @@
 namespace vmb {
 
 /**
- * Reads a plan: the eventq (a Ring), packed numbers (native-ring.ts, PlanNumbers), the regions that they name, and the
- * indices of the queued buffers. Null: an argument is malformed, and a TypeError is pending.
+ * Reads a plan: the eventq (a Ring), packed numbers (SharedFile.plan of native-ring.ts), and the regions that they name.
+ * Null: an argument is malformed, and a TypeError is pending.
  */
 std::unique_ptr<FramePlan> ReadPlan(const Napi::CallbackInfo& info);
 
-/** What has happened under a plan: the queued buffers, the last frame or null, and events that were not sent. */
+/** What has happened under a plan: of each queue the queued buffers and the last frame or null; events that were not
+ * sent. */
 Napi::Value PlanResult(Napi::Env env, const FramePlan& plan);
 
 }  // namespace vmb

@@ -29,18 +29,23 @@ export interface SharedFile {
   /** Threads may use the file until hold(). */
   release(): void;
   /**
-   * What threads may do with the buffers of a queue, until takePlan(). The loop has the file. `events`: the eventq.
-   * `numbers`: u32 each: session, buffer type, memory of the guest, memory of the host, flags that a guest may set,
-   * number of buffers; then for each buffer: mapped (1 or 0), number of planes; then for each plane: bytes, mmap offset,
-   * 1 + index into `regions` (0: none), offset there (low and high half). `queued`: indices in the order of their QBUFs.
+   * What threads may do with the buffers of one or two queues, until takePlan(). The loop has the file. `events`: the
+   * eventq. `numbers`: u32 each: session, subscribed to V4L2 events (1 or 0), number of queues; then for each queue, the
+   * CAPTURE queue last: buffer type, memory of the guest, memory of the host, flags that a guest may set, number of
+   * buffers; for each buffer: mapped (1 or 0), number of planes; for each plane: bytes, mmap offset, 1 + index into
+   * `regions` (0: none), offset there (low and high half); then the number of queued buffers, and their indices in the
+   * order of their QBUFs.
    */
-  plan(events: NativeRing, numbers: Uint8Array, regions: readonly object[], queued: Uint8Array): void;
+  plan(events: NativeRing, numbers: Uint8Array, regions: readonly object[]): void;
   /** Ends the plan. Returns what has happened under it; undefined: there was none. The loop has the file. */
   takePlan(): PlanResult | undefined;
 }
 
-/** `lastFrame`: 88 bytes. `untold`: events (EVT_DQBUF, 608 bytes) of frames that left the kernel and were not sent. */
-export type PlanResult = [queued: Buffer, lastFrame: Buffer | null, untold: Buffer[]];
+/**
+ * Of each queue the indices of the buffers that the driver has, and the v4l2_buffer of the last frame (88 bytes) if there
+ * was one. `untold`: events of what left the kernel and was not sent, in order.
+ */
+export type PlanResult = [queues: [queued: Buffer, lastFrame: Buffer | null][], untold: Buffer[]];
 
 /** The sessions whose flat commands the threads of a ring may run. */
 export interface NativeCommandTable {

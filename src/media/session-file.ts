@@ -60,8 +60,8 @@ export class SessionFile implements Gate {
   }
 
   /** SharedFile.plan. The file is the loop's. */
-  plan(events: NativeRing, numbers: Uint32Array, regions: readonly object[], queued: Uint8Array): void {
-    this.#shared?.plan(events, new Uint8Array(numbers.buffer), regions, queued);
+  plan(events: NativeRing, numbers: Uint32Array, regions: readonly object[]): void {
+    this.#shared?.plan(events, new Uint8Array(numbers.buffer), regions);
   }
 
   /** SharedFile.takePlan. The file is the loop's. */

@@ -185,6 +185,8 @@ export class Vring {
           kick: this.#kick!.fd,
           call: this.#call,
           watch: (isWanted) => this.#kick?.watch(isWanted),
+          kicked: () => this.running && this.#owner.kicked(this),
+          guard: (run) => this.#guard(run),
         },
       });
     } catch (error) {
@@ -243,13 +245,19 @@ export class Vring {
     };
   }
 
-  /** Called by the addon: no exception may leave this function. */
   #kicked(): void {
-    try {
+    this.#guard(() => {
       // A poll that was under way may still report the kick when the loop no longer waits for it.
       if (!this.#kick || this.#queue?.threads?.isLent) return;
       this.#kick.drain();
       if (this.running) this.#owner.kicked(this);
+    });
+  }
+
+  /** For what the addon calls: no exception may leave this function. */
+  #guard(run: () => void): void {
+    try {
+      run();
     } catch (error) {
       this.#owner.failed(error);
     }

@@ -12,6 +12,10 @@ export interface Doorbells {
   readonly call: number;
   /** Whether the loop waits for the kick. */
   readonly watch: (isWanted: boolean) => void;
+  /** The chains are the loop's to take, as if the driver had kicked. */
+  readonly kicked: () => void;
+  /** Runs what a thread has caused. It must not throw. */
+  readonly guard: (run: () => void) => void;
 }
 
 /** Milliseconds, from the arrival of a command. */
@@ -43,8 +47,17 @@ export class RingThreads {
     private readonly doorbells: Doorbells,
   ) {}
 
-  /** `woken`: notices wait, or the ring is the loop's again. `threads`: the last of them runs no command. */
-  serve(table: NativeCommandTable, times: AnswerTimes, threads: number, woken: () => void): void {
+  /**
+   * `threads`: the last of them runs no command. `noticed` is also called after the ring has stopped, for ioctls that end
+   * later.
+   */
+  serve(
+    table: NativeCommandTable,
+    times: AnswerTimes,
+    threads: number,
+    noticed: (notice: Notice) => void,
+  ): void {
+    const woken = (): void => this.doorbells.guard(() => this.#woken(noticed));
     const { deadline, lastWrite, guestTimeout } = times;
     this.ring.serve(table, this.doorbells.kick, deadline, lastWrite, guestTimeout, threads, woken);
     this.#isServing = true;
@@ -76,11 +89,12 @@ export class RingThreads {
     this.doorbells.watch(true);
   }
 
-  /** Takes the ring back if the threads have given it up. Returns whether they have. */
-  takeBack(): boolean {
-    if (!this.#isLent || this.ring.isLent()) return false;
+  /** Notices wait, or the threads have given the ring up. */
+  #woken(noticed: (notice: Notice) => void): void {
+    for (const notice of this.#notices()) noticed(notice);
+    if (!this.#isLent || this.ring.isLent()) return;
     this.reclaim();
-    return true;
+    this.doorbells.kicked();
   }
 
   setKick(fd: number): void {
@@ -92,7 +106,7 @@ export class RingThreads {
     this.ring.interrupt(errno);
   }
 
-  *notices(): Generator<Notice> {
+  *#notices(): Generator<Notice> {
     for (let notice = this.ring.takeNotice(); notice; notice = this.ring.takeNotice()) {
       const [what, session, errno, request, payload] = notice;
       yield { what: what as Notice['what'], session, errno, request, payload };

@@ -31,7 +31,7 @@ function ticks(pid: number): number {
   return Number(fields[11]) + Number(fields[12]);
 }
 
-/** How often each lane and watcher of a process has slept: proc(5), voluntary_ctxt_switches. */
+/** How often each of our threads has slept: proc(5), voluntary_ctxt_switches. */
 const wakes = (pid: number): string[] =>
   statusesOf(pid)
     .filter((status) => lineOf(status, 'Name').startsWith('vmb-'))
@@ -78,7 +78,9 @@ for (const [mmap, vmm] of [
       await sleep(ANSWER_DEADLINE_MS);
       const before = ticks(daemon.pid);
       const woken = wakes(daemon.pid);
-      assert.equal(woken.length, 2, `a lane and a watcher: ${woken}`);
+      const ofRing = woken.filter((each) => each.startsWith('vmb-ring'));
+      assert.ok(ofRing.length <= 2, `one that leads, and one that follows: ${woken}`);
+      assert.equal(woken.length - ofRing.length, 2, `a lane and a watcher: ${woken}`);
       await sleep(SECONDS * 1000);
       const share = (ticks(daemon.pid) - before) / (SECONDS * TICKS_PER_SECOND);
       console.log(`      ${(100 * share).toFixed(2)} % of a core`);

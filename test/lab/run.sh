@@ -118,11 +118,20 @@ choose_processors() {
   processors=$all
 }
 
+# Every page that the kernel as a program gets by vmalloc() is a mapping of the host, and the buffers that v4l2-compliance
+# asks vivid for are as many pages as the host usually allows. Beyond that the kernel tries again without end, with its
+# clock stopped. Only root may change the limit.
+allow_mappings() {
+  local limit=/proc/sys/vm/max_map_count wanted=262144
+  if [ "$(cat "$limit")" -lt "$wanted" ]; then { echo "$wanted" > "$limit"; } 2> /dev/null || true; fi
+}
+
 # The kernel as a program: without QEMU, with the host's folders as they are. It gets one processor of the host, because
 # its processes take turns, and each change of the processor would cost them a third of their speed.
 um_command() {
   local processors
   choose_processors
+  allow_mappings
   [ -e "$um/linux" ] || die "there is no kernel in $um: test/lab/um/build.sh makes it" "$failed"
   touch -- "$um"
   case $lab_dir$checkout$run in *' '*) die 'a folder with a space in its name cannot be given to this kernel' "$failed" ;; esac

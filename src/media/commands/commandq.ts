@@ -68,7 +68,9 @@ export class Commandq {
     this.#queue = queue;
     this.#flatInRow = 0;
     const times = { deadline: ANSWER_DEADLINE_MS, lastWrite: LAST_WRITE_MS, guestTimeout: GUEST_TIMEOUT_MS };
-    queue.threads?.serve(this.flat.table.native, times, MAX_RING_THREADS, () => this.#woken(queue));
+    queue.threads?.serve(this.flat.table.native, times, MAX_RING_THREADS, (notice) =>
+      this.flat.noticed(notice),
+    );
   }
 
   /** No command is taken until take(). */
@@ -107,12 +109,6 @@ export class Commandq {
     if (turn.over) turn.goOn(this.#resume);
     this.#unanswered.watch();
     if (this.#flatInRow >= LEND_AFTER && !this.#unanswered.isFull && !turn.over) queue.threads?.lend();
-  }
-
-  /** A thread has something to tell. Also called after the queue has stopped, for ioctls that end later. */
-  #woken(queue: Queue): void {
-    for (const notice of queue.threads!.notices()) this.flat.noticed(notice);
-    if (queue.threads!.takeBack() && queue === this.#queue) this.take();
   }
 
   #answered(command: Command): void {

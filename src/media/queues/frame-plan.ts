@@ -1,10 +1,8 @@
 /**
  * Frame plans: what threads may do with the buffers of a streaming queue without the loop (addon/frame_plan.h). While no
- * task of the session runs, QBUF of its buffers is a flat command, and the watcher dequeues frames and sends their
- * events. The loop makes the plan before it lets the file go, and takes its result when it has the file again, so that
+ * task of the session runs, QBUF of its buffers is a flat command, and the watcher dequeues frames and V4L2 events. The loop makes the plan before it lets the file go, and takes its result when it has the file again, so that
  * every task finds the record of the queue as if the loop had done all of it.
  */
-import type { PlanResult } from '../../native-ring.js';
 import type { Gate } from '../commands/sequence.js';
 import type { SessionContext } from '../session-context.js';
 import type { SessionFile } from '../session-file.js';
@@ -14,8 +12,9 @@ import { guestFlags } from './buffer-record.js';
 
 /** Backings whose frames nobody copies, and whose memory the bridge has chosen. */
 const planned: ReadonlySet<Backing> = new Set<Backing>(['userptr', 'direct', 'unmapped']);
-/** FramePlan::kMaxBuffers of the addon. */
+/** FramePlan::kMaxBuffers and kMaxQueues of the addon. */
 const MAX_BUFFERS = 64;
+const MAX_QUEUES = 2;
 const HALF = 2 ** 32;
 
 /** A session, as far as its plans depend on it. */
@@ -34,14 +33,14 @@ export interface PlannedSession {
 
 /** The gate of one session: what happens when the loop lets its file go, and when it has it again. */
 export class FramePlans implements Gate {
-  /** The queue of the plan that the threads have. */
-  #queue: BufferQueue | null = null;
+  /** The queues of the plan that the threads have. */
+  #queues: readonly BufferQueue[] = [];
 
   constructor(private readonly session: PlannedSession) {}
 
   /** Whether QBUF of the session would be a flat command if nothing else were to do. */
   get isPossible(): boolean {
-    return queueOf(this.session) !== null;
+    return queuesOf(this.session).length > 0;
   }
 
   hold(): boolean {
@@ -57,42 +56,55 @@ export class FramePlans implements Gate {
   }
 
   #lend(): void {
-    const { file, context, id } = this.session;
-    const queue = queueOf(this.session);
+    const { file, context, id, subscriptions } = this.session;
+    const queues = queuesOf(this.session);
     const events = context.events.shared;
-    if (!queue || !events) return;
-    const { numbers, regions } = described(this.session, queue);
-    const header = [id, queue.type, queue.memory, backings[queue.backing].host, guestFlags(queue)];
-    file.plan(events, Uint32Array.from([...header, ...numbers]), regions, Uint8Array.from(queue.queued));
-    this.#queue = queue;
+    if (queues.length === 0 || !events) return;
+    const numbers = [id, subscriptions.size > 0 ? 1 : 0, queues.length];
+    const regions: object[] = [];
+    for (const queue of queues) describe(this.session, queue, numbers, regions);
+    file.plan(events, Uint32Array.from(numbers), regions);
+    this.#queues = queues;
   }
 
   #takeBack(): void {
-    const queue = this.#queue;
-    if (!queue) return;
-    this.#queue = null;
+    const queues = this.#queues;
+    if (queues.length === 0) return;
+    this.#queues = [];
     const result = this.session.file.takePlan();
-    if (result) this.#adopt(queue, result);
-  }
-
-  #adopt(queue: BufferQueue, [queued, lastFrame, untold]: PlanResult): void {
-    queue.adopt(queued, lastFrame);
+    if (!result) return;
+    const [states, untold] = result;
+    for (const [n, queue] of queues.entries()) queue.adopt(...states[n]!);
     for (const event of untold) this.session.context.events.sendUntold(event);
   }
 }
 
-/** The queue of the session that can have a plan. null: something has to be decided for each of its buffers. */
-function queueOf({ queues, subscriptions, requests, handles }: PlannedSession): BufferQueue | null {
-  const [queue] = queues.values();
-  if (!queue || queues.size > 1 || subscriptions.size > 0 || requests || handles) return null;
-  return queue.isArmed && queue.isSettled && planned.has(queue.backing) ? queue : null;
+/**
+ * The queues of the session that can have a plan, CAPTURE last: all that stream. Empty: none streams, or something has to
+ * be decided for each buffer.
+ */
+function queuesOf({ queues, requests, handles }: PlannedSession): BufferQueue[] {
+  const streaming = [...queues.values()].filter((queue) => queue.isArmed);
+  if (requests || handles || streaming.length > MAX_QUEUES) return [];
+  const others = [...queues.values()].filter((queue) => !queue.isArmed && queue.streaming);
+  if (others.length > 0 || !streaming.every(isPlain)) return [];
+  return streaming.sort((a, b) => Number(a.isCapture) - Number(b.isCapture));
+}
+
+function isPlain({ isSettled, backing, buffers }: BufferQueue): boolean {
+  return isSettled && planned.has(backing) && Math.max(...buffers.keys()) < MAX_BUFFERS;
 }
 
 /** The buffers of a queue, packed as SharedFile.plan wants them. */
-function described({ context }: PlannedSession, { backing, buffers }: BufferQueue) {
-  const regions: object[] = [];
-  const count = Math.min(MAX_BUFFERS, Math.max(-1, ...buffers.keys()) + 1);
-  const numbers = [count];
+function describe(
+  { context }: PlannedSession,
+  queue: BufferQueue,
+  numbers: number[],
+  regions: object[],
+): void {
+  const { backing, buffers, queued } = queue;
+  const count = Math.max(-1, ...buffers.keys()) + 1;
+  numbers.push(queue.type, queue.memory, backings[backing].host, guestFlags(queue), count);
   for (let index = 0; index < count; index++) {
     const planes = buffers.get(index)?.planes ?? [];
     numbers.push(planes.some(({ slot }) => (slot?.references ?? 0) > 0) ? 1 : 0, planes.length);
@@ -104,5 +116,5 @@ function described({ context }: PlannedSession, { backing, buffers }: BufferQueu
       numbers.push(memory?.length ?? length, mmapOffset, region, offset % HALF, Math.floor(offset / HALF));
     }
   }
-  return { numbers, regions };
+  numbers.push(queued.size, ...queued);
 }
