@@ -5,9 +5,9 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { skip } from '../package/support/npm.js';
 import { until } from '../support/until.js';
 import { type Figure, rows } from './figures.js';
+import { requireParts } from './requirements.js';
 import type { Sample } from './samples.js';
 import { canCount } from './system-calls.js';
 
@@ -27,11 +27,7 @@ describe('bench', function () {
   let folder: string;
 
   before(function () {
-    if (process.getuid?.() !== 0) skip(this, 'it needs root');
-    const missing = ['gcc', 'g++', 'make'].find((each) => spawnSync(each, ['--version']).status !== 0);
-    if (missing) skip(this, `there is no ${missing}`);
-    const unshared = spawnSync('unshare', ['--mount', 'true']);
-    if (unshared.status !== 0) skip(this, `there is no mount name space to be had: ${unshared.stderr}`);
+    requireParts(this);
   });
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'vmb-bench-test-'));
