@@ -41,6 +41,11 @@ class CloseCall : public NodeCall {
   explicit CloseCall(std::shared_ptr<NodeLane> lane) : lane_(std::move(lane)) {}
   int Run(OpenNode& node) override {
     lane_->gate().Close();
+    {
+      // It keeps the memory of buffers mapped.
+      const std::lock_guard lock(node.plan_mutex);
+      node.plan.reset();
+    }
     node.Close();
     return 0;
   }
@@ -142,13 +147,19 @@ void NodeFile::ReleaseGate(const Napi::CallbackInfo&) { lane_->gate().Release();
 /** The loop has the file, so no thread uses the plan. */
 void NodeFile::Plan(const Napi::CallbackInfo& info) {
   std::unique_ptr<FramePlan> plan = ReadPlan(info);
-  if (plan != nullptr && lane_->gate().Hold()) lane_->node().plan = std::move(plan);
+  if (plan == nullptr || state_ != State::kOpen || !lane_->gate().Hold()) return;
+  const std::lock_guard lock(lane_->node().plan_mutex);
+  lane_->node().plan = std::move(plan);
 }
 
 Napi::Value NodeFile::TakePlan(const Napi::CallbackInfo& info) {
-  if (!lane_->gate().Hold() || lane_->node().plan == nullptr) return info.Env().Undefined();
-  const std::unique_ptr<FramePlan> plan = std::move(lane_->node().plan);
-  return PlanResult(info.Env(), *plan);
+  if (!lane_->gate().Hold()) return info.Env().Undefined();
+  std::unique_ptr<FramePlan> plan;
+  {
+    const std::lock_guard lock(lane_->node().plan_mutex);
+    plan = std::move(lane_->node().plan);
+  }
+  return plan == nullptr ? info.Env().Undefined() : PlanResult(info.Env(), *plan);
 }
 
 void NodeFile::Enqueue(Step step, std::unique_ptr<NodeCall> call, napi_value done, CallReader* reader) {

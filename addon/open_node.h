@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 
 #include "frame_plan.h"
@@ -35,8 +36,10 @@ class OpenNode {
   int Watch(uint32_t events) { return watcher_.Watch(fd_.get(), events); }
 
   SessionGate gate;
-  /** What may be done with buffers without the loop. Null: nothing. Whoever the gate has let in uses it. */
+  /** What may be done with buffers without the loop. Null: nothing. A thread that the gate has let in uses it. The loop and
+   * the lane's close exchange it, with the mutex. */
   std::unique_ptr<FramePlan> plan;
+  std::mutex plan_mutex;
   /** Sends an event for each frame that is ready. The gate has let the caller in, who rings `call` when it has let go.
    * False: the loop has to go on. */
   bool DrainFrames(std::shared_ptr<Doorbell>& call);

@@ -91,6 +91,8 @@ int RingThreads::SetKick(int kick) {
   if (kick_) Watch(EPOLL_CTL_DEL, 0);
   kick_.Reset(fcntl(kick, F_DUPFD_CLOEXEC, 0));
   if (!kick_) return errno;
+  // A kick may be pending on the old descriptor. It must not be lost.
+  Signal(more_);
   return Watch(EPOLL_CTL_ADD, is_lent() ? EPOLLIN | EPOLLET : EPOLLET);
 }
 

@@ -168,6 +168,7 @@ export class GuestMachine {
 
   close(): void {
     this.window.close();
+    for (const ring of [this.commandq, this.eventq]) ring.close();
     this.side.close();
   }
 

@@ -83,6 +83,7 @@ export class GuestRing {
   start(): Queue {
     const base = this.#isNew ? this.#used : this.queue.nextAvailable;
     this.#isNew = false;
+    this.close();
     this.queue = new Queue({
       memory: this.guest.memory,
       size: this.size,
@@ -96,6 +97,11 @@ export class GuestRing {
       },
     });
     return this.queue;
+  }
+
+  /** The device's side ends. A ring that has not stopped keeps its memory. */
+  close(): void {
+    this.queue?.stop();
   }
 
   /** The three parts of the ring as the device sees them. */

@@ -77,6 +77,7 @@ class RingRun implements Run {
     this.#ring.poll();
     if (this.#ring.outstanding > 0) throw new Error(`${this.#ring.outstanding} chains never came back`);
     await this.#memoryWriter?.stop();
+    this.#ring.close();
     this.#side.close();
   }
 

@@ -18,6 +18,7 @@ import type { Holdings } from './process-holdings.js';
 import type { VmmOptions } from './vmm.js';
 
 /** V4L2_CAP_VIDEO_CAPTURE_MPLANE. */
+const GREETINGS = 5;
 const CAPTURE_MPLANE = 0x1000;
 const SYSFS = '/sys/class/video4linux';
 /** Descriptors that the daemon inherits and does not know. */
@@ -84,6 +85,8 @@ class Rig {
     // First use: Node opens some descriptors once and keeps them.
     const caps = await this.#deviceCaps();
     this.multiplanar = caps.findIndex((each) => (each & CAPTURE_MPLANE) !== 0);
+    // By then threads of its commandq serve the neighbour.
+    for (let greeting = 0; greeting < GREETINGS; greeting++) await this.#greetNeighbour();
     this.#before = await this.#quiet();
   }
 
