@@ -1,7 +1,9 @@
 #pragma once
 
 #include <pthread.h>
+#include <time.h>
 
+#include <cstdint>
 #include <mutex>
 
 namespace vmb {
@@ -22,7 +24,17 @@ class Condition {
   void Wait(std::unique_lock<std::mutex>& lock) {
     pthread_cond_wait(&condition_, lock.mutex()->native_handle());
   }
+  /** The same for at most so many milliseconds. */
+  void WaitFor(std::unique_lock<std::mutex>& lock, int64_t milliseconds) {
+    timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    const int64_t nanoseconds = until.tv_nsec + milliseconds % 1000 * 1'000'000;
+    until.tv_sec += milliseconds / 1000 + nanoseconds / 1'000'000'000;
+    until.tv_nsec = nanoseconds % 1'000'000'000;
+    pthread_cond_timedwait(&condition_, lock.mutex()->native_handle(), &until);
+  }
   void NotifyOne() { pthread_cond_signal(&condition_); }
+  void NotifyAll() { pthread_cond_broadcast(&condition_); }
 
  private:
   pthread_cond_t condition_ = PTHREAD_COND_INITIALIZER;

@@ -46,6 +46,7 @@ void Ring::Export(Napi::Env env, Napi::Object exports) {
                                    InstanceMethod("abandon", &Ring::Abandon),
                                    InstanceMethod("takeNotification", &Ring::TakeNotification),
                                    InstanceMethod("enableKicks", &Ring::EnableKicks),
+                                   InstanceMethod("disableKicks", &Ring::DisableKicks),
                                    InstanceMethod("stop", &Ring::Stop),
                                    InstanceMethod("waiting", &Ring::Waiting),
                                    InstanceMethod("popped", &Ring::Popped),
@@ -243,6 +244,11 @@ Napi::Value Ring::TakeNotification(const Napi::CallbackInfo& info) {
 Napi::Value Ring::EnableKicks(const Napi::CallbackInfo& info) {
   const std::lock_guard lock(core_->mutex);
   return Napi::Boolean::New(info.Env(), core_->EnableKicks());
+}
+
+void Ring::DisableKicks(const Napi::CallbackInfo&) {
+  const std::lock_guard lock(core_->mutex);
+  core_->DisableKicks();
 }
 
 void Ring::Stop(const Napi::CallbackInfo&) {

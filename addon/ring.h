@@ -36,6 +36,7 @@ class Ring : public Napi::ObjectWrap<Ring> {
   Napi::Value Abandon(const Napi::CallbackInfo& info);
   Napi::Value TakeNotification(const Napi::CallbackInfo& info);
   Napi::Value EnableKicks(const Napi::CallbackInfo& info);
+  void DisableKicks(const Napi::CallbackInfo& info);
   void Stop(const Napi::CallbackInfo& info);
   Napi::Value Waiting(const Napi::CallbackInfo& info);
   Napi::Value Popped(const Napi::CallbackInfo& info);

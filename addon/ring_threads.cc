@@ -215,7 +215,13 @@ bool RingThreads::RunNext(std::unique_lock<std::mutex>& lock) {
   const std::shared_ptr<const FlatSession> session = Read(request, number);
   if (session == nullptr || session->kinds[number] == FlatKind::kNone) return false;
   SessionGate& gate = session->lane->gate();
-  if (!gate.Use()) return false;
+  if (!gate.Use()) {
+    // The watcher may have it for some microseconds. Then the ring is looked at anew.
+    lock.unlock();
+    const bool is_free = gate.Await();
+    lock.lock();
+    return is_free;
+  }
   Running& running = running_.emplace_back();
   const auto body = std::span(request).subspan(sizeof(CommandHeader));
   if (!running.command.Parse(number, session->kinds[number], body, session->lane->node())) {

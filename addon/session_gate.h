@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <mutex>
 #include <utility>
 
@@ -30,12 +31,19 @@ class SessionGate {
     if (user_ == User::kLoop && !closed_) user_ = User::kNobody;
   }
 
-  /** A thread wants the file. False: the loop has it. */
+  /** A thread wants the file. False: the loop has it, or another thread. */
   bool Use() {
     const std::lock_guard lock(mutex_);
     if (user_ != User::kNobody || closed_) return false;
     user_ = User::kThread;
     return true;
+  }
+
+  /** Waits a moment for the thread that has the file. False: it is the loop's, or the moment was too short. */
+  bool Await() {
+    std::unique_lock lock(mutex_);
+    if (user_ == User::kThread && !wanted_) let_go_.WaitFor(lock, kMomentMs);
+    return user_ == User::kNobody && !closed_;
   }
 
   /** What comes after a thread has let go. */
@@ -59,7 +67,7 @@ class SessionGate {
     held_ = left.held = wanted_ && !to_loop;
     user_ = wanted_ || to_loop ? User::kLoop : User::kNobody;
     wanted_ = false;
-    let_go_.NotifyOne();
+    let_go_.NotifyAll();
     return left;
   }
 
@@ -91,6 +99,8 @@ class SessionGate {
 
  private:
   enum class User { kLoop, kNobody, kThread };
+  /** Milliseconds: many times what the watcher needs for its frames, and too little for a guest to notice. */
+  static constexpr int64_t kMomentMs = 2;
 
   std::mutex mutex_;
   Condition let_go_;

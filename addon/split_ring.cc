@@ -20,6 +20,8 @@ constexpr uint32_t kUsedRing = 2;
 constexpr uint32_t kUsedWords = 4;
 /** VIRTQ_AVAIL_F_NO_INTERRUPT: the driver wants no used buffer notifications. */
 constexpr uint16_t kNoInterrupt = 1;
+/** VIRTQ_USED_F_NO_NOTIFY: the device wants no available buffer notifications. */
+constexpr uint16_t kNoNotify = 1;
 
 uint16_t* Word(uint8_t* part, uint32_t word) { return reinterpret_cast<uint16_t*>(part) + word; }
 
@@ -154,6 +156,15 @@ bool SplitRing::EnableKicks() {
     StoreUsed(kUsedFlags, 0);
   const uint64_t seen = std::exchange(seen_, popped_ + Waiting());
   return seen_ != seen && !broken_;
+}
+
+/** VIRTIO 1.4, 2.7.10. With VIRTIO_F_EVENT_IDX there is no bit for it: an index that has passed is as good. */
+void SplitRing::DisableKicks() {
+  if (!lives()) return;
+  if (options_.event_idx)
+    StoreUsed(kUsedRing + kUsedWords * options_.size, static_cast<uint16_t>(LoadAvailable(kAvailableIndex) - 1));
+  else
+    StoreUsed(kUsedFlags, kNoNotify);
 }
 
 void SplitRing::Stop() {

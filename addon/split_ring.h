@@ -90,6 +90,8 @@ class SplitRing {
    * call, for which there may be no kick.
    */
   bool EnableKicks();
+  /** Asks the driver not to kick. It may kick all the same. */
+  void DisableKicks();
 
   /** Never touches guest memory again. */
   void Stop();

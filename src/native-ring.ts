@@ -102,6 +102,8 @@ export interface NativeRing {
   takeNotification(): boolean;
   /** Asks for a kick. True: chains became available since the last call, for which there may be no kick. */
   enableKicks(): boolean;
+  /** Asks for no kick. The driver may kick all the same. */
+  disableKicks(): void;
   /** Never touches guest memory again. */
   stop(): void;
   waiting(): number;

@@ -164,6 +164,11 @@ export class Queue {
     return isMore;
   }
 
+  /** Asks the driver not to kick. It may kick all the same. */
+  disableKicks(): void {
+    this.#ring.disableKicks();
+  }
+
   /** The eventfd by which threads call the driver. -1: none. */
   setCall(fd: number): void {
     this.#ring.setCall(fd);

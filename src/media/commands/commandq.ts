@@ -108,13 +108,19 @@ export class Commandq {
     // A guest that always sends more commands must not block the loop for others.
     if (turn.over) turn.goOn(this.#resume);
     this.#unanswered.watch();
-    if (this.#flatInRow >= LEND_AFTER && !this.#unanswered.isFull && !turn.over) queue.threads?.lend();
+    this.#lend();
+  }
+
+  /** Threads take the chains from now on, if nothing but flat commands comes and the loop has answered all of them. */
+  #lend(): void {
+    if (this.#flatInRow >= LEND_AFTER && this.#unanswered.isEmpty) this.#queue?.threads?.lend();
   }
 
   #answered(command: Command): void {
     const wasFull = this.#unanswered.isFull;
     this.#unanswered.remove(command);
     if (wasFull) setImmediate(this.#resume);
+    this.#lend();
   }
 
   #dispatch(command: Command): void {

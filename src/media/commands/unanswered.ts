@@ -13,6 +13,10 @@ export class UnansweredCommands {
     return this.#commands.size >= MAX_COMMANDS;
   }
 
+  get isEmpty(): boolean {
+    return this.#commands.size === 0;
+  }
+
   add(command: Command): void {
     this.#commands.add(command);
   }

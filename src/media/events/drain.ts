@@ -15,7 +15,7 @@ import type { BufferQueue } from '../queues/buffer-queue.js';
 import { received } from '../queues/buffer-record.js';
 import type { HostBuffer, VideoBuffer } from '../queues/video-buffer.js';
 import type { Session } from '../session.js';
-import { EventReservation } from './eventq.js';
+import { EventReservation } from './event-reservation.js';
 import { damaged, nextReturned } from './returned-buffer.js';
 
 /** `empty`: nothing more is ready. `starved`: there may be more, but no descriptor of the eventq is free. */

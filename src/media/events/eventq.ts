@@ -77,15 +77,28 @@ export class EventQueue {
       this.#sendUnsent(queue);
       this.#passBarriers(queue);
       this.#feed();
-    } while (queue.enableKicks());
+    } while (this.#waits ? queue.enableKicks() : queue.disableKicks());
     queue.notify();
+  }
+
+  /** Something waits for the driver to make descriptors available. If nothing does, a kick would only wake the loop. */
+  get #waits(): boolean {
+    return this.#starved.size + this.#unsent.length + this.#barriers.length > 0;
+  }
+
+  /** Something waits from now on. Chains may have come while no kick was wanted. */
+  #await(): void {
+    if (this.#queue?.enableKicks()) this.turn.goOn(this.#resume);
   }
 
   /** Reserves a descriptor. False: none is free; `resume` is called when one may be free. */
   reserve(resume: () => void): boolean {
     const isFree = this.#queue?.claimOne() ?? false;
     if (isFree) this.#reserved++;
-    else this.#starved.add(resume);
+    else {
+      this.#starved.add(resume);
+      this.#await();
+    }
     return isFree;
   }
 
@@ -152,6 +165,7 @@ export class EventQueue {
       const barrier: Barrier = { pushed, pass };
       const timer = setTimeout(pass, Math.min(EVENT_BARRIER_MS, limit));
       this.#barriers.push(barrier);
+      this.#await();
     });
   }
 
@@ -188,7 +202,10 @@ export class EventQueue {
 
   /** Sends an event on a reserved descriptor, after all unsent ones. */
   #send(event: Buffer): void {
-    if (this.#unsent.length > 0 || !this.#push(event)) this.#unsent.push(event);
+    if (this.#unsent.length > 0 || !this.#push(event)) {
+      this.#unsent.push(event);
+      this.#await();
+    }
     this.#reserved--;
     this.#claim();
   }
@@ -232,68 +249,5 @@ export class EventQueue {
     const waiting = [...this.#starved];
     this.#starved.clear();
     for (const resume of waiting) resume();
-  }
-}
-
-/**
- * The event reservations of one drain of a session. One descriptor of the eventq is reserved for the next dequeue. If a
- * dequeue returns nothing, the next dequeue of the session uses the same reservation. Otherwise another waiting session
- * would get the descriptor between DQEVENT and DQBUF. With more sessions than descriptors, they would take it from each
- * other, and none would get to its frame.
- */
-export class EventReservation {
-  readonly #events: EventQueue;
-  readonly #resume: (() => void) | null;
-  #isTaken = false;
-  /** Number of reservations for buffers that are out of the kernel and not sent yet. */
-  #kept = 0;
-
-  /**
-   * `resume`: called after `take` failed, when a descriptor may be free. Null: `take` never fails. This is for events
-   * that must go before an event that is already dequeued. If no descriptor is free, both wait in the eventq, in order.
-   */
-  constructor(events: EventQueue, resume: (() => void) | null) {
-    this.#events = events;
-    this.#resume = resume;
-  }
-
-  /**
-   * Makes sure that there is a reservation for the next dequeue, the earlier one or a new one. False: no descriptor is
-   * free. `isAhead`: as if `resume` were null.
-   */
-  take(isAhead = false): boolean {
-    this.#isTaken ||= this.#resume && !isAhead ? this.#events.reserve(this.#resume) : this.#events.overdraw();
-    return this.#isTaken;
-  }
-
-  /** Uses the reservation up. Returns the eventq; the caller must send exactly one event at once. */
-  use(): EventQueue {
-    this.#isTaken = false;
-    return this.#events;
-  }
-
-  /** The dequeue has returned a buffer. Its reservation is kept for `useKept`, and the next dequeue needs another one. */
-  keep(): void {
-    this.#isTaken = false;
-    this.#kept++;
-  }
-
-  /** Uses a reservation up that was kept. Returns the eventq; the caller must send exactly one event at once. */
-  useKept(): EventQueue {
-    this.#kept--;
-    return this.#events;
-  }
-
-  /** Gives back the reservation for the next dequeue, if there is one. Those that were kept stay. */
-  relinquish(): void {
-    if (!this.#isTaken) return;
-    this.#isTaken = false;
-    this.#events.release();
-  }
-
-  /** The drain ends: reservations that were not used are free for other sessions. */
-  giveBack(): void {
-    this.relinquish();
-    for (; this.#kept > 0; this.#kept--) this.#events.release();
   }
 }
