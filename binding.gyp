@@ -26,6 +26,8 @@
         "addon/command_table.cc",
         "addon/ring_threads.cc",
         "addon/plan_reader.cc",
+        "addon/ring_leader.cc",
+        "addon/ring_service.cc",
         "addon/ring.cc",
         "addon/callback.cc",
         "addon/fd_poller.cc",
