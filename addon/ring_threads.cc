@@ -86,7 +86,8 @@ int RingThreads::Lend() {
       return error;
     }
   }
-  // Kicks that came before this call are an edge as well.
+  // A thread looks at the ring once: chains may wait whose kick the loop has taken.
+  Signal(more_);
   return Watch(EPOLL_CTL_MOD, EPOLLIN | EPOLLET);
 }
 

@@ -112,8 +112,14 @@ describe(`addon: rings (seed ${SEED})`, () => {
       woken++;
     });
     file.release();
+    // A chain whose kick the loop has taken: the threads look at the ring without one.
+    const waits = Buffer.from(Uint32Array.of(3, 0, SESSION, G_INPUT).buffer);
+    const answered = { address: bench.put(0x8100, Buffer.alloc(64)), length: 64, flags: WRITE };
+    bench.ring.chain(12, [{ address: bench.put(0x8000, waits), length: waits.length }], [answered]);
+    bench.ring.offer(12);
     ring.lend();
     assert.equal(ring.isLent(), true);
+    assert.ok(await eventually(() => bench.ring.usedIndex === 1), 'nobody looks at the ring');
     const ask = async (index: number, words: readonly number[]) => {
       const bytes = Buffer.from(Uint32Array.from(words).buffer);
       const answer = { address: bench.put(1024 * index + 512, Buffer.alloc(64)), length: 64, flags: WRITE };

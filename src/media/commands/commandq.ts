@@ -51,6 +51,8 @@ export class Commandq {
   #queue: Queue | null = null;
   /** Flat commands that came one after the other. */
   #flatInRow = 0;
+  /** take() is under way, and answers of its commands may come before it ends. */
+  #isTaking = false;
   readonly #resume = (): void => this.take();
   readonly #useful = (head: Buffer): number => usefulBytes(head, this.optionalIoctls);
 
@@ -67,6 +69,7 @@ export class Commandq {
   start(queue: Queue): void {
     this.#queue = queue;
     this.#flatInRow = 0;
+    this.#isTaking = false;
     const times = { deadline: ANSWER_DEADLINE_MS, lastWrite: LAST_WRITE_MS, guestTimeout: GUEST_TIMEOUT_MS };
     queue.threads?.serve(this.flat.table.native, times, MAX_RING_THREADS, (notice) =>
       this.flat.noticed(notice),
@@ -95,6 +98,7 @@ export class Commandq {
     const { turn } = this;
     const queue = this.#queue;
     if (!queue || queue.threads?.isLent || !this.isReady()) return;
+    this.#isTaking = true;
     do {
       while (!this.#unanswered.isFull) {
         const chain = queue.pop(turn, this.#useful);
@@ -108,12 +112,14 @@ export class Commandq {
     // A guest that always sends more commands must not block the loop for others.
     if (turn.over) turn.goOn(this.#resume);
     this.#unanswered.watch();
+    this.#isTaking = false;
     this.#lend();
   }
 
   /** Threads take the chains from now on, if nothing but flat commands comes and the loop has answered all of them. */
   #lend(): void {
-    if (this.#flatInRow >= LEND_AFTER && this.#unanswered.isEmpty) this.#queue?.threads?.lend();
+    if (this.#isTaking || this.turn.over || !this.#unanswered.isEmpty) return;
+    if (this.#flatInRow >= LEND_AFTER) this.#queue?.threads?.lend();
   }
 
   #answered(command: Command): void {
