@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "flat_request.h"
-#include "node_call.h"
+#include "ioctl.h"
 
 namespace vmb {
 

@@ -1,11 +1,12 @@
 #include "frame_plan.h"
 
 #include <errno.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cstring>
 #include <limits>
+
+#include "ioctl.h"
 
 namespace vmb {
 
@@ -32,14 +33,6 @@ static_assert(sizeof(SessionEvent) == 144);
 constexpr uint32_t kHidden = V4L2_BUF_FLAG_REQUEST_FD | V4L2_BUF_FLAG_IN_REQUEST | V4L2_BUF_FLAG_MAPPED;
 /** Descriptors of the eventq that are looked at for one event. */
 constexpr uint64_t kFewDescriptors = 64;
-
-int Ioctl(int fd, unsigned long request, void* payload) {
-  int result;
-  do {
-    result = ioctl(fd, request, payload);
-  } while (result < 0 && errno == EINTR);
-  return result < 0 ? errno : 0;
-}
 
 template <typename Record>
 std::span<const uint8_t> BytesOf(const Record& record) {

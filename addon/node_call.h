@@ -2,10 +2,10 @@
 
 #include <errno.h>
 #include <napi.h>
-#include <sys/ioctl.h>
 
 #include <memory>
 
+#include "ioctl.h"
 #include "open_node.h"
 
 namespace vmb {
@@ -57,14 +57,5 @@ std::unique_ptr<NodeCall> ParseMap(CallReader& reader);
 std::unique_ptr<NodeCall> ParseJoin(CallReader& reader);
 std::unique_ptr<NodeCall> ParseWatch(CallReader& reader);
 std::unique_ptr<NodeCall> ParsePoll(CallReader& reader);
-
-/** ioctl(2), repeated after EINTR. Returns an errno. */
-inline int Ioctl(int fd, unsigned long request, void* payload) {
-  int result;
-  do {
-    result = ioctl(fd, request, payload);
-  } while (result < 0 && errno == EINTR);
-  return result < 0 ? errno : 0;
-}
 
 }  // namespace vmb

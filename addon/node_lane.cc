@@ -24,13 +24,8 @@ void NodeLane::Submit(std::shared_ptr<NodeCall> call) {
 }
 
 void NodeLane::Leave(SessionGate::Left left) {
-  std::shared_ptr<Doorbell> call;
   bool done = true;
-  while (left.again) {
-    done = node_.DrainFrames(call) && done;
-    left = node_.gate.Done(false);
-  }
-  if (call != nullptr) call->Ring();
+  left = node_.Settle(left, nullptr, done);
   if (left.frames || !done) {
     wake_->Send(EPOLLIN);
   } else if (left.held) {

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+#include "epoll_control.h"
 #include "open_node.h"
 #include "thread.h"
 
@@ -13,13 +14,6 @@ namespace {
 
 constexpr uint64_t kStop = 0;
 constexpr uint64_t kNode = 1;
-
-int Control(int epoll, int operation, int fd, uint32_t events, uint64_t what) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = what;
-  return epoll_ctl(epoll, operation, fd, &event) == 0 ? 0 : errno;
-}
 
 }  // namespace
 

@@ -41,13 +41,18 @@ bool OpenNode::OnReady(uint32_t events) {
   std::shared_ptr<Doorbell> call;
   // And so are V4L2 events that the plan does not know.
   bool done = (events & EPOLLPRI) == 0 || (plan != nullptr && plan->options().subscribed);
-  SessionGate::Left left;
-  do {
+  done = DrainFrames(call) && done;
+  const SessionGate::Left left = Settle(gate.Done(false), std::move(call), done);
+  return done && !left.held && !left.frames;
+}
+
+SessionGate::Left OpenNode::Settle(SessionGate::Left left, std::shared_ptr<Doorbell> call, bool& done) {
+  while (left.again) {
     done = DrainFrames(call) && done;
     left = gate.Done(false);
-  } while (left.again);
+  }
   if (call != nullptr) call->Ring();
-  return done && !left.held && !left.frames;
+  return left;
 }
 
 void OpenNode::Close() {

@@ -43,6 +43,11 @@ class OpenNode {
   /** Sends an event for each frame that is ready. The gate has let the caller in, who rings `call` when it has let go.
    * False: the loop has to go on. */
   bool DrainFrames(std::shared_ptr<Doorbell>& call);
+  /**
+   * A thread has called Done of the gate: drains the frames that became ready meanwhile, and rings `call`. `done` becomes
+   * false if the loop has to go on. Returns what the last Done has returned.
+   */
+  SessionGate::Left Settle(SessionGate::Left left, std::shared_ptr<Doorbell> call, bool& done);
   /** On the watcher: the node is ready. False: the loop has to look. */
   bool OnReady(uint32_t events);
 

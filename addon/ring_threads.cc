@@ -11,6 +11,7 @@
 #include <array>
 #include <utility>
 
+#include "epoll_control.h"
 #include "thread.h"
 #include "wakeup.h"
 
@@ -22,13 +23,6 @@ namespace {
 constexpr uint32_t kIdleThreads = 2;
 
 enum Source : uint64_t { kStop, kMore, kTimer, kKick };
-
-int Control(int epoll, int operation, int fd, uint32_t events, uint64_t source) {
-  epoll_event event{};
-  event.events = events;
-  event.data.u64 = source;
-  return epoll_ctl(epoll, operation, fd, &event) == 0 ? 0 : errno;
-}
 
 }  // namespace
 
