@@ -1,7 +1,6 @@
 #include "chain_walk.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -51,7 +50,7 @@ ChainWalk::Step ChainWalk::Advance(const GuestTable& memory, const uint8_t* tabl
 std::optional<bool> ChainWalk::ReadOne(const GuestTable& memory, const uint8_t* table) {
   if (left_-- == 0) return Malformed("a loop of descriptors");
   if (index_ >= entries_)
-    return Malformed("descriptor " + std::to_string(index_) + " of " + std::to_string(entries_));
+    return Malformed("descriptor %u of %u", index_, entries_);
   // One copy of each descriptor, because the driver may change it at any time.
   uint8_t bytes[kDescriptorSize];
   const uint64_t at = index_ * kDescriptorSize;
@@ -74,7 +73,7 @@ std::optional<bool> ChainWalk::Enter(const GuestTable& memory, const Descriptor&
   if (!may_point_ || indirect_) return Malformed("an indirect descriptor where none is allowed");
   if (descriptor.flags & kNext) return Malformed("an indirect descriptor with a next one");
   if (length == 0 || length % kDescriptorSize != 0 || length > limits_.indirect * kDescriptorSize)
-    return Malformed("an indirect table of " + std::to_string(length) + " bytes");
+    return Malformed("an indirect table of %u bytes", descriptor.length);
   if (!memory.Contains(descriptor.address, length)) return Outside(descriptor.address, length);
   indirect_ = descriptor.address;
   entries_ = left_ = static_cast<uint32_t>(length / kDescriptorSize);
@@ -92,9 +91,9 @@ bool ChainWalk::Add(const GuestTable& memory, const Descriptor& descriptor) {
     bytes_ += length;
     (write ? chain_.writable_bytes : chain_.readable_bytes) += length;
     if (bytes_ > limits_.bytes) {
-      Malformed("a chain of more than " + std::to_string(limits_.bytes >> 30) + " GiB");
+      Malformed("a chain of more than %llu GiB", static_cast<unsigned long long>(limits_.bytes >> 30));
     } else if (chain_.readable_bytes > limits_.readable_bytes) {
-      Malformed("more than " + std::to_string(limits_.readable_bytes) + " readable bytes");
+      Malformed("more than %llu readable bytes", static_cast<unsigned long long>(limits_.readable_bytes));
     } else if (!memory.Contains(address, length)) {
       Outside(address, length);
     } else {
@@ -104,16 +103,9 @@ bool ChainWalk::Add(const GuestTable& memory, const Descriptor& descriptor) {
   return why_.empty();
 }
 
-std::nullopt_t ChainWalk::Malformed(std::string why) {
-  why_ = std::move(why);
-  return std::nullopt;
-}
-
 std::nullopt_t ChainWalk::Outside(uint64_t address, uint64_t length) {
-  char text[80];
-  std::snprintf(text, sizeof text, "%llu bytes at 0x%llx are not in guest memory",
-                static_cast<unsigned long long>(length), static_cast<unsigned long long>(address));
-  return Malformed(text);
+  return Malformed("%llu bytes at 0x%llx are not in guest memory", static_cast<unsigned long long>(length),
+                   static_cast<unsigned long long>(address));
 }
 
 bool ChainWalk::Copy(const GuestTable& memory, std::span<uint8_t> into, int64_t& budget) {

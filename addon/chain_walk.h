@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 #include "guest_table.h"
+#include "reason.h"
 
 namespace vmb {
 
@@ -55,7 +55,7 @@ class ChainWalk {
   /** Reads at most `limit` descriptors, and subtracts those that it has read. `table`: the ring's descriptors. */
   Step Advance(const GuestTable& memory, const uint8_t* table, uint64_t& limit);
   /** What is wrong with a malformed chain. */
-  const std::string& why() const { return why_; }
+  const Reason& why() const { return why_; }
 
   /**
    * Copies the next bytes of the readable part to the end of `into`, from its byte `copied()` on. Stops at `budget`,
@@ -76,7 +76,11 @@ class ChainWalk {
   std::optional<bool> ReadOne(const GuestTable& memory, const uint8_t* table);
   std::optional<bool> Enter(const GuestTable& memory, const Descriptor& descriptor);
   bool Add(const GuestTable& memory, const Descriptor& descriptor);
-  std::nullopt_t Malformed(std::string why);
+  template <typename... Values>
+  std::nullopt_t Malformed(const char* format, Values... values) {
+    why_.Say(format, values...);
+    return std::nullopt;
+  }
   std::nullopt_t Outside(uint64_t address, uint64_t length);
 
   Chain chain_;
@@ -90,7 +94,7 @@ class ChainWalk {
   /** Descriptors that may still come. VIRTIO 1.4, 2.7.5: a chain that is longer than its table has a loop. */
   uint32_t left_;
   bool read_ = false;
-  std::string why_;
+  Reason why_;
   size_t piece_ = 0;
   uint64_t inside_ = 0;
   uint64_t copied_ = 0;

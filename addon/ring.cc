@@ -129,13 +129,8 @@ Napi::Value Ring::Walk(const Napi::CallbackInfo& info) {
 /** Why the ring is broken, or what is wrong with the chain that is walked. */
 Napi::Value Ring::Why(const Napi::CallbackInfo& info) {
   const std::lock_guard lock(core_->mutex);
-  std::string why;
-  if (core_->broken()) {
-    why = *core_->broken();
-  } else if (core_->walks()) {
-    why = core_->walk().why();
-  }
-  return Napi::String::New(info.Env(), why);
+  if (core_->broken()) return Napi::String::New(info.Env(), core_->why_broken().text());
+  return Napi::String::New(info.Env(), core_->walks() ? core_->walk().why().text() : "");
 }
 
 /** The chain whose walk is complete: its head, readable bytes, writable bytes and writable pieces. */
@@ -295,7 +290,7 @@ Napi::Value Ring::Lost(const Napi::CallbackInfo& info) {
 
 Napi::Value Ring::IsBroken(const Napi::CallbackInfo& info) {
   const std::lock_guard lock(core_->mutex);
-  return Napi::Boolean::New(info.Env(), core_->broken().has_value());
+  return Napi::Boolean::New(info.Env(), core_->broken());
 }
 
 Napi::Value Ring::Free(const Napi::CallbackInfo& info) {

@@ -61,7 +61,7 @@ uint32_t SplitRing::Waiting() {
     pool_ = std::max(pool_, popped_ + waiting - pushed_);
     return waiting;
   }
-  broken_ = "available index " + std::to_string(index) + ", expected " + std::to_string(next_available_);
+  why_broken_.Say("available index %u, expected %u", index, next_available_);
   return 0;
 }
 
@@ -155,7 +155,7 @@ bool SplitRing::EnableKicks() {
   else
     StoreUsed(kUsedFlags, 0);
   const uint64_t seen = std::exchange(seen_, popped_ + Waiting());
-  return seen_ != seen && !broken_;
+  return seen_ != seen && !broken();
 }
 
 /** VIRTIO 1.4, 2.7.10. With VIRTIO_F_EVENT_IDX there is no bit for it: an index that has passed is as good. */

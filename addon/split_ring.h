@@ -5,11 +5,11 @@
 #include <memory>
 #include <mutex>
 #include <optional>
-#include <string>
 
 #include "chain_walk.h"
 #include "doorbell.h"
 #include "guest_table.h"
+#include "reason.h"
 
 namespace vmb {
 
@@ -96,8 +96,9 @@ class SplitRing {
   /** Never touches guest memory again. */
   void Stop();
   bool stopped() const { return stopped_; }
-  /** The driver broke the ring: what it did. */
-  const std::optional<std::string>& broken() const { return broken_; }
+  bool broken() const { return !why_broken_.empty(); }
+  /** What the driver did that broke the ring. */
+  const Reason& why_broken() const { return why_broken_; }
 
   std::shared_ptr<const GuestTable> table() const { return options_.memory->table(); }
   uint16_t next_available() const { return next_available_; }
@@ -108,7 +109,7 @@ class SplitRing {
 
  private:
   /** Neither stopped nor broken, and bound. */
-  bool lives() const { return !stopped_ && !broken_ && places_.used != nullptr; }
+  bool lives() const { return !stopped_ && !broken() && places_.used != nullptr; }
   uint16_t LoadAvailable(uint32_t word) const;
   void StoreUsed(uint32_t word, uint16_t value);
   void Give(uint16_t head, uint32_t written);
@@ -133,7 +134,7 @@ class SplitRing {
   bool blocked_ = false;
   uint64_t pool_ = 0;
   bool stopped_ = false;
-  std::optional<std::string> broken_;
+  Reason why_broken_;
 };
 
 }  // namespace vmb
