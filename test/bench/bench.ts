@@ -121,7 +121,7 @@ export class Bench {
     for (const { name, manner, command } of subjects)
       for (const phase of ['G_INPUT', 'stream']) {
         const start = () => BackEnd.start(name, this.device, processorsFor(cores), command);
-        const value = await callsOf(start, manner, phase, quick ? 20 : 500);
+        const value = await callsOf(start, manner, phase, quick ? 200 : 500);
         this.samples.add({ cores, run: 1, subject: name, phase: 'calls', key: phase, value });
       }
   }
