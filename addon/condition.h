@@ -24,14 +24,14 @@ class Condition {
   void Wait(std::unique_lock<std::mutex>& lock) {
     pthread_cond_wait(&condition_, lock.mutex()->native_handle());
   }
-  /** The same for at most so many milliseconds. */
+  /** The same for at most so many milliseconds. It does not matter if the time of day is set meanwhile. */
   void WaitFor(std::unique_lock<std::mutex>& lock, int64_t milliseconds) {
     timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     const int64_t nanoseconds = until.tv_nsec + milliseconds % 1000 * 1'000'000;
     until.tv_sec += milliseconds / 1000 + nanoseconds / 1'000'000'000;
     until.tv_nsec = nanoseconds % 1'000'000'000;
-    pthread_cond_timedwait(&condition_, lock.mutex()->native_handle(), &until);
+    pthread_cond_clockwait(&condition_, lock.mutex()->native_handle(), CLOCK_MONOTONIC, &until);
   }
   void NotifyOne() { pthread_cond_signal(&condition_); }
   void NotifyAll() { pthread_cond_broadcast(&condition_); }

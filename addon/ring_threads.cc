@@ -21,6 +21,8 @@ namespace {
 
 /** Threads that wait while nothing runs: one leads next, and one follows it. */
 constexpr uint32_t kIdleThreads = 2;
+/** Milliseconds that a further thread waits before it ends: to start one costs more than a command. */
+constexpr int kSpareMs = 1000;
 
 enum Source : uint64_t { kStop, kMore, kTimer, kKick };
 
@@ -116,18 +118,20 @@ void* RingThreads::Main(void* argument) {
 }
 
 void RingThreads::Work() {
-  for (;;) {
+  bool spare = false;
+  for (bool ends = false; !ends;) {
     epoll_event event{};
-    const int count = epoll_wait(epoll_.get(), &event, 1, -1);
-    if (count == 1 && event.data.u64 == kStop) break;
+    const int count = epoll_wait(epoll_.get(), &event, 1, spare ? kSpareMs : -1);
+    const bool stop = count == 1 && event.data.u64 == kStop;
     if (count == 1 && event.data.u64 == kTimer) Expire();
-    Lead();
+    if (count != 0 && !stop) Lead();
     const std::lock_guard lock(ring_->mutex);
-    if (waiting_ > kIdleThreads) break;
+    ends = stop || (spare && count == 0 && waiting_ > kIdleThreads);
+    spare = waiting_ > kIdleThreads;
+    if (!ends) continue;
+    threads_--;
+    waiting_--;
   }
-  const std::lock_guard lock(ring_->mutex);
-  threads_--;
-  waiting_--;
 }
 
 void RingThreads::Expire() {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "condition.h"
+#include "wakeup.h"
 
 namespace vmb {
 
@@ -29,6 +30,7 @@ class SessionGate {
   void Release() {
     const std::lock_guard lock(mutex_);
     if (user_ == User::kLoop && !closed_) user_ = User::kNobody;
+    let_go_.NotifyAll();
   }
 
   /** A thread wants the file. False: the loop has it, or another thread. */
@@ -39,10 +41,15 @@ class SessionGate {
     return true;
   }
 
-  /** Waits a moment for the thread that has the file. False: it is the loop's, or the moment was too short. */
+  /**
+   * Waits a moment for who has the file. False: the moment was too short. The loop often has it just to drain a frame;
+   * a thread that did not wait would give the ring back, and the loop would have the next commands as well.
+   */
   bool Await() {
     std::unique_lock lock(mutex_);
-    if (user_ == User::kThread && !wanted_) let_go_.WaitFor(lock, kMomentMs);
+    const int64_t until = Now() + kMomentMs;
+    for (int64_t left = kMomentMs; left > 0 && user_ != User::kNobody && !closed_; left = until - Now())
+      let_go_.WaitFor(lock, left);
     return user_ == User::kNobody && !closed_;
   }
 
@@ -99,7 +106,7 @@ class SessionGate {
 
  private:
   enum class User { kLoop, kNobody, kThread };
-  /** Milliseconds: many times what the watcher needs for its frames, and too little for a guest to notice. */
+  /** Milliseconds: many times what a frame takes, and too little for a guest to notice. */
   static constexpr int64_t kMomentMs = 2;
 
   std::mutex mutex_;
