@@ -10,6 +10,13 @@ import { build } from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const target = 'dist/bin';
+/**
+ * V8 collects the garbage on the thread that made it. The daemon has little, and to share a collection of a millisecond
+ * among threads takes several on a busy machine, in which no guest is answered (docs/performance.md, "The collector").
+ */
+const nodeOptions = '--single-threaded-gc';
+/** The first lines of the program. For sh the second one starts Node; for JavaScript it is a string and a comment. */
+const head = `#!/bin/sh\n':' //; exec node ${nodeOptions} "$0" "$@"\n`;
 
 /** The folder of the package that a file belongs to, from the root; undefined: the file is the project's own. */
 const packageOf = (path) => /^.*\bnode_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0];
@@ -44,3 +51,5 @@ const { metafile } = await build({
 });
 const packages = new Set(Object.keys(metafile.inputs).flatMap((path) => packageOf(path) ?? []));
 writeFileSync(join(root, target, 'LICENSES.txt'), [...packages].sort().map(licenseOf).join(`\n${'-'.repeat(80)}\n\n`));
+const program = join(root, target, 'cli.js');
+writeFileSync(program, readFileSync(program, 'utf8').replace(/^#!.*\n/, head));

@@ -1,11 +1,14 @@
 /** A back-end on the fake node: ours, or a peer. */
 import { readFileSync, rmSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FakeDevice } from './fake-device.js';
 import { Launched } from './launched.js';
 import { parts } from './parts.js';
 
 const START_MS = 30_000;
+/** The daemon looks for `node` there. */
+const withThisNode = `${dirname(process.execPath)}:${process.env.PATH}`;
 /** SO_ACCEPTCON in the flags of /proc/net/unix. */
 const LISTENS = '00010000';
 
@@ -48,7 +51,7 @@ export class BackEnd {
       processors,
       sysfs: device.sysfs,
       preload: parts.fakeNode,
-      env: { FAKE_NODE: device.path, FAKE_COUNTERS: this.counters },
+      env: { FAKE_NODE: device.path, FAKE_COUNTERS: this.counters, PATH: withThisNode },
     });
   }
 

@@ -11,10 +11,7 @@ import { processorsFor } from './processors.js';
 import { Samples } from './samples.js';
 import { callsOf, canCount } from './system-calls.js';
 
-export const serve = [
-  ...[process.execPath, parts.daemon, 'serve'],
-  ...['--device', '@DEVICE@', '--socket-path', '@SOCKET@'],
-];
+export const serve = [...[parts.daemon, 'serve'], ...['--device', '@DEVICE@', '--socket-path', '@SOCKET@']];
 /** Milliseconds between the start of a process and the look at its memory. */
 const REST = 500;
 const SHORT_REST = 50;

@@ -3,7 +3,7 @@
  * deadline). When the guest's program makes the same request again, the late result answers it, so nothing is done
  * twice. docs/protocol.md has the rules.
  */
-import { createHash } from 'node:crypto';
+import { crypto } from '../../crypto.js';
 import { Errno } from '../../errno.js';
 import { MAX_LATE_BYTES, MAX_LATE_MS } from '../policy.js';
 import type { Answer, Command } from './command.js';
@@ -82,7 +82,7 @@ export class LateResult {
 }
 
 function digest(request: Buffer): Buffer {
-  return createHash('sha256').update(request).digest();
+  return crypto().createHash('sha256').update(request).digest();
 }
 
 function bytesOf({ payload = [], holds = 0 }: Answer): number {

@@ -2,8 +2,8 @@
  * Buffers as objects: each exported DMABUF has a UUID. One table serves all nodes of the process, so that the buffer of
  * a camera can be queued to an encoder. Whoever knows a UUID may use the object, because nobody can guess a UUID.
  */
-import { randomUUID } from 'node:crypto';
 import { closeSync } from 'node:fs';
+import { crypto } from '../../crypto.js';
 import type { ObjectTransport } from '../transport.js';
 
 /** The table of the process. The number of buffers bounds it, because an object ends with its buffer. */
@@ -92,6 +92,6 @@ export class DeviceObjects {
 }
 
 /** A random UUID (RFC 9562, version 4) as 16 bytes. */
-const newUuid = (): Uint8Array => Buffer.from(randomUUID().replaceAll('-', ''), 'hex');
+const newUuid = (): Uint8Array => Buffer.from(crypto().randomUUID().replaceAll('-', ''), 'hex');
 
 const keyOf = (uuid: Uint8Array): string => Buffer.from(uuid).toString('hex');
