@@ -3,8 +3,8 @@
  * the fake node, and prints a line for each: the bytes of the command and of its answer. The lines of two versions of
  * the daemon can be compared. Every ioctl has its turn, with odd payloads, odd cuts, indirect tables and short room.
  */
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { GuestDriver } from '../../src/client/guest-driver.js';
 import { Vmm } from '../../src/client/vmm.js';
 import { ioctls } from '../../src/v4l2/ioctls.js';
@@ -38,11 +38,9 @@ function commandOf(numbers: Numbers, session: number): { command: Buffer; room: 
   return { command, room: numbers.below(10) === 0 ? numbers.below(whole) : whole };
 }
 
-const [REQBUFS, QBUF, STREAMON, STREAMOFF] = [8, 15, 18, 19];
+const [REQBUFS, QBUF, STREAMON, STREAMOFF, S_PARM] = [8, 15, 18, 19, 22];
 const BUFFER_IOCTLS = new Set([9, 15, 93]);
 const BUFFERS = 4;
-/** Milliseconds: by then the frame of a buffer that was queued is told. */
-const FRAME_MS = 4;
 
 const u32 = (...words: readonly number[]) => Buffer.from(Uint32Array.from(words).buffer);
 const ask = (session: number, nr: number, payload: Buffer) => ({
@@ -58,6 +56,8 @@ const queue = (session: number, index: number, flags = 0, memory = 1, type = 1) 
 
 /** A stream in which buffers are queued in right and wrong ways. */
 function* streamOf(numbers: Numbers, session: number) {
+  // Without a rate, the fake node returns a buffer as soon as it has it.
+  yield ask(session, S_PARM, Buffer.concat([u32(1), Buffer.alloc(200)]));
   yield ask(session, REQBUFS, Buffer.concat([u32(BUFFERS, 1, 1), Buffer.alloc(8)]));
   for (let index = 0; index < BUFFERS; index++) yield queue(session, index);
   yield ask(session, STREAMON, u32(1));
@@ -70,6 +70,28 @@ function* streamOf(numbers: Numbers, session: number) {
   }
   yield ask(session, STREAMOFF, u32(1));
   yield ask(session, REQBUFS, Buffer.concat([u32(0, 1, 1), Buffer.alloc(8)]));
+}
+
+/** Waits for the frame of each buffer that is queued, so that the next command finds the queue as it was in other runs. */
+class Frames {
+  #isStreaming = false;
+  #owed = 0;
+
+  constructor(
+    private readonly driver: GuestDriver,
+    private readonly session: number,
+  ) {}
+
+  async after(command: Buffer, answer: Buffer): Promise<void> {
+    if (command.length < HEADER || answer.readUInt32LE(0) !== 0) return;
+    const nr = command.readUInt32LE(12);
+    if (nr === QBUF) this.#owed++;
+    if (nr === STREAMON || nr === STREAMOFF) this.#isStreaming = nr === STREAMON;
+    for (; this.#isStreaming && this.#owed > 0; this.#owed--) {
+      const { kind } = await this.driver.nextEvent(this.session);
+      assert.equal(kind, 'dqbuf');
+    }
+  }
 }
 
 export async function answers(daemon: string, count: number, seed: number): Promise<string[]> {
@@ -92,15 +114,15 @@ export async function answers(daemon: string, count: number, seed: number): Prom
       lines.push(
         `${lines.length} ${command.toString('hex', 0, 64)} ${asked} ${room}: ${answer.toString('hex')}`,
       );
+      return answer;
     };
     while (lines.length < count) {
       const session = sessions[numbers.below(2)]!;
       if (numbers.below(200) > 0) await one(commandOf(numbers, session));
-      else
-        for (const each of streamOf(numbers, session)) {
-          await one(each);
-          await sleep(FRAME_MS);
-        }
+      else {
+        const frames = new Frames(driver, session);
+        for (const each of streamOf(numbers, session)) await frames.after(each.command, await one(each));
+      }
     }
     driver.remove();
     vmm.close();
