@@ -7,6 +7,8 @@ import { Launched } from './launched.js';
 import { parts } from './parts.js';
 
 const START_MS = 30_000;
+/** A sanitizer's libraries (test/sanitize.sh) come before everything else. */
+const preloaded = [process.env.LD_PRELOAD, parts.fakeNode].filter(Boolean).join(':');
 /** The daemon looks for `node` there. */
 const withThisNode = `${dirname(process.execPath)}:${process.env.PATH}`;
 /** SO_ACCEPTCON in the flags of /proc/net/unix. */
@@ -50,7 +52,7 @@ export class BackEnd {
       ),
       processors,
       sysfs: device.sysfs,
-      preload: parts.fakeNode,
+      preload: preloaded,
       env: { FAKE_NODE: device.path, FAKE_COUNTERS: this.counters, PATH: withThisNode },
     });
   }

@@ -31,7 +31,8 @@ export const rows: readonly Row[] = [
     ...{ floor: hop('rate'), inverse: true },
   },
   { name: 'system calls a command', unit: '', digits: 1, phase: 'calls', key: 'G_INPUT' },
-  { name: 'system calls a frame', unit: '', digits: 1, phase: 'calls', key: 'stream' },
+  { name: 'system calls a frame, 120 fps', unit: '', digits: 1, phase: 'calls', key: 'rate120' },
+  { name: 'system calls a frame, full speed', unit: '', digits: 1, phase: 'calls', key: 'stream' },
   { name: 'until it listens', unit: 'ms', digits: 0, phase: 'process', key: 'start', floor: idle('start') },
   {
     ...{ name: 'resident, idle', unit: 'MiB', digits: 1, phase: 'process', key: 'resident' },

@@ -46,6 +46,7 @@ const ADDON = 'dist/test/addon/**/*.test.js';
 const FUZZ = 'dist/test/fuzz/fuzz.test.js';
 const PACKAGE = 'dist/test/package/*.test.js';
 const FROM_SOURCE = 'dist/test/package/long/*.test.js';
+const MIXED = 'dist/test/bench/mixed.test.js';
 const NO_LAB = 'the machine with V4L2 devices could not be made';
 
 const addon = build('build', 'the addon is built', ['npm', 'run', '--silent', 'build:addon']);
@@ -86,6 +87,14 @@ const bench = [
     needs: ['build', 'bench-parts'],
   }),
 ];
+
+/** Real ioctls on the fake node, with slow ones, pauses, resets and a VMM that leaves in between. */
+const sanitizedStreams = (frames: number, more: More = {}) =>
+  task('sanitized-streams', `streams of ${frames} frames, sanitized`, sanitized(...mocha(MIXED)), {
+    needs: ['sanitizers', 'bench-parts'],
+    env: { VMB_MIXED_FRAMES: `${frames}` },
+    ...more,
+  });
 
 const inLab = { needs: ['kernel', 'programs'] };
 /** Real drivers and a real QEMU, each test once. The longest tasks come first. */
@@ -141,6 +150,7 @@ const real: readonly Task[] = [
   fuzz(100_000),
   sanitizedAddon,
   ...bench,
+  sanitizedStreams(5000),
   sanitizedFuzz(20_000),
 ];
 
@@ -185,6 +195,7 @@ const full: readonly Task[] = [
   fuzz(1_000_000, { ...LONG, processors: 2 }),
   sanitizedAddon,
   ...bench,
+  sanitizedStreams(100_000, { ...LONG, processors: 2 }),
   sanitizedFuzz(1_000_000, { ...LONG, processors: 2 }),
   ...SUPPORTED_NODES.map((version) =>
     task(`node-${version}`, `unit and addon on Node ${version}`, ['test/node.sh', version, ...UNIT, ADDON], {

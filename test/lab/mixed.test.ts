@@ -110,6 +110,7 @@ describe('lab: a long stream with everything else in between', function () {
             await queue.setRate(50);
             const stream = new MixedStream(frontEnd, queue, new SteadyBars(fourcc), new Numbers(SEED));
             await stream.run(FRAMES);
+            await stream.end();
             await driver.close(queue.session);
             console.log(`      seed ${SEED}: ${FRAMES} frames; ${JSON.stringify(stream.done)}`);
           }));

@@ -26,31 +26,38 @@ export interface Content {
   look(frame: DqbufEvent, planes: readonly Uint8Array[]): void;
 }
 
+/** By name. */
+export type Others = Readonly<Record<string, () => Promise<unknown>>>;
+
 export class MixedStream {
   /** What was done between frames, and how often. */
   readonly done: Record<string, number> = {};
 
-  /** `queue`: its format is set. */
+  /** `queue`: its format is set. `more`: what else may be done between frames. */
   constructor(
     private readonly vmm: Vmm,
     private readonly queue: GuestQueue,
     private readonly content: Content,
     private readonly numbers: Numbers,
+    private readonly more: Others = {},
   ) {}
 
-  /** Streams so many frames. */
+  /** Streams so many frames, and does not stop. */
   async run(frames: number): Promise<void> {
     await this.queue.start(BUFFERS);
     this.content.begin();
-    const names = Object.keys(this.#others);
+    const others = Object.entries({ ...this.#others, ...this.more });
     for (let frame = 0, next = 0; frame < frames; frame++) {
       await this.#frame();
       if (frame < next) continue;
       next = frame + 1 + this.numbers.below(APART);
-      const name = names[this.numbers.below(names.length)]!;
-      await this.#others[name]!();
+      const [name, other] = others[this.numbers.below(others.length)]!;
+      await other();
       this.done[name] = (this.done[name] ?? 0) + 1;
     }
+  }
+
+  async end(): Promise<void> {
     await this.queue.off();
     await this.queue.release();
   }
@@ -65,8 +72,7 @@ export class MixedStream {
     await this.queue.queue(event.buffer.index);
   }
 
-  /** By name. */
-  readonly #others: Readonly<Record<string, () => Promise<unknown>>> = {
+  readonly #others: Others = {
     G_PARM: () => this.#driver.call(this.queue.session, Ioctl.G_PARM, streamparm, { type: this.queue.type }),
     QUERYBUF: () => this.queue.query(this.numbers.below(BUFFERS)),
     G_INPUT: () => this.queue.ioctl(Ioctl.G_INPUT, Buffer.alloc(4)),

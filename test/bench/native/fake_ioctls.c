@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "fake_node.h"
+
+enum { MAX_TUNING_MS = 10000 };
 
 static int query_capabilities(int fd, void *argument) {
   struct v4l2_capability *capability = argument;
@@ -135,6 +138,17 @@ static int get_input(int fd, void *argument) {
   return (void)fd, 0;
 }
 
+/* A tuner that takes as many milliseconds as its new frequency says. It holds nobody else up. */
+static int set_frequency(int fd, void *argument) {
+  const struct v4l2_frequency *wanted = argument;
+  const struct timespec while_it_tunes = {wanted->frequency / 1000, wanted->frequency % 1000 * 1000000L};
+  if (wanted->tuner > 0 || wanted->frequency > MAX_TUNING_MS) return EINVAL;
+  pthread_mutex_unlock(&node.lock);
+  nanosleep(&while_it_tunes, NULL);
+  pthread_mutex_lock(&node.lock);
+  return (void)fd, 0;
+}
+
 static int set_input(int fd, void *argument) { return (void)fd, *(int *)argument == 0 ? 0 : EINVAL; }
 
 static int subscribe(int fd, void *argument) {
@@ -159,6 +173,7 @@ static const struct row {
     {VIDIOC_G_EXT_CTRLS, get_controls}, {VIDIOC_S_EXT_CTRLS, set_controls},
     {VIDIOC_TRY_EXT_CTRLS, try_controls}, {VIDIOC_ENUMINPUT, enumerate_inputs},
     {VIDIOC_G_INPUT, get_input}, {VIDIOC_S_INPUT, set_input},
+    {VIDIOC_S_FREQUENCY, set_frequency},
     {VIDIOC_REQBUFS, request_buffers}, {VIDIOC_QUERYBUF, query_buffer},
     {VIDIOC_QBUF, queue_buffer}, {VIDIOC_DQBUF, dequeue_buffer}, {VIDIOC_PREPARE_BUF, prepare_buffer},
     {VIDIOC_EXPBUF, export_buffer}, {VIDIOC_STREAMON, stream_on},
