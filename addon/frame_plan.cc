@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 
@@ -125,10 +126,9 @@ bool FramePlan::Drain(int fd) {
   if (!SendEvents(fd, false)) return false;
   for (;;) {
     const Next next = Collect(fd);
-    const bool empty = group_.empty();
     SendGroup(fd);
     if (next == Next::kLoop || !untold_.empty()) return false;
-    if (empty) return true;
+    if (next == Next::kNothing) return true;
   }
 }
 
@@ -143,39 +143,31 @@ void FramePlan::TakePromise() {
 }
 
 /**
- * One buffer of the last queue, and before it every buffer of the first that is ready by then: a job of a mem-to-mem
- * device ends with two buffers, and a program of the host finds both ready in one poll.
+ * One buffer of the only queue. Of two queues, everything that is ready: a job of a mem-to-mem device ends with two
+ * buffers, and a program of the host finds both ready in one poll.
  */
 FramePlan::Next FramePlan::Collect(int fd) {
   Queue& last = options_.queues.back();
-  Next one = Take(fd, last, false);
-  if (one == Next::kLoop || options_.queues.size() == 1) return one;
-  Queue& first = options_.queues.front();
-  const size_t taken = group_.size();
-  Next others = TakeAll(fd, first, one == Next::kTaken);
-  if (one == Next::kNothing && others == Next::kNothing && group_.size() > taken) {
-    // The job may have ended between the two.
-    one = Take(fd, last, false);
-    if (one == Next::kTaken) {
-      Taken capture = group_.back();
-      group_.pop_back();
-      others = TakeAll(fd, first, true);
-      group_.push_back(capture);
-    }
-  } else if (one == Next::kTaken) {
-    std::rotate(group_.begin(), group_.begin() + 1, group_.end());
+  if (options_.queues.size() == 1) return Take(fd, last, lasts_, false);
+  // A job may end between two looks, so the end is a look at both that finds nothing.
+  for (size_t before = SIZE_MAX; before != firsts_.size() + lasts_.size();) {
+    before = firsts_.size() + lasts_.size();
+    if (Take(fd, last, lasts_, false) == Next::kLoop) return Next::kLoop;
+    if (TakeFirsts(fd) == Next::kLoop) return Next::kLoop;
   }
-  return one == Next::kLoop ? one : others;
+  return Next::kNothing;
 }
 
-FramePlan::Next FramePlan::TakeAll(int fd, Queue& queue, bool ahead) {
+/** Those that are told before one that is out of the kernel need no descriptor. */
+FramePlan::Next FramePlan::TakeFirsts(int fd) {
   Next next = Next::kTaken;
-  while (next == Next::kTaken) next = Take(fd, queue, ahead);
+  while (next == Next::kTaken)
+    next = Take(fd, options_.queues.front(), firsts_, firsts_.size() < lasts_.size());
   return next;
 }
 
 /** The promise of a descriptor first, then DQBUF. `ahead`: the buffer is told before one that is out of the kernel. */
-FramePlan::Next FramePlan::Take(int fd, Queue& queue, bool ahead) {
+FramePlan::Next FramePlan::Take(int fd, Queue& queue, Group& group, bool ahead) {
   while (!queue.queued.empty()) {
     Taken taken{&queue, {}, {}, Promise()};
     if (!taken.promised && !ahead) return Next::kLoop;
@@ -193,7 +185,7 @@ FramePlan::Next FramePlan::Take(int fd, Queue& queue, bool ahead) {
       queue.queued.erase(queued);
       queue.last_frame = Fields(taken.frame);
       queue.has_last_frame = true;
-      group_.push_back(taken);
+      group.push_back(taken);
       return Next::kTaken;
     }
     if (taken.promised) TakePromise();
@@ -203,29 +195,43 @@ FramePlan::Next FramePlan::Take(int fd, Queue& queue, bool ahead) {
   return Next::kNothing;
 }
 
+/**
+ * The buffers of a job are told side by side, the first queue's before the last one's. What the last queue has more was
+ * made by jobs whose other buffer is told already.
+ */
 void FramePlan::SendGroup(int fd) {
-  for (const Taken& taken : group_) {
-    // SOURCE_CHANGE and EOS go before the buffer with the LAST flag.
-    if ((taken.frame.flags & V4L2_BUF_FLAG_LAST) != 0) SendEvents(fd, true);
+  const bool ends = std::any_of(lasts_.begin(), lasts_.end(), [](const Taken& taken) {
+    return (taken.frame.flags & V4L2_BUF_FLAG_LAST) != 0;
+  });
+  // SOURCE_CHANGE and EOS go before the buffer with the LAST flag.
+  if (ends) SendEvents(fd, true);
+  const size_t alone = lasts_.size() - std::min(firsts_.size(), lasts_.size());
+  for (size_t i = 0; i < alone; i++) Send(lasts_[i]);
+  for (size_t i = 0; i < firsts_.size(); i++) {
+    Send(firsts_[i]);
+    if (alone + i < lasts_.size()) Send(lasts_[alone + i]);
   }
-  for (const auto& [queue, frame, planes, promised] : group_) {
-    FrameEvent event;
-    std::memset(&event.buffer, 0, sizeof event.buffer);
-    std::memset(event.planes.data(), 0, sizeof event.planes);
-    event.session = options_.session;
-    event.buffer = Fields(frame);
-    const bool mapped = queue->buffers[frame.index].mapped;
-    event.buffer.flags = (frame.flags & ~(kHidden | V4L2_BUF_FLAG_QUEUED | V4L2_BUF_FLAG_DONE)) |
-                         (mapped ? V4L2_BUF_FLAG_MAPPED : 0);
-    event.buffer.memory = queue->guest_memory;
-    const uint32_t count = queue->is_multiplanar() ? std::min<uint32_t>(frame.length, VIDEO_MAX_PLANES) : 0;
-    for (uint32_t i = 0; i < count; i++) {
-      event.planes[i] = planes[i];
-      event.planes[i].m.userptr = 0;
-    }
-    Send(BytesOf(event), promised);
+  firsts_.clear();
+  lasts_.clear();
+}
+
+void FramePlan::Send(const Taken& taken) {
+  const auto& [queue, frame, planes, promised] = taken;
+  FrameEvent event;
+  std::memset(&event.buffer, 0, sizeof event.buffer);
+  std::memset(event.planes.data(), 0, sizeof event.planes);
+  event.session = options_.session;
+  event.buffer = Fields(frame);
+  const bool mapped = queue->buffers[frame.index].mapped;
+  event.buffer.flags = (frame.flags & ~(kHidden | V4L2_BUF_FLAG_QUEUED | V4L2_BUF_FLAG_DONE)) |
+                       (mapped ? V4L2_BUF_FLAG_MAPPED : 0);
+  event.buffer.memory = queue->guest_memory;
+  const uint32_t count = queue->is_multiplanar() ? std::min<uint32_t>(frame.length, VIDEO_MAX_PLANES) : 0;
+  for (uint32_t i = 0; i < count; i++) {
+    event.planes[i] = planes[i];
+    event.planes[i].m.userptr = 0;
   }
-  group_.clear();
+  Send(BytesOf(event), promised);
 }
 
 /** V4L2 events. `ahead`: those that are ready now, before a buffer that is out of the kernel. False: no descriptor. */

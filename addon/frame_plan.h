@@ -98,15 +98,19 @@ class FramePlan {
   bool Promise();
   void TakePromise();
   Next Collect(int fd);
-  Next Take(int fd, Queue& queue, bool ahead);
-  Next TakeAll(int fd, Queue& queue, bool ahead);
+  using Group = std::vector<Taken>;
+  Next Take(int fd, Queue& queue, Group& group, bool ahead);
+  Next TakeFirsts(int fd);
   void SendGroup(int fd);
   bool SendEvents(int fd, bool ahead);
+  void Send(const Taken& taken);
   void Send(std::span<const uint8_t> event, bool promised);
   bool Push(std::span<const uint8_t> event);
 
   Options options_;
-  std::vector<Taken> group_;
+  /** Buffers that are told next: those of the first of two queues, and those of the last or only one. */
+  Group firsts_;
+  Group lasts_;
   std::vector<Event> untold_;
   std::shared_ptr<Doorbell> call_;
 };

@@ -124,7 +124,7 @@ describe('lab: a camera that misbehaves', function () {
     for (let n = 0; n < BUFFERS; n++)
       if ((await queue.next(CONTROL_TIMEOUT_MS)).buffer.flags & BufferFlag.ERROR) damaged++;
     assert.ok(damaged > 0, 'no buffer says that its frame is damaged');
-    assert.ok(performance.now() - started < CONTROL_TIMEOUT_MS + 1000, `${performance.now() - started} ms`);
+    assert.ok(performance.now() - started < CONTROL_TIMEOUT_MS + 3000, `${performance.now() - started} ms`);
     assert.equal(await errnoOf(queue.off()), Errno.ENODEV);
     assert.equal(await errnoOf(stage.driver.open()), Errno.ENODEV);
     await camera.heal();

@@ -16,7 +16,7 @@ import { GuestQueue } from './support/guest-queue.js';
 
 const type = BufferType.VIDEO_CAPTURE;
 /** Milliseconds: one second, and the time that the end of a process takes in emulation. */
-const END_MS = 1500;
+const END_MS = 3000;
 
 /** States of a process's threads (R, S, D, Z), beginning with its main thread. Empty: the process is gone. */
 function threadStates(pid: number): string[] {

@@ -17,7 +17,7 @@ import { Qemu } from './support/qemu.js';
 import { BUFFERS, inOrder, startStream, takeFrames } from './support/streaming.js';
 
 const RATE = 20;
-const FREE_MS = 1000;
+const FREE_MS = 3000;
 /** Milliseconds; see lifecycle.test.ts. */
 const REBOOT_MS = 60;
 const SAID_MS = 5000;

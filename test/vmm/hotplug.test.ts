@@ -15,7 +15,7 @@ import { QemuMachine } from './support/qemu-machine.js';
 import { BUFFERS, inOrder, startStream, takeFrames } from './support/streaming.js';
 
 const RATE = 10;
-const FREE_MS = 1000;
+const FREE_MS = 3000;
 const MORE_RAM = 64 << 20;
 /** Registers of PIIX4's ACPI hot-plug: one bit for each slot. */
 const EJECT_PORT = 0xae08;

@@ -18,7 +18,7 @@ const FRAME_MS = 1000 / RATE;
  */
 const REBOOT_MS = 60;
 /** Milliseconds after which the node must be free when its guest has gone. */
-const FREE_MS = 1000;
+const FREE_MS = 3000;
 
 for (const mode of ['arena', 'direct'] as const) {
   describe(`a stream through a real QEMU, --mmap ${mode}`, function () {

@@ -23,7 +23,7 @@ import { errnoOf, onStage, Stage } from '../lab/support/stage.js';
 import { VIVID, VIVID_NODE } from './support/host.js';
 import { freeWithin } from './support/node-claim.js';
 
-const FREE_MS = 1000;
+const FREE_MS = 3000;
 const BUFFERS = 4;
 const MORE_RAM = 16 << 20;
 const type = BufferType.VIDEO_CAPTURE;

@@ -9,7 +9,7 @@ import { freeWithin } from './support/node-claim.js';
 import { BUFFERS, inOrder, startStream, takeFrames } from './support/streaming.js';
 
 const RATE = 20;
-const FREE_MS = 1000;
+const FREE_MS = 3000;
 
 describe('a second real QEMU on the same socket', function () {
   this.timeout(120_000);

@@ -104,47 +104,65 @@ function sendOwed(session: Session, queue: BufferQueue, reservation: EventReserv
 /** Sends buffers, those that are ready together at a time, until none is ready. */
 async function drainQueues(session: Session, order: Order, reservation: EventReservation): Promise<Outcome> {
   for (;;) {
-    const group: Returned[] = [];
+    const group: Group = { firsts: [], lasts: [] };
     const outcome = await collect(session, order, reservation, group);
-    await sendTogether(session, group, reservation);
-    if (outcome === 'starved' || group.length === 0 || session.closing) return outcome;
+    await sendTogether(session, sideBySide(group), reservation);
+    if (session.closing) return 'empty';
+    if (outcome !== 'more') return outcome;
   }
 }
 
+/** Buffers that are told next: those of the first queues, and those of the last ones. */
+interface Group {
+  readonly firsts: Returned[];
+  readonly lasts: Returned[];
+}
+
 /**
- * Collects one buffer of the last queues, and before it every buffer of the first queues that is ready by then. These
- * need no free descriptor: if there is none, they wait in the eventq with the one that is out of the kernel already.
+ * Collects what is ready. Without first queues, one buffer at a time (`more`). A buffer of the first queues that is told
+ * before one that is out of the kernel already needs no free descriptor: if there is none, both wait in the eventq.
  */
 async function collect(
   session: Session,
   { first, last }: Order,
   reservation: EventReservation,
-  group: Returned[],
-): Promise<Outcome> {
-  let one = await takeOne(session, last, reservation);
-  if (one === 'starved') return one;
-  let outcome = await takeAll(session, first, reservation, group, one !== 'empty');
-  if (one === 'empty' && outcome === 'empty' && group.length > 0) {
-    // The job may have ended between the two.
-    one = await takeOne(session, last, reservation);
-    if (typeof one !== 'string') outcome = await takeAll(session, first, reservation, group, true);
+  { firsts, lasts }: Group,
+): Promise<Outcome | 'more'> {
+  // A job may end between two looks, so the end is a look at all queues that finds nothing.
+  for (let before = -1; before !== firsts.length + lasts.length; ) {
+    before = firsts.length + lasts.length;
+    const one = await takeOne(session, last, reservation);
+    if (typeof one !== 'string') lasts.push(one);
+    if (one === 'starved' || session.closing) return 'starved';
+    if (first.length === 0) return one === 'empty' ? 'empty' : 'more';
+    const outcome = await takeFirsts(session, first, reservation, { firsts, lasts });
+    if (outcome === 'starved') return outcome;
   }
-  if (typeof one !== 'string') group.push(one);
-  return one === 'starved' ? one : outcome;
+  return 'empty';
 }
 
-/** Adds every buffer that is ready to `group`. `isAhead`: they are sent before a buffer that is out of the kernel. */
-async function takeAll(
+/**
+ * The buffers of a job side by side, the first queue's before the last one's. What the last queues have more was made by
+ * jobs whose other buffer is told already.
+ */
+function sideBySide({ firsts, lasts }: Group): Returned[] {
+  const alone = lasts.length - Math.min(firsts.length, lasts.length);
+  const jobs = firsts.flatMap((first, n) => [first, ...lasts.slice(alone + n, alone + n + 1)]);
+  return [...lasts.slice(0, alone), ...jobs];
+}
+
+/** Adds every buffer of the first queues that is ready. */
+async function takeFirsts(
   session: Session,
   queues: readonly BufferQueue[],
   reservation: EventReservation,
-  group: Returned[],
-  isAhead: boolean,
+  { firsts, lasts }: Group,
 ): Promise<Outcome> {
   for (;;) {
+    const isAhead = firsts.length < lasts.length;
     const taken = await takeOne(session, queues, reservation, isAhead);
     if (typeof taken !== 'string') {
-      group.push(taken);
+      firsts.push(taken);
       continue;
     }
     // Without a free descriptor, no further buffer may be taken from the kernel.

@@ -137,17 +137,19 @@ describe('drain', () => {
   it('a job that ends between the DQBUF of one queue and that of the other is not told by halves', async () => {
     stage.post(4);
     await drain(decoder(false));
-    assert.deepEqual(sent(), [output(0), output(1), captured(0), captured(1)]);
-    assert.equal(stage.bench.notifications, 2, 'and the second CAPTURE buffer follows');
+    assert.deepEqual(sent(), [output(0), captured(0), output(1), captured(1)]);
+    assert.equal(stage.bench.notifications, 1);
   });
 
-  it('both jobs of a codec that is ahead of the guest: every OUTPUT buffer that is ready, then CAPTURE', async () => {
+  // v4l2-compliance on vim2m streams for ever if it is told of two OUTPUT buffers before the CAPTURE buffer of the first.
+  it('both jobs of a codec that is ahead of the guest: side by side, and with one interrupt', async () => {
     stage.post(4);
     const { session, finish } = transformer();
     finish(0);
     finish(1);
     await drain(session);
-    assert.deepEqual(sent(), [output(0), output(1), captured(0), captured(1)]);
+    assert.deepEqual(sent(), [output(0), captured(0), output(1), captured(1)]);
+    assert.equal(stage.bench.notifications, 1);
   });
 
   it('where the guest has one descriptor at a time, the order is the same, and nothing is lost', async () => {
@@ -161,7 +163,7 @@ describe('drain', () => {
       stage.post(1);
       await drain(session);
     }
-    assert.deepEqual(sent(), [output(0), output(1), captured(0), captured(1)]);
+    assert.deepEqual(sent(), [output(0), captured(0), output(1), captured(1)]);
   });
 
   it('no event of a group goes out before all its frames are ready for the guest', async () => {
