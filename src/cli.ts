@@ -1,18 +1,17 @@
 #!/usr/bin/env node
 /** The command line: finds the command and ends the process. Everything else is in cli/, one file for each command. */
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { COMPLETION_REQUEST, completion, completionsOf, partialValue } from './cli/completion.js';
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
 import { checkFlagValues } from './cli/flag-values.js';
 import { knownOptions } from './cli/known-options.js';
+import { inPackage } from './package.js';
 import { printable, printableStack } from './printable.js';
 
 const NAME = 'virtio-media-bridge';
 const MAX_WIDTH = 110;
-const packageRoot = new URL('../../', import.meta.url);
 
 interface Command {
   /** In the notation of yargs: the name, then its arguments. */
@@ -49,6 +48,11 @@ const commands: readonly Command[] = [
     usage: 'probe <socket>',
     describe: 'connect to a bridge as a VMM and its guest would, and capture a picture or run a codec',
     load: async () => (await import('./cli/probe.js')).probe,
+  },
+  {
+    usage: 'doctor [device]',
+    describe: 'look for what keeps a guest from its camera',
+    load: async () => (await import('./cli/doctor.js')).doctor,
   },
   { usage: 'completion', load: async () => completion },
 ];
@@ -146,7 +150,7 @@ async function build(parser: Argv, { load }: Command): Promise<Argv> {
 function addonProblem(error: unknown): OperatorError | undefined {
   const { code, message = '' } = error as NodeJS.ErrnoException;
   if (!message.includes('.node')) return undefined;
-  const cure = `build it on this machine with \`npm --prefix ${fileURLToPath(packageRoot)} run build:addon\``;
+  const cure = `build it on this machine with \`npm --prefix ${inPackage('')} run build:addon\``;
   if (code === 'MODULE_NOT_FOUND')
     return new OperatorError('ERR_ADDON', `there is no native addon for ${process.arch}: ${cure}`);
   if (code === 'ERR_DLOPEN_FAILED')
@@ -155,7 +159,7 @@ function addonProblem(error: unknown): OperatorError | undefined {
 }
 
 function version(): string {
-  const text = readFileSync(new URL('package.json', packageRoot), 'utf8');
+  const text = readFileSync(inPackage('package.json'), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
 

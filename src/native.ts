@@ -8,7 +8,6 @@
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import type {
   NativeCommandTable,
   NativeGuestMemory,
@@ -16,6 +15,7 @@ import type {
   RingOptions,
   SharedFile,
 } from './native-ring.js';
+import { inPackage } from './package.js';
 
 /** A value, which is never a negative number; or -errno. */
 export type Returned<T> = T | number;
@@ -273,8 +273,6 @@ export interface Native {
    * `dir VIDIOC_QBUF` (1 W, 2 R, 3 WR). */
   layout(): Record<string, number>;
 }
-
-const inPackage = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
 /**
  * The places of the addon: where `npm run build:addon` puts it, then the prebuilt one of the npm package. The first one

@@ -1,5 +1,6 @@
 /** The command `list`: the V4L2 nodes of the host, one line for each. */
 import type { CommandModule } from 'yargs';
+import { NO_NODE_CURE } from '../doctor/devices.js';
 import { hostNodes } from '../v4l2/discovery.js';
 import type { QueueDescription } from '../v4l2/enumeration.js';
 import { type Survey, surveyNode } from '../v4l2/survey.js';
@@ -10,8 +11,7 @@ import { outputOf } from './output.js';
 const SHOWN_FORMATS = 4;
 
 /** The message if the host has no node. */
-export const NO_NODES =
-  'This host has no V4L2 node: plug in a camera, or load a driver that makes one (modprobe vivid is the kernel’s own test camera).';
+export const NO_NODES = `This host has no V4L2 node: ${NO_NODE_CURE}.`;
 
 export const list: CommandModule<object, { json: boolean | undefined }> = {
   command: 'list',

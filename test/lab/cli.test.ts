@@ -85,6 +85,39 @@ describe('lab: the command line', function () {
     if (rectangle) assert.deepEqual(rectangle.value, { left: 200, top: 100, width: 300, height: 400 });
   });
 
+  it('doctor: the nodes that can be served, who has one open, and the failure of one that is not there', async () => {
+    const camera = nodeNamed('vivid-000-vid-cap');
+    interface Finding {
+      readonly what: string;
+      readonly state: string;
+      readonly found: string;
+      readonly cure: string | null;
+    }
+    const all: Finding[] = await json('doctor');
+    assert.deepEqual(
+      all.filter(({ state }) => state === 'failure'),
+      [],
+    );
+    assert.ok(all.some(({ what, found }) => what === camera && /no copy, with every VMM/.test(found)));
+    const holder = spawn('sh', ['-c', 'exec sleep 60 <"$0"', camera], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    try {
+      const isOpen = async () =>
+        ((await json('doctor', camera)) as Finding[]).some(({ found }) =>
+          found.startsWith('open in sleep ('),
+        );
+      assert.ok(await eventually(isOpen, 30_000), 'nobody is seen to have it open');
+    } finally {
+      holder.kill('SIGKILL');
+    }
+    const failed = cli('doctor', '/dev/video99', '--json').catch((error) => error);
+    const { code, stdout } = (await failed) as { code: number; stdout: string };
+    assert.equal(code, 71);
+    const [missing] = (JSON.parse(stdout) as Finding[]).filter(({ state }) => state === 'failure');
+    assert.deepEqual([missing!.what, missing!.found], ['/dev/video99', 'does not exist']);
+  });
+
   it('serve and probe: a picture with the colours of the test pattern, and an end at SIGTERM', async () => {
     const camera = nodeNamed('vivid-000-vid-cap');
     const words = ['serve', '--device', camera, '--socket-path', SOCKET, '--card', 'Küche 📷'];

@@ -91,9 +91,23 @@ describe('command line', function () {
     assert.doesNotMatch(stdout, /verbosity/);
   });
 
-  it('prints help of list and inspect', () => {
-    for (const command of ['list', 'inspect'])
+  it('prints help of list, inspect and doctor', () => {
+    for (const command of ['list', 'inspect', 'doctor'])
       assert.match(run([command, '--help'], NO_ADDON).stdout, /--json/);
+  });
+
+  it('doctor looks at the host without an addon, says what is missing, and exits with 71', () => {
+    const { status, stdout, stderr } = run(['doctor', '--json'], NO_ADDON);
+    assert.equal(stderr, '');
+    assert.equal(status, 71);
+    const findings = JSON.parse(stdout) as { what: string; state: string; cure: string | null }[];
+    assert.deepEqual(
+      findings.filter(({ state }) => state === 'failure').map(({ what }) => what),
+      ['addon'],
+    );
+    const text = run(['doctor'], NO_ADDON).stdout;
+    assert.match(text, /^failure {2}addon .*\n {9}build it on this machine with .*docs\/installation\.md/m);
+    for (const { what } of findings) assert.match(text, new RegExp(`^(ok|warning|failure) +${what} `, 'm'));
   });
 
   it('prints the version of the package', () => {
