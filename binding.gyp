@@ -8,6 +8,7 @@
         "addon/arguments.cc",
         "addon/failure.cc",
         "addon/socket.cc",
+        "addon/datagram.cc",
         "addon/account.cc",
         "addon/privileges.cc",
         "addon/event_fd.cc",

@@ -2,6 +2,7 @@
 
 #include "account.h"
 #include "command_table.h"
+#include "datagram.h"
 #include "event_fd.h"
 #include "fd_poller.h"
 #include "guest_memory.h"
@@ -20,6 +21,7 @@ namespace {
 
 Napi::Object Export(Napi::Env env, Napi::Object exports) {
   ExportSocket(env, exports);
+  ExportDatagram(env, exports);
   ExportEventFd(env, exports);
   ExportMemoryFile(env, exports);
   Region::Export(env, exports);

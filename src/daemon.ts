@@ -59,6 +59,8 @@ export interface ServeOptions {
   readonly allowUids?: readonly number[];
   /** Called when the connection of an inherited connected socket has ended. */
   readonly onEnd?: () => void;
+  /** Called when a VMM has come or gone. */
+  readonly onVmm?: () => void;
 }
 
 /** How long stop() waits for files whose close waits for the hardware. */
@@ -101,6 +103,12 @@ export class Daemon {
   /** What identifies the device of each pair, in words. undefined: it is not known. */
   get identities(): (string | undefined)[] {
     return this.#services.map((service) => service.identity);
+  }
+
+  /** `2 devices, 1 VM`. */
+  get status(): string {
+    const [devices, vms] = [this.#services.length, this.#services.filter(({ hasVmm }) => hasVmm).length];
+    return `${devices} device${devices === 1 ? '' : 's'}, ${vms} VM${vms === 1 ? '' : 's'}`;
   }
 
   /**
@@ -172,6 +180,10 @@ class Service {
   /** What identifies the device, in words. */
   get identity(): string | undefined {
     return this.node.location?.text;
+  }
+
+  get hasVmm(): boolean {
+    return this.#tenant !== null;
   }
 
   async startWithProducer(): Promise<void> {
@@ -260,6 +272,7 @@ class Service {
     });
     this.#tenant = { device, vmm };
     present.refresh();
+    this.options.onVmm?.();
   }
 
   #left(error: Error | null): void {
@@ -267,6 +280,7 @@ class Service {
     if (error) log.warn('the front-end was disconnected', fields);
     else log.info('the front-end left', fields);
     this.#ended();
+    this.options.onVmm?.();
     if ('connectedFd' in this.pair.socket) this.options.onEnd?.();
   }
 

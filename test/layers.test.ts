@@ -29,6 +29,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'daemon',
     'privileges',
+    'service-manager',
     'sockets',
     'cli',
     'client',
@@ -59,7 +60,7 @@ const tables = [
 ];
 /** The files that may load the addon. Every file may import its types. */
 const nativeImporters = [
-  /^privileges$/,
+  /^(privileges|service-manager)$/,
   /^v4l2\/(node|discovery|survey|media-request|command-table)$/,
   /^virtio\/(guest-memory|memory-region|memory-file|region-bytes|queue)$/,
   /^vhost-user\/(connection|backend-channel|listener|vring|kick)$/,

@@ -1,21 +1,16 @@
-/** The command `serve`: turns options into ServeOptions, runs one Daemon and ends it. */
-import pTimeout from 'p-timeout';
+/** The command `serve`: turns options into ServeOptions and runs one Daemon. */
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
-import { configureLog, type LogFormat, type LogLevel, log, logFormats, logLevels } from '../log.js';
+import { configureLog, type LogFormat, type LogLevel, logFormats, logLevels } from '../log.js';
 import { MAX_CARD_BYTES } from '../media/protocol.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
-import { contain, type Host } from './containment.js';
-import { ExitCode, OperatorError } from './exit.js';
+import { OperatorError } from './exit.js';
 import { policyFlags, policyOf } from './policy.js';
 import { type PrivilegeFlags, privilegesOf, sameProgram } from './privileges.js';
+import { serveUntilEnd } from './serve-life.js';
 import { servedNodesOf } from './served-nodes.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
-import { vmmOptions } from './vmm-options.js';
-
-/** After SIGTERM the process ends within a second. The kernel closes the files that are still open then. */
-const STOP_TIMEOUT_MS = 800;
 
 const requestModes: readonly ServeOptions['requests'][] = ['auto', 'handles', 'off'];
 const mmapModes: readonly ServeOptions['mmap'][] = ['auto', 'arena', 'direct'];
@@ -147,12 +142,15 @@ export const serve: CommandModule<object, ServeArguments> = {
     const asked = serveOptions(given, listeningDescriptors(process.env, process.pid));
     configureLog(given['log-level'] as LogLevel, given['log-format'] as LogFormat);
     const options = await confined(asked, given, environment);
+    const { ServiceManager } = await import('../service-manager.js');
+    const manager = ServiceManager.of(process.env, process.pid);
     const { Daemon } = await import('../daemon.js');
     process.exitCode = await serveUntilEnd(
       options,
       (complete) => new Daemon(complete),
       process,
       (text) => process.stdout.write(text),
+      manager,
     );
   },
 };
@@ -243,52 +241,4 @@ function refuseRepeated(given: ServeArguments): void {
     if (!('array' in flag) && Array.isArray(given[name]))
       throw new OperatorError('ERR_USAGE', `--${name} is given twice`);
   }
-}
-
-interface Served {
-  start(): Promise<void>;
-  stop(): Promise<void>;
-  /** What identifies the device of each pair, in words. */
-  readonly identities?: readonly (string | undefined)[];
-}
-
-interface Signals {
-  once(signal: NodeJS.Signals, listener: () => void): unknown;
-}
-
-/**
- * Runs a daemon until a signal arrives or its last connection ends. Returns the exit code. A second signal kills the
- * process, because the listeners are gone then. An error ends the daemon before it serves, but not afterwards.
- */
-export async function serveUntilEnd(
-  options: ServeOptions,
-  create: (complete: ServeOptions) => Served,
-  host: Signals & Host,
-  print: (text: string) => void,
-): Promise<number> {
-  const ending = new Ending();
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
-    host.once(signal, () => ending.because(signal));
-  const daemon = create({ ...options, onEnd: () => ending.because('the front-end has left') });
-  const early = await Promise.race([daemon.start(), ending.reason]);
-  contain(host);
-  if (early === undefined) print(vmmOptions(options.pairs, daemon.identities));
-  log.info(`ending: ${await ending.reason}`);
-  await stopInTime(daemon);
-  return ExitCode.OK;
-}
-
-/** Keeps the first reason to end. Later ones have no effect. */
-class Ending {
-  because!: (reason: string) => void;
-  readonly reason = new Promise<string>((resolve) => {
-    this.because = resolve;
-  });
-}
-
-function stopInTime(daemon: Served): Promise<void> {
-  return pTimeout(daemon.stop(), {
-    milliseconds: STOP_TIMEOUT_MS,
-    fallback: () => log.warn('a device does not let go in time: leaving it to the kernel'),
-  });
 }

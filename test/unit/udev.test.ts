@@ -18,6 +18,12 @@ describe('udev/virtio-media-bridge@.service', () => {
     assert.deepEqual(valuesOf('SupplementaryGroups'), ['video']);
   });
 
+  it('says itself when it serves, and is not killed if it is silent for a while', () => {
+    assert.deepEqual(valuesOf('Type'), ['notify']);
+    assert.deepEqual(valuesOf('TimeoutStartSec'), ['infinity']);
+    assert.deepEqual(valuesOf('WatchdogSec'), []);
+  });
+
   it('is not started again after an error that stays', () => {
     const codes = valuesOf('RestartPreventExitStatus').flatMap((value) => value.split(' ').map(Number));
     assert.deepEqual(codes, [ExitCode.USAGE, ExitCode.SYSTEM]);

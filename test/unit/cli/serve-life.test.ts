@@ -1,7 +1,8 @@
 /** The life of `serve`. A fake daemon lives from its start to a signal. */
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
-import { serveOptions, serveUntilEnd } from '../../../src/cli/serve.js';
+import { serveOptions } from '../../../src/cli/serve.js';
+import { serveUntilEnd } from '../../../src/cli/serve-life.js';
 import type { ServeOptions } from '../../../src/daemon.js';
 import { log } from '../../../src/log.js';
 import { defaults, one } from './support/serve-arguments.js';
@@ -11,6 +12,7 @@ describe('cli/serve until the end', () => {
 
   class FakeDaemon {
     readonly calls: string[] = [];
+    status = '1 device, 0 VMs';
     complete: ServeOptions | undefined;
     constructor(
       private readonly start_: () => Promise<void> = async () => undefined,
@@ -40,8 +42,17 @@ describe('cli/serve until the end', () => {
   const settled = () => new Promise((resolve) => setImmediate(resolve));
   let printed = '';
 
+  /** What the service manager is told. */
+  const told: string[] = [];
+  const manager = {
+    ready: (status: string) => told.push(`ready ${status}`),
+    status: (text: string) => told.push(`status ${text}`),
+    stopping: () => told.push('stopping'),
+  };
+
   function serveWith(daemon: FakeDaemon): Promise<number> {
     printed = '';
+    told.length = 0;
     return serveUntilEnd(
       options,
       (complete) => {
@@ -52,6 +63,7 @@ describe('cli/serve until the end', () => {
       (text) => {
         printed += text;
       },
+      manager,
     );
   }
 
@@ -75,6 +87,27 @@ describe('cli/serve until the end', () => {
       assert.equal(await served, 0);
       assert.deepEqual(daemon.calls, ['start', 'stop']);
     });
+
+  it('tells the service manager when it serves, who comes and goes, and when it ends', async () => {
+    let started = () => {};
+    const daemon = new FakeDaemon(
+      () =>
+        new Promise((resolve) => {
+          started = resolve;
+        }),
+    );
+    const served = serveWith(daemon);
+    await settled();
+    assert.deepEqual(told, [], 'it does not serve yet');
+    started();
+    await settled();
+    assert.deepEqual(told, ['ready 1 device, 0 VMs']);
+    daemon.status = '1 device, 1 VM';
+    daemon.complete!.onVmm!();
+    signals.emit('SIGTERM');
+    await served;
+    assert.deepEqual(told, ['ready 1 device, 0 VMs', 'status 1 device, 1 VM', 'stopping']);
+  });
 
   it('ends when the connected front-end has left', async () => {
     const daemon = new FakeDaemon();
