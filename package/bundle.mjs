@@ -44,12 +44,15 @@ const { metafile } = await build({
   external: ['sharp'],
   // The names of the files depend on the paths of the modules, and these on where node_modules really is.
   preserveSymlinks: true,
-  // Packages in CommonJS call require.
-  banner: { js: "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);" },
   logLevel: 'warning',
   metafile: true,
 });
 const packages = new Set(Object.keys(metafile.inputs).flatMap((path) => packageOf(path) ?? []));
 writeFileSync(join(root, target, 'LICENSES.txt'), [...packages].sort().map(licenseOf).join(`\n${'-'.repeat(80)}\n\n`));
+/** Packages in CommonJS call require. A file that does not is without it, because to make one takes a while. */
+const requires = "import { createRequire as requireOf } from 'node:module';\nconst require = requireOf(import.meta.url);\n";
 const program = join(root, target, 'cli.js');
-writeFileSync(program, readFileSync(program, 'utf8').replace(/^#!.*\n/, head));
+for (const path of Object.keys(metafile.outputs).map((output) => join(root, output))) {
+  const text = readFileSync(path, 'utf8').replace(/^#!.*\n/, '');
+  writeFileSync(path, [path === program ? head : '', /\brequire\b/.test(text) ? requires : '', text].join(''));
+}

@@ -1,4 +1,4 @@
-/** The command `serve`: turns options into ServeOptions and runs one Daemon. */
+/** The command `serve`: its options. What it does with them is in serve-run.ts, which needs the addon. */
 import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, logFormats, logLevels } from '../log.js';
@@ -7,8 +7,7 @@ import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import { OperatorError } from './exit.js';
 import { policyFlags, policyOf } from './policy.js';
-import { type PrivilegeFlags, privilegesOf, sameProgram } from './privileges.js';
-import { serveUntilEnd } from './serve-life.js';
+import type { PrivilegeFlags } from './privileges.js';
 import { servedNodesOf } from './served-nodes.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
 
@@ -141,52 +140,10 @@ export const serve: CommandModule<object, ServeArguments> = {
     const environment = { ...process.env };
     const asked = serveOptions(given, listeningDescriptors(process.env, process.pid));
     configureLog(given['log-level'] as LogLevel, given['log-format'] as LogFormat);
-    const options = await confined(asked, given, environment);
-    const { ServiceManager } = await import('../service-manager.js');
-    const manager = ServiceManager.of(process.env, process.pid);
-    const { Daemon } = await import('../daemon.js');
-    process.exitCode = await serveUntilEnd(
-      options,
-      (complete) => new Daemon(complete),
-      process,
-      (text) => process.stdout.write(text),
-      manager,
-    );
+    const { run } = await import('./serve-run.js');
+    process.exitCode = await run(asked, privilegeFlags(given), environment);
   },
 };
-
-/**
- * Becomes the user of --user and --group, if that needs it by starting this program again. Returns the options with
- * those of sockets. Throws ERR_USAGE, ERR_PRIVILEGES, StartError.
- */
-async function confined(
-  asked: ServeOptions,
-  given: ServeArguments,
-  environment: NodeJS.ProcessEnv,
-): Promise<ServeOptions> {
-  const { accounts, confine } = await import('../privileges.js');
-  const { closeSockets, openSockets } = await import('../sockets.js');
-  const { identity, serve } = privilegesOf(privilegeFlags(given), asked.pairs, process.geteuid!(), accounts);
-  const options = { ...asked, ...serve };
-  let opened: ReturnType<typeof openSockets> = [];
-  try {
-    confine(identity, () => {
-      opened = openSockets(
-        options.pairs.map(({ socket }) => socket),
-        options.socketFile,
-      );
-      return sameProgram(
-        options,
-        opened.map(({ fd }) => fd),
-        environment,
-      );
-    });
-  } catch (error) {
-    closeSockets(opened);
-    throw error;
-  }
-  return options;
-}
 
 function privilegeFlags(given: ServeArguments): PrivilegeFlags {
   return {
