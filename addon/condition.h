@@ -15,7 +15,14 @@ namespace vmb {
  */
 class Condition {
  public:
-  Condition() = default;
+  Condition() {
+    // pthread_cond_clockwait is missing in musl, and in glibc before 2.30.
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&condition_, &attributes);
+    pthread_condattr_destroy(&attributes);
+  }
   Condition(const Condition&) = delete;
   Condition& operator=(const Condition&) = delete;
   ~Condition() { pthread_cond_destroy(&condition_); }
@@ -31,13 +38,13 @@ class Condition {
     const int64_t nanoseconds = until.tv_nsec + milliseconds % 1000 * 1'000'000;
     until.tv_sec += milliseconds / 1000 + nanoseconds / 1'000'000'000;
     until.tv_nsec = nanoseconds % 1'000'000'000;
-    pthread_cond_clockwait(&condition_, lock.mutex()->native_handle(), CLOCK_MONOTONIC, &until);
+    pthread_cond_timedwait(&condition_, lock.mutex()->native_handle(), &until);
   }
   void NotifyOne() { pthread_cond_signal(&condition_); }
   void NotifyAll() { pthread_cond_broadcast(&condition_); }
 
  private:
-  pthread_cond_t condition_ = PTHREAD_COND_INITIALIZER;
+  pthread_cond_t condition_;
 };
 
 }  // namespace vmb

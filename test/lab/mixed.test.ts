@@ -20,7 +20,7 @@ import { MovingBars, showMovingBars } from './support/vivid.js';
 
 const VIVID = 'vivid n_devs=2 node_types=0x1,0x1 multiplanar=1,2';
 const VICODEC = 'vicodec';
-const FRAMES = Number(process.env.VMB_MIXED_FRAMES ?? 1000);
+const FRAMES = Number(process.env.VMB_MIXED_FRAMES ?? 300);
 const SEED = Number(process.env.VMB_MIXED_SEED ?? Date.now() % 1_000_000);
 const [WIDTH, HEIGHT] = [320, 180];
 const { VIDEO_CAPTURE, VIDEO_CAPTURE_MPLANE } = BufferType;

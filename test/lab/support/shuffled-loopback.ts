@@ -109,6 +109,7 @@ export class ShuffledLoopback {
     await this.#goodFrames(2 * BUFFERS);
     await this.#producer.stop();
     await this.leave();
+    await this.#unmapped();
     await this.#feed();
   }
 
@@ -118,6 +119,7 @@ export class ShuffledLoopback {
     await this.#queue.off();
     await this.#queue.release();
     this.#otherSize();
+    await this.#unmapped();
     await this.#feed();
     await this.#start();
   }
@@ -206,6 +208,16 @@ export class ShuffledLoopback {
   async #isReleased(): Promise<boolean> {
     const { holders, own } = await holdersOf(statSync(this.node).rdev);
     return holders.length === 0 && !own;
+  }
+
+  /**
+   * Resolves when nobody has buffers mapped. The bridge removes its mappings on a thread of their own, a moment after the
+   * guest has given the buffers back, and v4l2loopback takes no other size before.
+   */
+  async #unmapped(): Promise<void> {
+    const { rdev } = statSync(this.node);
+    const isUnmapped = async () => (await holdersOf(rdev)).holders.every(({ maps }) => !maps);
+    assert.ok(await eventually(isUnmapped, 5000), 'somebody still has buffers mapped');
   }
 
   /** Whether the guest's driver was told that the node captures or sends. */
