@@ -29,6 +29,7 @@
         "addon/plan_reader.cc",
         "addon/ring_leader.cc",
         "addon/ring_service.cc",
+        "addon/ring_numbers.cc",
         "addon/ring.cc",
         "addon/callback.cc",
         "addon/fd_poller.cc",

@@ -178,12 +178,6 @@ void Ring::Refuse(const Napi::CallbackInfo&) {
   if (core_->walks()) core_->Refuse();
 }
 
-template <typename Count>
-Napi::Value Ring::Counted(const Napi::CallbackInfo& info, Count count) {
-  const std::lock_guard lock(core_->mutex);
-  return Number(info, static_cast<double>(count(*core_)));
-}
-
 const Chain* Ring::Find(Arguments& arguments) {
   const uint64_t id = arguments.Integer(0, UINT32_MAX);
   const auto found = arguments.ok() ? chains_.find(static_cast<uint32_t>(id)) : chains_.end();
@@ -262,58 +256,6 @@ void Ring::Stop(const Napi::CallbackInfo&) {
   threads_->Stop();
   // Late results come until the last ioctl has ended.
   if (!threads_->is_busy()) Shut();
-}
-
-Napi::Value Ring::Waiting(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.Waiting(); });
-}
-
-Napi::Value Ring::Popped(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.popped(); });
-}
-
-Napi::Value Ring::Pushed(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.pushed(); });
-}
-
-Napi::Value Ring::Outstanding(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.outstanding(); });
-}
-
-Napi::Value Ring::NextAvailable(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.next_available(); });
-}
-
-Napi::Value Ring::Lost(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.lost(); });
-}
-
-Napi::Value Ring::IsBroken(const Napi::CallbackInfo& info) {
-  const std::lock_guard lock(core_->mutex);
-  return Napi::Boolean::New(info.Env(), core_->broken());
-}
-
-Napi::Value Ring::Free(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.Free(); });
-}
-
-Napi::Value Ring::Pool(const Napi::CallbackInfo& info) {
-  return Counted(info, [](SplitRing& ring) { return ring.pool(); });
-}
-
-Napi::Value Ring::Claim(const Napi::CallbackInfo& info) {
-  const std::lock_guard lock(core_->mutex);
-  return Napi::Boolean::New(info.Env(), core_->Claim());
-}
-
-/** The loop has promised so many chains. `blocked`: and events of its own wait. */
-void Ring::SetClaimed(const Napi::CallbackInfo& info) {
-  Arguments arguments(info, "setClaimed");
-  const uint64_t claimed = arguments.Integer(0);
-  if (!arguments.ok()) return;
-  const bool blocked = info[1].ToBoolean();
-  const std::lock_guard lock(core_->mutex);
-  core_->SetClaimed(static_cast<int64_t>(claimed), blocked);
 }
 
 std::shared_ptr<SplitRing> Ring::CoreOf(Napi::Env env, napi_value value) {

@@ -61,9 +61,9 @@ class Ring : public Napi::ObjectWrap<Ring> {
   void OnWake();
   void Shut();
 
-  /** What `count` says of the ring, with its lock. */
-  template <typename Count>
-  Napi::Value Counted(const Napi::CallbackInfo& info, Count count);
+  /** A number, or true or false: what `ask` says of the ring, with its lock. */
+  template <typename Ask>
+  Napi::Value Told(const Napi::CallbackInfo& info, Ask ask);
   /** The popped chain whose number is the first argument. Null: there is none. */
   const Chain* Find(Arguments& arguments);
 
