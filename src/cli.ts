@@ -7,7 +7,7 @@ import { COMPLETION_REQUEST, completion, completionsOf, partialValue } from './c
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
 import { checkFlagValues } from './cli/flag-values.js';
 import { knownOptions } from './cli/known-options.js';
-import { inPackage } from './package.js';
+import { BUILD_ADDON, inPackage } from './package.js';
 import { printable, printableStack } from './printable.js';
 
 const NAME = 'virtio-media-bridge';
@@ -150,11 +150,10 @@ async function build(parser: Argv, { load }: Command): Promise<Argv> {
 function addonProblem(error: unknown): OperatorError | undefined {
   const { code, message = '' } = error as NodeJS.ErrnoException;
   if (!message.includes('.node')) return undefined;
-  const cure = `build it on this machine with \`npm --prefix ${inPackage('')} run build:addon\``;
   if (code === 'MODULE_NOT_FOUND')
-    return new OperatorError('ERR_ADDON', `there is no native addon for ${process.arch}: ${cure}`);
+    return new OperatorError('ERR_ADDON', `there is no native addon for ${process.arch}: ${BUILD_ADDON}`);
   if (code === 'ERR_DLOPEN_FAILED')
-    return new OperatorError('ERR_ADDON', `the native addon does not load here: ${cure} (${message})`);
+    return new OperatorError('ERR_ADDON', `the native addon does not load here: ${BUILD_ADDON} (${message})`);
   return undefined;
 }
 

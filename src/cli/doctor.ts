@@ -1,7 +1,6 @@
 /** The command `doctor`: what keeps a guest of this host from its camera, and what helps. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import type { CommandModule } from 'yargs';
 import { deviceFindings, missingFinding, noneFinding } from '../doctor/devices.js';
@@ -11,8 +10,7 @@ import { serviceFindings } from '../doctor/service.js';
 import { type RunProgram, vmmFindings } from '../doctor/vmms.js';
 import { inPackage } from '../package.js';
 import { findNode, hostNodes } from '../v4l2/discovery.js';
-import { type Holders, holdersOf } from '../v4l2/holders.js';
-import { surveyNode } from '../v4l2/survey.js';
+import { holdersOf, surveyNode } from '../v4l2/survey.js';
 import { columns } from './columns.js';
 import { ExitCode } from './exit.js';
 import { outputOf } from './output.js';
@@ -53,18 +51,12 @@ async function devices(path: string | undefined): Promise<Finding[]> {
   if (nodes.length === 0) return [noneFinding];
   const found = await Promise.all(
     nodes.map(async (node) => {
-      const survey = await surveyNode(node, 'summary', probeFile(node.path));
-      return deviceFindings(survey, await holders(node.path), one !== undefined);
+      const file = probeFile(node.path);
+      const survey = await surveyNode(node, 'summary', file);
+      return deviceFindings(survey, await holdersOf(file), one !== undefined);
     }),
   );
   return found.flat();
-}
-
-/** Nobody: the node or /proc cannot be read. */
-async function holders(path: string): Promise<Holders> {
-  return stat(path)
-    .then(({ rdev }) => holdersOf(rdev))
-    .catch(() => ({ holders: [], hidden: false, own: false }));
 }
 
 /** A line for each finding, and below it what helps. */

@@ -2,6 +2,7 @@
 import pTimeout from 'p-timeout';
 import type { ServeOptions } from '../daemon.js';
 import { log } from '../log.js';
+import type { ServiceManager } from '../service-manager.js';
 import { contain, type Host } from './containment.js';
 import { ExitCode } from './exit.js';
 import { vmmOptions } from './vmm-options.js';
@@ -15,17 +16,11 @@ interface Served {
   /** What identifies the device of each pair, in words. */
   readonly identities?: readonly (string | undefined)[];
   /** What it serves to how many, in words. */
-  readonly status?: string;
+  readonly status: string;
 }
 
-/** Who is told of the life of the daemon: ServiceManager. */
-interface Manager {
-  ready(status: string): void;
-  status(text: string): void;
-  stopping(): void;
-}
-
-const nobody: Manager = { ready: () => undefined, status: () => undefined, stopping: () => undefined };
+/** Who is told of the life of the daemon. */
+type Manager = Pick<ServiceManager, 'ready' | 'status' | 'stopping'>;
 
 interface Signals {
   once(signal: NodeJS.Signals, listener: () => void): unknown;
@@ -40,7 +35,7 @@ export async function serveUntilEnd(
   create: (complete: ServeOptions) => Served,
   host: Signals & Host,
   print: (text: string) => void,
-  manager: Manager = nobody,
+  manager: Manager,
 ): Promise<number> {
   const ending = new Ending();
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
@@ -48,13 +43,13 @@ export async function serveUntilEnd(
   const daemon: Served = create({
     ...options,
     onEnd: () => ending.because('the front-end has left'),
-    onVmm: () => manager.status(daemon.status ?? ''),
+    onVmm: () => manager.status(daemon.status),
   });
   const early = await Promise.race([daemon.start(), ending.reason]);
   contain(host);
   if (early === undefined) {
     print(vmmOptions(options.pairs, daemon.identities));
-    manager.ready(daemon.status ?? '');
+    manager.ready(daemon.status);
   }
   log.info(`ending: ${await ending.reason}`);
   manager.stopping();

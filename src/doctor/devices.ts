@@ -14,23 +14,25 @@ export function deviceFindings(survey: Survey, holders: Holders, isAsked: boolea
   const { node, kind, serveable, reason, cautions } = survey;
   const what = node.path;
   if (!serveable) {
-    const [found, ...cures] = reason!.split(': ');
-    const cure = cures.join(': ') || 'name another node (virtio-media-bridge list)';
-    return [(isAsked ? failure : warning)(what, found!, cure, ERRORS)];
+    const { found, cure } = parted(reason!, 'name another node (virtio-media-bridge list)');
+    return [(isAsked ? failure : warning)(what, found, cure, ERRORS)];
   }
   return [
     ok(what, `${kind}, ${survey.identity?.card || node.title} (${node.driver || 'no driver named'})`),
-    ...cautions.map((caution) => cautionFinding(what, caution)),
+    ...cautions.map((caution) => {
+      const { found, cure } = parted(caution, 'nothing on the host changes that');
+      return warning(what, found, cure, PROTOCOL);
+    }),
     ...survey.queues.map((queue) => buffersFinding(what, queue)),
     ...holderFindings(what, holders),
     nameFinding(survey),
   ];
 }
 
-/** A caution says what helps behind a colon, if anything does. */
-function cautionFinding(what: string, caution: string): Finding {
-  const [found, ...cures] = caution.split(': ');
-  return warning(what, found!, cures.join(': ') || 'nothing on the host changes that', PROTOCOL);
+/** A reason or caution of a survey says what helps behind a colon, if anything does. */
+function parted(sentence: string, otherwise: string): { found: string; cure: string } {
+  const [found, ...cures] = sentence.split(': ');
+  return { found: found!, cure: cures.join(': ') || otherwise };
 }
 
 /** How the frames of a queue reach the guest (docs/architecture.md, "Memory"). */

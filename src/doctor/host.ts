@@ -1,8 +1,8 @@
 /** What the bridge needs of the host, whatever it serves. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { inPackage } from '../package.js';
+import { BUILD_ADDON } from '../package.js';
 import { type Finding, failure, ok, warning } from './finding.js';
+import { textOf } from './text-file.js';
 
 /** Where the facts come from. The tests have a host of their own. */
 export interface Host {
@@ -76,7 +76,7 @@ async function addon(host: Host): Promise<Finding> {
     return failure(
       'addon',
       `the native addon does not load: ${reason}`,
-      `build it on this machine with \`npm --prefix ${inPackage('')} run build:addon\``,
+      BUILD_ADDON,
       'docs/installation.md#from-source',
     );
   }
@@ -84,7 +84,7 @@ async function addon(host: Host): Promise<Finding> {
 
 /** Node has raised the limit to the hard one already. */
 async function descriptors({ root }: Host): Promise<Finding> {
-  const limits = await textOf(join(root, 'proc/self/limits'));
+  const limits = (await textOf(join(root, 'proc/self/limits'))) ?? '';
   const [, found] = /^Max open files\s+(\S+)/m.exec(limits) ?? [];
   if (found === undefined) return ok('descriptors', 'the limit cannot be seen');
   if (Number(found) < FEW_DESCRIPTORS)
@@ -98,16 +98,14 @@ async function descriptors({ root }: Host): Promise<Finding> {
 }
 
 async function mappings({ root }: Host): Promise<Finding> {
-  const found = (await textOf(join(root, 'proc/sys/vm/max_map_count'))).trim();
-  if (found !== '' && Number(found) < USUAL_MAPPINGS)
+  const found = (await textOf(join(root, 'proc/sys/vm/max_map_count')))?.trim();
+  if (found === undefined) return ok('mappings', 'the limit cannot be seen');
+  if (Number(found) < USUAL_MAPPINGS)
     return warning(
       'mappings',
       `a process may have ${found}`,
       `set the sysctl vm.max_map_count to ${USUAL_MAPPINGS} or more: each buffer of a guest may be a mapping`,
       LIMITS,
     );
-  return ok('mappings', found === '' ? 'the limit cannot be seen' : `a process may have ${found}`);
+  return ok('mappings', `a process may have ${found}`);
 }
-
-/** Empty: the file cannot be read. */
-const textOf = (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');

@@ -1,7 +1,7 @@
 /** The units and rules of udev/ on this host. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Finding, ok, warning } from './finding.js';
+import { textOf } from './text-file.js';
 
 /** File of the package's folder udev -> folders in which it may be installed, the one that counts first. */
 const places: Readonly<Record<string, readonly string[]>> = {
@@ -13,16 +13,15 @@ const PAGE = 'udev/README.md';
 
 /** `root`: of the file system. `own`: the package's folder udev. */
 export async function serviceFindings(root: string, own: string): Promise<Finding[]> {
-  const installed = new Map<string, string>();
+  const missing: string[] = [];
   const differ: string[] = [];
   for (const [name, folders] of Object.entries(places)) {
     const found = await firstOf(folders.map((folder) => join(root, folder, name)));
-    if (found === null) continue;
-    installed.set(name, found.path);
-    if (found.text !== (await textOf(join(own, name)))) differ.push(found.path);
+    if (found === null) missing.push(name);
+    else if (found.text !== (await textOf(join(own, name)))) differ.push(found.path);
   }
-  const missing = Object.keys(places).filter((name) => !installed.has(name));
-  if (installed.size === 0) return [ok('service', 'no unit is installed: `serve` is started by hand')];
+  if (missing.length === Object.keys(places).length)
+    return [ok('service', 'no unit is installed: `serve` is started by hand')];
   if (missing.length > 0)
     return [
       warning(
@@ -51,6 +50,3 @@ async function firstOf(paths: readonly string[]): Promise<{ path: string; text: 
   }
   return null;
 }
-
-/** null: the file cannot be read. */
-const textOf = (path: string): Promise<string | null> => readFile(path, 'utf8').catch(() => null);

@@ -102,7 +102,7 @@ async function ask(
 }
 
 /** If /proc says nothing, another process has the node all the same. */
-const holdersOf = (file: ProbeFile): Promise<Holders> =>
+export const holdersOf = (file: ProbeFile): Promise<Holders> =>
   file.holders().catch(() => ({ holders: [], hidden: false, own: false }));
 
 /** A queue has one owner. A process that has the node open need not be the owner. */
