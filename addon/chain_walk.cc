@@ -25,7 +25,7 @@ constexpr uint64_t kDescriptorSize = 16;
 /** The most bytes of one piece that are copied between two looks at the budget. */
 constexpr uint64_t kCopyStep = 0x10000;
 /** A piece may be short, but its page may be touched for the first time. */
-constexpr int64_t kPiecePrice = 4096;
+constexpr int64_t kPiecePrice = 8192;
 
 }  // namespace
 

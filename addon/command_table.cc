@@ -1,5 +1,6 @@
 #include "command_table.h"
 
+#include <cstring>
 #include <utility>
 
 #include "arguments.h"
@@ -8,13 +9,25 @@
 namespace vmb {
 
 namespace {
+
 constexpr napi_type_tag kTableTag = {0x5e3d7710c94b4af2, 0x8c6fb21d90e7a354};
+
+/** Arguments: a payload, and the words of a RowRule without the last. */
+void HideBits(const Napi::CallbackInfo& info) {
+  Arguments arguments(info, "hideBits");
+  const auto payload = arguments.Bytes(0);
+  const auto word = [&](size_t index) { return static_cast<uint32_t>(arguments.Integer(index, UINT32_MAX)); };
+  const RowRule rule{word(1), word(2), word(3), word(4), 0};
+  if (arguments.ok() && !rule.HideBits(payload)) arguments.Refuse(1, "an offset inside the payload");
 }
+
+}  // namespace
 
 void CommandTableObject::Export(Napi::Env env, Napi::Object exports) {
   exports.Set("CommandTable", DefineClass(env, "CommandTable",
                                           {InstanceMethod("add", &CommandTableObject::Add),
                                            InstanceMethod("remove", &CommandTableObject::Remove)}));
+  exports.Set("hideBits", Napi::Function::New(env, HideBits, "hideBits"));
 }
 
 std::shared_ptr<CommandTable> CommandTableObject::TableOf(Napi::Env env, napi_value value) {
@@ -24,6 +37,16 @@ std::shared_ptr<CommandTable> CommandTableObject::TableOf(Napi::Env env, napi_va
 
 CommandTableObject::CommandTableObject(const Napi::CallbackInfo& info)
     : Napi::ObjectWrap<CommandTableObject>(info) {
+  Arguments arguments(info, "CommandTable");
+  const auto bytes = arguments.Bytes(0);
+  if (!arguments.ok()) return;
+  RowRules rules;
+  if (bytes.size() != sizeof rules) {
+    arguments.Refuse(0, "256 rules");
+    return;
+  }
+  std::memcpy(rules.data(), bytes.data(), sizeof rules);
+  table_ = std::make_shared<CommandTable>(rules);
   napi_type_tag_object(info.Env(), info.This(), &kTableTag);
 }
 

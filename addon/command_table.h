@@ -9,6 +9,7 @@
 
 #include "flat_command.h"
 #include "node_lane.h"
+#include "row_rule.h"
 
 namespace vmb {
 
@@ -23,6 +24,10 @@ struct FlatSession {
 /** The sessions of one device. The loop decides which are in it, and a ring's threads look them up. */
 class CommandTable {
  public:
+  explicit CommandTable(const RowRules& rules) : rules_(rules) {}
+
+  /** `number`: below 256. The rule stays as long as the table. */
+  const RowRule& rule(uint32_t number) const { return rules_[number]; }
   std::shared_ptr<const FlatSession> Find(uint32_t id) const {
     const std::lock_guard lock(mutex_);
     const auto found = sessions_.find(id);
@@ -38,6 +43,7 @@ class CommandTable {
   }
 
  private:
+  const RowRules rules_;
   mutable std::mutex mutex_;
   std::unordered_map<uint32_t, std::shared_ptr<const FlatSession>> sessions_;
 };
@@ -55,7 +61,7 @@ class CommandTableObject : public Napi::ObjectWrap<CommandTableObject> {
   void Add(const Napi::CallbackInfo& info);
   void Remove(const Napi::CallbackInfo& info);
 
-  std::shared_ptr<CommandTable> table_ = std::make_shared<CommandTable>();
+  std::shared_ptr<CommandTable> table_;
 };
 
 }  // namespace vmb

@@ -1,5 +1,7 @@
 #include "flat_command.h"
 
+#include <errno.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -16,8 +18,10 @@ constexpr size_t kTypeSize = sizeof(uint32_t);
 
 }  // namespace
 
-bool FlatCommand::Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, OpenNode& node) {
+bool FlatCommand::Parse(uint32_t number, FlatKind kind, const RowRule& rule, std::span<const uint8_t> body,
+                        OpenNode& node) {
   kind_ = kind;
+  rule_ = &rule;
   switch (kind) {
     case FlatKind::kPayload:
       return ParsePayload(number, body);
@@ -45,7 +49,7 @@ bool FlatCommand::ParsePayload(uint32_t number, std::span<const uint8_t> body) {
   }
   uint32_t type = 0;
   if (request.buffer_type_at >= 0) std::memcpy(&type, payload_.data() + request.buffer_type_at, kTypeSize);
-  return !IsOverlay(type);
+  return !IsOverlay(type) && rule_->HideBits(std::span(payload_).first(size_));
 }
 
 bool FlatCommand::ParseControls(uint32_t number, std::span<const uint8_t> body) {
@@ -85,8 +89,14 @@ int FlatCommand::Run(OpenNode& node) {
     case FlatKind::kQueue:
       return RunQueue(node.fd());
     default:
-      return Ioctl(node.fd(), code_, payload_.data());
+      return RunPayload(node.fd());
   }
+}
+
+int FlatCommand::RunPayload(int fd) {
+  const int error = Ioctl(fd, code_, payload_.data());
+  rule_->HideBits(std::span(payload_).first(size_));
+  return error;
 }
 
 int FlatCommand::RunControls(int fd) {
@@ -128,7 +138,7 @@ std::array<std::span<const uint8_t>, 2> FlatCommand::Answer(int error) const {
       return {std::span{bytes(&buffer_), sizeof buffer_},
               std::span{bytes(planes_.data()), body_.size() - sizeof buffer_}};
     default:
-      if (error != 0 || _IOC_DIR(code_) == _IOC_WRITE) return {};
+      if (error != 0 ? rule_->answers_errors == 0 || error == ENOTTY : _IOC_DIR(code_) == _IOC_WRITE) return {};
       return {std::span{payload_.data(), size_}};
   }
 }

@@ -7,6 +7,7 @@
 
 #include "frame_plan.h"
 #include "open_node.h"
+#include "row_rule.h"
 #include "v4l2_uapi.h"
 
 namespace vmb {
@@ -24,8 +25,11 @@ class FlatCommand {
   static constexpr size_t kHeader = 16;
   static constexpr size_t kMaxBytes = 4096;
 
-  /** `body`: what follows the header. `node`: the gate has let the caller in. False: the loop has to look at it. */
-  bool Parse(uint32_t number, FlatKind kind, std::span<const uint8_t> body, OpenNode& node);
+  /**
+   * `rule`: stays until the command is answered. `body`: what follows the header. `node`: the gate has let the caller
+   * in. False: the loop has to look at it.
+   */
+  bool Parse(uint32_t number, FlatKind kind, const RowRule& rule, std::span<const uint8_t> body, OpenNode& node);
   /** Returns an errno. */
   int Run(OpenNode& node);
   /** What follows the response header when Run has returned `error`. */
@@ -37,10 +41,12 @@ class FlatCommand {
   bool ParsePayload(uint32_t number, std::span<const uint8_t> body);
   bool ParseControls(uint32_t number, std::span<const uint8_t> body);
   bool ParseQueue(std::span<const uint8_t> body, FramePlan* plan);
+  int RunPayload(int fd);
   int RunControls(int fd);
   int RunQueue(int fd);
 
   FlatKind kind_ = FlatKind::kNone;
+  const RowRule* rule_ = nullptr;
   unsigned long code_ = 0;
   size_t size_ = 0;
   /** v4l2_enc_idx is the largest payload. */

@@ -84,7 +84,7 @@ bool RingThreads::RunNext(std::unique_lock<std::mutex>& lock) {
   }
   Running& running = running_.emplace_back();
   const auto body = std::span(request).subspan(sizeof(CommandHeader));
-  if (!running.command.Parse(number, session->kinds[number], body, session->lane->node())) {
+  if (!running.command.Parse(number, session->kinds[number], table_->rule(number), body, session->lane->node())) {
     running_.pop_back();
     const SessionGate::Left left = gate.Done(false);
     lock.unlock();

@@ -130,6 +130,7 @@ constexpr Member kMembers[] = {
     MEMBER(v4l2_streamparm, parm.capture.timeperframe),
     MEMBER(v4l2_streamparm, parm.capture.timeperframe.denominator),
     MEMBER(v4l2_streamparm, parm.capture.extendedmode), MEMBER(v4l2_streamparm, parm.capture.readbuffers),
+    MEMBER(v4l2_tuner, capability), MEMBER(v4l2_modulator, capability), MEMBER(v4l2_frequency_band, capability),
     MEMBER(v4l2_streamparm, parm.output.timeperframe), MEMBER(v4l2_streamparm, parm.output.writebuffers),
     MEMBER(v4l2_query_ext_ctrl, id), MEMBER(v4l2_query_ext_ctrl, type), MEMBER(v4l2_query_ext_ctrl, name),
     MEMBER(v4l2_query_ext_ctrl, minimum), MEMBER(v4l2_query_ext_ctrl, maximum),

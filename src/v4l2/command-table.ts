@@ -4,10 +4,12 @@ import { FlatKind, type NativeCommandTable } from '../native-ring.js';
 import { flatPayloads, type IoctlRow, ioctls } from './ioctls.js';
 
 const NUMBERS = 256;
+/** Words of a rule as the addon takes it: addon/row_rule.h. */
+const RULE_WORDS = 5;
 const kinds = { payload: FlatKind.PAYLOAD, controls: FlatKind.CONTROLS, queue: FlatKind.QUEUE } as const;
 
 export class CommandTable {
-  readonly native: NativeCommandTable = new native.CommandTable();
+  readonly native: NativeCommandTable = new native.CommandTable(packedRules());
   readonly #rows = new Map<number, Uint8Array>();
 
   /** `isFree`: whether nobody has to decide about an ioctl of this session. */
@@ -29,4 +31,22 @@ export class CommandTable {
   has(session: number, nr: number): boolean {
     return (this.#rows.get(session)?.[nr] ?? FlatKind.NONE) !== FlatKind.NONE;
   }
+}
+
+/** Carries out the mask of a row, as the threads do it. */
+export function hideBits({ rule }: IoctlRow, payload: Uint8Array): void {
+  if (!rule?.mask) return;
+  const { at, hidden, optional, unless } = rule.mask;
+  native.hideBits(payload, at, hidden, optional, unless);
+}
+
+/** The rules of all rows, by ioctl number. */
+function packedRules(): Uint8Array {
+  const words = new Uint32Array(NUMBERS * RULE_WORDS);
+  for (const { nr, rule } of ioctls.values()) {
+    if (!rule) continue;
+    const { at, hidden, optional, unless } = rule.mask ?? { at: 0, hidden: 0, optional: 0, unless: 0 };
+    words.set([at, hidden, optional, unless, rule.answersErrors ? 1 : 0], nr * RULE_WORDS);
+  }
+  return new Uint8Array(words.buffer);
 }

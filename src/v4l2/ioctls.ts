@@ -4,6 +4,7 @@
  * refused (VIRTIO 1.4, Media Device, "Unsupported ioctls"). test/addon/layout.test.ts compares number, direction and
  * size with the compiler's values.
  */
+import { streamparm, TunerCapability } from './layout.js';
 
 /** Direction of the _IO* macro. `r`: the guest reads the payload. `w`: the guest writes it. `wr`: both. */
 export type Direction = 'r' | 'w' | 'wr';
@@ -14,8 +15,6 @@ export type Payload =
   | 'formats'
   | 'format'
   | 'frames'
-  | 'parm'
-  | 'tuner'
   | 'allocate'
   | 'create'
   | 'remove'
@@ -28,7 +27,6 @@ export type Payload =
   | 'control'
   | 'controls'
   | 'edid'
-  | 'timings'
   | 'subscription'
   | 'request';
 
@@ -49,6 +47,42 @@ export const flatPayloads: Readonly<Partial<Record<Payload, 'payload' | 'control
   buffer: 'queue',
 };
 
+/** A 32-bit field of a payload of which a guest neither sees nor sets some bits. */
+export interface FieldMask {
+  /** Byte offset of the field. */
+  readonly at: number;
+  /** Bits that are always 0. */
+  readonly hidden: number;
+  /** Bits that are 0 as well, unless one of the bits `unless` is set. */
+  readonly optional: number;
+  readonly unless: number;
+}
+
+/** What happens to the bytes of a payload that crosses otherwise as it is. addon/row_rule.h carries it out. */
+export interface RowRule {
+  readonly mask?: FieldMask;
+  /** Errors but ENOTTY are answered with the payload too. */
+  readonly answersErrors?: true;
+}
+
+/** `readbuffers` is always 0, because the device does not offer read(). */
+const noRead: RowRule = {
+  mask: { at: streamparm.offset.readbuffers, hidden: 0xffff_ffff, optional: 0, unless: 0 },
+};
+
+/** The guest sees RDS only if the driver has it as controls, because RDS blocks need read() and write(). */
+const noRdsBlocks = (capabilityAt: number): RowRule => ({
+  mask: {
+    at: capabilityAt,
+    hidden: TunerCapability.RDS_BLOCK_IO,
+    optional: TunerCapability.RDS,
+    unless: TunerCapability.RDS_CONTROLS,
+  },
+});
+
+/** The measured timings come with ENOLINK, ENOLCK and ERANGE too. */
+const measured: RowRule = { answersErrors: true };
+
 /** One ioctl. `nr`: number in the group 'V'. `size`: bytes of its payload. */
 export interface IoctlRow {
   readonly nr: number;
@@ -56,13 +90,14 @@ export interface IoctlRow {
   readonly direction: Direction;
   readonly size: number;
   readonly payload: Payload;
+  readonly rule?: RowRule;
 }
 
-type Row = readonly [nr: number, direction: Direction, bytes: number, payload: Payload];
+type Row = readonly [nr: number, direction: Direction, bytes: number, payload: Payload, rule?: RowRule];
 
 // biome-ignore format: a table
 const rows = {
-  // name              nr   dir  bytes  payload
+  // name              nr   dir  bytes  payload   rule
   ENUM_FMT:            [  2, 'wr',   64, 'formats'],
   G_FMT:               [  4, 'wr',  208, 'format'],
   S_FMT:               [  5, 'wr',  208, 'format'],
@@ -72,15 +107,15 @@ const rows = {
   EXPBUF:              [ 16, 'wr',   64, 'export'],
   STREAMON:            [ 18, 'w',     4, 'stream'],
   STREAMOFF:           [ 19, 'w',     4, 'stream'],
-  G_PARM:              [ 21, 'wr',  204, 'parm'],
-  S_PARM:              [ 22, 'wr',  204, 'parm'],
+  G_PARM:              [ 21, 'wr',  204, 'plain', noRead],
+  S_PARM:              [ 22, 'wr',  204, 'plain', noRead],
   G_STD:               [ 23, 'r',     8, 'plain'],
   S_STD:               [ 24, 'w',     8, 'plain'],
   ENUMSTD:             [ 25, 'wr',   72, 'plain'],
   ENUMINPUT:           [ 26, 'wr',   80, 'plain'],
   G_CTRL:              [ 27, 'wr',    8, 'control'],
   S_CTRL:              [ 28, 'wr',    8, 'control'],
-  G_TUNER:             [ 29, 'wr',   84, 'tuner'],
+  G_TUNER:             [ 29, 'wr',   84, 'plain', noRdsBlocks(40)],
   S_TUNER:             [ 30, 'w',    84, 'plain'],
   G_AUDIO:             [ 33, 'r',    52, 'plain'],
   S_AUDIO:             [ 34, 'w',    52, 'plain'],
@@ -95,7 +130,7 @@ const rows = {
   ENUMOUTPUT:          [ 48, 'wr',   72, 'plain'],
   G_AUDOUT:            [ 49, 'r',    52, 'plain'],
   S_AUDOUT:            [ 50, 'w',    52, 'plain'],
-  G_MODULATOR:         [ 54, 'wr',   68, 'tuner'],
+  G_MODULATOR:         [ 54, 'wr',   68, 'plain', noRdsBlocks(36)],
   S_MODULATOR:         [ 55, 'w',    68, 'plain'],
   G_FREQUENCY:         [ 56, 'wr',   44, 'plain'],
   S_FREQUENCY:         [ 57, 'w',    44, 'plain'],
@@ -127,18 +162,18 @@ const rows = {
   DECODER_CMD:         [ 96, 'wr',   72, 'codec'],
   TRY_DECODER_CMD:     [ 97, 'wr',   72, 'plain'],
   ENUM_DV_TIMINGS:     [ 98, 'wr',  148, 'plain'],
-  QUERY_DV_TIMINGS:    [ 99, 'r',   132, 'timings'],
+  QUERY_DV_TIMINGS:    [ 99, 'r',   132, 'plain', measured],
   DV_TIMINGS_CAP:      [100, 'wr',  144, 'plain'],
-  ENUM_FREQ_BANDS:     [101, 'wr',   64, 'tuner'],
+  ENUM_FREQ_BANDS:     [101, 'wr',   64, 'plain', noRdsBlocks(12)],
   QUERY_EXT_CTRL:      [103, 'wr',  232, 'query'],
   REMOVE_BUFS:         [104, 'wr',   64, 'remove'],
 } as const satisfies Readonly<Record<string, Row>>;
 
 /** The rows by ioctl number. */
 export const ioctls: ReadonlyMap<number, IoctlRow> = new Map(
-  Object.entries(rows).map(([name, [nr, direction, size, payload]]) => [
+  Object.entries<Row>(rows).map(([name, [nr, direction, size, payload, rule]]) => [
     nr,
-    { nr, name, direction, size, payload },
+    { nr, name, direction, size, payload, ...(rule && { rule }) },
   ]),
 );
 

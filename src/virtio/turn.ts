@@ -4,8 +4,8 @@
  */
 
 /**
- * What one turn may cost, in copied bytes: 256 pages. They take 2 ms if each page is touched for the first time and
- * the host must find memory for it, and a tenth of that if the pages are present.
+ * What one turn may cost, in copied bytes: a megabyte takes 1 ms if its pages are touched for the first time, and a
+ * tenth of that if they are present. A turn of the loop may hold two of these turns: what is left of one, and the next.
  */
 export const TURN_BYTES = 0x10_0000;
 
@@ -14,15 +14,17 @@ export const Price = {
   /** A chain: reading it from the ring, calling its handler, answering it. */
   CHAIN: 32_768,
   /** A descriptor that is read. */
-  DESCRIPTOR: 512,
+  DESCRIPTOR: 1024,
   /**
    * A piece of guest memory that is read or written. It may be short, but its page may be touched for the first time.
    */
-  PIECE: 4096,
+  PIECE: 8192,
   /** An entry of a list that is read. */
-  ENTRY: 64,
+  ENTRY: 128,
   /** An entry that is added to a list of the bridge. */
-  JOINED_ENTRY: 256,
+  JOINED_ENTRY: 512,
+  /** An entry whose place in guest memory is looked up. */
+  FOUND_ENTRY: 512,
   /** A record of an array that is checked. */
   RECORD: 2048,
 } as const;

@@ -112,6 +112,22 @@ describe(`addon: nonsense (seed ${SEED})`, () => {
     assert.ok(await eventually(() => mappings() === before));
   });
 
+  it('in the rules of ioctls', () => {
+    for (let round = 0; round < 1000; round++) {
+      const payload = Buffer.alloc(random(12), 0xff);
+      const at = pick([0, 4, 8, 0xffff_fffc, 0xffff_ffff, random(12)]);
+      const hidden = pick([0, 1, 0xffff_ffff]);
+      const isInside = at + 4 <= payload.length;
+      const hide = () => native.hideBits(payload, at, hidden, 0, 0);
+      if (hidden === 0 || isInside) hide();
+      else assert.throws(hide, { name: 'TypeError', message: /an offset inside the payload/ });
+      if (isInside) assert.equal(payload.readUInt32LE(at), (0xffff_ffff & ~hidden) >>> 0);
+      assert.throws(() => native.hideBits(payload, at, hidden, 0, -1), TypeError);
+    }
+    for (const rules of [anything(), new Uint8Array(5119), new Uint8Array(5121)])
+      assert.throws(() => new native.CommandTable(rules as never), TypeError);
+  });
+
   it('in receivers', () => {
     const classes = [native.Region, native.FdPoller, native.NodeFile];
     const rings = [native.Ring, native.CommandTable, native.GuestMemory];

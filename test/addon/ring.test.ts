@@ -16,6 +16,8 @@ const LIMITS = [1 << 20, 32768, 2 ** 32] as const;
 const ENOTTY = 25;
 const EINTR = 4;
 const G_INPUT = 38;
+/** Bytes of 256 rules. */
+const RULES = 5120;
 const SESSION = 7;
 /** Milliseconds: deadline, last write, patience of the guest. */
 const TIMES = [4000, 4500, 5000] as const;
@@ -103,7 +105,7 @@ describe(`addon: rings (seed ${SEED})`, () => {
     const [kick, call] = [native.eventFd(), native.eventFd()];
     const file = new native.NodeFile(() => undefined);
     assert.equal(await open(file, '/dev/null'), 0);
-    const table = new native.CommandTable();
+    const table = new native.CommandTable(new Uint8Array(RULES));
     table.add(SESSION, file, new Uint8Array(256).fill(FlatKind.PAYLOAD));
     const ring = bound();
     ring.setCall(call);

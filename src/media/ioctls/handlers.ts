@@ -13,7 +13,7 @@ import { exportIoctl } from './expbuf.js';
 import { enumerateFormats, enumerateFrames, formatIoctl } from './formats.js';
 import { queryControl, queryMenu } from './hidden-controls.js';
 import { type IoctlRequest, refuse } from './ioctl-request.js';
-import { parm, plain, timings, tuner } from './plain.js';
+import { plain } from './plain.js';
 import { createBuffers, removeBuffers, requestBuffers } from './reqbufs.js';
 import { requestIoctl } from './requests.js';
 import { streamingIoctl } from './streaming.js';
@@ -25,8 +25,6 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   formats: enumerateFormats,
   format: formatIoctl,
   frames: enumerateFrames,
-  parm,
-  tuner,
   allocate: requestBuffers,
   create: createBuffers,
   remove: removeBuffers,
@@ -39,7 +37,6 @@ const handlers: Readonly<Record<Payload, Handler>> = {
   control: oneControl,
   controls: extendedControls,
   edid: edidIoctl,
-  timings,
   subscription: subscriptionIoctl,
   request: requestIoctl,
 };

@@ -72,7 +72,7 @@ export async function takePages(
 async function checkPages({ context: { memory, turn } }: PageOwner, list: SgList): Promise<void> {
   for (let index = 0; index < list.count; index++) {
     if (turn.over) await turn.next();
-    turn.spend(Price.ENTRY);
+    turn.spend(Price.FOUND_ENTRY);
     memory.check(list.start(index), list.length(index));
   }
 }

@@ -166,6 +166,29 @@ describe('ioctl', () => {
     assert.deepEqual([seen, payload.readUInt32LE(24)], [0, 0]);
   });
 
+  it('G_TUNER, G_MODULATOR and ENUM_FREQ_BANDS: RDS only as controls', async () => {
+    const [RDS, BLOCK_IO, CONTROLS] = [0x80, 0x100, 0x200];
+    for (const [nr, size, at] of [
+      [29, 84, 40],
+      [54, 68, 36],
+      [101, 64, 12],
+    ] as const) {
+      for (const [own, seen] of [
+        [0x1 | RDS | BLOCK_IO, 0x1],
+        [0x8000_0000 | RDS | CONTROLS, 0x8000_0000 | RDS | CONTROLS],
+        [RDS | BLOCK_IO | CONTROLS, RDS | CONTROLS],
+      ] as const) {
+        bench.node.ioctls.set(nr, (payload) => {
+          payload.writeUInt32LE(own >>> 0, at);
+          return 0;
+        });
+        const { payload } = await bench.ioctl(session, nr, Buffer.alloc(size, 0xff));
+        assert.equal(payload.readUInt32LE(at), seen >>> 0, `${nr}`);
+        assert.equal(payload.readUInt32LE(at + 4), 0xffff_ffff, 'the next field is as it was');
+      }
+    }
+  });
+
   it('a session does one thing at a time, two sessions do not wait for each other', async () => {
     const second = await bench.open();
     const release = bench.node.hold();

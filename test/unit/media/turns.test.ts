@@ -31,7 +31,7 @@ class Ledger extends Turn {
 
   override spendPiece(bytes: number): void {
     super.spendPiece(bytes);
-    this.#count(Math.max(4096, bytes));
+    this.#count(Math.max(Price.PIECE, bytes));
   }
 
   #count(price: number): void {
