@@ -22,6 +22,7 @@
         "addon/guest_memory.cc",
         "addon/chain_walk.cc",
         "addon/split_ring.cc",
+        "addon/buffer_record.cc",
         "addon/frame_plan.cc",
         "addon/flat_command.cc",
         "addon/command_table.cc",

@@ -27,7 +27,7 @@ void CommandTableObject::Export(Napi::Env env, Napi::Object exports) {
   exports.Set("CommandTable", DefineClass(env, "CommandTable",
                                           {InstanceMethod("add", &CommandTableObject::Add),
                                            InstanceMethod("remove", &CommandTableObject::Remove)}));
-  exports.Set("hideBits", Napi::Function::New(env, HideBits, "hideBits"));
+  exports.Set("hideBits", Napi::Function::New<HideBits>(env, "hideBits"));
 }
 
 std::shared_ptr<CommandTable> CommandTableObject::TableOf(Napi::Env env, napi_value value) {

@@ -30,8 +30,6 @@ struct SessionEvent {
 };
 static_assert(sizeof(SessionEvent) == 144);
 
-/** Bits that the host kernel sets and that mean something else to the guest. */
-constexpr uint32_t kHidden = V4L2_BUF_FLAG_REQUEST_FD | V4L2_BUF_FLAG_IN_REQUEST | V4L2_BUF_FLAG_MAPPED;
 /** Descriptors of the eventq that are looked at for one event. */
 constexpr uint64_t kFewDescriptors = 64;
 
@@ -41,23 +39,6 @@ std::span<const uint8_t> BytesOf(const Record& record) {
 }
 
 /** A copy of the fields, with the rest and the padding zero. */
-v4l2_buffer Fields(const v4l2_buffer& from) {
-  v4l2_buffer to;
-  std::memset(&to, 0, sizeof to);
-  to.index = from.index;
-  to.type = from.type;
-  to.bytesused = from.bytesused;
-  to.flags = from.flags;
-  to.field = from.field;
-  to.timestamp = from.timestamp;
-  to.timecode = from.timecode;
-  to.sequence = from.sequence;
-  to.memory = from.memory;
-  to.length = from.length;
-  return to;
-}
-
-/** The same for a V4L2 event. */
 v4l2_event Fields(const v4l2_event& from) {
   v4l2_event to;
   std::memset(&to, 0, sizeof to);
@@ -87,39 +68,40 @@ FramePlan::Queue* FramePlan::Find(const v4l2_buffer& guest) {
 
 v4l2_buffer FramePlan::Queue::HostRecord(const v4l2_buffer& guest, Planes& planes) const {
   const auto& own = buffers[guest.index].planes;
-  v4l2_buffer host = Fields(guest);
-  host.flags &= guest_flags;
-  host.memory = host_memory;
+  std::array<uint32_t, VIDEO_MAX_PLANES> lengths;
+  for (size_t i = 0; i < own.size(); i++) lengths[i] = own[i].length;
+  const auto used = std::span(planes).first(is_multiplanar() ? own.size() : 0);
+  v4l2_buffer host = guest;
+  ToHost(host, used, {host_memory, guest_flags, std::span(lengths).first(own.size())});
   const auto address = [](const Plane& plane) {
     return plane.memory == nullptr ? 0 : reinterpret_cast<unsigned long>(plane.memory->data() + plane.at);
   };
-  if (!is_multiplanar()) {
-    host.length = own[0].length;
+  if (used.empty()) {
     host.m.userptr = address(own[0]);
-    return host;
+  } else {
+    for (size_t i = 0; i < own.size(); i++) used[i].m.userptr = address(own[i]);
+    host.m.planes = planes.data();
   }
-  host.length = static_cast<uint32_t>(own.size());
-  for (size_t i = 0; i < own.size(); i++) {
-    v4l2_plane plane;
-    std::memset(&plane, 0, sizeof plane);
-    plane.bytesused = planes[i].bytesused;
-    plane.length = own[i].length;
-    plane.m.userptr = address(own[i]);
-    plane.data_offset = planes[i].data_offset;
-    planes[i] = plane;
-  }
-  host.m.planes = planes.data();
   return host;
 }
 
 void FramePlan::Queue::GuestRecord(const v4l2_buffer& guest, v4l2_buffer& host, Planes& planes) const {
   const Buffer& own = buffers[guest.index];
-  host = Fields(host);
-  host.flags = (host.flags & ~kHidden) | (own.mapped ? V4L2_BUF_FLAG_MAPPED : 0);
-  host.memory = guest_memory;
-  host.m.userptr = is_multiplanar() ? guest.m.userptr : own.planes[0].mmap_offset;
-  for (size_t i = 0; is_multiplanar() && i < own.planes.size(); i++)
-    planes[i].m.userptr = own.planes[i].mmap_offset;
+  const auto used = std::span(planes).first(is_multiplanar() ? own.planes.size() : 0);
+  std::array<GuestPlane, VIDEO_MAX_PLANES> seen;
+  for (size_t i = 0; i < own.planes.size(); i++)
+    seen[i] = {own.planes[i].mmap_offset, used.empty() ? host.length : used[i].length};
+  const uint32_t mapped = own.mapped ? V4L2_BUF_FLAG_MAPPED : 0;
+  ToGuest(host, used,
+          {guest_memory, 0, mapped, 0, false, guest.m.userptr, std::span(seen).first(own.planes.size())});
+}
+
+void FramePlan::Queue::EventRecord(v4l2_buffer& frame, std::span<v4l2_plane> planes) const {
+  std::array<GuestPlane, VIDEO_MAX_PLANES> seen{};
+  const size_t count = std::max<size_t>(planes.size(), 1);
+  for (size_t i = 0; i < count; i++) seen[i].length = planes.empty() ? frame.length : planes[i].length;
+  const uint32_t mapped = buffers[frame.index].mapped ? V4L2_BUF_FLAG_MAPPED : 0;
+  ToGuest(frame, planes, {guest_memory, 0, mapped, 0, true, 0, std::span(seen).first(count)});
 }
 
 bool FramePlan::Drain(int fd) {
@@ -218,19 +200,12 @@ void FramePlan::SendGroup(int fd) {
 void FramePlan::Send(const Taken& taken) {
   const auto& [queue, frame, planes, promised] = taken;
   FrameEvent event;
-  std::memset(&event.buffer, 0, sizeof event.buffer);
-  std::memset(event.planes.data(), 0, sizeof event.planes);
   event.session = options_.session;
-  event.buffer = Fields(frame);
-  const bool mapped = queue->buffers[frame.index].mapped;
-  event.buffer.flags = (frame.flags & ~(kHidden | V4L2_BUF_FLAG_QUEUED | V4L2_BUF_FLAG_DONE)) |
-                       (mapped ? V4L2_BUF_FLAG_MAPPED : 0);
-  event.buffer.memory = queue->guest_memory;
+  event.buffer = frame;
+  std::memset(event.planes.data(), 0, sizeof event.planes);
   const uint32_t count = queue->is_multiplanar() ? std::min<uint32_t>(frame.length, VIDEO_MAX_PLANES) : 0;
-  for (uint32_t i = 0; i < count; i++) {
-    event.planes[i] = planes[i];
-    event.planes[i].m.userptr = 0;
-  }
+  std::copy_n(planes.begin(), count, event.planes.begin());
+  queue->EventRecord(event.buffer, std::span(event.planes).first(count));
   Send(BytesOf(event), promised);
 }
 

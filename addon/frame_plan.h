@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "buffer_record.h"
 #include "mapping.h"
 #include "split_ring.h"
 #include "v4l2_uapi.h"
@@ -38,7 +39,7 @@ class FramePlan {
     /** None: there is no such buffer. */
     std::vector<Plane> planes;
   };
-  using Planes = std::array<v4l2_plane, VIDEO_MAX_PLANES>;
+  using Planes = BufferPlanes;
 
   struct Queue {
     uint32_t type = 0;
@@ -58,6 +59,8 @@ class FramePlan {
     v4l2_buffer HostRecord(const v4l2_buffer& guest, Planes& planes) const;
     /** The guest's view of what QBUF returned. */
     void GuestRecord(const v4l2_buffer& guest, v4l2_buffer& host, Planes& planes) const;
+    /** The guest's view of what DQBUF returned. `planes` has those of the frame. */
+    void EventRecord(v4l2_buffer& frame, std::span<v4l2_plane> planes) const;
   };
   struct Options {
     std::shared_ptr<SplitRing> events;

@@ -1,6 +1,7 @@
 #include <napi.h>
 
 #include "account.h"
+#include "buffer_record.h"
 #include "command_table.h"
 #include "datagram.h"
 #include "event_fd.h"
@@ -27,6 +28,7 @@ Napi::Object Export(Napi::Env env, Napi::Object exports) {
   Region::Export(env, exports);
   GuestMemoryObject::Export(env, exports);
   CommandTableObject::Export(env, exports);
+  ExportBufferRecords(env, exports);
   Ring::Export(env, exports);
   ExportLinearMapping(env, exports);
   FdPoller::Export(env, exports);

@@ -148,3 +148,15 @@ export interface NativeRing {
   interrupt(errno: number): void;
   takeNotice(): [what: number, session: number, errno: number, request: Buffer, payload: Buffer] | undefined;
 }
+
+/** Functions on records of V4L2 that the data plane and the loop share. They change the bytes in place. */
+export interface NativeRecords {
+  /**
+   * The records of a v4l2_buffer, translated in place (src/v4l2/record-translation.ts). `words`: packed as
+   * addon/buffer_record.cc says. Throws TypeError.
+   */
+  hostBuffer(record: Uint8Array, planes: Uint8Array, words: Uint8Array): void;
+  guestBuffer(record: Uint8Array, planes: Uint8Array, words: Uint8Array): void;
+  /** FieldMask of src/v4l2/ioctls.ts, carried out on a payload. Throws if the field is not inside it. */
+  hideBits(payload: Uint8Array, at: number, hidden: number, optional: number, unless: number): void;
+}

@@ -11,6 +11,7 @@ import { createRequire } from 'node:module';
 import type {
   NativeCommandTable,
   NativeGuestMemory,
+  NativeRecords,
   NativeRing,
   RingOptions,
   SharedFile,
@@ -178,15 +179,13 @@ export interface FdPoller {
 export const PollEvents = { READABLE: 1, WRITABLE: 4 } as const;
 
 /** The functions and classes of the addon. */
-export interface Native {
+export interface Native extends NativeRecords {
   GuestMemory: new () => NativeGuestMemory;
   /** `rules`: five words for each ioctl number (addon/row_rule.h); 5,120 bytes. Throws TypeError. */
   CommandTable: new (
     rules: Uint8Array,
   ) => NativeCommandTable;
   Ring: new (...options: RingOptions) => NativeRing;
-  /** FieldMask of src/v4l2/ioctls.ts, carried out on a payload. Throws if the field is not inside it. */
-  hideBits(payload: Uint8Array, at: number, hidden: number, optional: number, unless: number): void;
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
 

@@ -61,7 +61,7 @@ const tables = [
 /** The files that may load the addon. Every file may import its types. */
 const nativeImporters = [
   /^(privileges|service-manager)$/,
-  /^v4l2\/(node|discovery|survey|media-request|command-table)$/,
+  /^v4l2\/(node|discovery|survey|media-request|command-table|record-translation)$/,
   /^virtio\/(guest-memory|memory-region|memory-file|region-bytes|queue)$/,
   /^vhost-user\/(connection|backend-channel|listener|vring|kick)$/,
   /^client\//,

@@ -128,6 +128,24 @@ describe(`addon: nonsense (seed ${SEED})`, () => {
       assert.throws(() => new native.CommandTable(rules as never), TypeError);
   });
 
+  it('in the records of a buffer', () => {
+    for (let round = 0; round < 2000; round++) {
+      const record = Buffer.alloc(pick([88, 88, 88, 0, 87, 89]), random(256));
+      const planes = Buffer.alloc(pick([0, 64, 512, 576, 63]), random(256));
+      const words = Buffer.alloc(4 * random(40) + pick([0, 0, 1]), random(256));
+      const isGood = record.length === 88 && planes.length % 64 === 0 && planes.length <= 512;
+      for (const [translate, fixed] of [
+        [native.hostBuffer, 2],
+        [native.guestBuffer, 7],
+      ] as const) {
+        const call = () => translate(record, planes, words);
+        if (isGood && words.length >= 4 * fixed) call();
+        else assert.throws(call, TypeError);
+        assert.throws(() => translate(record, planes, null as never), TypeError);
+      }
+    }
+  });
+
   it('in receivers', () => {
     const classes = [native.Region, native.FdPoller, native.NodeFile];
     const rings = [native.Ring, native.CommandTable, native.GuestMemory];

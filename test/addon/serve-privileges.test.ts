@@ -14,11 +14,19 @@ import { lineOf } from './support/child.js';
 const NOBODY = 65534;
 const VIDEO = 44;
 const NONE = '0000000000000000';
-/** Prints the status of every thread when the process ends. */
+/** Prints the status of every thread when the process ends. Threads end meanwhile: reading such a one fails. */
 const WITNESS = `
   import { readdirSync, readFileSync } from 'node:fs';
   const task = '/proc/self/task';
-  const statuses = () => readdirSync(task).map((thread) => readFileSync(task + '/' + thread + '/status', 'latin1'));
+  const status = (thread) => {
+    try {
+      return [readFileSync(task + '/' + thread + '/status', 'latin1')];
+    } catch (error) {
+      if (error.code === 'ENOENT' || error.code === 'ESRCH') return [];
+      throw error;
+    }
+  };
+  const statuses = () => readdirSync(task).flatMap(status);
   process.on('exit', () => process.stderr.write('witness ' + JSON.stringify(statuses()) + '\\n'));
 `;
 

@@ -1,5 +1,6 @@
 import { NONE } from '../../struct.js';
 import { BufferFlag, buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
+import { toGuest, toHost } from '../../v4l2/record-translation.js';
 import { backings } from './backings.js';
 import type { BufferQueue } from './buffer-queue.js';
 import type { HostBuffer, VideoBuffer } from './video-buffer.js';
@@ -14,11 +15,8 @@ const GUEST_FLAGS =
   BufferFlag.LAST;
 /** Cache hints. They pass if the backing keeps them, otherwise they are cleared, as vb2 does without the capability. */
 const HINTS = BufferFlag.NO_CACHE_INVALIDATE | BufferFlag.NO_CACHE_CLEAN;
-/**
- * Bits that the host kernel sets and the bridge replaces. MAPPED must describe the guest's mappings, not the host's.
- * The request flags are shown only for requests that the guest made itself.
- */
-const HIDDEN_FLAGS = BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST | BufferFlag.MAPPED;
+/** What the kernel says of requests. It is shown only for requests that the guest made itself. */
+const REQUEST_FLAGS = BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST;
 
 /** The bits of v4l2_buffer.flags that reach the host kernel. */
 export function guestFlags({ backing }: BufferQueue): number {
@@ -71,27 +69,12 @@ export function hostRecord(
   guest: GuestBuffer,
   lengths: readonly number[],
 ): HostBuffer {
-  const record = buffer.read(guest.record);
-  const { host: memory } = backings[queue.backing];
-  const host = buffer.encode({
-    ...record,
-    flags: record.flags & guestFlags(queue),
-    memory,
-    m: NONE,
-    length: queue.isMultiplanar ? vb.planes.length : (lengths[0] ?? 0),
-    reserved2: 0,
-    requestFd: 0,
-    pad20: 0,
-    pad84: 0,
-  });
-  if (!queue.isMultiplanar) return { buffer: host };
-  const planes = Buffer.alloc(vb.planes.length * plane.size);
-  for (let at = 0; at < planes.length; at += plane.size) {
-    const { bytesused, dataOffset } = plane.read(guest.planes, at);
-    const length = lengths[at / plane.size] ?? 0;
-    plane.write(planes, { bytesused, length, m: NONE, dataOffset, reserved: NONE }, at);
-  }
-  return { buffer: host, planes };
+  const record = Buffer.from(guest.record);
+  const planes = Buffer.from(
+    guest.planes.subarray(0, queue.isMultiplanar ? vb.planes.length * plane.size : 0),
+  );
+  toHost(record, planes, { memory: backings[queue.backing].host, guestFlags: guestFlags(queue), lengths });
+  return queue.isMultiplanar ? { buffer: record, planes } : { buffer: record };
 }
 
 /**
@@ -107,21 +90,12 @@ export function guestRecord(
   guest: GuestBuffer,
   own: readonly Partial<GuestPlane>[],
 ): Uint8Array[] {
-  const record = buffer.read(host.buffer);
-  const answer = buffer.encode({
-    ...record,
-    ...(host.planes ? { m: buffer.read(guest.record).m } : own[0]),
-    flags: (record.flags & ~HIDDEN_FLAGS) | mappedFlag(vb) | requestFlags(vb, record.flags),
-    memory: queue.memory,
-    reserved2: 0,
-    requestFd: vb.request,
-  });
-  if (!host.planes) return [answer];
-  const planes = Buffer.from(host.planes);
-  for (let at = 0; at < planes.length; at += plane.size) {
-    plane.write(planes, { ...plane.read(planes, at), ...own[at / plane.size] }, at);
-  }
-  return [answer, planes, guest.planes.subarray(planes.length)];
+  const answer = Buffer.from(host.buffer);
+  const planes = Buffer.from(host.planes ?? NONE);
+  const pointer = buffer.read(guest.record).m;
+  const seen = own.map((each, number) => ({ m: NONE, length: hostLength(host, number), ...each }));
+  toGuest(answer, planes, { ...guestSide(queue, vb), dequeued: false, pointer, planes: seen });
+  return host.planes ? [answer, planes, guest.planes.subarray(planes.length)] : [answer];
 }
 
 /**
@@ -133,27 +107,17 @@ export function received(
   vb: VideoBuffer | undefined,
   host: HostBuffer,
 ): { buffer: Uint8Array; planes: Uint8Array } {
-  const record = buffer.read(host.buffer);
+  const record = Buffer.from(host.buffer);
   const planes = Buffer.alloc(VIDEO_MAX_PLANES * plane.size);
-  const count = host.planes ? Math.min(record.length, VIDEO_MAX_PLANES) : 0;
-  for (let number = 0; number < count; number++) {
-    const at = number * plane.size;
-    const from = plane.read(host.planes!, at);
-    plane.write(planes, { ...from, m: NONE, length: guestLength(vb, number) ?? from.length }, at);
-  }
-  const hidden = HIDDEN_FLAGS | BufferFlag.QUEUED | BufferFlag.DONE;
-  return {
-    buffer: buffer.encode({
-      ...record,
-      flags: (record.flags & ~hidden) | (vb ? mappedFlag(vb) | requestFlags(vb, record.flags) : 0),
-      memory: queue.memory,
-      m: NONE,
-      length: host.planes ? record.length : (guestLength(vb, 0) ?? record.length),
-      reserved2: 0,
-      requestFd: vb?.request ?? 0,
-    }),
-    planes,
-  };
+  const count = host.planes ? Math.min(buffer.read(record).length, VIDEO_MAX_PLANES) : 0;
+  const used = planes.subarray(0, count * plane.size);
+  used.set(host.planes?.subarray(0, used.length) ?? NONE);
+  const seen = Array.from({ length: host.planes ? count : 1 }, (_, number) => ({
+    m: NONE,
+    length: vb?.planes[number]?.pages?.length ?? hostLength(host, number),
+  }));
+  toGuest(record, used, { ...guestSide(queue, vb), dequeued: true, pointer: NONE, planes: seen });
+  return { buffer: record, planes };
 }
 
 /** `bytesused` (bytes) of plane `number` in the host's record. */
@@ -163,17 +127,19 @@ export function bytesUsed(host: HostBuffer, number: number): number {
     : buffer.read(host.buffer).bytesused;
 }
 
-/** SHARED_PAGES: bytes of the plane as the guest gave them, which may be more than the host's buffer has. */
-function guestLength(vb: VideoBuffer | undefined, number: number): number | undefined {
-  return vb?.planes[number]?.pages?.length;
+/** `length` (bytes) of plane `number` in the host's record. */
+function hostLength(host: HostBuffer, number: number): number {
+  return host.planes ? plane.read(host.planes, number * plane.size).length : buffer.read(host.buffer).length;
 }
 
-/** V4L2_BUF_FLAG_MAPPED if the guest has a plane of the buffer mapped. */
-function mappedFlag(vb: VideoBuffer): number {
-  return vb.planes.some(({ slot }) => (slot?.references ?? 0) > 0) ? BufferFlag.MAPPED : 0;
-}
-
-/** REQUEST_FD and IN_REQUEST as the kernel set them, if the guest queued the buffer to a request of its own. */
-function requestFlags({ request }: VideoBuffer, flags: number): number {
-  return request === 0 ? 0 : flags & (BufferFlag.REQUEST_FD | BufferFlag.IN_REQUEST);
+/** What does not depend on the planes. */
+function guestSide({ memory }: BufferQueue, vb: VideoBuffer | undefined) {
+  const isMapped = vb?.planes.some(({ slot }) => (slot?.references ?? 0) > 0) ?? false;
+  const requestFd = vb?.request ?? 0;
+  return {
+    memory,
+    shownFlags: requestFd === 0 ? 0 : REQUEST_FLAGS,
+    addedFlags: isMapped ? BufferFlag.MAPPED : 0,
+    requestFd,
+  };
 }
