@@ -18,6 +18,13 @@ function library(): string {
   return newest;
 }
 
+/** Environment of a child process in which opening the device reaches the back-end at the socket. */
+export const preloaded = (device: string, socket: string): NodeJS.ProcessEnv => ({
+  ...process.env,
+  LD_PRELOAD: library(),
+  VMB_PRELOAD: `${device}=${socket}`,
+});
+
 let sockets = 0;
 
 export class Bridge {
@@ -44,9 +51,7 @@ export class Bridge {
     options: { vmm?: 'qemu' | 'crosvm'; objects?: boolean; driver?: string; media?: string } = {},
   ): NodeJS.ProcessEnv {
     return {
-      ...process.env,
-      LD_PRELOAD: library(),
-      VMB_PRELOAD: `${this.device}=${this.socket}`,
+      ...preloaded(this.device, this.socket),
       VMB_PRELOAD_VMM: options.vmm ?? 'qemu',
       ...(options.objects && { VMB_PRELOAD_OBJECTS: '1' }),
       ...(options.driver && { VMB_PRELOAD_DRIVER: options.driver }),
