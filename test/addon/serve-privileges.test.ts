@@ -146,6 +146,7 @@ describe('addon: serve gives up root', function () {
     assert.match(hidden.stderr, /no access to .*config\.yaml: .* let that user read its configuration/);
     assert.equal(existsSync(socket), false);
     chownSync(folder, 0, 0);
+    chmodSync(folder, 0o755);
     chmodSync(file, 0o644);
     const result = run();
     assert.equal(result.exit, 65, result.stderr);
