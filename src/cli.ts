@@ -54,6 +54,11 @@ const commands: readonly Command[] = [
     describe: 'look for what keeps a guest from its camera',
     load: async () => (await import('./cli/doctor.js')).doctor,
   },
+  {
+    usage: 'config <action> [file]',
+    describe: 'check or show a configuration of serve, or print its JSON Schema',
+    load: async () => (await import('./cli/config.js')).config,
+  },
   { usage: 'completion', load: async () => completion },
 ];
 

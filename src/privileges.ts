@@ -147,7 +147,7 @@ function allow(who: string, path: string, mode: number): void {
     accessSync(path, mode);
   } catch {
     throw new PrivilegeError(
-      `${who} has no access to ${path}: install virtio-media-bridge and node where every user may read them`,
+      `${who} has no access to ${path}: install virtio-media-bridge and node where every user may read them, and let that user read its configuration`,
     );
   }
 }

@@ -2,48 +2,66 @@
 import { Daemon, type ServeOptions } from '../daemon.js';
 import { accounts, confine } from '../privileges.js';
 import { ServiceManager } from '../service-manager.js';
-import { closeSockets, openSockets } from '../sockets.js';
-import { type PrivilegeFlags, privilegesOf, sameProgram } from './privileges.js';
+import { closeSockets, type OpenSocket, openSockets } from '../sockets.js';
+import type { Asked } from './asked.js';
+import { type Privileges, privilegesOf, sameProgram, withPrivileges } from './privileges.js';
 import { serveUntilEnd } from './serve-life.js';
 
 /**
  * Serves until a signal comes or the last connection ends. Returns the exit code. `environment`: as it was at start, for
- * a program that takes the place of this one. Throws ERR_USAGE, ERR_PRIVILEGES, StartError.
+ * a program that takes the place of this one. Throws ERR_CONFIG, ERR_USAGE, ERR_PRIVILEGES, StartError.
  */
-export async function run(
-  asked: ServeOptions,
-  flags: PrivilegeFlags,
-  environment: NodeJS.ProcessEnv,
-): Promise<number> {
-  const options = confined(asked, flags, environment);
+export async function run(asked: Asked, environment: NodeJS.ProcessEnv): Promise<number> {
+  const options = confined(asked, environment);
   const manager = ServiceManager.of(process.env, process.pid);
-  const create = (complete: ServeOptions) => new Daemon(complete);
-  return serveUntilEnd(options, create, process, (text) => process.stdout.write(text), manager);
+  let daemon: Daemon;
+  const create = (complete: ServeOptions) => {
+    daemon = new Daemon(complete);
+    return daemon;
+  };
+  const reload = await asked.configuration?.reloadOf(() => daemon, options.pairs);
+  return serveUntilEnd(options, create, process, (text) => process.stdout.write(text), manager, reload);
 }
 
 /**
  * Becomes the user of --user and --group, if that needs it by starting this program again. Returns the options with
- * those of sockets. Throws ERR_USAGE, ERR_PRIVILEGES, StartError.
+ * those of sockets. Throws ERR_CONFIG, ERR_USAGE, ERR_PRIVILEGES, StartError.
  */
-function confined(asked: ServeOptions, flags: PrivilegeFlags, environment: NodeJS.ProcessEnv): ServeOptions {
-  const { identity, serve } = privilegesOf(flags, asked.pairs, process.geteuid!(), accounts);
-  const options = { ...asked, ...serve };
-  let opened: ReturnType<typeof openSockets> = [];
+function confined(asked: Asked, environment: NodeJS.ProcessEnv): ServeOptions {
+  const { identity, options } = permitted(asked);
+  const files = asked.configuration ? [asked.configuration.file] : [];
+  const opened: OpenSocket[] = [];
   try {
     confine(identity, () => {
-      opened = openSockets(
-        options.pairs.map(({ socket }) => socket),
-        options.socketFile,
-      );
-      return sameProgram(
-        options,
-        opened.map(({ fd }) => fd),
-        environment,
-      );
+      for (const { socket, own } of options.pairs)
+        opened.push(...openSockets([socket], own?.socketFile ?? options.socketFile));
+      const descriptors = opened.map(({ fd }) => fd);
+      return sameProgram(options, descriptors, environment, files);
     });
   } catch (error) {
     closeSockets(opened);
     throw error;
   }
   return options;
+}
+
+/** The user that the process becomes, and the options with those of sockets. Throws ERR_CONFIG, ERR_USAGE. */
+function permitted({ options, privileges, pairPrivileges, configuration }: Asked): {
+  identity: Privileges['identity'];
+  options: ServeOptions;
+} {
+  const uid = process.geteuid!();
+  try {
+    if (!pairPrivileges) {
+      const { identity, serve } = privilegesOf(privileges, options.pairs, uid, accounts);
+      return { identity, options: { ...options, ...serve } };
+    }
+    const { identity } = privilegesOf(privileges, options.pairs, uid, accounts);
+    const pairs = options.pairs.map((pair, index) =>
+      withPrivileges(pair, pairPrivileges[index]!, uid, accounts),
+    );
+    return { identity, options: { ...options, pairs } };
+  } catch (error) {
+    throw configuration?.placed(error) ?? error;
+  }
 }

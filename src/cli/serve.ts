@@ -1,10 +1,11 @@
 /** The command `serve`: its options. What it does with them is in serve-run.ts, which needs the addon. */
-import type { Argv, CommandModule } from 'yargs';
+import type { Argv, CommandModule, Options } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, logFormats, logLevels } from '../log.js';
 import { MAX_CARD_BYTES } from '../media/protocol.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
+import type { Asked } from './asked.js';
 import { OperatorError } from './exit.js';
 import { policyFlags, policyOf } from './policy.js';
 import type { PrivilegeFlags } from './privileges.js';
@@ -18,7 +19,17 @@ const several = { type: 'string', array: true, nargs: 1 } as const;
 const one = { type: 'string', nargs: 1 } as const;
 
 /** One row for each option, in the order of the help text. */
-const flags = {
+export const flags = {
+  config: {
+    ...one,
+    describe:
+      'file of VMs, their nodes and options (docs/configuration.md); flags go before what it says; SIGHUP reads it again',
+  },
+  vm: {
+    ...several,
+    describe:
+      'serve only this VM of the configuration; repeat it for more [default: all; without --config: /etc/virtio-media-bridge/config.yaml]',
+  },
   device: {
     ...several,
     describe:
@@ -122,6 +133,25 @@ const flags = {
   verbosity: { ...one, hidden: true },
 } as const;
 
+export type FlagName = keyof typeof flags;
+
+/** The values of the options that are not given, and that have one. */
+const defaults: ServeArguments = Object.fromEntries(
+  Object.entries(flags).flatMap(([name, flag]) => ('default' in flag ? [[name, flag.default]] : [])),
+);
+
+/**
+ * `flags` for yargs, with defaults in the help text only: yargs would otherwise give them as if the operator had, and
+ * they would go before a configuration.
+ */
+export const options: Readonly<Record<string, Options>> = Object.fromEntries(
+  Object.entries(flags).map(([name, flag]) => {
+    if (!('default' in flag)) return [name, flag];
+    const { default: value, ...rest } = flag;
+    return [name, { ...rest, defaultDescription: JSON.stringify(value) }];
+  }),
+);
+
 /** The result of yargs for `flags`. A scalar option that is given twice comes as an array. */
 export type ServeArguments = Readonly<Record<string, unknown>>;
 
@@ -130,7 +160,7 @@ export const serve: CommandModule<object, ServeArguments> = {
   describe: 'give host nodes to a virtual machine, one socket a node',
   builder: (parser: Argv) =>
     parser
-      .options(flags)
+      .options(options)
       .example('$0 serve --device /dev/video0 --socket-path /run/vmb/video0.sock', 'one camera')
       .example(
         '$0 serve --device /dev/video0 --socket-path a.sock --device /dev/video2 --socket-path b.sock',
@@ -138,14 +168,29 @@ export const serve: CommandModule<object, ServeArguments> = {
       ),
   handler: async (given) => {
     const environment = { ...process.env };
-    const asked = serveOptions(given, listeningDescriptors(process.env, process.pid));
-    configureLog(given['log-level'] as LogLevel, given['log-format'] as LogFormat);
+    const activated = listeningDescriptors(process.env, process.pid);
+    const isConfigured = given.config !== undefined || given.vm !== undefined;
+    const asked = isConfigured
+      ? (await import('./configured.js')).askedOf(given, activated)
+      : askedOf(given, activated);
+    configureLog(asked.log.level, asked.log.format);
     const { run } = await import('./serve-run.js');
-    process.exitCode = await run(asked, privilegeFlags(given), environment);
+    process.exitCode = await run(asked, environment);
   },
 };
 
-function privilegeFlags(given: ServeArguments): PrivilegeFlags {
+function askedOf(given: ServeArguments, activated: readonly number[]): Asked {
+  const options = serveOptions(given, activated);
+  const { 'log-level': level, 'log-format': format } = { ...defaults, ...given };
+  return {
+    options,
+    privileges: privilegeFlags(given),
+    log: { level: level as LogLevel, format: format as LogFormat },
+  };
+}
+
+/** The options about users. */
+export function privilegeFlags(given: ServeArguments): PrivilegeFlags {
   return {
     user: given.user as string | undefined,
     group: given.group as string | undefined,
@@ -157,8 +202,9 @@ function privilegeFlags(given: ServeArguments): PrivilegeFlags {
 }
 
 /** `activated`: the descriptors of the sockets that systemd has passed. Throws ERR_USAGE, ERR_DESCRIPTOR. */
-export function serveOptions(given: ServeArguments, activated: readonly number[]): ServeOptions {
-  refuseRepeated(given);
+export function serveOptions(asked: ServeArguments, activated: readonly number[]): ServeOptions {
+  refuseRepeated(asked);
+  const given: ServeArguments = { ...defaults, ...asked };
   if (given['no-shm'] === true && given['shm-size'] !== undefined)
     throw new OperatorError('ERR_USAGE', '--no-shm and --shm-size exclude each other');
   if (given['no-shm'] === true && given.mmap !== 'auto')
@@ -193,7 +239,8 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
   };
 }
 
-function refuseRepeated(given: ServeArguments): void {
+/** Throws ERR_USAGE if an option that is no list is given twice. */
+export function refuseRepeated(given: ServeArguments): void {
   for (const [name, flag] of Object.entries(flags)) {
     if (!('array' in flag) && Array.isArray(given[name]))
       throw new OperatorError('ERR_USAGE', `--${name} is given twice`);

@@ -55,7 +55,7 @@ export class MediaDevice implements CommandHandlers {
   readonly sharedMemorySize: number;
 
   readonly #optionalIoctls: OptionalIoctls;
-  readonly #policy: Policy;
+  #policy: Policy;
   readonly #sessions: OpenSessions;
   readonly #account: Account;
   readonly #turn: Turn;
@@ -75,7 +75,7 @@ export class MediaDevice implements CommandHandlers {
     this.#account = Account.of(node);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
-    this.#sessions = new OpenSessions(this.#account, this.#policy.maxSessions, this.#flat);
+    this.#sessions = new OpenSessions(this.#account, this.#flat);
     this.#turn = options.turn ?? new Turn();
     this.#events = new EventQueue(this.#turn);
     this.#optionalIoctls = {
@@ -126,6 +126,12 @@ export class MediaDevice implements CommandHandlers {
       errorEvents,
       requests,
     };
+  }
+
+  /** What the guest may do in the sessions that it opens from now on. Absent: everything that virtio-media carries. */
+  setPolicy(policy: Policy = defaultPolicy): void {
+    this.#policy = policy;
+    if (this.#context) this.#context = { ...this.#context, policy };
   }
 
   /** DMABUF of an exported object, for another device of the VM. The caller must not close it. null: unknown UUID. */

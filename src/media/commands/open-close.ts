@@ -15,10 +15,8 @@ export class OpenSessions {
   readonly #closing = new Set<Promise<void>>();
   #lastId = 0;
 
-  /** `maxSessions`: files of the node that may be open or not closed yet, those of other connections included. */
   constructor(
     private readonly account: Account,
-    private readonly maxSessions: number,
     private readonly flat: FlatCommands,
   ) {}
 
@@ -41,9 +39,13 @@ export class OpenSessions {
     for (const session of this.#sessions.values()) session.sequence.add(async () => undefined);
   }
 
-  /** CMD_OPEN. EMFILE: there is no room for another file, or no connection (`context` is null). Other errnos are open(2)'s. */
+  /**
+   * CMD_OPEN. EMFILE: there is no connection (`context` is null), or the policy has no room for another file: those that
+   * are not closed yet count, and those of other connections. Other errnos are open(2)'s.
+   */
   open(command: Command, context: SessionContext | null): void {
-    if (!context || this.account.files >= this.maxSessions) return command.answer({ status: Errno.EMFILE });
+    if (!context || this.account.files >= context.policy.maxSessions)
+      return command.answer({ status: Errno.EMFILE });
     const session = new Session(this.#nextId(), context, drain);
     this.#sessions.set(session.id, session);
     this.account.opened(session);
