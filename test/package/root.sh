@@ -93,6 +93,7 @@ in_copy() {
   mount --bind "$given" "$copy/root/mnt"
   mount -t proc proc "$copy/root/proc"
   mount --bind /dev "$copy/root/dev"
+  mount -t devpts -o ptmxmode=666 devpts "$copy/root/dev/pts"
   local variables
   mapfile -t variables < <(environment)
   exec chroot "$copy/root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "${variables[@]}" sh -euc "$script"
