@@ -92,7 +92,7 @@ make_source() {
   printf 'virtio-media-bridge (%s) unstable; urgency=medium\n\n  * What is new: CHANGELOG.md.\n\n -- %s  %s\n' \
     "$version" "$maintainer" "$(date -R -u -d "@$(epoch)")" > "$source/debian/changelog"
   cp -- "$packed/udev/70-virtio-media-bridge.rules" "$source/debian/virtio-media-bridge.udev"
-  cp -R -- "$packed"/{README.md,CHANGELOG.md,docs} "$source"
+  cp -R -- "$packed"/{README.md,CHANGELOG.md,docs,udev} "$source"
   cp -- "$packed/dist/bin/LICENSES.txt" "$source"
 }
 

@@ -1,5 +1,6 @@
 /** The Debian package, judged by the tools of Debian, systemd, udev and the shells. */
 import assert from 'node:assert/strict';
+import { dirname, join, normalize } from 'node:path';
 import { read } from '../unit/support/document.js';
 import { debianPackage } from './support/debian.js';
 import { type Outcome, SharedFolder } from './support/root.js';
@@ -65,6 +66,9 @@ describe('package: Debian', function () {
       note zsh-syntax zsh -n /usr/share/zsh/vendor-completions/_virtio-media-bridge
       note capabilities sh -c '$(sed -n "s/.*\\"binary\\": \\"\\(.*\\)\\".*/\\1/p" /usr/share/virtio-media-bridge/vhost-user/50-virtio-media-bridge.json) --print-capabilities'
       note description cat /usr/share/virtio-media-bridge/vhost-user/50-virtio-media-bridge.json
+      cd /usr/share/doc/virtio-media-bridge
+      note pages sh -c "find . -name '*.md' -printf '%P\\n'"
+      note links sh -c "grep -roE '\\]\\([^):#]+' --include=*.md . | sed 's#^\\./##; s#:](# #'"
       user list virtio-media-bridge list
     `);
   });
@@ -137,6 +141,21 @@ describe('package: Debian', function () {
     const { type, binary } = JSON.parse(passed('description'));
     assert.deepEqual([type, binary], ['media', '/usr/bin/virtio-media-bridge']);
     assert.equal(JSON.parse(passed('capabilities')).type, type);
+  });
+
+  it('has all pages that its README and docs link to, but for tests and the license', () => {
+    const pages = new Set(passed('pages').trim().split('\n'));
+    const broken = passed('links')
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '))
+      .map(([page = '', target = '']) => normalize(join(dirname(page), target)))
+      .filter((target) => target.endsWith('.md') && !/^\.\/?(test|node_modules)\//.test(`./${target}`));
+    assert.ok(broken.length > 10);
+    assert.deepEqual(
+      broken.filter((target) => !pages.has(target) && target !== 'CHANGELOG.md'),
+      [],
+    );
   });
 
   it('demands what docs/installation.md says', () => {
