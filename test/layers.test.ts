@@ -33,6 +33,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'privileges',
     'service-manager',
     'sockets',
+    'udev-rules',
     'cli',
     'client',
     'doctor',

@@ -13,9 +13,12 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** Makes the bare root file system, the first time. If that cannot be, says why and skips the suite of `context`. */
-export function provideRoot(context: Mocha.Context): void {
-  const { status, stderr } = spawnSync(script, ['build'], { encoding: 'utf8' });
+/** The root file systems of root.sh. */
+export type Root = 'bare' | 'debian' | 'tools' | 'lab';
+
+/** Makes a root file system, the first time. If that cannot be, says why and skips the suite of `context`. */
+export function provideRoot(context: Mocha.Context, root: Exclude<Root, 'lab'> = 'bare'): void {
+  const { status, stderr } = spawnSync(script, ['build', root], { encoding: 'utf8' });
   if (status !== 0) skip(context, `no root file system: ${stderr.trim().split('\n').at(-1)}`);
 }
 
@@ -23,7 +26,7 @@ export function provideRoot(context: Mocha.Context): void {
 export class SharedFolder {
   readonly path = mkdtempSync(join(checkout, 'build/shared-'));
 
-  constructor(readonly root: 'bare' | 'lab') {
+  constructor(readonly root: Root) {
     chmodSync(this.path, 0o755);
     mkdirSync(join(this.path, 'cache'));
   }
