@@ -7,6 +7,7 @@
 #include <mutex>
 #include <unordered_map>
 
+#include "command_counters.h"
 #include "flat_command.h"
 #include "node_lane.h"
 
@@ -37,6 +38,8 @@ class CommandTable {
     sessions_.erase(id);
   }
 
+  CommandCounters counters;
+
  private:
   mutable std::mutex mutex_;
   std::unordered_map<uint32_t, std::shared_ptr<const FlatSession>> sessions_;
@@ -54,6 +57,9 @@ class CommandTableObject : public Napi::ObjectWrap<CommandTableObject> {
  private:
   void Add(const Napi::CallbackInfo& info);
   void Remove(const Napi::CallbackInfo& info);
+  void Count(const Napi::CallbackInfo& info);
+  Napi::Value Counters(const Napi::CallbackInfo& info);
+  Napi::Value LastFailed(const Napi::CallbackInfo& info);
 
   std::shared_ptr<CommandTable> table_ = std::make_shared<CommandTable>();
 };

@@ -2,6 +2,7 @@
 
 #include "account.h"
 #include "command_table.h"
+#include "counters.h"
 #include "datagram.h"
 #include "event_fd.h"
 #include "fd_poller.h"
@@ -27,6 +28,7 @@ Napi::Object Export(Napi::Env env, Napi::Object exports) {
   Region::Export(env, exports);
   GuestMemoryObject::Export(env, exports);
   CommandTableObject::Export(env, exports);
+  FrameCountersObject::Export(env, exports);
   Ring::Export(env, exports);
   ExportLinearMapping(env, exports);
   FdPoller::Export(env, exports);

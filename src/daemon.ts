@@ -2,6 +2,8 @@
 import { closeSync } from 'node:fs';
 import pTimeout from 'p-timeout';
 import { describe, type NodeRequests, type RequestMode, requestsOf } from './daemon/node-start.js';
+import type { PairReport } from './daemon/report.js';
+import { Tenants } from './daemon/tenants.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/memory/object-table.js';
@@ -105,6 +107,11 @@ export class Daemon {
     return this.#services.map((service) => service.identity);
   }
 
+  /** What is told of each pair. */
+  get reports(): PairReport[] {
+    return this.#services.map((service) => service.report);
+  }
+
   /** `2 devices, 1 VM`. */
   get status(): string {
     const [devices, vms] = [this.#services.length, this.#services.filter(({ hasVmm }) => hasVmm).length];
@@ -122,13 +129,6 @@ export class Daemon {
   }
 }
 
-/** The device that serves or has served one VMM. */
-interface Tenant {
-  readonly device: MediaDevice;
-  /** The process id of the VMM. Undefined: it is not known. */
-  readonly vmm: number | undefined;
-}
-
 /** One node behind one socket. It serves one VMM at a time. */
 class Service {
   #listener: Listener | null = null;
@@ -136,9 +136,7 @@ class Service {
   #isStarted = false;
   #isStopped = false;
   readonly #watch: NodeWatch;
-  #tenant: Tenant | null = null;
-  /** The VMMs that have left and whose files are still being closed. */
-  readonly #leaving = new Map<Tenant, Promise<void>>();
+  readonly #tenants = new Tenants();
 
   private constructor(
     private readonly pair: ServePair,
@@ -183,7 +181,17 @@ class Service {
   }
 
   get hasVmm(): boolean {
-    return this.#tenant !== null;
+    return this.#tenants.isServed;
+  }
+
+  get report(): PairReport {
+    return {
+      device: this.node.path,
+      card: this.pair.card ?? this.#watch.description.card,
+      identity: this.identity ?? null,
+      socket: 'path' in this.pair.socket ? this.pair.socket.path : null,
+      ...this.#tenants.report,
+    };
   }
 
   async startWithProducer(): Promise<void> {
@@ -223,18 +231,13 @@ class Service {
     this.#listener?.close();
     this.#backend?.close();
     this.#ended();
-    await Promise.all([watched, ...this.#leaving.values()]);
+    await Promise.all([watched, this.#tenants.closed()]);
     this.requests?.media.close();
   }
 
   /** Logs which files stop() could not close. */
   reportHeld(): void {
-    for (const { device, vmm } of this.#leaving.keys())
-      log.warn('ending with files of a device that does not let go: they are left to the kernel', {
-        device: this.node.path,
-        files: device.closing,
-        ...(vmm !== undefined && { vmm }),
-      });
+    this.#tenants.reportHeld(this.node.path);
   }
 
   /** A front-end that has left may be noticed in the same turn of the loop, but after its successor. */
@@ -270,7 +273,7 @@ class Service {
       options: { frontend, memSlots, objects },
       onEnd: (error) => this.#left(error),
     });
-    this.#tenant = { device, vmm };
+    this.#tenants.comes(device, vmm);
     present.refresh();
     this.options.onVmm?.();
   }
@@ -285,11 +288,7 @@ class Service {
   }
 
   #ended(): void {
-    const tenant = this.#tenant;
-    this.#tenant = null;
     this.#backend = null;
-    if (!tenant) return;
-    const closed = tenant.device.closed().finally(() => this.#leaving.delete(tenant));
-    this.#leaving.set(tenant, closed);
+    this.#tenants.goes();
   }
 }

@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type {
   NativeCommandTable,
+  NativeFrameCounters,
   NativeGuestMemory,
   NativeRing,
   RingOptions,
@@ -181,6 +182,9 @@ export const PollEvents = { READABLE: 1, WRITABLE: 4 } as const;
 export interface Native {
   GuestMemory: new () => NativeGuestMemory;
   CommandTable: new () => NativeCommandTable;
+  FrameCounters: new () => NativeFrameCounters;
+  /** The bounds of the buckets of every histogram, in microseconds: what is in bucket i took less. The last is Infinity. */
+  histogramBounds(): Float64Array;
   Ring: new (...options: RingOptions) => NativeRing;
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
