@@ -1,13 +1,12 @@
 #!/usr/bin/env node
 /** The command line: finds the command and ends the process. Everything else is in cli/, one file for each command. */
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { COMPLETION_REQUEST, completion, completionsOf, partialValue } from './cli/completion.js';
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
 import { checkFlagValues } from './cli/flag-values.js';
 import { knownOptions } from './cli/known-options.js';
-import { BUILD_ADDON, inPackage } from './package.js';
+import { BUILD_ADDON, packageVersion } from './package.js';
 import { printable, printableStack } from './printable.js';
 
 const NAME = 'virtio-media-bridge';
@@ -53,6 +52,11 @@ const commands: readonly Command[] = [
     usage: 'doctor [device]',
     describe: 'look for what keeps a guest from its camera',
     load: async () => (await import('./cli/doctor.js')).doctor,
+  },
+  {
+    usage: 'status',
+    describe: 'show what running bridges serve, to whom, and how it goes',
+    load: async () => (await import('./cli/status.js')).status,
   },
   { usage: 'completion', load: async () => completion },
 ];
@@ -111,7 +115,7 @@ function parserOf(words: readonly string[]): Argv {
       'parse-positional-numbers': false,
     })
     .locale('en')
-    .version('version', 'print the version', version())
+    .version('version', 'print the version', packageVersion())
     .help('help', 'print this help')
     .alias('help', 'h')
     .strict()
@@ -155,11 +159,6 @@ function addonProblem(error: unknown): OperatorError | undefined {
   if (code === 'ERR_DLOPEN_FAILED')
     return new OperatorError('ERR_ADDON', `the native addon does not load here: ${BUILD_ADDON} (${message})`);
   return undefined;
-}
-
-function version(): string {
-  const text = readFileSync(inPackage('package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Whether the command line is wrong. yargs throws some errors itself and passes others to fail(). */

@@ -3,6 +3,7 @@ import { Daemon, type ServeOptions } from '../daemon.js';
 import { accounts, confine } from '../privileges.js';
 import { ServiceManager } from '../service-manager.js';
 import { closeSockets, openSockets } from '../sockets.js';
+import { Observation, type ObservationFlags, ObservedDaemon } from './observation.js';
 import { type PrivilegeFlags, privilegesOf, sameProgram } from './privileges.js';
 import { serveUntilEnd } from './serve-life.js';
 
@@ -14,10 +15,14 @@ export async function run(
   asked: ServeOptions,
   flags: PrivilegeFlags,
   environment: NodeJS.ProcessEnv,
+  seen: ObservationFlags = {},
 ): Promise<number> {
   const options = confined(asked, flags, environment);
   const manager = ServiceManager.of(process.env, process.pid);
-  const create = (complete: ServeOptions) => new Daemon(complete);
+  const create = (complete: ServeOptions) => {
+    const daemon = new Daemon(complete);
+    return new ObservedDaemon(daemon, new Observation(seen, () => daemon.reports));
+  };
   return serveUntilEnd(options, create, process, (text) => process.stdout.write(text), manager);
 }
 

@@ -3,9 +3,11 @@ import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, logFormats, logLevels } from '../log.js';
 import { MAX_CARD_BYTES } from '../media/protocol.js';
+import { parseAddress } from '../metrics/address.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import { OperatorError } from './exit.js';
+import type { ObservationFlags } from './observation.js';
 import { policyFlags, policyOf } from './policy.js';
 import type { PrivilegeFlags } from './privileges.js';
 import { servedNodesOf } from './served-nodes.js';
@@ -111,6 +113,14 @@ const flags = {
     describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
   ...policyFlags,
+  control: {
+    ...one,
+    describe: 'socket at which `status` asks this process, for its user only (docs/control.md)',
+  },
+  metrics: {
+    ...one,
+    describe: 'where Prometheus scrapes this process: unix:PATH, 127.0.0.1:PORT or [::1]:PORT',
+  },
   'log-level': {
     ...one,
     choices: logLevels,
@@ -140,10 +150,23 @@ export const serve: CommandModule<object, ServeArguments> = {
     const environment = { ...process.env };
     const asked = serveOptions(given, listeningDescriptors(process.env, process.pid));
     configureLog(given['log-level'] as LogLevel, given['log-format'] as LogFormat);
+    const observation = observationFlags(given);
     const { run } = await import('./serve-run.js');
-    process.exitCode = await run(asked, privilegeFlags(given), environment);
+    process.exitCode = await run(asked, privilegeFlags(given), environment, observation);
   },
 };
+
+/** Throws ERR_USAGE. */
+export function observationFlags(given: ServeArguments): ObservationFlags {
+  const { control, metrics } = given as { control?: string; metrics?: string };
+  if (control === '') throw new OperatorError('ERR_USAGE', '--control needs the path of a socket');
+  if (metrics !== undefined && !parseAddress(metrics))
+    throw new OperatorError(
+      'ERR_USAGE',
+      `--metrics is unix:PATH, 127.0.0.1:PORT or [::1]:PORT, not ${metrics}: nobody else should see them`,
+    );
+  return { ...(control !== undefined && { control }), ...(metrics !== undefined && { metrics }) };
+}
 
 function privilegeFlags(given: ServeArguments): PrivilegeFlags {
   return {
