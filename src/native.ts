@@ -209,7 +209,7 @@ export interface Native {
    * raises no SIGPIPE. */
   send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): Returned<number>;
   /** One datagram to the AF_UNIX socket at `path`; a name that begins with @ is abstract. Never blocks. */
-  sendDatagram(path: string, text: string): number;
+  sendDatagram(path: string, data: string | Uint8Array): number;
 
   /** Bytes of memory for data that was sent on a stream socket and that the peer has not read yet (SIOCOUTQ). 0: the
    * peer has read all. */

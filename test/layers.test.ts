@@ -30,6 +30,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'daemon',
     'privileges',
     'service-manager',
+    'journal',
     'sockets',
     'cli',
     'client',
@@ -44,6 +45,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'vhost-user/vmm-traits',
   ],
   daemon: ['media', 'virtio', 'vhost-user', 'v4l2', 'privileges', 'sockets', 'start-error'],
+  journal: ['journal-messages'],
   control: ['vhost-user/listener', 'sockets'],
   metrics: [
     'daemon',
@@ -72,7 +74,7 @@ const tables = [
 ];
 /** The files that may load the addon. Every file may import its types. */
 const nativeImporters = [
-  /^(privileges|service-manager)$/,
+  /^(privileges|service-manager|journal)$/,
   /^v4l2\/(node|discovery|survey|media-request|command-table|frame-counters)$/,
   /^virtio\/(guest-memory|memory-region|memory-file|region-bytes|queue)$/,
   /^vhost-user\/(connection|backend-channel|listener|vring|kick)$/,

@@ -1,5 +1,7 @@
 /** Runs one Daemon for the command `serve`, as the user that it is to be. */
 import { Daemon, type ServeOptions } from '../daemon.js';
+import { isJournal, tellJournal } from '../journal.js';
+import { redirectLog } from '../log.js';
 import { accounts, confine } from '../privileges.js';
 import { ServiceManager } from '../service-manager.js';
 import { closeSockets, openSockets } from '../sockets.js';
@@ -17,6 +19,7 @@ export async function run(
   environment: NodeJS.ProcessEnv,
   seen: ObservationFlags = {},
 ): Promise<number> {
+  if (isJournal(environment)) redirectLog(tellJournal);
   const options = confined(asked, flags, environment);
   const manager = ServiceManager.of(process.env, process.pid);
   const create = (complete: ServeOptions) => {

@@ -24,10 +24,10 @@ describe('package: contents', function () {
     manifest = JSON.parse(readFileSync(join(files, 'package.json'), 'utf8'));
   });
 
-  it('is the program, the prebuilt addons, the sources of the addon, udev and docs', () => {
+  it('is the program, the prebuilt addons, the sources of the addon, udev, monitoring and docs', () => {
     const expected = [
       ...['CHANGELOG.md', 'LICENSE', 'README.md', 'binding.gyp', 'package.json'],
-      ...['addon', 'docs', 'udev'].flatMap(inFolder),
+      ...['addon', 'docs', 'monitoring', 'udev'].flatMap(inFolder),
       ...['x64', 'arm64'].map((arch) => `prebuilds/linux-${arch}/virtio_media_bridge.node`),
     ];
     const bundle = filesOf(files).filter((path) => /^dist\/bin\/[^/]+\.js$/.test(path));
