@@ -23,7 +23,10 @@ describe('metrics: promtool', function () {
       },
     };
     const { text } = await exposition([pair]);
-    const { status, stdout, stderr } = spawnSync(PROMTOOL, ['check', 'metrics'], { input: text, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(PROMTOOL, ['check', 'metrics'], {
+      input: text,
+      encoding: 'utf8',
+    });
     assert.deepEqual([status, stdout, stderr], [0, '', '']);
   });
 });

@@ -21,7 +21,15 @@ describe('journal', () => {
   it('is there if stderr is the stream that the service manager names', () => {
     const { dev, ino } = fstatSync(2, { bigint: true });
     assert.equal(isJournal({ JOURNAL_STREAM: `${dev}:${ino}` }), true);
-    for (const JOURNAL_STREAM of [undefined, '', `${dev}:${ino + 1n}`, `${dev + 1n}:${ino}`, `${dev}`, 'a:b', `${dev}:${ino} `])
+    for (const JOURNAL_STREAM of [
+      undefined,
+      '',
+      `${dev}:${ino + 1n}`,
+      `${dev + 1n}:${ino}`,
+      `${dev}`,
+      'a:b',
+      `${dev}:${ino} `,
+    ])
       assert.equal(isJournal(JOURNAL_STREAM === undefined ? {} : { JOURNAL_STREAM }), false, JOURNAL_STREAM);
     assert.equal(isJournal({ JOURNAL_STREAM: `${dev}:${ino}` }, 9999), false, 'a closed descriptor');
   });
@@ -45,12 +53,17 @@ describe('journal', () => {
 
   it('gets a stack with its length in front, and no id of a message that has none', () => {
     const stack = `Error: x\n${'    at y\n'.repeat(40)}`;
-    const bytes = Buffer.from(encodeEntry({ ...entry, level: 'error', message: 'm', text: 'm', stack, fields: {} }));
+    const bytes = Buffer.from(
+      encodeEntry({ ...entry, level: 'error', message: 'm', text: 'm', stack, fields: {} }),
+    );
     const length = `m\n${stack}`.length;
     assert.equal(bytes.subarray(0, 8).toString(), 'MESSAGE\n');
     assert.equal(bytes.readBigUInt64LE(8), BigInt(length));
     assert.equal(bytes.subarray(16, 16 + length).toString(), `m\n${stack}`);
-    assert.equal(bytes.subarray(16 + length).toString(), '\nPRIORITY=3\nSYSLOG_IDENTIFIER=virtio-media-bridge\n');
+    assert.equal(
+      bytes.subarray(16 + length).toString(),
+      '\nPRIORITY=3\nSYSLOG_IDENTIFIER=virtio-media-bridge\n',
+    );
   });
 
   it('says whether it took the message', () => {
