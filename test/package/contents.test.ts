@@ -45,7 +45,10 @@ describe('package: contents', function () {
     assert.ok(bundled.has('yargs') && bundled.has('winston'), 'the test looks at the imports');
     for (const name of bundled) {
       assert.ok(name in development, name);
-      assert.match(licenses, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\((MIT|ISC|BSD-3-Clause|Apache-2\\.0)\\)$`, 'm'));
+      assert.match(
+        licenses,
+        new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\((MIT|ISC|BSD-3-Clause|Apache-2\\.0)\\)$`, 'm'),
+      );
     }
   });
 
