@@ -9,7 +9,8 @@
 namespace vmb {
 
 /**
- * Reads a plan: the eventq (a Ring), packed numbers (SharedFile.plan of native-ring.ts), and the regions that they name.
+ * Reads a plan: the eventq (a Ring), packed numbers (SharedFile.plan of native-ring.ts), the regions that they name, and
+ * the FrameCounters of each queue.
  * Null: an argument is malformed, and a TypeError is pending.
  */
 std::unique_ptr<FramePlan> ReadPlan(const Napi::CallbackInfo& info);

@@ -1,6 +1,5 @@
 #!/usr/bin/env node
 /** The command line: finds the command and ends the process. Everything else is in cli/, one file for each command. */
-import { readFileSync } from 'node:fs';
 import yargs, { type Argv } from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { build, type Command, NAME, SUMMARY, commands as shown, whenAsked } from './cli/commands.js';
@@ -8,7 +7,7 @@ import { COMPLETION_REQUEST, completionsOf, partialValue } from './cli/completio
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
 import { checkFlagValues } from './cli/flag-values.js';
 import { knownOptions } from './cli/known-options.js';
-import { BUILD_ADDON, inPackage } from './package.js';
+import { BUILD_ADDON, packageVersion } from './package.js';
 import { printable, printableStack } from './printable.js';
 
 const MAX_WIDTH = 110;
@@ -74,7 +73,7 @@ function parserOf(words: readonly string[]): Argv {
       'parse-positional-numbers': false,
     })
     .locale('en')
-    .version('version', 'print the version', version())
+    .version('version', 'print the version', packageVersion())
     .help('help', 'print this help')
     .alias('help', 'h')
     .strict()
@@ -102,11 +101,6 @@ function addonProblem(error: unknown): OperatorError | undefined {
   if (code === 'ERR_DLOPEN_FAILED')
     return new OperatorError('ERR_ADDON', `the native addon does not load here: ${BUILD_ADDON} (${message})`);
   return undefined;
-}
-
-function version(): string {
-  const text = readFileSync(inPackage('package.json'), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Whether the command line is wrong. yargs throws some errors itself and passes others to fail(). */

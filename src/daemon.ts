@@ -1,5 +1,6 @@
 /** Builds everything for its pairs of node and socket. */
 import pTimeout from 'p-timeout';
+import type { PairReport } from './daemon/report.js';
 import type { ServeOptions, ServePair } from './daemon/serve-options.js';
 import { Service } from './daemon/service.js';
 import { log } from './log.js';
@@ -94,6 +95,11 @@ export class Daemon {
   /** What identifies the device of each pair, in words. undefined: it is not known. */
   get identities(): (string | undefined)[] {
     return this.#services.map((service) => service.identity);
+  }
+
+  /** What is told of each pair. */
+  get reports(): PairReport[] {
+    return this.#services.map((service) => service.report);
   }
 
   /** `2 devices, 1 VM`. */

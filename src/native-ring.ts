@@ -34,9 +34,14 @@ export interface SharedFile {
    * CAPTURE queue last: buffer type, memory of the guest, memory of the host, flags that a guest may set, number of
    * buffers; for each buffer: mapped (1 or 0), number of planes; for each plane: bytes, mmap offset, 1 + index into
    * `regions` (0: none), offset there (low and high half); then the number of queued buffers, and their indices in the
-   * order of their QBUFs.
+   * order of their QBUFs. `counters`: the FrameCounters of each queue.
    */
-  plan(events: NativeRing, numbers: Uint8Array, regions: readonly object[]): void;
+  plan(
+    events: NativeRing,
+    numbers: Uint8Array,
+    regions: readonly object[],
+    counters: readonly NativeFrameCounters[],
+  ): void;
   /** Ends the plan. Returns what has happened under it; undefined: there was none. The loop has the file. */
   takePlan(): PlanResult | undefined;
 }
@@ -52,6 +57,22 @@ export interface NativeCommandTable {
   /** `file`: a NodeFile. `kinds`: FlatKind of each ioctl, by number; 256 bytes. */
   add(session: number, file: SharedFile, kinds: Uint8Array): void;
   remove(session: number): void;
+  /** A command that the loop has answered. `kind`: of command-kinds.ts. `errno`: 0: success. */
+  count(kind: number, errno: number, microseconds: number): void;
+  /** A row for each kind of command that came: kind, errors, errno of the last error, then a histogram (`sum` in us, buckets). */
+  counters(): Float64Array[];
+  /** The last command that failed, with the milliseconds since. undefined: none has. */
+  lastFailure(): [kind: number, errno: number, age: number] | undefined;
+}
+
+/** What has come back from one queue of a session. The threads that send frames count too. */
+export interface NativeFrameCounters {
+  /** The event of a frame is sent. `buffer`: 88 bytes, `planes`: n * 64 bytes, as DQBUF has filled them. The loop has the file. */
+  count(buffer: Uint8Array, planes?: Uint8Array): void;
+  /** The driver numbers the next frame anew. The loop has the file. */
+  restart(): void;
+  /** frames, bytes, lost, damaged, queued (under a plan), then a histogram of latencies (`sum` in us, buckets). */
+  read(): Float64Array;
 }
 
 /** What `walk` has found. */

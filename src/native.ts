@@ -10,6 +10,7 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type {
   NativeCommandTable,
+  NativeFrameCounters,
   NativeGuestMemory,
   NativeRecords,
   NativeRing,
@@ -185,6 +186,9 @@ export interface Native extends NativeRecords {
   CommandTable: new (
     rules: Uint8Array,
   ) => NativeCommandTable;
+  FrameCounters: new () => NativeFrameCounters;
+  /** The bounds of the buckets of every histogram, in microseconds: what is in bucket i took less. The last is Infinity. */
+  histogramBounds(): Float64Array;
   Ring: new (...options: RingOptions) => NativeRing;
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
@@ -209,7 +213,7 @@ export interface Native extends NativeRecords {
    * raises no SIGPIPE. */
   send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): Returned<number>;
   /** One datagram to the AF_UNIX socket at `path`; a name that begins with @ is abstract. Never blocks. */
-  sendDatagram(path: string, text: string): number;
+  sendDatagram(path: string, data: string | Uint8Array): number;
 
   /** Bytes of memory for data that was sent on a stream socket and that the peer has not read yet (SIOCOUTQ). 0: the
    * peer has read all. */

@@ -1,6 +1,7 @@
 /** What a command line of `serve` asks for, with or without a configuration. */
 import type { Daemon, ServeOptions } from '../daemon.js';
 import type { LogFormat, LogLevel } from '../log.js';
+import type { ObservationFlags } from './observation.js';
 import type { PrivilegeFlags } from './privileges.js';
 
 /** What a reload did. Each text is one thing, by name. */
@@ -22,6 +23,7 @@ export interface Asked {
   readonly privileges: PrivilegeFlags;
   /** Those of each pair. Absent: `privileges` holds for all. */
   readonly pairPrivileges?: readonly PrivilegeFlags[];
+  readonly observation: ObservationFlags;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   readonly configuration?: {
     readonly file: string;

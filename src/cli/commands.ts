@@ -51,6 +51,11 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./config.js')).config,
   },
   {
+    usage: 'status',
+    describe: 'show what running bridges serve, to whom, and how it goes',
+    load: async () => (await import('./status.js')).status,
+  },
+  {
     usage: 'rules',
     describe: 'print a udev rule that names a camera or codec, and serves it when it is plugged in',
     load: async () => (await import('./rules.js')).rules,

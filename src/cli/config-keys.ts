@@ -76,6 +76,8 @@ const rows: Readonly<Record<FlagName, Row | null>> = {
   'max-buffers': node('count', 'new sessions', { default: '64' }),
   'max-buffer-bytes': node('size', 'new sessions', { default: '1G' }),
   'max-device-bytes': node('size', 'new sessions', { default: '4G' }),
+  control: whole('path', 'restart', { unset: 'no socket' }),
+  metrics: whole('text', 'restart', { unset: 'no metrics' }),
   'log-level': whole('choice', 'now'),
   'log-format': whole('choice', 'now'),
   // A question, and what other back-ends have.

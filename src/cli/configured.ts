@@ -6,7 +6,7 @@ import type { LogFormat, LogLevel } from '../log.js';
 import type { Asked } from './asked.js';
 import { pairsOf, privilegesIn } from './config-pairs.js';
 import { faultOf, plain, readSource, sourceOf } from './config-source.js';
-import { privilegeFlags, type ServeArguments, serveOptions } from './serve.js';
+import { observationFlags, privilegeFlags, type ServeArguments, serveOptions } from './serve.js';
 
 /** What `serve` is to do. Throws ERR_CONFIG, ERR_USAGE, ERR_DESCRIPTOR. */
 export function askedOf(given: ServeArguments, activated: readonly number[]): Asked {
@@ -22,6 +22,7 @@ export function askedOf(given: ServeArguments, activated: readonly number[]): As
   return {
     options: { ...serveOptions({ ...plain }, []), pairs },
     privileges: privilegeFlags(valuesOf(configuration.settings)),
+    observation: observationFlags(valuesOf(configuration.settings)),
     pairPrivileges: nodes.map((served) => privilegesIn(configuration.settings, served)),
     log: {
       level: textOf(configuration.settings, 'log-level') as LogLevel,

@@ -1,9 +1,12 @@
 /** Runs one Daemon for the command `serve`, as the user that it is to be. */
 import { Daemon, type ServeOptions } from '../daemon.js';
+import { isJournal, tellJournal } from '../journal.js';
+import { redirectLog } from '../log.js';
 import { accounts, confine } from '../privileges.js';
 import { ServiceManager } from '../service-manager.js';
 import { closeSockets, type OpenSocket, openSockets } from '../sockets.js';
 import type { Asked } from './asked.js';
+import { Observation, ObservedDaemon } from './observation.js';
 import { type Privileges, privilegesOf, sameProgram, withPrivileges } from './privileges.js';
 import { serveUntilEnd } from './serve-life.js';
 
@@ -12,14 +15,17 @@ import { serveUntilEnd } from './serve-life.js';
  * a program that takes the place of this one. Throws ERR_CONFIG, ERR_USAGE, ERR_PRIVILEGES, StartError.
  */
 export async function run(asked: Asked, environment: NodeJS.ProcessEnv): Promise<number> {
+  if (isJournal(environment)) redirectLog(tellJournal);
   const options = confined(asked, environment);
   const manager = ServiceManager.of(process.env, process.pid);
   let daemon: Daemon;
+  const observation = new Observation(asked.observation, () => daemon.reports);
   const create = (complete: ServeOptions) => {
     daemon = new Daemon(complete);
-    return daemon;
+    return new ObservedDaemon(daemon, observation);
   };
   const reload = await asked.configuration?.reloadOf(() => daemon, options.pairs);
+  if (reload) observation.commands.add('reload', reload);
   return serveUntilEnd(options, create, process, (text) => process.stdout.write(text), manager, reload);
 }
 

@@ -3,10 +3,12 @@ import type { Argv, CommandModule, Options } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, logFormats, logLevels } from '../log.js';
 import { MAX_CARD_BYTES } from '../media/protocol.js';
+import { parseAddress } from '../metrics/address.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import type { Asked } from './asked.js';
 import { OperatorError } from './exit.js';
+import type { ObservationFlags } from './observation.js';
 import { policyFlags, policyOf } from './policy.js';
 import type { PrivilegeFlags } from './privileges.js';
 import { servedNodesOf } from './served-nodes.js';
@@ -122,6 +124,14 @@ export const flags = {
     describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
   ...policyFlags,
+  control: {
+    ...one,
+    describe: 'socket at which `status` asks this process, for its user only (docs/control.md)',
+  },
+  metrics: {
+    ...one,
+    describe: 'where Prometheus scrapes this process: unix:PATH, 127.0.0.1:PORT or [::1]:PORT',
+  },
   'log-level': {
     ...one,
     choices: logLevels,
@@ -185,8 +195,21 @@ function askedOf(given: ServeArguments, activated: readonly number[]): Asked {
   return {
     options,
     privileges: privilegeFlags(given),
+    observation: observationFlags(given),
     log: { level: level as LogLevel, format: format as LogFormat },
   };
+}
+
+/** Throws ERR_USAGE. */
+export function observationFlags(given: ServeArguments): ObservationFlags {
+  const { control, metrics } = given as { control?: string; metrics?: string };
+  if (control === '') throw new OperatorError('ERR_USAGE', '--control needs the path of a socket');
+  if (metrics !== undefined && !parseAddress(metrics))
+    throw new OperatorError(
+      'ERR_USAGE',
+      `--metrics is unix:PATH, 127.0.0.1:PORT or [::1]:PORT, not ${metrics}: nobody else should see them`,
+    );
+  return { ...(control !== undefined && { control }), ...(metrics !== undefined && { metrics }) };
 }
 
 /** The options about users. */

@@ -13,14 +13,9 @@ import { Backend } from '../vhost-user/backend.js';
 import { Listener, peerProcess } from '../vhost-user/listener.js';
 import type { Turn } from '../virtio/turn.js';
 import { describe, type NodeRequests, requestsOf } from './node-start.js';
+import type { PairReport } from './report.js';
 import type { ServeOptions, ServePair } from './serve-options.js';
-
-/** The device that serves or has served one VMM. */
-interface Tenant {
-  readonly device: MediaDevice;
-  /** The process id of the VMM. Undefined: it is not known. */
-  readonly vmm: number | undefined;
-}
+import { Tenants } from './tenants.js';
 
 /** One node behind one socket. It serves one VMM at a time. */
 export class Service {
@@ -33,9 +28,7 @@ export class Service {
   /** Called when a retired service is over. null: it is not retired. */
   #over: (() => void) | null = null;
   readonly #watch: NodeWatch;
-  #tenant: Tenant | null = null;
-  /** The VMMs that have left and whose files are still being closed. */
-  readonly #leaving = new Map<Tenant, Promise<void>>();
+  readonly #tenants = new Tenants();
 
   private constructor(
     pair: ServePair,
@@ -83,7 +76,18 @@ export class Service {
   }
 
   get hasVmm(): boolean {
-    return this.#tenant !== null;
+    return this.#tenants.isServed;
+  }
+
+  get report(): PairReport {
+    const { card, socket } = this.#pair;
+    return {
+      device: this.node.path,
+      card: card ?? this.#watch.description.card,
+      identity: this.identity ?? null,
+      socket: 'path' in socket ? socket.path : null,
+      ...this.#tenants.report,
+    };
   }
 
   async startWithProducer(): Promise<void> {
@@ -129,7 +133,7 @@ export class Service {
   change(pair: ServePair): void {
     this.#pair = pair;
     this.#options = { ...this.common, ...pair.own };
-    this.#tenant?.device.setPolicy(this.#options.policy);
+    this.#tenants.device?.setPolicy(this.#options.policy);
     this.#listener?.allow(this.#options.allowUids);
   }
 
@@ -140,7 +144,7 @@ export class Service {
   async retire(): Promise<void> {
     this.#isStopped = true;
     this.#listener?.close();
-    if (this.#tenant)
+    if (this.hasVmm)
       await new Promise<void>((resolve) => {
         this.#over = resolve;
       });
@@ -154,18 +158,13 @@ export class Service {
     this.#listener?.close();
     this.#backend?.close();
     this.#ended();
-    await Promise.all([watched, ...this.#leaving.values()]);
+    await Promise.all([watched, this.#tenants.closed()]);
     this.requests?.media.close();
   }
 
   /** Logs which files stop() could not close. */
   reportHeld(): void {
-    for (const { device, vmm } of this.#leaving.keys())
-      log.warn('ending with files of a device that does not let go: they are left to the kernel', {
-        device: this.node.path,
-        files: device.closing,
-        ...(vmm !== undefined && { vmm }),
-      });
+    this.#tenants.reportHeld(this.node.path);
   }
 
   /** A front-end that has left may be noticed in the same turn of the loop, but after its successor. */
@@ -201,7 +200,7 @@ export class Service {
       options: { frontend, memSlots, objects },
       onEnd: (error) => this.#left(error),
     });
-    this.#tenant = { device, vmm };
+    this.#tenants.comes(device, vmm);
     present.refresh();
     this.#options.onVmm?.();
   }
@@ -216,12 +215,8 @@ export class Service {
   }
 
   #ended(): void {
-    const tenant = this.#tenant;
-    this.#tenant = null;
     this.#backend = null;
+    this.#tenants.goes();
     this.#over?.();
-    if (!tenant) return;
-    const closed = tenant.device.closed().finally(() => this.#leaving.delete(tenant));
-    this.#leaving.set(tenant, closed);
   }
 }

@@ -24,6 +24,8 @@ import { defaultPolicy, type Policy } from './policy.js';
 import { COMMANDQ, ioctlCommand, mmapCommand } from './protocol.js';
 import type { Session } from './session.js';
 import type { RequestSupport, SessionContext } from './session-context.js';
+import { type FailureStatus, failureStatus, type SessionStatus, sessionStatus } from './status.js';
+import { addTotals, type Counted, type Totals } from './totals.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 
 /** How one node is served. */
@@ -50,7 +52,7 @@ export interface MediaDeviceOptions {
 }
 
 /** One node, served to one VM at a time. The transport calls it on the event loop, and no method blocks. */
-export class MediaDevice implements CommandHandlers {
+export class MediaDevice implements CommandHandlers, Counted {
   /** Bytes of SHM region 0. 0: none. */
   readonly sharedMemorySize: number;
 
@@ -90,6 +92,22 @@ export class MediaDevice implements CommandHandlers {
   /** How many sessions are open. */
   get sessions(): number {
     return this.#sessions.count;
+  }
+
+  /** What `status` shows of each open session. */
+  get sessionStatuses(): SessionStatus[] {
+    return [...this.#sessions.all].map(sessionStatus);
+  }
+
+  /** What all sessions have done, also those that have ended. */
+  get totals(): Totals {
+    return addTotals([this.#sessions.sum.totals, { frames: new Map(), commands: this.#flat.table.counts }]);
+  }
+
+  /** The last command that failed. null: none has. */
+  get lastFailure(): FailureStatus | null {
+    const failed = this.#flat.table.lastFailure;
+    return failed ? failureStatus(...failed) : null;
   }
 
   // The transport calls these.

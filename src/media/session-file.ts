@@ -1,7 +1,7 @@
 /** The open file of a session: calls on its lane, and what their errnos tell of the node. */
 import { Errno } from '../errno.js';
 import { type NodeCall, NodeEvents, type NodeFile } from '../native.js';
-import type { NativeRing, PlanResult } from '../native-ring.js';
+import type { NativeFrameCounters, NativeRing, PlanResult } from '../native-ring.js';
 import type { CommandTable } from '../v4l2/command-table.js';
 import type { IoctlRow } from '../v4l2/ioctls.js';
 import type { OpenFile } from '../v4l2/node.js';
@@ -60,8 +60,13 @@ export class SessionFile implements Gate {
   }
 
   /** SharedFile.plan. The file is the loop's. */
-  plan(events: NativeRing, numbers: Uint32Array, regions: readonly object[]): void {
-    this.#shared?.plan(events, new Uint8Array(numbers.buffer), regions);
+  plan(
+    events: NativeRing,
+    numbers: Uint32Array,
+    regions: readonly object[],
+    counters: readonly NativeFrameCounters[],
+  ): void {
+    this.#shared?.plan(events, new Uint8Array(numbers.buffer), regions, counters);
   }
 
   /** SharedFile.takePlan. The file is the loop's. */

@@ -23,11 +23,13 @@ import { MmapOffsets } from './queues/mmap-offsets.js';
 import { RequestHandles } from './queues/request-handles.js';
 import type { SessionContext } from './session-context.js';
 import { SessionFile } from './session-file.js';
+import { Statistics } from './statistics.js';
 
 /** Made by OPEN. It ends with CLOSE, a reset of the device or the end of the connection. */
 export class Session {
   readonly #queues = new Map<number, BufferQueue>();
   readonly mmapOffsets = new MmapOffsets();
+  readonly statistics = new Statistics();
   /** Events that the guest has subscribed to, each as `type:id`. */
   readonly subscriptions = new Set<string>();
   #isGone = false;
@@ -200,6 +202,7 @@ export class Session {
   /** STREAMOFF has succeeded, or the buffers are gone: the driver has no buffer of the queue, and no implicit request of it. */
   stopped(queue: BufferQueue): void {
     queue.stopped();
+    this.statistics.of(queue.type).counters.restart();
     if (!queue.isCapture) this.requests?.stopped();
   }
 

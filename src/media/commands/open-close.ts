@@ -7,12 +7,15 @@ import { stale } from '../events/eventq.js';
 import { closeCommand, openResponse, responseHeader } from '../protocol.js';
 import { Session } from '../session.js';
 import type { SessionContext } from '../session-context.js';
+import { Sum } from '../totals.js';
 import { type Command, guard } from './command.js';
 import type { FlatCommands } from './flat-commands.js';
 
 export class OpenSessions {
   readonly #sessions = new Map<number, Session>();
   readonly #closing = new Set<Promise<void>>();
+  /** What came back from the queues of all sessions. */
+  readonly sum = new Sum();
   #lastId = 0;
 
   constructor(
@@ -28,6 +31,10 @@ export class OpenSessions {
   /** Number of files that are being closed. */
   get closing(): number {
     return this.#closing.size;
+  }
+
+  get all(): Iterable<Session> {
+    return this.#sessions.values();
   }
 
   find(sessionId: number): Session | undefined {
@@ -49,6 +56,7 @@ export class OpenSessions {
     const session = new Session(this.#nextId(), context, drain);
     this.#sessions.set(session.id, session);
     this.account.opened(session);
+    this.sum.add(session.statistics);
     session.sequence.add(guard(command, () => this.#open(session, command)));
   }
 
@@ -84,6 +92,7 @@ export class OpenSessions {
       .catch((error: unknown) => errorLimited('close', 'a file of the node cannot be closed', error))
       .finally(() => {
         this.flat.remove(session);
+        this.sum.ended(session.statistics);
         this.#closing.delete(closing);
       });
     this.#closing.add(closing);

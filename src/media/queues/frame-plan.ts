@@ -6,6 +6,7 @@
 import type { Gate } from '../commands/sequence.js';
 import type { SessionContext } from '../session-context.js';
 import type { SessionFile } from '../session-file.js';
+import type { Statistics } from '../statistics.js';
 import { type Backing, backings } from './backings.js';
 import type { BufferQueue } from './buffer-queue.js';
 import { guestFlags } from './buffer-record.js';
@@ -23,6 +24,7 @@ export interface PlannedSession {
   readonly context: SessionContext;
   readonly file: SessionFile;
   readonly queues: ReadonlyMap<number, BufferQueue>;
+  readonly statistics: Statistics;
   readonly subscriptions: ReadonlySet<string>;
   /** Not null: media requests are made, so each buffer needs a decision. */
   readonly requests: object | null;
@@ -43,6 +45,11 @@ export class FramePlans implements Gate {
     return queuesOf(this.session).length > 0;
   }
 
+  /** Whether threads have the queue, and know better which buffers the driver has. */
+  has(queue: BufferQueue): boolean {
+    return this.#queues.includes(queue);
+  }
+
   hold(): boolean {
     if (!this.session.file.hold()) return false;
     this.#takeBack();
@@ -56,14 +63,15 @@ export class FramePlans implements Gate {
   }
 
   #lend(): void {
-    const { file, context, id, subscriptions } = this.session;
+    const { file, context, id, subscriptions, statistics } = this.session;
     const queues = queuesOf(this.session);
     const events = context.events.shared;
     if (queues.length === 0 || !events) return;
     const numbers = [id, subscriptions.size > 0 ? 1 : 0, queues.length];
     const regions: object[] = [];
     for (const queue of queues) describe(this.session, queue, numbers, regions);
-    file.plan(events, Uint32Array.from(numbers), regions);
+    const counters = queues.map(({ type }) => statistics.of(type).counters.native);
+    file.plan(events, Uint32Array.from(numbers), regions, counters);
     this.#queues = queues;
   }
 
