@@ -2,7 +2,7 @@
 # One file in /usr/share/qemu/vhost-user whose `type` libvirt does not know, and no domain starts any more that leaves the choice of a vhost-user
 # back-end to libvirt: a virtiofs filesystem, a vhost-user-gpu. libvirt reads every file of the folder before it looks for the type that it wants,
 # and gives up at the first unknown one. So a package for a new kind of device (media, for example) must not put its description there before libvirt
-# knows the kind, although docs/interop/vhost-user.json of QEMU names the folder as the place for it. The list of types has not grown since 2019.
+# knows the kind, although docs/interop/vhost-user.json of QEMU names the folder as the place for it.
 #
 # Versions: libvirt 11.3.0-3+deb13u3, QEMU 10.0.13 (Debian 13). Wants root, mmdebstrap, Debian's archive and a gigabyte of disk.
 # Exit status: 0 as described, 1 where something has changed, 2 where it cannot be run here.
