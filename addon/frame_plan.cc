@@ -185,6 +185,7 @@ FramePlan::Next FramePlan::Take(int fd, Queue& queue, Group& group, bool ahead) 
       queue.queued.erase(queued);
       queue.last_frame = Fields(taken.frame);
       queue.has_last_frame = true;
+      queue.frames++;
       group.push_back(taken);
       return Next::kTaken;
     }

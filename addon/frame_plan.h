@@ -52,6 +52,8 @@ class FramePlan {
     /** Since the plan was made. */
     bool has_last_frame = false;
     v4l2_buffer last_frame{};
+    /** How many buffers were dequeued since the plan was made. */
+    uint32_t frames = 0;
 
     bool is_multiplanar() const { return V4L2_TYPE_IS_MULTIPLANAR(type); }
     /** The records for QBUF of the host. `planes` are those of the guest. */

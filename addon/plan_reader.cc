@@ -128,9 +128,10 @@ Napi::Value PlanResult(Napi::Env env, const FramePlan& plan) {
   };
   const Napi::Array queues = Napi::Array::New(env);
   for (const FramePlan::Queue& queue : plan.options().queues) {
-    const Napi::Array each = Napi::Array::New(env, 2);
+    const Napi::Array each = Napi::Array::New(env, 3);
     each.Set(0u, copy(queue.queued.data(), queue.queued.size()));
     each.Set(1u, queue.has_last_frame ? copy(&queue.last_frame, sizeof queue.last_frame) : env.Null());
+    each.Set(2u, Napi::Number::New(env, queue.frames));
     queues.Set(queues.Length(), each);
   }
   const Napi::Array untold = Napi::Array::New(env);

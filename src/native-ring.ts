@@ -42,10 +42,13 @@ export interface SharedFile {
 }
 
 /**
- * Of each queue the indices of the buffers that the driver has, and the v4l2_buffer of the last frame (88 bytes) if there
- * was one. `untold`: events of what left the kernel and was not sent, in order.
+ * Of each queue the indices of the buffers that the driver has, the v4l2_buffer of the last frame (88 bytes) if there
+ * was one, and how many buffers were dequeued. `untold`: events of what left the kernel and was not sent, in order.
  */
-export type PlanResult = [queues: [queued: Buffer, lastFrame: Buffer | null][], untold: Buffer[]];
+export type PlanResult = [
+  queues: [queued: Buffer, lastFrame: Buffer | null, frames: number][],
+  untold: Buffer[],
+];
 
 /** The sessions whose flat commands the threads of a ring may run. */
 export interface NativeCommandTable {

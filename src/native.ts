@@ -262,6 +262,8 @@ export interface Native {
   shareNoNewPrivileges(): number;
   /** The process makes no core dump, and other processes of the same user cannot read its memory. Returns an errno. */
   undumpable(): number;
+  /** A program that this process starts gets none of the descriptors that are open now, but 0, 1 and 2. Returns an errno. */
+  closeOnExec(): number;
   /** execve(2): this thread runs the program, and all others end. The descriptors `inherited` stay open. Returns an
    * errno, and only if it fails. */
   execute(

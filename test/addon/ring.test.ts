@@ -161,7 +161,7 @@ describe(`addon: rings (seed ${SEED})`, () => {
     const queue = [1, 1, 1, 0xffff_ffff];
     const good = [...header, ...queue, 1, 0, 1, 4096, 0, 0, 0, 0, 1, 0];
     plan(good);
-    assert.deepEqual(file.takePlan(), [[[Buffer.from([0]), null]], []]);
+    assert.deepEqual(file.takePlan(), [[[Buffer.from([0]), null, 0]], []]);
     assert.equal(file.takePlan(), undefined);
     for (const numbers of [
       good.slice(0, -1),
