@@ -1,20 +1,19 @@
 /** Builds everything for its pairs of node and socket, top to bottom. Only this file knows all layers. */
 import { closeSync } from 'node:fs';
 import pTimeout from 'p-timeout';
-import { describe, type NodeRequests, type RequestMode, requestsOf } from './daemon/node-start.js';
+import { Approver } from './daemon/approver.js';
+import { listen, socketName } from './daemon/listening.js';
+import { type NodeRequests, type RequestMode, type StartedNode, startNode } from './daemon/node-start.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/memory/object-table.js';
 import type { MmapMode } from './media/memory/shared-memory.js';
 import type { Policy } from './media/policy.js';
-import { closeSockets, openedBefore, type SocketSource, socketError } from './sockets.js';
-import { StartError } from './start-error.js';
-import type { NodeDescription } from './v4l2/description.js';
-import { isUsable } from './v4l2/kind.js';
-import { HostNode } from './v4l2/node.js';
+import { closeSockets, openedBefore, type SocketSource } from './sockets.js';
+import type { HostNode } from './v4l2/node.js';
 import { NodeWatch } from './v4l2/node-watch.js';
 import { Backend } from './vhost-user/backend.js';
-import { Listener, peerProcess, type SocketFile } from './vhost-user/listener.js';
+import { type Listener, peerProcess, type SocketFile } from './vhost-user/listener.js';
 import type { VmmOption } from './vhost-user/vmm-traits.js';
 import { Turn } from './virtio/turn.js';
 
@@ -53,10 +52,14 @@ export interface ServeOptions {
   readonly requests: RequestMode;
   /** A node that waits for a producer is served when it has one. Absent: at once. */
   readonly wait?: boolean;
+  /** Nothing but a guest's OPEN opens a node once it is served. Absent: a look at what it is may, too. */
+  readonly onDemand?: boolean;
   /** Mode and owner of the sockets that are made at a path. Absent: 0600 and this process's user. */
   readonly socketFile?: SocketFile;
   /** The ids of the users whose processes may connect to a listening socket. Absent: every process that can. */
   readonly allowUids?: readonly number[];
+  /** The program, and its arguments, that is asked at each OPEN. Absent: every OPEN is approved. */
+  readonly approve?: readonly string[];
   /** Called when the connection of an inherited connected socket has ended. */
   readonly onEnd?: () => void;
   /** Called when a VMM has come or gone. */
@@ -73,9 +76,11 @@ export class Daemon {
   readonly #objects: ObjectTable | undefined;
   /** Shared by all services, because they run on the same loop. */
   readonly #turn = new Turn();
+  readonly #approver: Approver | undefined;
 
   constructor(private readonly options: ServeOptions) {
     if (options.objects) this.#objects = new ObjectTable();
+    if (options.approve) this.#approver = new Approver(options.approve);
   }
 
   /**
@@ -86,7 +91,8 @@ export class Daemon {
     const waiting: Service[] = [];
     try {
       for (const pair of this.options.pairs) {
-        const service = await Service.open(pair, this.options, this.#turn, this.#objects);
+        const shared = { turn: this.#turn, objects: this.#objects, approver: this.#approver };
+        const service = await Service.open(pair, this.options, shared);
         this.#services.push(service);
         if (service.waits) waiting.push(service);
         else service.start();
@@ -116,10 +122,19 @@ export class Daemon {
    * STOP_GRACE_MS it resolves in any case, and logs a line for each VMM with files that are still open.
    */
   async stop(): Promise<void> {
-    const ended = Promise.all(this.#services.map((service) => service.stop()));
+    const ended = Promise.all(this.#services.map((service) => service.stop())).then(() =>
+      this.#approver?.close(),
+    );
     await pTimeout(ended, { milliseconds: STOP_GRACE_MS, fallback: () => undefined });
     for (const service of this.#services) service.reportHeld();
   }
+}
+
+/** What all services of the process share. */
+interface Shared {
+  readonly turn: Turn;
+  readonly objects: ObjectTable | undefined;
+  readonly approver: Approver | undefined;
 }
 
 /** The device that serves or has served one VMM. */
@@ -135,6 +150,8 @@ class Service {
   #backend: Backend | null = null;
   #isStarted = false;
   #isStopped = false;
+  private readonly node: HostNode;
+  private readonly requests: NodeRequests | undefined;
   readonly #watch: NodeWatch;
   #tenant: Tenant | null = null;
   /** The VMMs that have left and whose files are still being closed. */
@@ -143,33 +160,17 @@ class Service {
   private constructor(
     private readonly pair: ServePair,
     private readonly options: ServeOptions,
-    private readonly turn: Turn,
-    private readonly objects: ObjectTable | undefined,
-    private readonly node: HostNode,
-    description: NodeDescription,
-    private readonly requests: NodeRequests | undefined,
+    private readonly shared: Shared,
+    { node, description, requests }: StartedNode,
   ) {
-    this.#watch = new NodeWatch(node, description, options.wait ?? false);
+    this.node = node;
+    this.requests = requests;
+    this.#watch = new NodeWatch(node, description, options.wait ?? false, options.onDemand ?? false);
   }
 
-  static async open(
-    pair: ServePair,
-    options: ServeOptions,
-    turn: Turn,
-    objects?: ObjectTable,
-  ): Promise<Service> {
-    const path = typeof pair.device === 'number' ? `/proc/self/fd/${pair.device}` : pair.device;
-    const node = new HostNode(path);
-    const description = await describe(node);
-    if (!isUsable(description.deviceCaps)) {
-      throw new StartError(
-        'ERR_NODE_NOT_STREAMING',
-        `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
-      );
-    }
-    const requests = await requestsOf(path, description, options.requests);
-    if (requests) node.onReturn = (found) => requests.media.reopen(found);
-    return new Service(pair, options, turn, objects, node, description, requests);
+  static async open(pair: ServePair, options: ServeOptions, shared: Shared): Promise<Service> {
+    const started = await startNode(pair.device, options.requests);
+    return new Service(pair, options, shared, started);
   }
 
   /** Whether start() must wait for a producer. */
@@ -194,21 +195,14 @@ class Service {
     this.#isStarted = true;
     const { socket } = this.pair;
     if ('connectedFd' in socket) return this.#connected(socket.connectedFd);
-    const name = 'path' in socket ? socket.path : String(socket.listeningFd);
-    const at = 'path' in socket ? (socket.listeningFd ?? socket.path) : socket.listeningFd;
-    const { socketFile: file, allowUids } = this.options;
-    try {
-      this.#listener = new Listener(at, (fd) => this.#connected(fd), {
-        ...(file && { file }),
-        ...(allowUids && { allowUids }),
-        ...('path' in socket && { path: socket.path }),
-      });
-    } catch (error) {
-      throw socketError(name, error as NodeJS.ErrnoException);
-    }
+    this.#listener = listen(socket, this.options, (fd) => this.#connected(fd));
     const { description, waitsForProducer } = this.#watch;
     const fields = { device: this.node.path, card: description.card };
-    log.info('serving', { ...fields, socket: name, ...(this.identity && { identity: this.identity }) });
+    log.info('serving', {
+      ...fields,
+      socket: socketName(socket),
+      ...(this.identity && { identity: this.identity }),
+    });
     if (waitsForProducer)
       log.warn(
         'the node waits for a producer: a guest that starts before gets an output (see --wait)',
@@ -253,15 +247,23 @@ class Service {
   #serve(fd: number): void {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
-    const { frontend, memSlots, objects, requests: _, ...options } = this.options;
+    const { frontend, memSlots, objects, requests: _, approve: __, ...options } = this.options;
     const { card } = this.pair;
     const present = this.#watch;
+    const who = {
+      device: this.node.path,
+      socket: socketName(this.pair.socket),
+      ...(vmm !== undefined && { vmm }),
+    };
+    const approve = this.shared.approver?.for({ ...who, card: present.description.card });
     const device = new MediaDevice(this.node, present.description, {
       ...options,
       present,
       ...(card !== undefined && { card }),
-      turn: this.turn,
-      ...(this.objects && { objects: this.objects }),
+      audit: who,
+      ...(approve && { approve }),
+      turn: this.shared.turn,
+      ...(this.shared.objects && { objects: this.shared.objects }),
       ...(this.requests && { requests: this.requests }),
     });
     this.#backend = new Backend({

@@ -7,6 +7,7 @@ import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
 import { OperatorError } from './exit.js';
 import { policyFlags, policyOf } from './policy.js';
+import { privacyFlags, privacyOf } from './privacy.js';
 import type { PrivilegeFlags } from './privileges.js';
 import { servedNodesOf } from './served-nodes.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
@@ -111,6 +112,7 @@ const flags = {
     describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
   ...policyFlags,
+  ...privacyFlags,
   'log-level': {
     ...one,
     choices: logLevels,
@@ -183,6 +185,7 @@ export function serveOptions(given: ServeArguments, activated: readonly number[]
       given['no-shm'] === true ? 0 : sharedMemorySize((given['shm-size'] as string) ?? DEFAULT_SHARED_MEMORY),
     mmap: given.mmap as ServeOptions['mmap'],
     policy: policyOf(given),
+    ...privacyOf(given),
     frontend: given.frontend as ServeOptions['frontend'],
     memSlots: given['mem-slots'] === true,
     objects: given.objects === true,

@@ -2,8 +2,10 @@
 import { Errno } from '../errno.js';
 import { type NodeCall, NodeEvents, type NodeFile } from '../native.js';
 import type { NativeRing, PlanResult } from '../native-ring.js';
+import { encoded } from '../struct.js';
 import type { CommandTable } from '../v4l2/command-table.js';
-import type { IoctlRow } from '../v4l2/ioctls.js';
+import { Ioctl, type IoctlRow } from '../v4l2/ioctls.js';
+import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { OpenFile } from '../v4l2/node.js';
 import type { Gate } from './commands/sequence.js';
 import type { SessionContext } from './session-context.js';
@@ -38,9 +40,15 @@ export class SessionFile implements Gate {
     return errno;
   }
 
-  /** Runs a call of the session's end: nobody wants to know what its errno tells. */
-  finalCall(call: NodeCall): Promise<number> {
-    return this.#file.call(call);
+  /** Stops an MMAP queue and frees its buffers at the session's end: nobody wants to know what the errnos tell. */
+  async freeQueue(type: number): Promise<void> {
+    const none = encoded(requestBuffers, { type, memory: Memory.MMAP });
+    await Promise.all([
+      // If the watcher polls a queue without buffers, vb2 starts read() emulation, and the node stays busy.
+      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }),
+      this.#file.call({ kind: 'ioctl', nr: Ioctl.STREAMOFF, payload: streamType.encode({ type }) }),
+      this.#file.call({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: none }),
+    ]);
   }
 
   /** An ioctl has failed with ENODEV, which alone does not end the session, or with EBUSY. */

@@ -207,6 +207,7 @@ async function takeFrom(
       continue;
     }
     queue.dequeue(index, host.buffer);
+    if (queue.isCapture) session.audit.told(1);
     reservation.keep();
     return { queue, vb: queue.buffers.get(index), host };
   }

@@ -3,6 +3,7 @@
  * task of the session runs, QBUF of its buffers is a flat command, and the watcher dequeues frames and V4L2 events. The loop makes the plan before it lets the file go, and takes its result when it has the file again, so that
  * every task finds the record of the queue as if the loop had done all of it.
  */
+import type { SessionAudit } from '../audit.js';
 import type { Gate } from '../commands/sequence.js';
 import type { SessionContext } from '../session-context.js';
 import type { SessionFile } from '../session-file.js';
@@ -22,6 +23,7 @@ export interface PlannedSession {
   readonly id: number;
   readonly context: SessionContext;
   readonly file: SessionFile;
+  readonly audit: SessionAudit;
   readonly queues: ReadonlyMap<number, BufferQueue>;
   readonly subscriptions: ReadonlySet<string>;
   /** Not null: media requests are made, so each buffer needs a decision. */
@@ -74,7 +76,11 @@ export class FramePlans implements Gate {
     const result = this.session.file.takePlan();
     if (!result) return;
     const [states, untold] = result;
-    for (const [n, queue] of queues.entries()) queue.adopt(...states[n]!);
+    for (const [n, queue] of queues.entries()) {
+      const [queued, lastFrame, frames] = states[n]!;
+      queue.adopt(queued, lastFrame);
+      if (queue.isCapture) this.session.audit.told(frames);
+    }
     for (const event of untold) this.session.context.events.sendUntold(event);
   }
 }

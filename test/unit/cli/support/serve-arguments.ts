@@ -10,6 +10,7 @@ export const defaults: ServeArguments = {
   'shared-pages': false,
   'error-events': false,
   requests: 'auto',
+  'on-demand': false,
 };
 /** One node on one socket. */
 export const one = { device: ['/dev/video0'], 'socket-path': ['/run/a.sock'] };
