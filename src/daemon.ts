@@ -3,68 +3,24 @@ import { closeSync } from 'node:fs';
 import pTimeout from 'p-timeout';
 import { Approver } from './daemon/approver.js';
 import { listen, socketName } from './daemon/listening.js';
-import { type NodeRequests, type RequestMode, type StartedNode, startNode } from './daemon/node-start.js';
+import { type NodeRequests, type StartedNode, startNode } from './daemon/node-start.js';
+import type { ServeOptions, ServePair } from './daemon/options.js';
 import { log, warnLimited } from './log.js';
 import { MediaDevice } from './media/device.js';
 import { ObjectTable } from './media/memory/object-table.js';
-import type { MmapMode } from './media/memory/shared-memory.js';
-import type { Policy } from './media/policy.js';
-import { closeSockets, openedBefore, type SocketSource } from './sockets.js';
+import { isMutable, type Mute } from './media/mute/mute.js';
+import { closeSockets, openedBefore } from './sockets.js';
 import type { HostNode } from './v4l2/node.js';
 import { NodeWatch } from './v4l2/node-watch.js';
 import { Backend } from './vhost-user/backend.js';
-import { type Listener, peerProcess, type SocketFile } from './vhost-user/listener.js';
-import type { VmmOption } from './vhost-user/vmm-traits.js';
+import { type Listener, peerProcess } from './vhost-user/listener.js';
 import { Turn } from './virtio/turn.js';
 
 export type { RequestMode } from './daemon/node-start.js';
+export type { ServeOptions, ServePair } from './daemon/options.js';
 export type { SocketSource } from './sockets.js';
 export { StartError } from './start-error.js';
 export type { SocketFile } from './vhost-user/listener.js';
-
-export interface ServePair {
-  /** The path of the node, or an inherited descriptor of it. */
-  readonly device: string | number;
-  readonly socket: SocketSource;
-  /** The name that the guest sees, at most MAX_CARD_BYTES of UTF-8. Absent: that of the driver. */
-  readonly card?: string;
-}
-
-export interface ServeOptions {
-  readonly pairs: readonly ServePair[];
-  /** Bytes of SHM region 0: a power of two of at least 64 KiB. 0: there is no region. */
-  readonly sharedMemorySize: number;
-  readonly mmap: MmapMode;
-  /** What the guest of each node may do. Absent: everything that virtio-media has. */
-  readonly policy?: Policy;
-  readonly frontend: VmmOption;
-  readonly memSlots: boolean;
-  /** Buffers are objects that other devices of the VM may use: EXPBUF and the OBJECT memory type. */
-  readonly objects: boolean;
-  /** The guest may use its own pages as buffers. */
-  readonly sharedPages: boolean;
-  /** The guest also gets an error event when the device is lost. */
-  readonly errorEvents: boolean;
-  /**
-   * Who makes the media requests that a stateless codec needs. auto: the bridge makes implicit requests; handles: the
-   * guest, with request handles; off: nobody.
-   */
-  readonly requests: RequestMode;
-  /** A node that waits for a producer is served when it has one. Absent: at once. */
-  readonly wait?: boolean;
-  /** Nothing but a guest's OPEN opens a node once it is served. Absent: a look at what it is may, too. */
-  readonly onDemand?: boolean;
-  /** Mode and owner of the sockets that are made at a path. Absent: 0600 and this process's user. */
-  readonly socketFile?: SocketFile;
-  /** The ids of the users whose processes may connect to a listening socket. Absent: every process that can. */
-  readonly allowUids?: readonly number[];
-  /** The program, and its arguments, that is asked at each OPEN. Absent: every OPEN is approved. */
-  readonly approve?: readonly string[];
-  /** Called when the connection of an inherited connected socket has ended. */
-  readonly onEnd?: () => void;
-  /** Called when a VMM has come or gone. */
-  readonly onVmm?: () => void;
-}
 
 /** How long stop() waits for files whose close waits for the hardware. */
 const STOP_GRACE_MS = 500;
@@ -111,6 +67,11 @@ export class Daemon {
     return this.#services.map((service) => service.identity);
   }
 
+  /** The devices that are served, in the order of the pairs. */
+  get devices(): readonly ServedDevice[] {
+    return this.#services;
+  }
+
   /** `2 devices, 1 VM`. */
   get status(): string {
     const [devices, vms] = [this.#services.length, this.#services.filter(({ hasVmm }) => hasVmm).length];
@@ -130,6 +91,18 @@ export class Daemon {
   }
 }
 
+/** A device that is served, as those see it who control the daemon. */
+export interface ServedDevice {
+  /** The path of the node, as the operator gave it. */
+  readonly path: string;
+  /** The path of its socket, or the number of the descriptor. */
+  readonly socket: string;
+  /** Whether there is something to mute: false for a codec, an output and the like. */
+  readonly isMutable: boolean;
+  /** Whether its guest gets the picture, whichever VMM it is. */
+  readonly mute: Pick<Mute, 'mute' | 'unmute' | 'isMuted' | 'how'>;
+}
+
 /** What all services of the process share. */
 interface Shared {
   readonly turn: Turn;
@@ -145,12 +118,13 @@ interface Tenant {
 }
 
 /** One node behind one socket. It serves one VMM at a time. */
-class Service {
+class Service implements ServedDevice {
   #listener: Listener | null = null;
   #backend: Backend | null = null;
   #isStarted = false;
   #isStopped = false;
   private readonly node: HostNode;
+  readonly mute: Mute;
   private readonly requests: NodeRequests | undefined;
   readonly #watch: NodeWatch;
   #tenant: Tenant | null = null;
@@ -161,15 +135,16 @@ class Service {
     private readonly pair: ServePair,
     private readonly options: ServeOptions,
     private readonly shared: Shared,
-    { node, description, requests }: StartedNode,
+    { node, description, requests, mute }: StartedNode,
   ) {
     this.node = node;
+    this.mute = mute;
     this.requests = requests;
     this.#watch = new NodeWatch(node, description, options.wait ?? false, options.onDemand ?? false);
   }
 
   static async open(pair: ServePair, options: ServeOptions, shared: Shared): Promise<Service> {
-    const started = await startNode(pair.device, options.requests);
+    const started = await startNode(pair.device, options.requests, options.muted);
     return new Service(pair, options, shared, started);
   }
 
@@ -181,6 +156,18 @@ class Service {
   /** What identifies the device, in words. */
   get identity(): string | undefined {
     return this.node.location?.text;
+  }
+
+  get path(): string {
+    return this.node.path;
+  }
+
+  get socket(): string {
+    return socketName(this.pair.socket);
+  }
+
+  get isMutable(): boolean {
+    return isMutable(this.#watch.description.deviceCaps);
   }
 
   get hasVmm(): boolean {
@@ -247,7 +234,7 @@ class Service {
   #serve(fd: number): void {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
-    const { frontend, memSlots, objects, requests: _, approve: __, ...options } = this.options;
+    const { frontend, memSlots, objects, requests: _, approve: __, muted: ___, ...options } = this.options;
     const { card } = this.pair;
     const present = this.#watch;
     const who = {
@@ -261,6 +248,7 @@ class Service {
       present,
       ...(card !== undefined && { card }),
       audit: who,
+      mute: this.mute,
       ...(approve && { approve }),
       turn: this.shared.turn,
       ...(this.shared.objects && { objects: this.shared.objects }),

@@ -6,11 +6,24 @@ import { OperatorError } from './exit.js';
 
 const one = { type: 'string', nargs: 1 } as const;
 
+const muteWith: readonly NonNullable<ServeOptions['muted']>[] = ['black', 'none'];
+
 export const privacyFlags = {
   'on-demand': {
     type: 'boolean',
     default: false,
     describe: 'open a device only while a guest has it open: nothing else wakes it up (docs/security.md)',
+  },
+  muted: {
+    type: 'boolean',
+    default: false,
+    describe:
+      'start muted: no guest gets a picture of the device, and the device does not stream (docs/security.md)',
+  },
+  'mute-with': {
+    ...one,
+    choices: muteWith,
+    describe: 'what a guest gets of a device that starts muted: black frames, or none [default: black]',
   },
   approve: {
     ...one,
@@ -22,14 +35,18 @@ export const privacyFlags = {
 type Given = Readonly<Record<string, unknown>>;
 
 /** What the options say. Throws ERR_USAGE. */
-export function privacyOf(given: Given): Pick<ServeOptions, 'approve' | 'onDemand'> {
+export function privacyOf(given: Given): Pick<ServeOptions, 'approve' | 'muted' | 'onDemand'> {
   const { approve } = given;
   const onDemand = given['on-demand'] === true;
   if (onDemand && isInherited(given))
     throw usage(
       '--on-demand and an inherited descriptor exclude each other: the device is open all the time',
     );
+  if (given['mute-with'] !== undefined && given.muted !== true)
+    throw usage('--mute-with says how --muted mutes: give both');
+  const muted = (given['mute-with'] as ServeOptions['muted']) ?? 'black';
   return {
+    ...(given.muted === true && { muted }),
     ...(onDemand && { onDemand }),
     ...(typeof approve === 'string' && { approve: commandOf(approve) }),
   };

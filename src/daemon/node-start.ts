@@ -1,5 +1,6 @@
 /** A node before it is served: what it is, whether it needs media requests, and why it cannot be served. */
 import { Errno, errnoName } from '../errno.js';
+import { isMutable, Mute, type MuteWith } from '../media/mute/mute.js';
 import type { RequestSupport } from '../media/session-context.js';
 import { accessCure } from '../privileges.js';
 import { isFailure } from '../result.js';
@@ -65,10 +66,15 @@ export interface StartedNode {
   readonly description: NodeDescription;
   /** undefined: the node takes no media requests. */
   readonly requests: NodeRequests | undefined;
+  readonly mute: Mute;
 }
 
-/** Looks at the node of a path, or of an inherited descriptor. Throws StartError. */
-export async function startNode(device: string | number, mode: RequestMode): Promise<StartedNode> {
+/** Looks at the node of a path, or of an inherited descriptor. `muted`: it starts so. Throws StartError. */
+export async function startNode(
+  device: string | number,
+  mode: RequestMode,
+  muted: MuteWith | undefined,
+): Promise<StartedNode> {
   const path = typeof device === 'number' ? `/proc/self/fd/${device}` : device;
   const node = new HostNode(path);
   const description = await describe(node);
@@ -78,9 +84,16 @@ export async function startNode(device: string | number, mode: RequestMode): Pro
       `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
     );
   }
+  if (muted && !isMutable(description.deviceCaps))
+    throw new StartError(
+      'ERR_NODE_NOT_CAMERA',
+      `${path} (${description.card}) captures nothing by itself, so --muted has nothing to mute: serve it without.`,
+    );
+  const mute = new Mute(path);
+  if (muted) await mute.mute(muted);
   const requests = await requestsOf(path, description, mode);
   if (requests) node.onReturn = (found) => requests.media.reopen(found);
-  return { node, description, requests };
+  return { node, description, requests, mute };
 }
 
 /** What the node is. Throws StartError. */

@@ -22,6 +22,7 @@ import { EventQueue } from './events/eventq.js';
 import { refuse } from './ioctls/ioctl-request.js';
 import { DeviceObjects, type ObjectTable } from './memory/object-table.js';
 import { type MmapMode, SharedMemory } from './memory/shared-memory.js';
+import { Mute } from './mute/mute.js';
 import { defaultPolicy, type Policy } from './policy.js';
 import { COMMANDQ, ioctlCommand, mmapCommand } from './protocol.js';
 import type { Session } from './session.js';
@@ -47,6 +48,8 @@ export interface MediaDeviceOptions {
   readonly present?: PresentNode;
   /** Asked at each OPEN. Absent: every OPEN is approved. */
   readonly approve?: Approve;
+  /** Of the node, so that it outlives this device. Absent: the device has its own, and is not muted. */
+  readonly mute?: Mute;
   /** What each line of the audit says of the device and its VMM. Absent: there is no audit. */
   readonly audit?: Fields;
   /** The name that the guest sees, whatever the node is. Absent: the node's own. */
@@ -59,6 +62,8 @@ export interface MediaDeviceOptions {
 export class MediaDevice implements CommandHandlers {
   /** Bytes of SHM region 0. 0: none. */
   readonly sharedMemorySize: number;
+  /** Whether the guest gets the camera's picture. */
+  readonly mute: Mute;
 
   readonly #optionalIoctls: OptionalIoctls;
   readonly #policy: Policy;
@@ -81,9 +86,10 @@ export class MediaDevice implements CommandHandlers {
     this.#config = new ConfigSpace(description, options.present, options.card);
     this.#account = Account.of(node);
     this.#audit = new Audit(options.audit ?? null);
+    this.mute = options.mute ?? new Mute(node.path);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
-    this.#sessions = new OpenSessions(this.#account, this.#policy.maxSessions, this.#flat);
+    this.#sessions = new OpenSessions(this.#account, this.#policy.maxSessions, this.#flat, this.mute);
     this.#turn = options.turn ?? new Turn();
     this.#events = new EventQueue(this.#turn);
     this.#optionalIoctls = {

@@ -10,8 +10,17 @@ import type { OpenFile } from '../v4l2/node.js';
 import type { Gate } from './commands/sequence.js';
 import type { SessionContext } from './session-context.js';
 
+/** Stands before the driver of a muted session. */
+export interface CallFilter {
+  /** Answers a call in the place of the driver. null: the driver answers it. */
+  call(call: NodeCall): Promise<number> | null;
+  /** The file closes. */
+  end(): void;
+}
+
 export class SessionFile implements Gate {
   readonly #file: OpenFile;
+  #filter: CallFilter | null = null;
 
   /** `onReady`: epoll events of the file, and HELD. `onLost`: the node is unregistered. */
   constructor(
@@ -29,15 +38,30 @@ export class SessionFile implements Gate {
 
   /** Closes the file after all submitted calls. Resolves when the kernel has closed it. */
   close(): Promise<void> {
+    this.#filter?.end();
     return this.#file.close();
   }
 
   /** Runs a call on the lane. Resolves to 0 or an errno. */
   async call(call: NodeCall): Promise<number> {
-    const errno = await this.#file.call(call);
+    const errno = await (this.#filter?.call(call) ?? this.#file.call(call));
     const mayBeBusy = call.kind === 'ioctl' || call.kind === 'controls';
     if (errno === Errno.ENODEV || (errno === Errno.EBUSY && mayBeBusy)) await this.failed(errno);
     return errno;
+  }
+
+  /** Runs a call at the driver, whatever stands before it. */
+  unfiltered(call: NodeCall): Promise<number> {
+    return this.#file.call(call);
+  }
+
+  get filter(): CallFilter | null {
+    return this.#filter;
+  }
+
+  /** null: calls go to the driver. */
+  set filter(filter: CallFilter | null) {
+    this.#filter = filter;
   }
 
   /** Stops an MMAP queue and frees its buffers at the session's end: nobody wants to know what the errnos tell. */

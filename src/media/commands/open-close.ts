@@ -4,6 +4,7 @@ import { errorLimited } from '../../log.js';
 import type { Account } from '../account.js';
 import { drain } from '../events/drain.js';
 import { stale } from '../events/eventq.js';
+import type { Mute } from '../mute/mute.js';
 import { MAX_APPROVAL_MS } from '../policy.js';
 import { closeCommand, openResponse, responseHeader } from '../protocol.js';
 import { Session } from '../session.js';
@@ -26,6 +27,7 @@ export class OpenSessions {
     private readonly account: Account,
     private readonly maxSessions: number,
     private readonly flat: FlatCommands,
+    private readonly mute: Mute,
   ) {}
 
   /** Number of open sessions. */
@@ -57,6 +59,7 @@ export class OpenSessions {
     this.#sessions.set(session.id, session);
     this.account.opened(session);
     session.sequence.add(guard(command, () => this.#open(session, command)));
+    this.mute.joined(session);
   }
 
   async #open(session: Session, command: Command): Promise<void> {
@@ -102,6 +105,7 @@ export class OpenSessions {
   end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
     this.flat.withdraw(session);
+    this.mute.left(session);
     this.#asking.get(session)?.abort();
     const closing = this.account
       .closing(session, session.close())

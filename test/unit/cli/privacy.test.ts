@@ -44,6 +44,14 @@ describe('cli/privacy', () => {
     assert.equal('onDemand' in options({}), false);
   });
 
+  it('--muted: black unless --mute-with says otherwise, which means nothing alone', () => {
+    assert.throws(() => options({ 'mute-with': 'none' }), usage(/--mute-with says how --muted mutes/));
+    assert.throws(() => options({ muted: [true, true] }), usage(/--muted is given twice/));
+    assert.equal(options({ muted: true }).muted, 'black');
+    assert.equal(options({ muted: true, 'mute-with': 'none' }).muted, 'none');
+    assert.equal('muted' in options({}), false);
+  });
+
   it('--approve: quotes keep words together, and nothing else has a meaning', () => {
     assert.deepEqual(options({ approve: `/bin/true 'a b' "$HOME;" c\\ d` }).approve, [
       '/bin/true',

@@ -11,6 +11,7 @@ export const defaults: ServeArguments = {
   'error-events': false,
   requests: 'auto',
   'on-demand': false,
+  muted: false,
 };
 /** One node on one socket. */
 export const one = { device: ['/dev/video0'], 'socket-path': ['/run/a.sock'] };
