@@ -1,8 +1,9 @@
 /** Builds everything for its pairs of node and socket. */
 import pTimeout from 'p-timeout';
+import { Approver } from './daemon/approver.js';
 import type { PairReport } from './daemon/report.js';
 import type { ServeOptions, ServePair } from './daemon/serve-options.js';
-import { Service } from './daemon/service.js';
+import { type ServedDevice, Service } from './daemon/service.js';
 import { log } from './log.js';
 import { ObjectTable } from './media/memory/object-table.js';
 import { closeSockets, openedBefore } from './sockets.js';
@@ -24,8 +25,11 @@ export class Daemon {
   readonly #objects = new Map<string | undefined, ObjectTable>();
   /** Shared by all services, because they run on the same loop. */
   readonly #turn = new Turn();
+  readonly #approver: Approver | undefined;
 
-  constructor(private readonly options: ServeOptions) {}
+  constructor(private readonly options: ServeOptions) {
+    if (options.approve) this.#approver = new Approver(options.approve);
+  }
 
   /**
    * Opens every node and socket. With `wait`, a node that waits for a producer follows when it has one. If one fails,
@@ -102,6 +106,11 @@ export class Daemon {
     return this.#services.map((service) => service.report);
   }
 
+  /** The devices that are served, in the order of the pairs. */
+  get devices(): readonly ServedDevice[] {
+    return this.#services;
+  }
+
   /** `2 devices, 1 VM`. */
   get status(): string {
     const [devices, vms] = [this.#services.length, this.#services.filter(({ hasVmm }) => hasVmm).length];
@@ -113,7 +122,9 @@ export class Daemon {
    * STOP_GRACE_MS it resolves in any case, and logs a line for each VMM with files that are still open.
    */
   async stop(): Promise<void> {
-    const ended = Promise.all(this.#services.map((service) => service.stop()));
+    const ended = Promise.all(this.#services.map((service) => service.stop())).then(() =>
+      this.#approver?.close(),
+    );
     await pTimeout(ended, { milliseconds: STOP_GRACE_MS, fallback: () => undefined });
     for (const service of this.#services) service.reportHeld();
   }
@@ -121,7 +132,8 @@ export class Daemon {
   async #open(pair: ServePair): Promise<Service> {
     const objects = pair.own?.objects ?? this.options.objects;
     const table = objects ? (this.#objects.get(pair.vm) ?? new ObjectTable()) : undefined;
-    const service = await Service.open(pair, this.options, this.#turn, table);
+    const shared = { turn: this.#turn, objects: table, approver: this.#approver };
+    const service = await Service.open(pair, this.options, shared);
     if (table) this.#objects.set(pair.vm, table);
     this.#services.push(service);
     return service;

@@ -178,6 +178,8 @@ export interface NativeRecords {
    */
   hostBuffer(record: Uint8Array, planes: Uint8Array, words: Uint8Array): void;
   guestBuffer(record: Uint8Array, planes: Uint8Array, words: Uint8Array): void;
+  /** The bounds of the buckets of every histogram, in microseconds: what is in bucket i took less. The last is Infinity. */
+  histogramBounds(): Float64Array;
   /** FieldMask of src/v4l2/ioctls.ts, carried out on a payload. Throws if the field is not inside it. */
   hideBits(payload: Uint8Array, at: number, hidden: number, optional: number, unless: number): void;
 }

@@ -187,8 +187,6 @@ export interface Native extends NativeRecords {
     rules: Uint8Array,
   ) => NativeCommandTable;
   FrameCounters: new () => NativeFrameCounters;
-  /** The bounds of the buckets of every histogram, in microseconds: what is in bucket i took less. The last is Infinity. */
-  histogramBounds(): Float64Array;
   Ring: new (...options: RingOptions) => NativeRing;
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
@@ -270,6 +268,8 @@ export interface Native extends NativeRecords {
   shareNoNewPrivileges(): number;
   /** The process makes no core dump, and other processes of the same user cannot read its memory. Returns an errno. */
   undumpable(): number;
+  /** A program that this process starts gets none of the descriptors that are open now, but 0, 1 and 2. Returns an errno. */
+  closeOnExec(): number;
   /** execve(2): this thread runs the program, and all others end. The descriptors `inherited` stay open. Returns an
    * errno, and only if it fails. */
   execute(

@@ -106,6 +106,13 @@ export function confine(wanted: TargetUser | undefined, again: () => Program): v
     log.debug('the capability bounding set is not empty, but no_new_privs makes it harmless');
 }
 
+/** No program that this process starts gets a descriptor of it: not the camera's, nor a VMM's, nor what it inherited. */
+export function keepDescriptors(): void {
+  const errno = native.closeOnExec();
+  if (errno !== 0)
+    log.warn('a program that this process starts may get its descriptors', { error: errnoName(errno) });
+}
+
 interface Step {
   readonly what: string;
   readonly run: (wanted: TargetUser) => number;

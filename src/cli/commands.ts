@@ -56,6 +56,16 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./status.js')).status,
   },
   {
+    usage: 'mute [device]',
+    describe: 'keep the picture of a camera from every guest: it stops, and guests get black frames',
+    load: async () => (await import('./mute.js')).mute,
+  },
+  {
+    usage: 'unmute [device]',
+    describe: 'give the picture of a camera to its guests again',
+    load: async () => (await import('./mute.js')).unmute,
+  },
+  {
     usage: 'rules',
     describe: 'print a udev rule that names a camera or codec, and serves it when it is plugged in',
     load: async () => (await import('./rules.js')).rules,

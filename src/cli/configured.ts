@@ -18,9 +18,10 @@ export function askedOf(given: ServeArguments, activated: readonly number[]): As
     throw new ConfigurationError(`${faultText(source.file, first)}${others}`);
   }
   const nodes = servedOf(configuration);
+  const { approve } = valuesOf(configuration.settings);
   const pairs = pairsOf(nodes, source);
   return {
-    options: { ...serveOptions({ ...plain }, []), pairs },
+    options: { ...serveOptions({ ...plain, ...(approve !== undefined && { approve }) }, []), pairs },
     privileges: privilegeFlags(valuesOf(configuration.settings)),
     observation: observationFlags(valuesOf(configuration.settings)),
     pairPrivileges: nodes.map((served) => privilegesIn(configuration.settings, served)),

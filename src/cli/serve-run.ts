@@ -1,4 +1,5 @@
 /** Runs one Daemon for the command `serve`, as the user that it is to be. */
+import { addMute } from '../control/mute.js';
 import { Daemon, type ServeOptions } from '../daemon.js';
 import { isJournal, tellJournal } from '../journal.js';
 import { redirectLog } from '../log.js';
@@ -26,6 +27,7 @@ export async function run(asked: Asked, environment: NodeJS.ProcessEnv): Promise
   };
   const reload = await asked.configuration?.reloadOf(() => daemon, options.pairs);
   if (reload) observation.commands.add('reload', reload);
+  addMute(observation.commands, () => daemon.devices);
   return serveUntilEnd(options, create, process, (text) => process.stdout.write(text), manager, reload);
 }
 

@@ -10,6 +10,7 @@ import type { Asked } from './asked.js';
 import { OperatorError } from './exit.js';
 import type { ObservationFlags } from './observation.js';
 import { policyFlags, policyOf } from './policy.js';
+import { privacyFlags, privacyOf } from './privacy.js';
 import type { PrivilegeFlags } from './privileges.js';
 import { servedNodesOf } from './served-nodes.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
@@ -124,6 +125,7 @@ export const flags = {
     describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
   ...policyFlags,
+  ...privacyFlags,
   control: {
     ...one,
     describe: 'socket at which `status` asks this process, for its user only (docs/control.md)',
@@ -252,6 +254,7 @@ export function serveOptions(asked: ServeArguments, activated: readonly number[]
       given['no-shm'] === true ? 0 : sharedMemorySize((given['shm-size'] as string) ?? DEFAULT_SHARED_MEMORY),
     mmap: given.mmap as ServeOptions['mmap'],
     policy: policyOf(given),
+    ...privacyOf(given),
     frontend: given.frontend as ServeOptions['frontend'],
     memSlots: given['mem-slots'] === true,
     objects: given.objects === true,

@@ -1,5 +1,6 @@
 /** What a daemon is to serve, and how. */
 import type { MmapMode } from '../media/memory/shared-memory.js';
+import type { MuteWith } from '../media/mute/mute.js';
 import type { Policy } from '../media/policy.js';
 import type { SocketSource } from '../sockets.js';
 import type { SocketFile } from '../vhost-user/listener.js';
@@ -40,6 +41,10 @@ export interface PairOptions {
   readonly requests: RequestMode;
   /** A node that waits for a producer is served when it has one. Absent: at once. */
   readonly wait?: boolean;
+  /** Nothing but a guest's OPEN opens the node once it is served. Absent: a look at what it is may, too. */
+  readonly onDemand?: boolean;
+  /** The device starts muted: what its guest gets. Absent: it is not muted. */
+  readonly muted?: MuteWith;
   /** Mode and owner of the sockets that are made at a path. Absent: 0600 and this process's user. */
   readonly socketFile?: SocketFile;
   /** The ids of the users whose processes may connect to a listening socket. Absent: every process that can. */
@@ -48,6 +53,8 @@ export interface PairOptions {
 
 export interface ServeOptions extends PairOptions {
   readonly pairs: readonly ServePair[];
+  /** The program, and its arguments, that is asked at each OPEN. Absent: every OPEN is approved. */
+  readonly approve?: readonly string[];
   /** Called when the connection of an inherited connected socket has ended. */
   readonly onEnd?: () => void;
   /** Called when a VMM has come or gone. */

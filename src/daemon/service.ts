@@ -3,22 +3,39 @@ import { closeSync } from 'node:fs';
 import { log, warnLimited } from '../log.js';
 import { MediaDevice } from '../media/device.js';
 import type { ObjectTable } from '../media/memory/object-table.js';
-import { closeSockets, openedBefore, socketError } from '../sockets.js';
-import { StartError } from '../start-error.js';
-import type { NodeDescription } from '../v4l2/description.js';
-import { isUsable } from '../v4l2/kind.js';
-import { HostNode } from '../v4l2/node.js';
+import { isMutable, type Mute } from '../media/mute/mute.js';
+import { closeSockets, openedBefore } from '../sockets.js';
+import type { HostNode } from '../v4l2/node.js';
 import { NodeWatch } from '../v4l2/node-watch.js';
 import { Backend } from '../vhost-user/backend.js';
-import { Listener, peerProcess } from '../vhost-user/listener.js';
+import { type Listener, peerProcess } from '../vhost-user/listener.js';
 import type { Turn } from '../virtio/turn.js';
-import { describe, type NodeRequests, requestsOf } from './node-start.js';
+import type { Approver } from './approver.js';
+import { listen, socketName } from './listening.js';
+import { type NodeRequests, type StartedNode, startNode } from './node-start.js';
 import type { PairReport } from './report.js';
 import type { ServeOptions, ServePair } from './serve-options.js';
 import { Tenants } from './tenants.js';
 
+/** A device that is served, as those see it who control the daemon. */
+export interface ServedDevice {
+  /** The path of the node, as the operator gave it. */
+  readonly path: string;
+  /** Whether there is something to mute: false for a codec, an output and the like. */
+  readonly isMutable: boolean;
+  /** Whether its guest gets the picture, whichever VMM it is. */
+  readonly mute: Pick<Mute, 'mute' | 'unmute' | 'isMuted' | 'how'>;
+}
+
+/** What the services of a VM share. */
+interface Shared {
+  readonly turn: Turn;
+  readonly objects: ObjectTable | undefined;
+  readonly approver: Approver | undefined;
+}
+
 /** One node behind one socket. It serves one VMM at a time. */
-export class Service {
+export class Service implements ServedDevice {
   #listener: Listener | null = null;
   #backend: Backend | null = null;
   #pair: ServePair;
@@ -27,6 +44,9 @@ export class Service {
   #isStopped = false;
   /** Called when a retired service is over. null: it is not retired. */
   #over: (() => void) | null = null;
+  readonly mute: Mute;
+  private readonly node: HostNode;
+  private readonly requests: NodeRequests | undefined;
   readonly #watch: NodeWatch;
   readonly #tenants = new Tenants();
 
@@ -34,35 +54,25 @@ export class Service {
     pair: ServePair,
     /** The options of the daemon. Those of the pair go before them. */
     private readonly common: ServeOptions,
-    private readonly turn: Turn,
-    private readonly objects: ObjectTable | undefined,
-    private readonly node: HostNode,
-    description: NodeDescription,
-    private readonly requests: NodeRequests | undefined,
+    private readonly shared: Shared,
+    { node, description, requests, mute }: StartedNode,
   ) {
+    this.node = node;
+    this.mute = mute;
+    this.requests = requests;
     this.#pair = pair;
     this.#options = { ...common, ...pair.own };
-    this.#watch = new NodeWatch(node, description, this.#options.wait ?? false);
+    this.#watch = new NodeWatch(
+      node,
+      description,
+      this.#options.wait ?? false,
+      this.#options.onDemand ?? false,
+    );
   }
 
-  static async open(
-    pair: ServePair,
-    options: ServeOptions,
-    turn: Turn,
-    objects?: ObjectTable,
-  ): Promise<Service> {
-    const path = typeof pair.device === 'number' ? `/proc/self/fd/${pair.device}` : pair.device;
-    const node = new HostNode(path);
-    const description = await describe(node);
-    if (!isUsable(description.deviceCaps)) {
-      throw new StartError(
-        'ERR_NODE_NOT_STREAMING',
-        `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
-      );
-    }
-    const requests = await requestsOf(path, description, pair.own?.requests ?? options.requests);
-    if (requests) node.onReturn = (found) => requests.media.reopen(found);
-    return new Service(pair, options, turn, objects, node, description, requests);
+  static async open(pair: ServePair, options: ServeOptions, shared: Shared): Promise<Service> {
+    const { requests, muted } = { ...options, ...pair.own };
+    return new Service(pair, options, shared, await startNode(pair.device, requests, muted));
   }
 
   /** Whether start() must wait for a producer. */
@@ -73,6 +83,14 @@ export class Service {
   /** What identifies the device, in words. */
   get identity(): string | undefined {
     return this.node.location?.text;
+  }
+
+  get path(): string {
+    return this.node.path;
+  }
+
+  get isMutable(): boolean {
+    return isMutable(this.#watch.description.deviceCaps);
   }
 
   get hasVmm(): boolean {
@@ -98,22 +116,15 @@ export class Service {
     this.#isStarted = true;
     const { socket } = this.#pair;
     if ('connectedFd' in socket) return this.#connected(socket.connectedFd);
-    const name = 'path' in socket ? socket.path : String(socket.listeningFd);
-    const at = 'path' in socket ? (socket.listeningFd ?? socket.path) : socket.listeningFd;
-    const { socketFile: file, allowUids } = this.#options;
-    try {
-      this.#listener = new Listener(at, (fd) => this.#connected(fd), {
-        ...(file && { file }),
-        ...(allowUids && { allowUids }),
-        ...('path' in socket && { path: socket.path }),
-      });
-    } catch (error) {
-      throw socketError(name, error as NodeJS.ErrnoException);
-    }
+    this.#listener = listen(socket, this.#options, (fd) => this.#connected(fd));
     const { description, waitsForProducer } = this.#watch;
     const { vm } = this.#pair;
     const fields = { ...(vm !== undefined && { vm }), device: this.node.path, card: description.card };
-    log.info('serving', { ...fields, socket: name, ...(this.identity && { identity: this.identity }) });
+    log.info('serving', {
+      ...fields,
+      socket: socketName(socket),
+      ...(this.identity && { identity: this.identity }),
+    });
     if (waitsForProducer)
       log.warn(
         'the node waits for a producer: a guest that starts before gets an output (see --wait)',
@@ -183,15 +194,24 @@ export class Service {
   #serve(fd: number): void {
     const vmm = peerProcess(fd);
     log.info('a front-end connected', { device: this.node.path, ...(vmm !== undefined && { vmm }) });
-    const { frontend, memSlots, objects, requests: _, ...options } = this.#options;
+    const { frontend, memSlots, objects, requests: _, approve: __, muted: ___, ...options } = this.#options;
     const { card } = this.#pair;
     const present = this.#watch;
+    const who = {
+      device: this.node.path,
+      socket: socketName(this.#pair.socket),
+      ...(vmm !== undefined && { vmm }),
+    };
+    const approve = this.shared.approver?.for({ ...who, card: present.description.card });
     const device = new MediaDevice(this.node, present.description, {
       ...options,
       present,
       ...(card !== undefined && { card }),
-      turn: this.turn,
-      ...(this.objects && { objects: this.objects }),
+      audit: who,
+      mute: this.mute,
+      ...(approve && { approve }),
+      turn: this.shared.turn,
+      ...(this.shared.objects && { objects: this.shared.objects }),
       ...(this.requests && { requests: this.requests }),
     });
     this.#backend = new Backend({

@@ -1,4 +1,5 @@
 /** What a session tells of its queues: what came back from each, and the format of its buffers. */
+import { isCapture } from '../v4l2/buffer-type.js';
 import { FrameCounters } from '../v4l2/frame-counters.js';
 import type { HostBuffer } from './queues/video-buffer.js';
 import type { Counted, Totals } from './totals.js';
@@ -26,6 +27,13 @@ export class Statistics implements Counted {
 
   get queues(): ReadonlyMap<number, QueueStatistics> {
     return this.#queues;
+  }
+
+  /** Frames of CAPTURE queues. */
+  get captured(): number {
+    let frames = 0;
+    for (const [type, { counters }] of this.#queues) if (isCapture(type)) frames += counters.counts.frames;
+    return frames;
   }
 
   get totals(): Totals {

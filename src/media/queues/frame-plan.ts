@@ -12,7 +12,7 @@ import type { BufferQueue } from './buffer-queue.js';
 import { guestFlags } from './buffer-record.js';
 
 /** Backings whose frames nobody copies, and whose memory the bridge has chosen. */
-const planned: ReadonlySet<Backing> = new Set<Backing>(['userptr', 'direct', 'unmapped']);
+export const planned: ReadonlySet<Backing> = new Set<Backing>(['userptr', 'direct', 'unmapped']);
 /** FramePlan::kMaxBuffers and kMaxQueues of the addon. */
 const MAX_BUFFERS = 64;
 const MAX_QUEUES = 2;
@@ -91,9 +91,9 @@ export class FramePlans implements Gate {
  * The queues of the session that can have a plan, CAPTURE last: all that stream. Empty: none streams, or something has to
  * be decided for each buffer.
  */
-function queuesOf({ queues, requests, handles }: PlannedSession): BufferQueue[] {
+function queuesOf({ file, queues, requests, handles }: PlannedSession): BufferQueue[] {
   const streaming = [...queues.values()].filter((queue) => queue.isArmed);
-  if (requests || handles || streaming.length > MAX_QUEUES) return [];
+  if (file.filter || requests || handles || streaming.length > MAX_QUEUES) return [];
   const others = [...queues.values()].filter((queue) => !queue.isArmed && queue.streaming);
   if (others.length > 0 || !streaming.every(isPlain)) return [];
   return streaming.sort((a, b) => Number(a.isCapture) - Number(b.isCapture));

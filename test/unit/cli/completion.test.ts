@@ -63,6 +63,7 @@ describe('cli/completion', function () {
       'log-format',
       'log-level',
       'mmap',
+      'mute-with',
       'requests',
     ]);
   });
@@ -90,7 +91,18 @@ describe('cli/completion', function () {
   });
 
   it('offers commands and their options', () => {
-    assert.deepEqual(bash(''), ['serve', 'list', 'inspect', 'probe', 'doctor', 'config', 'status', 'rules']);
+    assert.deepEqual(bash(''), [
+      'serve',
+      'list',
+      'inspect',
+      'probe',
+      'doctor',
+      'config',
+      'status',
+      'mute',
+      'unmute',
+      'rules',
+    ]);
     assert.deepEqual(bash('in'), ['inspect']);
     assert.deepEqual(bash('list', '--'), ['--version', '--help', '--json']);
     assert.deepEqual(bash('inspect', '/dev/video0', '--j'), ['--json']);
