@@ -22,11 +22,11 @@ import { commands, whenAsked } from '../../src/cli/commands.js';
 import { readSource, sourceOf } from '../../src/cli/config-source.js';
 import { ruleText } from '../../src/cli/rules.js';
 import { serveOptions } from '../../src/cli/serve.js';
-import { vmmOptions } from '../../src/cli/vmm-options.js';
 import { servedOf } from '../../src/config/change.js';
 import { textOf } from '../../src/config/configuration.js';
 import { read, root } from './support/document.js';
 import { type Block, blocksOf, commandsOf } from './support/guide.js';
+import { assertCrosvm, assertMemory, assertQemu } from './support/vmm-words.js';
 
 const FOLDER = 'docs/guides';
 const OWN = 'virtio-media-bridge';
@@ -61,52 +61,6 @@ async function parsed(words: readonly string[]): Promise<Arguments> {
   await parser.parseAsync(words);
   assert.ok(given, words.join(' '));
   return given;
-}
-
-/** The value of an option in a list of its values (`a=b,c=d`). */
-const property = (value: string, name: string): string | undefined =>
-  value
-    .split(',')
-    .find((each) => each.startsWith(`${name}=`))
-    ?.slice(name.length + 1);
-
-/** The words behind each `option`. */
-const valuesBehind = (words: readonly string[], option: string): string[] =>
-  words.flatMap((word, at) => (word === option ? [words[at + 1] ?? ''] : []));
-
-/** What `serve` would print for these sockets, as words. */
-const printed = (sockets: readonly string[]): string[] =>
-  split(vmmOptions(sockets.map((path) => ({ device: '/dev/null', socket: { path } }))));
-
-/** The QEMU words that belong to us are those that `serve` prints. Returns the sockets. */
-function assertQemu(words: readonly string[]): string[] {
-  const chardevs = valuesBehind(words, '-chardev');
-  const devices = valuesBehind(words, '-device').filter((device) =>
-    device.startsWith('vhost-user-media-pci'),
-  );
-  const sockets = chardevs.map((chardev) => property(chardev, 'path')!);
-  const own = printed(sockets);
-  assert.ok(sockets.length > 0);
-  assert.deepEqual(chardevs, valuesBehind(own, '-chardev'));
-  assert.deepEqual(devices, valuesBehind(own, '-device'));
-  return sockets;
-}
-
-/** The memory of a QEMU on a command line of its own is shared, and its two sizes are equal. */
-function assertMemory(words: readonly string[]): void {
-  const [object = ''] = valuesBehind(words, '-object');
-  const [size] = valuesBehind(words, '-m');
-  assert.ok(object.startsWith('memory-backend-memfd,'));
-  assert.deepEqual([property(object, 'size'), property(object, 'share')], [size, 'on']);
-  const [machine] = valuesBehind(words, '-machine');
-  assert.equal(property(machine!, 'memory-backend'), property(object, 'id'));
-}
-
-function assertCrosvm(words: readonly string[]): string[] {
-  const values = valuesBehind(words, '--vhost-user');
-  const sockets = values.map((value) => property(value, 'socket')!);
-  assert.deepEqual(values, valuesBehind(printed(sockets), '--vhost-user'));
-  return sockets;
 }
 
 /** One row for each VMM: checks its command line, returns the sockets that it connects to. */
