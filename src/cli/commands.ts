@@ -41,7 +41,7 @@ export const commands: readonly Command[] = [
     load: async () => (await import('./probe.js')).probe,
   },
   {
-    usage: 'doctor [device]',
+    usage: 'doctor [target]',
     describe: 'look for what keeps a guest from its camera',
     load: async () => (await import('./doctor.js')).doctor,
   },

@@ -1,16 +1,14 @@
 /** The command `config`: what is wrong with a configuration, which values hold, and its JSON Schema. */
 import type { Argv, CommandModule } from 'yargs';
-import { servedOf } from '../config/change.js';
-import { type Configuration, type Fault, faultText } from '../config/configuration.js';
+import { type Configuration, faultText } from '../config/configuration.js';
 import { ConfigurationError, DEFAULT_FILE } from '../config/file.js';
 import { listingOf, yamlOf } from '../config/listing.js';
 import { schemaOf } from '../config/schema.js';
+import { readWithAccounts } from './config-faults.js';
 import { keys } from './config-keys.js';
-import { privilegesIn } from './config-pairs.js';
-import { faultOf, readSource, type Source, sourceOf } from './config-source.js';
+import { readSource, type Source, sourceOf } from './config-source.js';
 import { ExitCode } from './exit.js';
 import { outputOf } from './output.js';
-import { privilegesOf } from './privileges.js';
 import { options, type ServeArguments } from './serve.js';
 
 type Arguments = ServeArguments & {
@@ -23,8 +21,7 @@ type Arguments = ServeArguments & {
 const actions = {
   check: async (given: Arguments) => {
     const source = sourceOf(given, [], given.file);
-    const { configuration, faults } = readSource(source);
-    const all = faults.length > 0 ? faults : distinct(await accountFaults(configuration));
+    const { configuration, faults: all } = await readWithAccounts(source);
     if (all.length > 0) process.exitCode = ExitCode.CONFIG;
     const listed = all.map((fault) => ({ file: source.file, ...fault }));
     return outputOf(listed, given.json, (found) =>
@@ -75,30 +72,9 @@ export const config: CommandModule<object, Arguments> = {
   handler: async (given) => console.log(await actions[given.action](given)),
 };
 
-/** What holds for several nodes is wrong once. */
-const distinct = (faults: readonly Fault[]): Fault[] => [
-  ...new Map(faults.map((fault) => [JSON.stringify(fault), fault])).values(),
-];
-
-function summary({ file }: Source, { vms }: Configuration): string {
+/** How much there is in it. */
+export function summary({ file }: Pick<Source, 'file'>, { vms }: Configuration): string {
   const nodes = vms.reduce((sum, vm) => sum + vm.nodes.length, 0);
   const counted = (count: number, noun: string) => `${count} ${noun}${count === 1 ? '' : 's'}`;
   return `${file}: ${counted(vms.length, 'VM')}, ${counted(nodes, 'node')}: nothing is wrong`;
-}
-
-/** Users and groups that this host does not have. None if there is no addon to ask with. */
-async function accountFaults(configuration: Configuration): Promise<Fault[]> {
-  const { accounts } = await import('../privileges.js').catch(() => ({ accounts: undefined }));
-  if (!accounts) return [];
-  return servedOf(configuration).flatMap((served) => {
-    const { node } = served;
-    const socket = node.settings.has('socket-path') ? { path: '/run/socket' } : { listeningFd: 0 };
-    try {
-      const flags = privilegesIn(configuration.settings, served);
-      privilegesOf(flags, [{ device: '/dev/null', socket }], process.geteuid!(), accounts);
-      return [];
-    } catch (error) {
-      return [faultOf(error, configuration) ?? { ...node.place, sentence: (error as Error).message }];
-    }
-  });
 }

@@ -1,16 +1,15 @@
 /** The command `doctor`: what keeps a guest of this host from its camera, and what helps. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import type { CommandModule } from 'yargs';
-import { deviceFindings, missingFinding, noneFinding } from '../doctor/devices.js';
+import { absentFinding, noneFinding } from '../doctor/devices.js';
 import type { Finding } from '../doctor/finding.js';
 import { hostFindings } from '../doctor/host.js';
 import { serviceFindings } from '../doctor/service.js';
 import { type RunProgram, vmmFindings } from '../doctor/vmms.js';
 import { inPackage } from '../package.js';
 import { findNode, hostNodes } from '../v4l2/discovery.js';
-import { holdersOf, surveyNode } from '../v4l2/survey.js';
 import { columns } from './columns.js';
 import { ExitCode } from './exit.js';
 import { outputOf } from './output.js';
@@ -19,22 +18,27 @@ import { outputOf } from './output.js';
 const PROGRAM_MS = 5000;
 const PROGRAM_BYTES = 1 << 20;
 
-export const doctor: CommandModule<object, { device: string | undefined; json: boolean | undefined }> = {
-  command: 'doctor [device]',
+export const doctor: CommandModule<object, { target: string | undefined; json: boolean | undefined }> = {
+  command: 'doctor [target]',
   describe: 'look for what keeps a guest from its camera',
   builder: (parser) =>
     parser
-      .positional('device', { type: 'string', describe: 'a node, or a link to it; default: all nodes' })
+      .positional('target', {
+        type: 'string',
+        describe: 'a node, a link to it, or a configuration of serve; default: all nodes',
+      })
       .option('json', { type: 'boolean', describe: 'print JSON: an array, one element for each finding' })
+      .example('$0 doctor /dev/video0', 'one camera')
+      .example('$0 doctor /etc/virtio-media-bridge/config.yaml', 'all that a configuration names')
       .epilogue('Exit status: 0 if nothing fails (warnings may be there), 71 if something does.'),
-  handler: async ({ device, json }) => {
+  handler: async ({ target, json }) => {
     const loadAddon = () => import('../native.js');
     const host = await hostFindings({ root: '/', release: release(), node: process.version, loadAddon });
     // Without the addon no node can be opened.
     const hasAddon = host.every(({ what, state }) => what !== 'addon' || state === 'ok');
     const findings = [
       ...host,
-      ...(hasAddon ? await devices(device) : []),
+      ...(await targetFindings(target, hasAddon)),
       ...(await vmmFindings(runProgram)),
       ...(await serviceFindings('/', inPackage('udev'))),
     ];
@@ -43,20 +47,31 @@ export const doctor: CommandModule<object, { device: string | undefined; json: b
   },
 };
 
-async function devices(path: string | undefined): Promise<Finding[]> {
-  const { probeFile } = await import('../v4l2/probe-file.js');
-  const one = path === undefined ? undefined : await findNode(path);
-  if (path !== undefined && one === undefined) return [missingFinding(path, existsSync(path))];
-  const nodes = one ? [one] : await hostNodes();
+async function targetFindings(target: string | undefined, hasAddon: boolean): Promise<Finding[]> {
+  if (target !== undefined && (await isConfiguration(target)))
+    return (await import('./doctor-config.js')).configurationFindings(target, hasAddon);
+  if (!hasAddon) return [];
+  return target === undefined ? everyNode() : nodeFindings(target);
+}
+
+/** Whether a path means a configuration: it is a plain file, or is called as one. */
+async function isConfiguration(path: string): Promise<boolean> {
+  const file = await stat(path).catch(() => null);
+  return file ? file.isFile() : /\.ya?ml$/.test(path);
+}
+
+async function everyNode(): Promise<Finding[]> {
+  const { lookAt } = await import('./doctor-node.js');
+  const nodes = await hostNodes();
   if (nodes.length === 0) return [noneFinding];
-  const found = await Promise.all(
-    nodes.map(async (node) => {
-      const file = probeFile(node.path);
-      const survey = await surveyNode(node, 'summary', file);
-      return deviceFindings(survey, await holdersOf(file), one !== undefined);
-    }),
-  );
-  return found.flat();
+  return (await Promise.all(nodes.map((node) => lookAt(node, false)))).flatMap(({ findings }) => findings);
+}
+
+async function nodeFindings(path: string): Promise<Finding[]> {
+  const { lookAt } = await import('./doctor-node.js');
+  const node = await findNode(path);
+  if (!node) return [await absentFinding('/', path)];
+  return (await lookAt(node, true)).findings;
 }
 
 /** A line for each finding, and below it what helps. */

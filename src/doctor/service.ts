@@ -8,6 +8,11 @@ const places: Readonly<Record<string, readonly string[]>> = {
   '70-virtio-media-bridge.rules': ['etc/udev/rules.d', 'usr/lib/udev/rules.d', 'lib/udev/rules.d'],
   'virtio-media-bridge@.socket': ['etc/systemd/system', 'usr/lib/systemd/system', 'lib/systemd/system'],
   'virtio-media-bridge@.service': ['etc/systemd/system', 'usr/lib/systemd/system', 'lib/systemd/system'],
+  'virtio-media-bridge-plugged@.target': [
+    'etc/systemd/system',
+    'usr/lib/systemd/system',
+    'lib/systemd/system',
+  ],
 };
 const PAGE = 'udev/README.md';
 
@@ -27,7 +32,7 @@ export async function serviceFindings(root: string, own: string): Promise<Findin
       warning(
         'service',
         `${missing.join(' and ')} not installed, the rest is`,
-        'install all three files',
+        'install all four files',
         PAGE,
       ),
     ];
