@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "arguments.h"
-#include "counters.h"
 #include "node_file.h"
 
 namespace vmb {
@@ -27,10 +26,7 @@ void HideBits(const Napi::CallbackInfo& info) {
 void CommandTableObject::Export(Napi::Env env, Napi::Object exports) {
   exports.Set("CommandTable", DefineClass(env, "CommandTable",
                                           {InstanceMethod("add", &CommandTableObject::Add),
-                                           InstanceMethod("remove", &CommandTableObject::Remove),
-                                           InstanceMethod("count", &CommandTableObject::Count),
-                                           InstanceMethod("counters", &CommandTableObject::Counters),
-                                           InstanceMethod("lastFailure", &CommandTableObject::LastFailed)}));
+                                           InstanceMethod("remove", &CommandTableObject::Remove)}));
   exports.Set("hideBits", Napi::Function::New<HideBits>(env, "hideBits"));
 }
 
@@ -75,23 +71,6 @@ void CommandTableObject::Remove(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "remove");
   const uint64_t id = arguments.Integer(0, UINT32_MAX);
   if (arguments.ok()) table_->Remove(static_cast<uint32_t>(id));
-}
-
-/** A command that the loop has answered: its kind, its errno, and how long it took, in microseconds. */
-void CommandTableObject::Count(const Napi::CallbackInfo& info) {
-  Arguments arguments(info, "count");
-  const uint64_t kind = arguments.Integer(0, CommandCounters::kKinds - 1);
-  const uint64_t error = arguments.Integer(1, INT32_MAX);
-  const uint64_t microseconds = arguments.Integer(2);
-  if (arguments.ok()) table_->counters.Count(static_cast<uint32_t>(kind), static_cast<int>(error), microseconds);
-}
-
-Napi::Value CommandTableObject::Counters(const Napi::CallbackInfo& info) {
-  return CommandRows(info.Env(), table_->counters);
-}
-
-Napi::Value CommandTableObject::LastFailed(const Napi::CallbackInfo& info) {
-  return LastFailure(info.Env(), table_->counters);
 }
 
 }  // namespace vmb

@@ -7,7 +7,6 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "command_counters.h"
 #include "flat_command.h"
 #include "node_lane.h"
 #include "row_rule.h"
@@ -43,8 +42,6 @@ class CommandTable {
     sessions_.erase(id);
   }
 
-  CommandCounters counters;
-
  private:
   const RowRules rules_;
   mutable std::mutex mutex_;
@@ -63,9 +60,6 @@ class CommandTableObject : public Napi::ObjectWrap<CommandTableObject> {
  private:
   void Add(const Napi::CallbackInfo& info);
   void Remove(const Napi::CallbackInfo& info);
-  void Count(const Napi::CallbackInfo& info);
-  Napi::Value Counters(const Napi::CallbackInfo& info);
-  Napi::Value LastFailed(const Napi::CallbackInfo& info);
 
   std::shared_ptr<CommandTable> table_;
 };

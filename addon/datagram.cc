@@ -15,8 +15,8 @@ namespace vmb {
 
 namespace {
 
-/** Sends `data` to the datagram socket at `path`, whose name is abstract if it begins with @. Returns an errno. */
-int SendTo(const std::string& path, const std::string& data) {
+/** Sends `text` to the datagram socket at `path`, whose name is abstract if it begins with @. Returns an errno. */
+int SendTo(const std::string& path, const std::string& text) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path.size() > sizeof address.sun_path) return EINVAL;
@@ -25,7 +25,7 @@ int SendTo(const std::string& path, const std::string& data) {
   const UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return errno;
   const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-  const ssize_t sent = sendto(fd.get(), data.data(), data.size(), MSG_NOSIGNAL,
+  const ssize_t sent = sendto(fd.get(), text.data(), text.size(), MSG_NOSIGNAL,
                               reinterpret_cast<const sockaddr*>(&address), length);
   return sent < 0 ? errno : 0;
 }
@@ -33,15 +33,9 @@ int SendTo(const std::string& path, const std::string& data) {
 Napi::Value SendDatagram(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "sendDatagram");
   const std::string path = arguments.Text(0);
-  std::string data;
-  if (info[1].IsTypedArray()) {
-    const auto bytes = arguments.Bytes(1);
-    data.assign(bytes.begin(), bytes.end());
-  } else {
-    data = arguments.Text(1);
-  }
+  const std::string text = arguments.Text(1);
   if (!arguments.ok()) return info.Env().Undefined();
-  return Napi::Number::New(info.Env(), SendTo(path, data));
+  return Napi::Number::New(info.Env(), SendTo(path, text));
 }
 
 }  // namespace

@@ -122,7 +122,7 @@ int FlatCommand::RunQueue(int fd) {
   v4l2_buffer host = queue_->HostRecord(guest, planes_);
   const int error = Ioctl(fd, VIDIOC_QBUF, &host);
   if (error != 0) return error;
-  queue_->Enqueue(guest.index);
+  queue_->queued.push_back(static_cast<uint8_t>(guest.index));
   queue_->GuestRecord(guest, host, planes_);
   buffer_ = host;
   return 0;

@@ -66,21 +66,6 @@ FramePlan::Queue* FramePlan::Find(const v4l2_buffer& guest) {
   return nullptr;
 }
 
-void FramePlan::Queue::Enqueue(uint32_t index) {
-  queued.push_back(static_cast<uint8_t>(index));
-  counters->SetQueued(queued.size());
-}
-
-bool FramePlan::Queue::Dequeue(const v4l2_buffer& frame) {
-  const auto found = std::find(queued.begin(), queued.end(), frame.index);
-  if (found == queued.end()) return false;
-  queued.erase(found);
-  counters->SetQueued(queued.size());
-  last_frame = Fields(frame);
-  has_last_frame = true;
-  return true;
-}
-
 v4l2_buffer FramePlan::Queue::HostRecord(const v4l2_buffer& guest, Planes& planes) const {
   const auto& own = buffers[guest.index].planes;
   std::array<uint32_t, VIDEO_MAX_PLANES> lengths;
@@ -177,7 +162,11 @@ FramePlan::Next FramePlan::Take(int fd, Queue& queue, Group& group, bool ahead) 
       taken.frame.m.planes = taken.planes.data();
     }
     const int error = Ioctl(fd, VIDIOC_DQBUF, &taken.frame);
-    if (error == 0 && queue.Dequeue(taken.frame)) {
+    const auto queued = std::find(queue.queued.begin(), queue.queued.end(), taken.frame.index);
+    if (error == 0 && queued != queue.queued.end()) {
+      queue.queued.erase(queued);
+      queue.last_frame = Fields(taken.frame);
+      queue.has_last_frame = true;
       group.push_back(taken);
       return Next::kTaken;
     }
@@ -218,7 +207,6 @@ void FramePlan::Send(const Taken& taken) {
   std::copy_n(planes.begin(), count, event.planes.begin());
   queue->EventRecord(event.buffer, std::span(event.planes).first(count));
   Send(BytesOf(event), promised);
-  queue->counters->Count(frame, std::span(planes).first(count));
 }
 
 /** V4L2 events. `ahead`: those that are ready now, before a buffer that is out of the kernel. False: no descriptor. */

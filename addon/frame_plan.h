@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "buffer_record.h"
-#include "frame_counters.h"
 #include "mapping.h"
 #include "split_ring.h"
 #include "v4l2_uapi.h"
@@ -51,15 +50,10 @@ class FramePlan {
     std::vector<Buffer> buffers;
     /** Buffers that the driver has, in the order of their QBUFs. */
     std::vector<uint8_t> queued;
-    std::shared_ptr<FrameCounters> counters;
     /** Since the plan was made. */
     bool has_last_frame = false;
     v4l2_buffer last_frame{};
 
-    /** QBUF has succeeded. */
-    void Enqueue(uint32_t index);
-    /** DQBUF has returned a buffer. False: it is not queued. */
-    bool Dequeue(const v4l2_buffer& frame);
     bool is_multiplanar() const { return V4L2_TYPE_IS_MULTIPLANAR(type); }
     /** The records for QBUF of the host. `planes` are those of the guest. */
     v4l2_buffer HostRecord(const v4l2_buffer& guest, Planes& planes) const;

@@ -3,7 +3,6 @@
 #include "account.h"
 #include "buffer_record.h"
 #include "command_table.h"
-#include "counters.h"
 #include "datagram.h"
 #include "event_fd.h"
 #include "fd_poller.h"
@@ -30,7 +29,6 @@ Napi::Object Export(Napi::Env env, Napi::Object exports) {
   GuestMemoryObject::Export(env, exports);
   CommandTableObject::Export(env, exports);
   ExportBufferRecords(env, exports);
-  FrameCountersObject::Export(env, exports);
   Ring::Export(env, exports);
   ExportLinearMapping(env, exports);
   FdPoller::Export(env, exports);

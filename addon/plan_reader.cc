@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "arguments.h"
-#include "counters.h"
 #include "region.h"
 #include "ring.h"
 
@@ -68,10 +67,8 @@ bool ReadBuffers(Numbers& numbers, const std::vector<std::shared_ptr<Mapping>>& 
   return numbers.ok();
 }
 
-bool ReadQueue(Numbers& numbers, const std::vector<std::shared_ptr<Mapping>>& regions,
-               std::shared_ptr<FrameCounters> counters, FramePlan::Options& options) {
+bool ReadQueue(Numbers& numbers, const std::vector<std::shared_ptr<Mapping>>& regions, FramePlan::Options& options) {
   FramePlan::Queue queue;
-  queue.counters = std::move(counters);
   queue.type = numbers.Take();
   queue.guest_memory = numbers.Take();
   queue.host_memory = numbers.Take();
@@ -82,9 +79,8 @@ bool ReadQueue(Numbers& numbers, const std::vector<std::shared_ptr<Mapping>>& re
   for (uint32_t i = 0; i < queued && numbers.ok(); i++) {
     const uint32_t index = numbers.Take();
     if (index >= queue.buffers.size()) return false;
-    queue.Enqueue(index);
+    queue.queued.push_back(static_cast<uint8_t>(index));
   }
-  queue.counters->SetQueued(queue.queued.size());
   options.queues.push_back(std::move(queue));
   return numbers.ok();
 }
@@ -102,19 +98,6 @@ bool ReadRegions(Napi::Env env, napi_value list, std::vector<std::shared_ptr<Map
   return true;
 }
 
-/** One for each queue. */
-bool ReadCounters(Napi::Env env, napi_value list, std::vector<std::shared_ptr<FrameCounters>>& into) {
-  uint32_t length = 0;
-  if (napi_get_array_length(env, list, &length) != napi_ok || length > FramePlan::kMaxQueues) return false;
-  for (uint32_t i = 0; i < length; i++) {
-    napi_value element;
-    if (napi_get_element(env, list, i, &element) != napi_ok) return false;
-    into.push_back(FrameCountersObject::CoreOf(env, element));
-    if (into.back() == nullptr) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 std::unique_ptr<FramePlan> ReadPlan(const Napi::CallbackInfo& info) {
@@ -122,21 +105,18 @@ std::unique_ptr<FramePlan> ReadPlan(const Napi::CallbackInfo& info) {
   const Napi::Object ring = arguments.Object(0);
   const auto packed = arguments.Bytes(1);
   const Napi::Object list = arguments.Object(2);
-  const Napi::Object counting = arguments.Object(3);
   if (!arguments.ok()) return nullptr;
   FramePlan::Options options;
   options.events = Ring::CoreOf(info.Env(), ring);
   std::vector<std::shared_ptr<Mapping>> regions;
   if (options.events == nullptr) arguments.Refuse(0, "a Ring");
   if (arguments.ok() && !ReadRegions(info.Env(), list, regions)) arguments.Refuse(2, "an array of regions");
-  std::vector<std::shared_ptr<FrameCounters>> counters;
-  if (arguments.ok() && !ReadCounters(info.Env(), counting, counters)) arguments.Refuse(3, "FrameCounters of the queues");
   Numbers numbers(packed);
   options.session = numbers.Take();
   options.subscribed = numbers.Take() != 0;
   const uint32_t queues = numbers.Take();
-  bool good = queues > 0 && queues == counters.size();
-  for (uint32_t i = 0; i < queues && good; i++) good = ReadQueue(numbers, regions, counters[i], options);
+  bool good = queues > 0 && queues <= FramePlan::kMaxQueues;
+  for (uint32_t i = 0; i < queues && good; i++) good = ReadQueue(numbers, regions, options);
   if (!good) arguments.Refuse(1, "the numbers of a plan");
   if (!arguments.ok()) return nullptr;
   return std::make_unique<FramePlan>(std::move(options));

@@ -9,8 +9,7 @@
 namespace vmb {
 
 /**
- * Reads a plan: the eventq (a Ring), packed numbers (SharedFile.plan of native-ring.ts), the regions that they name, and
- * the FrameCounters of each queue.
+ * Reads a plan: the eventq (a Ring), packed numbers (SharedFile.plan of native-ring.ts), and the regions that they name.
  * Null: an argument is malformed, and a TypeError is pending.
  */
 std::unique_ptr<FramePlan> ReadPlan(const Napi::CallbackInfo& info);

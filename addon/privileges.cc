@@ -1,6 +1,5 @@
 #include "privileges.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -11,7 +10,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -103,19 +101,6 @@ bool KeepOverExec(int fd) {
   return flags >= 0 && fcntl(fd, F_SETFD, flags & ~FD_CLOEXEC) == 0;
 }
 
-/** Node does it for the first descriptors only: what a parent has passed on under a high number stays open. */
-Napi::Value CloseOnExec(const Napi::CallbackInfo& info) {
-  DIR* const folder = opendir("/proc/self/fd");
-  if (folder == nullptr) return Errno(info, true);
-  int error = 0;
-  while (const dirent* const entry = readdir(folder)) {
-    const int fd = std::atoi(entry->d_name);
-    if (fd > STDERR_FILENO && fcntl(fd, F_SETFD, fcntl(fd, F_GETFD) | FD_CLOEXEC) != 0) error = errno;
-  }
-  closedir(folder);
-  return Napi::Number::New(info.Env(), error);
-}
-
 Napi::Value Execute(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   Arguments arguments(info, "execute");
@@ -150,7 +135,6 @@ void ExportPrivileges(Napi::Env env, Napi::Object exports) {
   exports.Set("noNewPrivileges", Napi::Function::New<NoNewPrivileges>(env, "noNewPrivileges"));
   exports.Set("shareNoNewPrivileges", Napi::Function::New<ShareNoNewPrivileges>(env, "shareNoNewPrivileges"));
   exports.Set("undumpable", Napi::Function::New<Undumpable>(env, "undumpable"));
-  exports.Set("closeOnExec", Napi::Function::New<CloseOnExec>(env, "closeOnExec"));
   exports.Set("execute", Napi::Function::New<Execute>(env, "execute"));
 }
 

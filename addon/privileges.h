@@ -4,8 +4,8 @@
 
 namespace vmb {
 
-/** Exports become, clearCapabilities, closeOnExec, dropBoundingSet, execute, noNewPrivileges, shareNoNewPrivileges
- * and undumpable. */
+/** Exports become, clearCapabilities, dropBoundingSet, execute, noNewPrivileges, shareNoNewPrivileges and
+ * undumpable. */
 void ExportPrivileges(Napi::Env env, Napi::Object exports);
 
 }  // namespace vmb

@@ -93,8 +93,7 @@ bool RingThreads::RunNext(std::unique_lock<std::mutex>& lock) {
     return false;
   }
   running.session = session->id;
-  running.number = number;
-  running.since = NowMicroseconds();
+  running.since = Now();
   running.chain = ring_->Take();
   Run(running, *session, request, lock);
   return true;
@@ -153,9 +152,7 @@ void RingThreads::Finish(Running& running, const FlatSession& session, std::span
 /** Looks at the age first: after a stop of the process, the driver may have given up already. */
 void RingThreads::Answer(Running& running, int error, const std::array<std::span<const uint8_t>, 2>& payload) {
   running.answered = true;
-  const int64_t microseconds = NowMicroseconds() - running.since;
-  table_->counters.Count(running.number, error, static_cast<uint64_t>(microseconds));
-  const int64_t age = microseconds / 1000;
+  const int64_t age = Now() - running.since;
   if (age >= limits_.guest_timeout) return ring_->Abandon();
   const ResponseHeader header{static_cast<uint32_t>(error)};
   const std::span<const uint8_t> parts[] = {

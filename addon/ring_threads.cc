@@ -140,7 +140,7 @@ void RingThreads::Expire() {
   bool expired = false;
   std::optional<int64_t> next;
   for (Running& each : running_) {
-    const int64_t left = each.since / 1000 + limits_.deadline - now;
+    const int64_t left = each.since + limits_.deadline - now;
     if (each.answered) continue;
     if (left > 0) {
       next = std::min(next.value_or(left), left);

@@ -70,11 +70,8 @@ class RingThreads : public std::enable_shared_from_this<RingThreads> {
  private:
   struct Running {
     uint32_t session;
-    /** Of the ioctl. */
-    uint32_t number;
     Chain chain;
     FlatCommand command;
-    /** NowMicroseconds() of its arrival. */
     int64_t since;
     bool answered = false;
   };

@@ -10,15 +10,12 @@
 
 namespace vmb {
 
-/** Microseconds of the clock that performance.now() has as well, and V4L2's monotonic timestamps. */
-inline int64_t NowMicroseconds() {
+/** Milliseconds of the clock that performance.now() has as well. */
+inline int64_t Now() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return int64_t{now.tv_sec} * 1'000'000 + now.tv_nsec / 1000;
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
-
-/** Milliseconds of the same clock. */
-inline int64_t Now() { return NowMicroseconds() / 1000; }
 
 /** Adds 1 to the counter of an eventfd, which never waits because the counter is never near its end. */
 inline void Signal(const UniqueFd& fd) {

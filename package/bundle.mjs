@@ -33,8 +33,7 @@ if (!existsSync(join(root, 'dist/src/cli.js'))) throw new Error('there is no dis
 rmSync(join(root, target), { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: root,
-  // A worker thread is a program of its own.
-  entryPoints: { cli: 'dist/src/cli.js', 'approval-worker': 'dist/src/daemon/approval-worker.js' },
+  entryPoints: ['dist/src/cli.js'],
   outdir: target,
   bundle: true,
   splitting: true,

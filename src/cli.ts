@@ -1,23 +1,61 @@
 #!/usr/bin/env node
 /** The command line: finds the command and ends the process. Everything else is in cli/, one file for each command. */
-import yargs, { type Argv } from 'yargs';
+import { readFileSync } from 'node:fs';
+import yargs, { type Argv, type CommandModule, type Options } from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { build, type Command, NAME, SUMMARY, commands as shown, whenAsked } from './cli/commands.js';
-import { COMPLETION_REQUEST, completionsOf, partialValue } from './cli/completion.js';
+import { COMPLETION_REQUEST, completion, completionsOf, partialValue } from './cli/completion.js';
 import { ExitCode, exitCodeOf, OperatorError } from './cli/exit.js';
 import { checkFlagValues } from './cli/flag-values.js';
 import { knownOptions } from './cli/known-options.js';
-import { BUILD_ADDON, packageVersion } from './package.js';
+import { BUILD_ADDON, inPackage } from './package.js';
 import { printable, printableStack } from './printable.js';
 
+const NAME = 'virtio-media-bridge';
 const MAX_WIDTH = 110;
 
-/** Commands for those who make packages. */
-const hidden: readonly Command[] = [
-  { usage: 'completion [shell]', load: async () => (await import('./cli/completion-scripts.js')).completion },
-  { usage: 'manual [page]', load: async () => (await import('./cli/manual.js')).manual },
+interface Command {
+  /** In the notation of yargs: the name, then its arguments. */
+  readonly usage: string;
+  /** Absent: the command is not in the help. */
+  readonly describe?: string;
+  /** Loads the command's file. That happens only when the command runs, so help and wrong usage need no addon. */
+  load(): Promise<Loaded>;
+}
+
+/** The CommandModule of a command file, without the type of its arguments. */
+interface Loaded {
+  readonly builder?: unknown;
+  handler(options: never): void | Promise<void>;
+}
+
+const commands: readonly Command[] = [
+  {
+    usage: 'serve',
+    describe: 'give host nodes to a virtual machine, one socket a node',
+    load: async () => (await import('./cli/serve.js')).serve,
+  },
+  {
+    usage: 'list',
+    describe: 'show the V4L2 nodes of this host, and which of them can be served',
+    load: async () => (await import('./cli/list.js')).list,
+  },
+  {
+    usage: 'inspect <device>',
+    describe: 'show everything about one node',
+    load: async () => (await import('./cli/inspect.js')).inspect,
+  },
+  {
+    usage: 'probe <socket>',
+    describe: 'connect to a bridge as a VMM and its guest would, and capture a picture or run a codec',
+    load: async () => (await import('./cli/probe.js')).probe,
+  },
+  {
+    usage: 'doctor [device]',
+    describe: 'look for what keeps a guest from its camera',
+    load: async () => (await import('./cli/doctor.js')).doctor,
+  },
+  { usage: 'completion', load: async () => completion },
 ];
-const commands = [...shown, ...hidden];
 
 const PRINT_CAPABILITIES = '--print-capabilities';
 const helpAndVersion: ReadonlySet<string> = new Set(['--help', '-h', '--version']);
@@ -64,7 +102,7 @@ const commandOf = (words: readonly string[]): Command | undefined =>
 function parserOf(words: readonly string[]): Argv {
   const parser: Argv = yargs()
     .scriptName(NAME)
-    .usage(`$0 <command>\n\n${SUMMARY}`)
+    .usage(`$0 <command>\n\nGives a virtual machine a V4L2 device of this host as a virtio-media device.`)
     .parserConfiguration({
       'boolean-negation': false,
       'dot-notation': false,
@@ -73,7 +111,7 @@ function parserOf(words: readonly string[]): Argv {
       'parse-positional-numbers': false,
     })
     .locale('en')
-    .version('version', 'print the version', packageVersion())
+    .version('version', 'print the version', version())
     .help('help', 'print this help')
     .alias('help', 'h')
     .strict()
@@ -92,6 +130,22 @@ function parserOf(words: readonly string[]): Argv {
   return parser;
 }
 
+function whenAsked(command: Command): CommandModule {
+  return {
+    command: command.usage,
+    describe: command.describe ?? false,
+    builder: (parser: Argv) => build(parser, command),
+    handler: async (options) => (await command.load()).handler(options as never),
+  } as CommandModule;
+}
+
+async function build(parser: Argv, { load }: Command): Promise<Argv> {
+  const { builder } = await load();
+  return typeof builder === 'function'
+    ? builder(parser)
+    : parser.options((builder ?? {}) as Record<string, Options>);
+}
+
 /** The error of an addon that is absent or was built for another machine; undefined: it is another error. */
 function addonProblem(error: unknown): OperatorError | undefined {
   const { code, message = '' } = error as NodeJS.ErrnoException;
@@ -101,6 +155,11 @@ function addonProblem(error: unknown): OperatorError | undefined {
   if (code === 'ERR_DLOPEN_FAILED')
     return new OperatorError('ERR_ADDON', `the native addon does not load here: ${BUILD_ADDON} (${message})`);
   return undefined;
+}
+
+function version(): string {
+  const text = readFileSync(inPackage('package.json'), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
 }
 
 /** Whether the command line is wrong. yargs throws some errors itself and passes others to fail(). */

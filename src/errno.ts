@@ -1,6 +1,5 @@
 /** Linux error numbers, which are also the guest's: asm-generic has the same on x86-64 and arm64. */
 import { constants } from 'node:os';
-import { getSystemErrorMap } from 'node:util';
 
 export const Errno = constants.errno;
 
@@ -16,12 +15,4 @@ const names = new Map<number, string>(
 /** The symbol of an error number, or `errno N` for one that has no name here. */
 export function errnoName(errno: number): string {
   return names.get(errno) ?? `errno ${errno}`;
-}
-
-/** libuv's numbers are negative. */
-const texts = new Map([...getSystemErrorMap()].map(([number, [, text]]) => [Math.abs(number), text]));
-
-/** What an error number means, in words: `resource busy or locked`. */
-export function errnoText(errno: number): string {
-  return texts.get(errno) ?? errnoName(errno);
 }

@@ -28,19 +28,18 @@ export interface Log
   fault(message: string, thrown: unknown, fields?: Fields): void;
 }
 
-const details = (fields: object): string =>
-  Object.entries(fields)
+const line = winston.format.printf(({ level, message, timestamp, stack, ...fields }) => {
+  const details = Object.entries(fields)
     .map(([name, value]) => ` ${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('');
-
-const line = winston.format.printf(
-  ({ level, message, timestamp, stack, ...fields }) =>
-    `${timestamp} ${level}: ${message}${details(fields)}${stack ? `\n${stack}` : ''}`,
-);
+  return `${timestamp} ${level}: ${message}${details}${stack ? `\n${stack}` : ''}`;
+});
 
 /** Writes to stderr, because stdout is for the result of the command. */
-const stderr = new winston.transports.Console({ stderrLevels: [...logLevels] });
-const logger = winston.createLogger({ level: 'info', transports: [stderr] });
+const logger = winston.createLogger({
+  level: 'info',
+  transports: [new winston.transports.Console({ stderrLevels: [...logLevels] })],
+});
 
 export const log: Log = Object.assign(logger, {
   error: sayer('error'),
@@ -95,27 +94,6 @@ export function configureLog(level: LogLevel, format: LogFormat): void {
 }
 
 configureLog('info', 'text');
-
-/** A message, as another place than stderr takes it. Everything is printable. */
-export interface LogEntry {
-  readonly level: LogLevel;
-  readonly message: string;
-  /** The message and its fields in one line. */
-  readonly text: string;
-  readonly stack: string | undefined;
-  readonly fields: Readonly<Record<string, unknown>>;
-}
-
-/** Gives every message to `take` from now on. False: it does not take this one, so it goes to stderr. */
-export function redirectLog(take: (entry: LogEntry) => boolean): void {
-  const write = stderr.log?.bind(stderr);
-  stderr.log = (info, next) => {
-    const { level, message, timestamp: _, stack, ...fields } = info as Record<string, unknown>;
-    const entry = { level, message, text: `${message}${details(fields)}`, stack, fields } as LogEntry;
-    if (take(entry)) next();
-    else write?.(info, next);
-  };
-}
 
 const LIMIT_INTERVAL_MS = 5000;
 const lastLogged = new Map<string, { at: number; suppressed: number }>();

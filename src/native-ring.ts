@@ -34,14 +34,9 @@ export interface SharedFile {
    * CAPTURE queue last: buffer type, memory of the guest, memory of the host, flags that a guest may set, number of
    * buffers; for each buffer: mapped (1 or 0), number of planes; for each plane: bytes, mmap offset, 1 + index into
    * `regions` (0: none), offset there (low and high half); then the number of queued buffers, and their indices in the
-   * order of their QBUFs. `counters`: the FrameCounters of each queue.
+   * order of their QBUFs.
    */
-  plan(
-    events: NativeRing,
-    numbers: Uint8Array,
-    regions: readonly object[],
-    counters: readonly NativeFrameCounters[],
-  ): void;
+  plan(events: NativeRing, numbers: Uint8Array, regions: readonly object[]): void;
   /** Ends the plan. Returns what has happened under it; undefined: there was none. The loop has the file. */
   takePlan(): PlanResult | undefined;
 }
@@ -57,22 +52,6 @@ export interface NativeCommandTable {
   /** `file`: a NodeFile. `kinds`: FlatKind of each ioctl, by number; 256 bytes. */
   add(session: number, file: SharedFile, kinds: Uint8Array): void;
   remove(session: number): void;
-  /** A command that the loop has answered. `kind`: of command-kinds.ts. `errno`: 0: success. */
-  count(kind: number, errno: number, microseconds: number): void;
-  /** A row for each kind of command that came: kind, errors, errno of the last error, then a histogram (`sum` in us, buckets). */
-  counters(): Float64Array[];
-  /** The last command that failed, with the milliseconds since. undefined: none has. */
-  lastFailure(): [kind: number, errno: number, age: number] | undefined;
-}
-
-/** What has come back from one queue of a session. The threads that send frames count too. */
-export interface NativeFrameCounters {
-  /** The event of a frame is sent. `buffer`: 88 bytes, `planes`: n * 64 bytes, as DQBUF has filled them. The loop has the file. */
-  count(buffer: Uint8Array, planes?: Uint8Array): void;
-  /** The driver numbers the next frame anew. The loop has the file. */
-  restart(): void;
-  /** frames, bytes, lost, damaged, queued (under a plan), then a histogram of latencies (`sum` in us, buckets). */
-  read(): Float64Array;
 }
 
 /** What `walk` has found. */
@@ -178,8 +157,6 @@ export interface NativeRecords {
    */
   hostBuffer(record: Uint8Array, planes: Uint8Array, words: Uint8Array): void;
   guestBuffer(record: Uint8Array, planes: Uint8Array, words: Uint8Array): void;
-  /** The bounds of the buckets of every histogram, in microseconds: what is in bucket i took less. The last is Infinity. */
-  histogramBounds(): Float64Array;
   /** FieldMask of src/v4l2/ioctls.ts, carried out on a payload. Throws if the field is not inside it. */
   hideBits(payload: Uint8Array, at: number, hidden: number, optional: number, unless: number): void;
 }

@@ -10,7 +10,6 @@ import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import type {
   NativeCommandTable,
-  NativeFrameCounters,
   NativeGuestMemory,
   NativeRecords,
   NativeRing,
@@ -186,7 +185,6 @@ export interface Native extends NativeRecords {
   CommandTable: new (
     rules: Uint8Array,
   ) => NativeCommandTable;
-  FrameCounters: new () => NativeFrameCounters;
   Ring: new (...options: RingOptions) => NativeRing;
   readonly WINDOW_STRIDE: number;
   readonly WINDOW_OVERLAP: number;
@@ -211,7 +209,7 @@ export interface Native extends NativeRecords {
    * raises no SIGPIPE. */
   send(fd: number, bytes: Uint8Array, descriptors: readonly number[]): Returned<number>;
   /** One datagram to the AF_UNIX socket at `path`; a name that begins with @ is abstract. Never blocks. */
-  sendDatagram(path: string, data: string | Uint8Array): number;
+  sendDatagram(path: string, text: string): number;
 
   /** Bytes of memory for data that was sent on a stream socket and that the peer has not read yet (SIOCOUTQ). 0: the
    * peer has read all. */
@@ -268,8 +266,6 @@ export interface Native extends NativeRecords {
   shareNoNewPrivileges(): number;
   /** The process makes no core dump, and other processes of the same user cannot read its memory. Returns an errno. */
   undumpable(): number;
-  /** A program that this process starts gets none of the descriptors that are open now, but 0, 1 and 2. Returns an errno. */
-  closeOnExec(): number;
   /** execve(2): this thread runs the program, and all others end. The descriptors `inherited` stay open. Returns an
    * errno, and only if it fails. */
   execute(

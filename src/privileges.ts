@@ -106,13 +106,6 @@ export function confine(wanted: TargetUser | undefined, again: () => Program): v
     log.debug('the capability bounding set is not empty, but no_new_privs makes it harmless');
 }
 
-/** No program that this process starts gets a descriptor of it: not the camera's, nor a VMM's, nor what it inherited. */
-export function keepDescriptors(): void {
-  const errno = native.closeOnExec();
-  if (errno !== 0)
-    log.warn('a program that this process starts may get its descriptors', { error: errnoName(errno) });
-}
-
 interface Step {
   readonly what: string;
   readonly run: (wanted: TargetUser) => number;
@@ -154,7 +147,7 @@ function allow(who: string, path: string, mode: number): void {
     accessSync(path, mode);
   } catch {
     throw new PrivilegeError(
-      `${who} has no access to ${path}: install virtio-media-bridge and node where every user may read them, and let that user read its configuration`,
+      `${who} has no access to ${path}: install virtio-media-bridge and node where every user may read them`,
     );
   }
 }

@@ -1,15 +1,16 @@
 /** The command `doctor`: what keeps a guest of this host from its camera, and what helps. */
 import { execFile } from 'node:child_process';
-import { stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import { release } from 'node:os';
 import type { CommandModule } from 'yargs';
-import { absentFinding, noneFinding } from '../doctor/devices.js';
+import { deviceFindings, missingFinding, noneFinding } from '../doctor/devices.js';
 import type { Finding } from '../doctor/finding.js';
 import { hostFindings } from '../doctor/host.js';
 import { serviceFindings } from '../doctor/service.js';
 import { type RunProgram, vmmFindings } from '../doctor/vmms.js';
 import { inPackage } from '../package.js';
 import { findNode, hostNodes } from '../v4l2/discovery.js';
+import { holdersOf, surveyNode } from '../v4l2/survey.js';
 import { columns } from './columns.js';
 import { ExitCode } from './exit.js';
 import { outputOf } from './output.js';
@@ -18,27 +19,22 @@ import { outputOf } from './output.js';
 const PROGRAM_MS = 5000;
 const PROGRAM_BYTES = 1 << 20;
 
-export const doctor: CommandModule<object, { target: string | undefined; json: boolean | undefined }> = {
-  command: 'doctor [target]',
+export const doctor: CommandModule<object, { device: string | undefined; json: boolean | undefined }> = {
+  command: 'doctor [device]',
   describe: 'look for what keeps a guest from its camera',
   builder: (parser) =>
     parser
-      .positional('target', {
-        type: 'string',
-        describe: 'a node, a link to it, or a configuration of serve; default: all nodes',
-      })
+      .positional('device', { type: 'string', describe: 'a node, or a link to it; default: all nodes' })
       .option('json', { type: 'boolean', describe: 'print JSON: an array, one element for each finding' })
-      .example('$0 doctor /dev/video0', 'one camera')
-      .example('$0 doctor /etc/virtio-media-bridge/config.yaml', 'all that a configuration names')
       .epilogue('Exit status: 0 if nothing fails (warnings may be there), 71 if something does.'),
-  handler: async ({ target, json }) => {
+  handler: async ({ device, json }) => {
     const loadAddon = () => import('../native.js');
     const host = await hostFindings({ root: '/', release: release(), node: process.version, loadAddon });
     // Without the addon no node can be opened.
     const hasAddon = host.every(({ what, state }) => what !== 'addon' || state === 'ok');
     const findings = [
       ...host,
-      ...(await targetFindings(target, hasAddon)),
+      ...(hasAddon ? await devices(device) : []),
       ...(await vmmFindings(runProgram)),
       ...(await serviceFindings('/', inPackage('udev'))),
     ];
@@ -47,31 +43,20 @@ export const doctor: CommandModule<object, { target: string | undefined; json: b
   },
 };
 
-async function targetFindings(target: string | undefined, hasAddon: boolean): Promise<Finding[]> {
-  if (target !== undefined && (await isConfiguration(target)))
-    return (await import('./doctor-config.js')).configurationFindings(target, hasAddon);
-  if (!hasAddon) return [];
-  return target === undefined ? everyNode() : nodeFindings(target);
-}
-
-/** Whether a path means a configuration: it is a plain file, or is called as one. */
-async function isConfiguration(path: string): Promise<boolean> {
-  const file = await stat(path).catch(() => null);
-  return file ? file.isFile() : /\.ya?ml$/.test(path);
-}
-
-async function everyNode(): Promise<Finding[]> {
-  const { lookAt } = await import('./doctor-node.js');
-  const nodes = await hostNodes();
+async function devices(path: string | undefined): Promise<Finding[]> {
+  const { probeFile } = await import('../v4l2/probe-file.js');
+  const one = path === undefined ? undefined : await findNode(path);
+  if (path !== undefined && one === undefined) return [missingFinding(path, existsSync(path))];
+  const nodes = one ? [one] : await hostNodes();
   if (nodes.length === 0) return [noneFinding];
-  return (await Promise.all(nodes.map((node) => lookAt(node, false)))).flatMap(({ findings }) => findings);
-}
-
-async function nodeFindings(path: string): Promise<Finding[]> {
-  const { lookAt } = await import('./doctor-node.js');
-  const node = await findNode(path);
-  if (!node) return [await absentFinding('/', path)];
-  return (await lookAt(node, true)).findings;
+  const found = await Promise.all(
+    nodes.map(async (node) => {
+      const file = probeFile(node.path);
+      const survey = await surveyNode(node, 'summary', file);
+      return deviceFindings(survey, await holdersOf(file), one !== undefined);
+    }),
+  );
+  return found.flat();
 }
 
 /** A line for each finding, and below it what helps. */

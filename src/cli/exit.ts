@@ -14,7 +14,6 @@ export const ExitCode = {
   BUSY: 75,
   PROTOCOL: 76,
   PERMISSION: 77,
-  CONFIG: 78,
 } as const;
 
 type Name = keyof typeof ExitCode;
@@ -36,7 +35,6 @@ export const exits: readonly (readonly [name: Name, sentence: string])[] = [
   ['BUSY', 'another program uses the device or the socket'],
   ['PROTOCOL', 'the other side of the socket broke the protocol'],
   ['PERMISSION', 'the user lacks a permission'],
-  ['CONFIG', 'the configuration cannot be read, or is wrong; nothing was opened'],
 ];
 
 /** The exit code for each ERR_ code. */
@@ -61,7 +59,6 @@ export const errorExits: ReadonlyMap<string, Name> = new Map<string, Name>([
   ['ERR_NO_FRAMES', 'IO'],
   ['ERR_OUTPUT', 'CANNOT_CREATE'],
   ['ERR_ADDON', 'SYSTEM'],
-  ['ERR_CONFIG', 'CONFIG'],
 ]);
 
 /** An error that the operator can cure. `code`: a key of `errorExits`; `message`: one sentence that names the cure. */

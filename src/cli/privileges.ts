@@ -44,17 +44,6 @@ export function privilegesOf(
   };
 }
 
-/** A pair with what its own flags say of its socket. Throws ERR_USAGE. */
-export function withPrivileges(
-  pair: ServedNode,
-  flags: PrivilegeFlags,
-  uid: number,
-  accounts: Accounts,
-): ServedNode {
-  const { serve } = privilegesOf(flags, [pair], uid, accounts);
-  return { ...pair, own: { ...pair.own, ...serve } };
-}
-
 function targetUserOf(
   { user, group }: PrivilegeFlags,
   uid: number,
@@ -120,13 +109,12 @@ function numberOf(text: string): number | undefined {
 
 /**
  * The program of this process with the same arguments, to start it again. `sockets`: the descriptors that listen at its
- * --socket-path, in order. `files`: what it reads.
+ * --socket-path, in order.
  */
 export function sameProgram(
   { pairs }: Pick<ServeOptions, 'pairs'>,
   sockets: readonly number[],
   environment: NodeJS.ProcessEnv,
-  files: readonly string[] = [],
 ): Program {
   const words = process.argv.slice(1);
   const inherited = pairs.flatMap(({ device, socket }) => [
@@ -144,7 +132,7 @@ export function sameProgram(
     ],
     environment,
     inherited: [...inherited, ...sockets],
-    reads: [...words.slice(0, 1), ...files],
+    reads: words.slice(0, 1),
   };
 }
 

@@ -24,13 +24,11 @@ type Manager = Pick<ServiceManager, 'ready' | 'status' | 'stopping'>;
 
 interface Signals {
   once(signal: NodeJS.Signals, listener: () => void): unknown;
-  on(signal: NodeJS.Signals, listener: () => void): unknown;
 }
 
 /**
  * Runs a daemon until a signal arrives or its last connection ends. Returns the exit code. A second signal kills the
- * process, because the listeners are gone then. An error ends the daemon before it serves, but not afterwards. `reload`:
- * what SIGHUP does when the daemon serves; without it, that signal ends it.
+ * process, because the listeners are gone then. An error ends the daemon before it serves, but not afterwards.
  */
 export async function serveUntilEnd(
   options: ServeOptions,
@@ -38,19 +36,16 @@ export async function serveUntilEnd(
   host: Signals & Host,
   print: (text: string) => void,
   manager: Manager,
-  reload?: () => Promise<unknown>,
 ): Promise<number> {
   const ending = new Ending();
-  for (const signal of ['SIGTERM', 'SIGINT', ...(reload ? [] : (['SIGHUP'] as const))] as const)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
     host.once(signal, () => ending.because(signal));
   const daemon: Served = create({
     ...options,
     onEnd: () => ending.because('the front-end has left'),
     onVmm: () => manager.status(daemon.status),
   });
-  const started = daemon.start();
-  if (reload) host.on('SIGHUP', () => void started.then(reload, () => undefined));
-  const early = await Promise.race([started, ending.reason]);
+  const early = await Promise.race([daemon.start(), ending.reason]);
   contain(host);
   if (early === undefined) {
     print(vmmOptions(options.pairs, daemon.identities));

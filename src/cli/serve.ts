@@ -1,16 +1,12 @@
 /** The command `serve`: its options. What it does with them is in serve-run.ts, which needs the addon. */
-import type { Argv, CommandModule, Options } from 'yargs';
+import type { Argv, CommandModule } from 'yargs';
 import type { ServeOptions } from '../daemon.js';
 import { configureLog, type LogFormat, type LogLevel, logFormats, logLevels } from '../log.js';
 import { MAX_CARD_BYTES } from '../media/protocol.js';
-import { parseAddress } from '../metrics/address.js';
 import { vmmNames } from '../vhost-user/vmm-traits.js';
 import { listeningDescriptors } from './activation.js';
-import type { Asked } from './asked.js';
 import { OperatorError } from './exit.js';
-import type { ObservationFlags } from './observation.js';
 import { policyFlags, policyOf } from './policy.js';
-import { privacyFlags, privacyOf } from './privacy.js';
 import type { PrivilegeFlags } from './privileges.js';
 import { servedNodesOf } from './served-nodes.js';
 import { DEFAULT_SHARED_MEMORY, sharedMemorySize } from './size.js';
@@ -22,17 +18,7 @@ const several = { type: 'string', array: true, nargs: 1 } as const;
 const one = { type: 'string', nargs: 1 } as const;
 
 /** One row for each option, in the order of the help text. */
-export const flags = {
-  config: {
-    ...one,
-    describe:
-      'file of VMs, their nodes and options (docs/configuration.md); flags go before what it says; SIGHUP reads it again',
-  },
-  vm: {
-    ...several,
-    describe:
-      'serve only this VM of the configuration; repeat it for more [default: all; without --config: /etc/virtio-media-bridge/config.yaml]',
-  },
+const flags = {
   device: {
     ...several,
     describe:
@@ -125,15 +111,6 @@ export const flags = {
     describe: 'media requests, which stateless codecs need: made for the guest, or by it (docs/stateless.md)',
   },
   ...policyFlags,
-  ...privacyFlags,
-  control: {
-    ...one,
-    describe: 'socket at which `status` asks this process, for its user only (docs/control.md)',
-  },
-  metrics: {
-    ...one,
-    describe: 'where Prometheus scrapes this process: unix:PATH, 127.0.0.1:PORT or [::1]:PORT',
-  },
   'log-level': {
     ...one,
     choices: logLevels,
@@ -145,25 +122,6 @@ export const flags = {
   verbosity: { ...one, hidden: true },
 } as const;
 
-export type FlagName = keyof typeof flags;
-
-/** The values of the options that are not given, and that have one. */
-const defaults: ServeArguments = Object.fromEntries(
-  Object.entries(flags).flatMap(([name, flag]) => ('default' in flag ? [[name, flag.default]] : [])),
-);
-
-/**
- * `flags` for yargs, with defaults in the help text only: yargs would otherwise give them as if the operator had, and
- * they would go before a configuration.
- */
-export const options: Readonly<Record<string, Options>> = Object.fromEntries(
-  Object.entries(flags).map(([name, flag]) => {
-    if (!('default' in flag)) return [name, flag];
-    const { default: value, ...rest } = flag;
-    return [name, { ...rest, defaultDescription: JSON.stringify(value) }];
-  }),
-);
-
 /** The result of yargs for `flags`. A scalar option that is given twice comes as an array. */
 export type ServeArguments = Readonly<Record<string, unknown>>;
 
@@ -172,7 +130,7 @@ export const serve: CommandModule<object, ServeArguments> = {
   describe: 'give host nodes to a virtual machine, one socket a node',
   builder: (parser: Argv) =>
     parser
-      .options(options)
+      .options(flags)
       .example('$0 serve --device /dev/video0 --socket-path /run/vmb/video0.sock', 'one camera')
       .example(
         '$0 serve --device /dev/video0 --socket-path a.sock --device /dev/video2 --socket-path b.sock',
@@ -180,42 +138,14 @@ export const serve: CommandModule<object, ServeArguments> = {
       ),
   handler: async (given) => {
     const environment = { ...process.env };
-    const activated = listeningDescriptors(process.env, process.pid);
-    const isConfigured = given.config !== undefined || given.vm !== undefined;
-    const asked = isConfigured
-      ? (await import('./configured.js')).askedOf(given, activated)
-      : askedOf(given, activated);
-    configureLog(asked.log.level, asked.log.format);
+    const asked = serveOptions(given, listeningDescriptors(process.env, process.pid));
+    configureLog(given['log-level'] as LogLevel, given['log-format'] as LogFormat);
     const { run } = await import('./serve-run.js');
-    process.exitCode = await run(asked, environment);
+    process.exitCode = await run(asked, privilegeFlags(given), environment);
   },
 };
 
-function askedOf(given: ServeArguments, activated: readonly number[]): Asked {
-  const options = serveOptions(given, activated);
-  const { 'log-level': level, 'log-format': format } = { ...defaults, ...given };
-  return {
-    options,
-    privileges: privilegeFlags(given),
-    observation: observationFlags(given),
-    log: { level: level as LogLevel, format: format as LogFormat },
-  };
-}
-
-/** Throws ERR_USAGE. */
-export function observationFlags(given: ServeArguments): ObservationFlags {
-  const { control, metrics } = given as { control?: string; metrics?: string };
-  if (control === '') throw new OperatorError('ERR_USAGE', '--control needs the path of a socket');
-  if (metrics !== undefined && !parseAddress(metrics))
-    throw new OperatorError(
-      'ERR_USAGE',
-      `--metrics is unix:PATH, 127.0.0.1:PORT or [::1]:PORT, not ${metrics}: nobody else should see them`,
-    );
-  return { ...(control !== undefined && { control }), ...(metrics !== undefined && { metrics }) };
-}
-
-/** The options about users. */
-export function privilegeFlags(given: ServeArguments): PrivilegeFlags {
+function privilegeFlags(given: ServeArguments): PrivilegeFlags {
   return {
     user: given.user as string | undefined,
     group: given.group as string | undefined,
@@ -227,9 +157,8 @@ export function privilegeFlags(given: ServeArguments): PrivilegeFlags {
 }
 
 /** `activated`: the descriptors of the sockets that systemd has passed. Throws ERR_USAGE, ERR_DESCRIPTOR. */
-export function serveOptions(asked: ServeArguments, activated: readonly number[]): ServeOptions {
-  refuseRepeated(asked);
-  const given: ServeArguments = { ...defaults, ...asked };
+export function serveOptions(given: ServeArguments, activated: readonly number[]): ServeOptions {
+  refuseRepeated(given);
   if (given['no-shm'] === true && given['shm-size'] !== undefined)
     throw new OperatorError('ERR_USAGE', '--no-shm and --shm-size exclude each other');
   if (given['no-shm'] === true && given.mmap !== 'auto')
@@ -254,7 +183,6 @@ export function serveOptions(asked: ServeArguments, activated: readonly number[]
       given['no-shm'] === true ? 0 : sharedMemorySize((given['shm-size'] as string) ?? DEFAULT_SHARED_MEMORY),
     mmap: given.mmap as ServeOptions['mmap'],
     policy: policyOf(given),
-    ...privacyOf(given),
     frontend: given.frontend as ServeOptions['frontend'],
     memSlots: given['mem-slots'] === true,
     objects: given.objects === true,
@@ -265,8 +193,7 @@ export function serveOptions(asked: ServeArguments, activated: readonly number[]
   };
 }
 
-/** Throws ERR_USAGE if an option that is no list is given twice. */
-export function refuseRepeated(given: ServeArguments): void {
+function refuseRepeated(given: ServeArguments): void {
   for (const [name, flag] of Object.entries(flags)) {
     if (!('array' in flag) && Array.isArray(given[name]))
       throw new OperatorError('ERR_USAGE', `--${name} is given twice`);

@@ -9,29 +9,13 @@ import type { ServedNode } from './served-nodes.js';
 const EXAMPLE_MEMORY = '4G';
 
 /**
- * `identities`: what identifies the device of each pair, in words. Empty text: the VMM is connected already (--fd), or no
- * path is known.
+ * `pairs`: all of one VM. `identities`: what identifies the device of each, in words. Empty text: the VMM is connected
+ * already (--fd), or no path is known.
  */
 export function vmmOptions(
   pairs: readonly ServedNode[],
   identities: readonly (string | undefined)[] = [],
 ): string {
-  const names = [...new Set(pairs.map(({ vm }) => vm))];
-  const texts = names.map((name) => {
-    const own = pairs.flatMap((pair, index) =>
-      pair.vm === name ? [{ pair, identity: identities[index] }] : [],
-    );
-    const text = optionsOf(
-      own.map(({ pair }) => pair),
-      own.map(({ identity }) => identity),
-    );
-    return names.length > 1 && text ? `VM ${name}:\n${text}` : text;
-  });
-  return texts.filter(Boolean).join('\n');
-}
-
-/** `pairs`: all of one VM. */
-function optionsOf(pairs: readonly ServedNode[], identities: readonly (string | undefined)[]): string {
   const served = pairs.flatMap(({ device, socket }, index) => {
     const path = socketPathOf(socket);
     return path === undefined ? [] : [{ device, path, identity: identities[index] }];

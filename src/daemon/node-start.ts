@@ -1,15 +1,13 @@
 /** A node before it is served: what it is, whether it needs media requests, and why it cannot be served. */
 import { Errno, errnoName } from '../errno.js';
-import { isMutable, Mute, type MuteWith } from '../media/mute/mute.js';
 import type { RequestSupport } from '../media/session-context.js';
 import { accessCure } from '../privileges.js';
 import { isFailure } from '../result.js';
-import { mediaFailure, nodeFailure, StartError } from '../start-error.js';
+import { mediaFailure, nodeFailure } from '../start-error.js';
 import type { NodeDescription } from '../v4l2/description.js';
 import { holdersText } from '../v4l2/holders.js';
-import { isUsable } from '../v4l2/kind.js';
 import { MediaFile, openMedia, type RequestNeed, requestNeed, requestQueues } from '../v4l2/media-request.js';
-import { HostNode, NodeError } from '../v4l2/node.js';
+import { type HostNode, NodeError } from '../v4l2/node.js';
 import { openFailureOf } from '../v4l2/open-failure.js';
 import { probeFile } from '../v4l2/probe-file.js';
 import { isMomentary } from '../v4l2/refusal.js';
@@ -25,7 +23,7 @@ export interface NodeRequests extends RequestSupport {
  * Opens the media device of a node that takes media requests. Undefined: the node takes none, `mode` is `auto` and the
  * node works without them, or `mode` is `off`. Throws StartError.
  */
-async function requestsOf(
+export async function requestsOf(
   path: string,
   { card, deviceCaps }: NodeDescription,
   mode: RequestMode,
@@ -60,44 +58,8 @@ async function askNeed(path: string, deviceCaps: number): Promise<RequestNeed> {
   }
 }
 
-/** What a pair starts with. */
-export interface StartedNode {
-  readonly node: HostNode;
-  readonly description: NodeDescription;
-  /** undefined: the node takes no media requests. */
-  readonly requests: NodeRequests | undefined;
-  readonly mute: Mute;
-}
-
-/** Looks at the node of a path, or of an inherited descriptor. `muted`: it starts so. Throws StartError. */
-export async function startNode(
-  device: string | number,
-  mode: RequestMode,
-  muted: MuteWith | undefined,
-): Promise<StartedNode> {
-  const path = typeof device === 'number' ? `/proc/self/fd/${device}` : device;
-  const node = new HostNode(path);
-  const description = await describe(node);
-  if (!isUsable(description.deviceCaps)) {
-    throw new StartError(
-      'ERR_NODE_NOT_STREAMING',
-      `${path} (${description.card}) has no streaming I/O, only read() or none: the guest's driver cannot use it; choose another node (see \`virtio-media-bridge list\`).`,
-    );
-  }
-  if (muted && !isMutable(description.deviceCaps))
-    throw new StartError(
-      'ERR_NODE_NOT_CAMERA',
-      `${path} (${description.card}) captures nothing by itself, so --muted has nothing to mute: serve it without.`,
-    );
-  const mute = new Mute(path);
-  if (muted) await mute.mute(muted);
-  const requests = await requestsOf(path, description, mode);
-  if (requests) node.onReturn = (found) => requests.media.reopen(found);
-  return { node, description, requests, mute };
-}
-
 /** What the node is. Throws StartError. */
-async function describe(node: HostNode): Promise<NodeDescription> {
+export async function describe(node: HostNode): Promise<NodeDescription> {
   try {
     return await node.describe();
   } catch (error) {

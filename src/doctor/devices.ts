@@ -1,17 +1,12 @@
 /** Whether a node can be served, and what a guest gets of it. */
-import { access } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { QueueDescription } from '../v4l2/enumeration.js';
 import { type Holders, holdersText } from '../v4l2/holders.js';
 import type { Survey } from '../v4l2/survey.js';
 import { type Finding, failure, ok, warning } from './finding.js';
-import { ruleNaming } from './rules.js';
 
 const DEVICE = 'docs/reliability.md#which-device-is-served';
 const PROTOCOL = 'docs/protocol.md';
 const UNPLUGGED = 'docs/reliability.md#unplugged-plugged-in-again-busy-forbidden';
-const RULES = 'udev/README.md';
-const CONFIGURATION = 'docs/configuration.md#keys';
 const ERRORS = 'docs/errors.md#the-operator-codes';
 
 /** `holders`: who else has it open. `isAsked`: the operator has named the node, so one that cannot be served is a failure. */
@@ -76,37 +71,6 @@ export const missingFinding = (path: string, isThere: boolean): Finding =>
     'virtio-media-bridge list shows the nodes; dmesg says whether a device was found',
     ERRORS,
   );
-
-/** As missingFinding. If the path is a name below /dev that udev gives, also which rule does, or that none does. */
-export async function absentFinding(root: string, path: string): Promise<Finding> {
-  const isThere = await access(join(root, path)).then(
-    () => true,
-    () => false,
-  );
-  const [, name] = /^\/dev\/([^/]+)$/.exec(path) ?? [];
-  if (isThere || name === undefined || /^(video|vbi|radio|swradio|v4l-)/.test(name))
-    return missingFinding(path, isThere);
-  const rule = await ruleNaming(root, name);
-  if (rule === undefined)
-    return failure(
-      path,
-      'does not exist, and no udev rule gives this name',
-      `print a rule: virtio-media-bridge rules --name ${name}, with what the device is known by`,
-      RULES,
-    );
-  return failure(
-    path,
-    `does not exist, although ${rule} gives this name`,
-    'plug in the device; if it is: udevadm control --reload && udevadm trigger -s video4linux',
-    RULES,
-  );
-}
-
-/** A fault of a configuration, as `config check` finds it. `what`: its place. */
-export function faultFinding(what: string, sentence: string): Finding {
-  const { found, cure } = parted(sentence, 'virtio-media-bridge config show has the values that hold');
-  return failure(what, found, cure, CONFIGURATION);
-}
 
 /** What helps against a host without nodes. */
 export const NO_NODE_CURE =

@@ -1,9 +1,7 @@
 /** What the bridge needs of the host, whatever it serves. */
 import { join } from 'node:path';
 import { BUILD_ADDON } from '../package.js';
-import { bytesText } from './bytes.js';
 import { type Finding, failure, ok, warning } from './finding.js';
-import { limitOf } from './limits.js';
 import { textOf } from './text-file.js';
 
 /** Where the facts come from. The tests have a host of their own. */
@@ -37,7 +35,6 @@ export async function hostFindings(host: Host): Promise<Finding[]> {
     await addon(host),
     await descriptors(host),
     await mappings(host),
-    await addressSpace(host),
   ];
 }
 
@@ -87,9 +84,10 @@ async function addon(host: Host): Promise<Finding> {
 
 /** Node has raised the limit to the hard one already. */
 async function descriptors({ root }: Host): Promise<Finding> {
-  const found = await limitOf(root, 'Max open files');
-  if (found === null) return ok('descriptors', 'the limit cannot be seen');
-  if (found < FEW_DESCRIPTORS)
+  const limits = (await textOf(join(root, 'proc/self/limits'))) ?? '';
+  const [, found] = /^Max open files\s+(\S+)/m.exec(limits) ?? [];
+  if (found === undefined) return ok('descriptors', 'the limit cannot be seen');
+  if (Number(found) < FEW_DESCRIPTORS)
     return warning(
       'descriptors',
       `a process may have ${found}`,
@@ -110,18 +108,4 @@ async function mappings({ root }: Host): Promise<Finding> {
       LIMITS,
     );
   return ok('mappings', `a process may have ${found}`);
-}
-
-/** The whole memory of each guest is mapped, and SHM region 0 of each node: a large guest needs as much room. */
-async function addressSpace({ root }: Host): Promise<Finding> {
-  const found = await limitOf(root, 'Max address space');
-  if (found === null) return ok('address space', 'the limit cannot be seen');
-  if (found !== Number.POSITIVE_INFINITY)
-    return warning(
-      'address space',
-      `a process may have ${bytesText(found)}, and the memory of each guest needs room in it`,
-      'take the limit away: LimitAS=infinity (a unit) or `ulimit -v unlimited` (a shell)',
-      LIMITS,
-    );
-  return ok('address space', 'a process may have any');
 }

@@ -8,11 +8,6 @@ const places: Readonly<Record<string, readonly string[]>> = {
   '70-virtio-media-bridge.rules': ['etc/udev/rules.d', 'usr/lib/udev/rules.d', 'lib/udev/rules.d'],
   'virtio-media-bridge@.socket': ['etc/systemd/system', 'usr/lib/systemd/system', 'lib/systemd/system'],
   'virtio-media-bridge@.service': ['etc/systemd/system', 'usr/lib/systemd/system', 'lib/systemd/system'],
-  'virtio-media-bridge-plugged@.target': [
-    'etc/systemd/system',
-    'usr/lib/systemd/system',
-    'lib/systemd/system',
-  ],
 };
 const PAGE = 'udev/README.md';
 
@@ -32,7 +27,7 @@ export async function serviceFindings(root: string, own: string): Promise<Findin
       warning(
         'service',
         `${missing.join(' and ')} not installed, the rest is`,
-        'install all four files',
+        'install all three files',
         PAGE,
       ),
     ];

@@ -1,6 +1,6 @@
 /** The virtio-media device of one VM: configuration space, commandq, sessions. */
 import { Errno } from '../errno.js';
-import { errorLimited, type Fields, infoLimited, log } from '../log.js';
+import { errorLimited, infoLimited, log } from '../log.js';
 import { isFailure } from '../result.js';
 import type { NodeDescription } from '../v4l2/description.js';
 import type { HostNode } from '../v4l2/node.js';
@@ -8,8 +8,6 @@ import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Queue } from '../virtio/queue.js';
 import { Turn } from '../virtio/turn.js';
 import { Account } from './account.js';
-import type { Approve } from './approval.js';
-import { Audit } from './audit.js';
 import { type Command, guard } from './commands/command.js';
 import { type CommandHandlers, Commandq } from './commands/commandq.js';
 import { execute } from './commands/execution.js';
@@ -22,13 +20,10 @@ import { EventQueue } from './events/eventq.js';
 import { refuse } from './ioctls/ioctl-request.js';
 import { DeviceObjects, type ObjectTable } from './memory/object-table.js';
 import { type MmapMode, SharedMemory } from './memory/shared-memory.js';
-import { Mute } from './mute/mute.js';
 import { defaultPolicy, type Policy } from './policy.js';
 import { COMMANDQ, ioctlCommand, mmapCommand } from './protocol.js';
 import type { Session } from './session.js';
 import type { RequestSupport, SessionContext } from './session-context.js';
-import { type FailureStatus, failureStatus, type SessionStatus, sessionStatus } from './status.js';
-import { addTotals, type Counted, type Totals } from './totals.js';
 import type { ObjectTransport, SharedMemoryTransport } from './transport.js';
 
 /** How one node is served. */
@@ -48,12 +43,6 @@ export interface MediaDeviceOptions {
   readonly requests?: RequestSupport;
   /** What the node is now. Absent: it stays what it was when the device was made. */
   readonly present?: PresentNode;
-  /** Asked at each OPEN. Absent: every OPEN is approved. */
-  readonly approve?: Approve;
-  /** Of the node, so that it outlives this device. Absent: the device has its own, and is not muted. */
-  readonly mute?: Mute;
-  /** What each line of the audit says of the device and its VMM. Absent: there is no audit. */
-  readonly audit?: Fields;
   /** The name that the guest sees, whatever the node is. Absent: the node's own. */
   readonly card?: string;
   /** Shared by all devices of this event loop: it limits the work of one turn. Absent: the device has its own. */
@@ -61,17 +50,14 @@ export interface MediaDeviceOptions {
 }
 
 /** One node, served to one VM at a time. The transport calls it on the event loop, and no method blocks. */
-export class MediaDevice implements CommandHandlers, Counted {
+export class MediaDevice implements CommandHandlers {
   /** Bytes of SHM region 0. 0: none. */
   readonly sharedMemorySize: number;
-  /** Whether the guest gets the camera's picture. */
-  readonly mute: Mute;
 
   readonly #optionalIoctls: OptionalIoctls;
-  #policy: Policy;
+  readonly #policy: Policy;
   readonly #sessions: OpenSessions;
   readonly #account: Account;
-  readonly #audit: Audit;
   readonly #turn: Turn;
   readonly #events: EventQueue;
   readonly #commandq: Commandq;
@@ -87,11 +73,9 @@ export class MediaDevice implements CommandHandlers, Counted {
   ) {
     this.#config = new ConfigSpace(description, options.present, options.card);
     this.#account = Account.of(node);
-    this.#audit = new Audit(options.audit ?? null);
-    this.mute = options.mute ?? new Mute(node.path);
     this.sharedMemorySize = options.sharedMemorySize;
     this.#policy = options.policy ?? defaultPolicy;
-    this.#sessions = new OpenSessions(this.#account, this.#flat, this.mute);
+    this.#sessions = new OpenSessions(this.#account, this.#policy.maxSessions, this.#flat);
     this.#turn = options.turn ?? new Turn();
     this.#events = new EventQueue(this.#turn);
     this.#optionalIoctls = {
@@ -106,22 +90,6 @@ export class MediaDevice implements CommandHandlers, Counted {
   /** How many sessions are open. */
   get sessions(): number {
     return this.#sessions.count;
-  }
-
-  /** What `status` shows of each open session. */
-  get sessionStatuses(): SessionStatus[] {
-    return [...this.#sessions.all].map(sessionStatus);
-  }
-
-  /** What all sessions have done, also those that have ended. */
-  get totals(): Totals {
-    return addTotals([this.#sessions.sum.totals, { frames: new Map(), commands: this.#flat.table.counts }]);
-  }
-
-  /** The last command that failed. null: none has. */
-  get lastFailure(): FailureStatus | null {
-    const failed = this.#flat.table.lastFailure;
-    return failed ? failureStatus(...failed) : null;
   }
 
   // The transport calls these.
@@ -146,8 +114,6 @@ export class MediaDevice implements CommandHandlers, Counted {
       node: this.node,
       told: () => this.#config.told,
       policy: this.#policy,
-      audit: this.#audit,
-      approve: this.options.approve ?? null,
       account: this.#account,
       memory,
       shared,
@@ -160,12 +126,6 @@ export class MediaDevice implements CommandHandlers, Counted {
       errorEvents,
       requests,
     };
-  }
-
-  /** What the guest may do in the sessions that it opens from now on. Absent: everything that virtio-media carries. */
-  setPolicy(policy: Policy = defaultPolicy): void {
-    this.#policy = policy;
-    if (this.#context) this.#context = { ...this.#context, policy };
   }
 
   /** DMABUF of an exported object, for another device of the VM. The caller must not close it. null: unknown UUID. */
@@ -226,7 +186,6 @@ export class MediaDevice implements CommandHandlers, Counted {
   /** Resolves when every file of an ended session is closed or its close has failed. Never rejects. */
   async closed(): Promise<void> {
     await this.#sessions.closed();
-    this.#audit.close();
   }
 
   // One function for each command of the commandq.

@@ -50,14 +50,6 @@ export const GUEST_TIMEOUT_MS = 5000;
 export const MAX_LATE_BYTES = 0x1_0000;
 /** Milliseconds for which a late result is kept for the same request. */
 export const MAX_LATE_MS = 10_000;
-/** Milliseconds that the operator's command has to approve an OPEN. The rest of the deadline is for the open itself. */
-export const MAX_APPROVAL_MS = 3000;
-/** Processes of the operator's command that run at a time for one device. More OPENs wait, within their own limit. */
-export const MAX_APPROVALS = 4;
-/** Lines of the audit of one device in AUDIT_WINDOW_MS. */
-export const MAX_AUDIT_LINES = 120;
-/** Milliseconds over which lines of the audit are counted. */
-export const AUDIT_WINDOW_MS = 60_000;
 /** Milliseconds that an answer waits until the guest has given back the events that were sent before it. */
 export const EVENT_BARRIER_MS = 300;
 

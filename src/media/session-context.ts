@@ -5,8 +5,6 @@ import type { ToldNode } from '../v4l2/told-node.js';
 import type { GuestMemory } from '../virtio/guest-memory.js';
 import type { Turn } from '../virtio/turn.js';
 import type { Account } from './account.js';
-import type { Approve } from './approval.js';
-import type { Audit } from './audit.js';
 import type { EventQueue } from './events/eventq.js';
 import type { LinearMappings } from './memory/guest-pages.js';
 import type { DeviceObjects } from './memory/object-table.js';
@@ -20,9 +18,6 @@ export interface SessionContext {
   /** What the guest was told of the node. */
   told(): ToldNode;
   readonly policy: Policy;
-  readonly audit: Audit;
-  /** Asked at each OPEN. null: every OPEN is approved. */
-  readonly approve: Approve | null;
   /** The node's account. It counts files of earlier connections that are not closed yet. */
   readonly account: Account;
   readonly memory: GuestMemory;

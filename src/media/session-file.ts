@@ -1,26 +1,15 @@
 /** The open file of a session: calls on its lane, and what their errnos tell of the node. */
 import { Errno } from '../errno.js';
 import { type NodeCall, NodeEvents, type NodeFile } from '../native.js';
-import type { NativeFrameCounters, NativeRing, PlanResult } from '../native-ring.js';
-import { encoded } from '../struct.js';
+import type { NativeRing, PlanResult } from '../native-ring.js';
 import type { CommandTable } from '../v4l2/command-table.js';
-import { Ioctl, type IoctlRow } from '../v4l2/ioctls.js';
-import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
+import type { IoctlRow } from '../v4l2/ioctls.js';
 import type { OpenFile } from '../v4l2/node.js';
 import type { Gate } from './commands/sequence.js';
 import type { SessionContext } from './session-context.js';
 
-/** Stands before the driver of a muted session. */
-export interface CallFilter {
-  /** Answers a call in the place of the driver. null: the driver answers it. */
-  call(call: NodeCall): Promise<number> | null;
-  /** The file closes. */
-  end(): void;
-}
-
 export class SessionFile implements Gate {
   readonly #file: OpenFile;
-  #filter: CallFilter | null = null;
 
   /** `onReady`: epoll events of the file, and HELD. `onLost`: the node is unregistered. */
   constructor(
@@ -38,41 +27,20 @@ export class SessionFile implements Gate {
 
   /** Closes the file after all submitted calls. Resolves when the kernel has closed it. */
   close(): Promise<void> {
-    this.#filter?.end();
     return this.#file.close();
   }
 
   /** Runs a call on the lane. Resolves to 0 or an errno. */
   async call(call: NodeCall): Promise<number> {
-    const errno = await (this.#filter?.call(call) ?? this.#file.call(call));
+    const errno = await this.#file.call(call);
     const mayBeBusy = call.kind === 'ioctl' || call.kind === 'controls';
     if (errno === Errno.ENODEV || (errno === Errno.EBUSY && mayBeBusy)) await this.failed(errno);
     return errno;
   }
 
-  /** Runs a call at the driver, whatever stands before it. */
-  unfiltered(call: NodeCall): Promise<number> {
+  /** Runs a call of the session's end: nobody wants to know what its errno tells. */
+  finalCall(call: NodeCall): Promise<number> {
     return this.#file.call(call);
-  }
-
-  get filter(): CallFilter | null {
-    return this.#filter;
-  }
-
-  /** null: calls go to the driver. */
-  set filter(filter: CallFilter | null) {
-    this.#filter = filter;
-  }
-
-  /** Stops an MMAP queue and frees its buffers at the session's end: nobody wants to know what the errnos tell. */
-  async freeQueue(type: number): Promise<void> {
-    const none = encoded(requestBuffers, { type, memory: Memory.MMAP });
-    await Promise.all([
-      // If the watcher polls a queue without buffers, vb2 starts read() emulation, and the node stays busy.
-      this.#file.call({ kind: 'watch', events: NodeEvents.PRI }),
-      this.#file.call({ kind: 'ioctl', nr: Ioctl.STREAMOFF, payload: streamType.encode({ type }) }),
-      this.#file.call({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: none }),
-    ]);
   }
 
   /** An ioctl has failed with ENODEV, which alone does not end the session, or with EBUSY. */
@@ -92,13 +60,8 @@ export class SessionFile implements Gate {
   }
 
   /** SharedFile.plan. The file is the loop's. */
-  plan(
-    events: NativeRing,
-    numbers: Uint32Array,
-    regions: readonly object[],
-    counters: readonly NativeFrameCounters[],
-  ): void {
-    this.#shared?.plan(events, new Uint8Array(numbers.buffer), regions, counters);
+  plan(events: NativeRing, numbers: Uint32Array, regions: readonly object[]): void {
+    this.#shared?.plan(events, new Uint8Array(numbers.buffer), regions);
   }
 
   /** SharedFile.takePlan. The file is the loop's. */

@@ -8,7 +8,9 @@
 import { errorLimited, warnLimited } from '../log.js';
 import { type NodeCall, NodeEvents } from '../native.js';
 import { HELD } from '../native-ring.js';
-import type { SessionAudit } from './audit.js';
+import { encoded } from '../struct.js';
+import { Ioctl } from '../v4l2/ioctls.js';
+import { Memory, requestBuffers, streamType } from '../v4l2/layout.js';
 import type { Answer } from './commands/command.js';
 import { LateResult } from './commands/late-result.js';
 import { Sequence, type Task } from './commands/sequence.js';
@@ -21,13 +23,11 @@ import { MmapOffsets } from './queues/mmap-offsets.js';
 import { RequestHandles } from './queues/request-handles.js';
 import type { SessionContext } from './session-context.js';
 import { SessionFile } from './session-file.js';
-import { Statistics } from './statistics.js';
 
 /** Made by OPEN. It ends with CLOSE, a reset of the device or the end of the connection. */
 export class Session {
   readonly #queues = new Map<number, BufferQueue>();
   readonly mmapOffsets = new MmapOffsets();
-  readonly statistics = new Statistics();
   /** Events that the guest has subscribed to, each as `type:id`. */
   readonly subscriptions = new Set<string>();
   #isGone = false;
@@ -46,7 +46,6 @@ export class Session {
   readonly handles: RequestHandles | null;
 
   readonly file: SessionFile;
-  readonly audit: SessionAudit;
   readonly plans = new FramePlans(this);
   /** The tasks of the session, one after the other. When no task waits, a drain that is wanted runs. */
   readonly sequence: Sequence;
@@ -63,7 +62,6 @@ export class Session {
     private readonly drain: (session: Session) => Promise<void>,
   ) {
     this.lists = SgBudget.ofSession(context.lists);
-    this.audit = context.audit.session(id, () => this.statistics.captured);
     const ready = (events: number) => this.#ready(events);
     this.file = new SessionFile(context, ready, () => this.lost());
     this.sequence = new Sequence(() => this.#drainTask(), id, this.plans);
@@ -165,7 +163,6 @@ export class Session {
   lost(): void {
     if (this.#isGone) return;
     this.#isGone = true;
-    this.audit.stopped();
     const { path } = this.context.node;
     warnLimited(`gone ${path}`, 'the device was unplugged under a session of the guest', { device: path });
     this.wantDrain();
@@ -203,7 +200,6 @@ export class Session {
   /** STREAMOFF has succeeded, or the buffers are gone: the driver has no buffer of the queue, and no implicit request of it. */
   stopped(queue: BufferQueue): void {
     queue.stopped();
-    this.statistics.of(queue.type).counters.restart();
     if (!queue.isCapture) this.requests?.stopped();
   }
 
@@ -239,9 +235,15 @@ export class Session {
 
   /** A mapping of the node's memory keeps the file open, so the queue is freed and unmapped before the close. */
   async #releaseQueue({ type, buffers }: BufferQueue): Promise<void> {
-    const freed = this.file.freeQueue(type);
+    const none = encoded(requestBuffers, { type, memory: Memory.MMAP });
+    const done = [
+      // If the watcher polls a queue without buffers, vb2 starts read() emulation, and the node stays busy.
+      this.file.finalCall({ kind: 'watch', events: NodeEvents.PRI }),
+      this.file.finalCall({ kind: 'ioctl', nr: Ioctl.STREAMOFF, payload: streamType.encode({ type }) }),
+      this.file.finalCall({ kind: 'ioctl', nr: Ioctl.REQBUFS, payload: none }),
+    ];
     for (const { host } of [...buffers.values()].flatMap(({ planes }) => planes)) host?.close();
-    await freed;
+    await Promise.all(done);
   }
 
   /** Bytes of its buffers. An allocation that is under way counts. */

@@ -1,11 +1,8 @@
 /** The sessions of a device whose flat commands the threads of its commandq may run. */
 import { type NodeFile, native } from '../native.js';
 import { FlatKind, type NativeCommandTable } from '../native-ring.js';
-import type { Times } from './histogram.js';
 import { flatPayloads, type IoctlRow, ioctls } from './ioctls.js';
 
-/** The addon counts microseconds. */
-const US_PER_MS = 1000;
 const NUMBERS = 256;
 /** Words of a rule as the addon takes it: addon/row_rule.h. */
 const RULE_WORDS = 5;
@@ -24,27 +21,6 @@ export class CommandTable {
     }
     this.#rows.set(session, rows);
     this.native.add(session, file, rows);
-  }
-
-  /** The loop has answered a command. `kind`: of CommandCounters of the addon. `errno`: 0: success. `age`: milliseconds. */
-  count(kind: number, errno: number, age: number): void {
-    this.native.count(kind, errno, Math.round(age * US_PER_MS));
-  }
-
-  /** The commands that were answered, on the loop or on threads, by kind. */
-  get counts(): ReadonlyMap<number, { errors: number; lastErrno: number; times: Times }> {
-    const rows = this.native.counters().map((row) => [...row]);
-    return new Map(
-      rows.map(([kind, errors, lastErrno, sum, ...counts]) => [
-        kind!,
-        { errors: errors!, lastErrno: lastErrno!, times: { counts, sum: sum! } },
-      ]),
-    );
-  }
-
-  /** Kind and errno of the last command that failed, and the milliseconds since. undefined: none has. */
-  get lastFailure(): [kind: number, errno: number, age: number] | undefined {
-    return this.native.lastFailure();
   }
 
   remove(session: number): void {

@@ -26,19 +26,12 @@ export class NodeWatch {
   #description: NodeDescription;
   #look: Look | null = null;
   #isOver = false;
-  /** producer() has not resolved. */
-  #isSought = false;
 
-  /**
-   * `waits`: a guest is never told that the node waits for a producer: it is told what the node was with one.
-   * `onDemand`: nothing but a guest's OPEN opens the node, except while producer() waits. So a guest is told what the
-   * node was at the last OPEN.
-   */
+  /** `waits`: a guest is never told that the node waits for a producer: it is told what the node was with one. */
   constructor(
     private readonly node: HostNode,
     description: NodeDescription,
     private readonly waits: boolean,
-    private readonly onDemand = false,
   ) {
     this.#description = description;
   }
@@ -67,12 +60,10 @@ export class NodeWatch {
   /** Resolves when the node has a producer; to false if close() was called before. */
   async producer(): Promise<boolean> {
     if (this.waitsForProducer) log.info('the node waits for a producer', { device: this.node.path });
-    this.#isSought = true;
     while (this.waitsForProducer && !this.#isOver) {
       await new Promise((resolve) => setTimeout(resolve, PRODUCER_INTERVAL_MS));
       await this.refresh();
     }
-    this.#isSought = false;
     return !this.#isOver;
   }
 
@@ -99,8 +90,8 @@ export class NodeWatch {
     const { location } = this.node;
     await location?.follow().catch(() => undefined);
     if (location?.isCurrent() && !location.isVirtual) return;
-    const found = this.onDemand && !this.#isSought ? this.node.description : await this.node.look();
-    if (!found || isFailure(found)) return;
+    const found = await this.node.look();
+    if (isFailure(found)) return;
     if (!this.waits || this.waitsForProducer || !this.#isWaiting(found)) this.#description = found;
   }
 

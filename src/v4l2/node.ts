@@ -52,11 +52,6 @@ export class HostNode {
     return this.#location;
   }
 
-  /** What the node was when it was opened last. null: it is not described yet. */
-  get description(): NodeDescription | null {
-    return this.#description;
-  }
-
   /** A new file on the node. It is not open yet: OpenFile.open() opens it. `onReady`: epoll events of the file. */
   open(onReady: (events: number) => void): OpenFile {
     return new OpenFile(this, onReady);
@@ -139,6 +134,7 @@ export class HostNode {
     return false;
   }
 
+  /** Records whether a file of this process is open. */
   holds(file: OpenFile, isOpen: boolean): void {
     if (isOpen) this.#files.add(file);
     else this.#files.delete(file);
@@ -273,8 +269,9 @@ export class OpenFile {
   }
 
   /**
-   * Runs the call on the lane, after all earlier calls. Resolves to its errno. No call runs on the loop: another program
-   * of the host may hold a lock of the node, or the device may hang, and nothing tells so before.
+   * Runs the call on the lane, after all earlier calls. Resolves to its errno. No call runs on the loop, even if it
+   * is usually short: another program of the host may hold a lock of the node, or the device may hang, and nothing
+   * tells so before.
    */
   call(call: NodeCall): Promise<number> {
     return new Promise((resolve) => this.#file.submit(call, resolve));

@@ -44,7 +44,6 @@ export class Listener {
   readonly #fd: number;
   readonly #poller: FdPoller;
   #closed = false;
-  #allowUids: readonly number[] | undefined;
 
   /**
    * @param at a path (a socket is created there, a stale one replaced, and it is removed at close) or an inherited
@@ -57,7 +56,6 @@ export class Listener {
     private readonly options: ListenerOptions = {},
   ) {
     this.#fd = typeof at === 'number' ? at : listenAt(at, options.file);
-    this.#allowUids = options.allowUids;
     this.#poller = new native.FdPoller(this.#fd, () => this.#accept());
     this.#poller.watch(PollEvents.READABLE);
   }
@@ -69,11 +67,6 @@ export class Listener {
     closeSync(this.#fd);
     const path = typeof this.at === 'string' ? this.at : this.options.path;
     if (path !== undefined) removeSocket(path);
-  }
-
-  /** Whose processes may connect from now on. undefined: every process that the socket file admits. */
-  allow(uids: readonly number[] | undefined): void {
-    this.#allowUids = uids;
   }
 
   /** Accepts one connection per wake. If more wait, the loop wakes again, because the poll is level-triggered. */
@@ -99,9 +92,10 @@ export class Listener {
 
   /** Whether the peer's user, at the time of the connection (SO_PEERCRED), may connect. */
   #isAllowed(fd: number): boolean {
-    if (!this.#allowUids) return true;
+    const { allowUids } = this.options;
+    if (!allowUids) return true;
     const peer = credentialsOf(fd);
-    if (!isFailure(peer) && this.#allowUids.includes(peer.uid)) return true;
+    if (!isFailure(peer) && allowUids.includes(peer.uid)) return true;
     const who = isFailure(peer) ? { error: errnoName(peer.errno) } : { uid: peer.uid, pid: peer.pid };
     warnLimited('peer-refused', 'a connection was refused: its user is none of --allow-uid', who);
     return false;

@@ -108,20 +108,6 @@ describe('addon: privileges', () => {
     assert.deepEqual(result, [0, 0]);
   });
 
-  it('closeOnExec: a program gets the three standard descriptors, whatever was inherited', () => {
-    const inner = `process.exit(require('node:fs').existsSync('/proc/self/fd/251') ? 1 : 0)`;
-    const started = (call: string) =>
-      printed(
-        `
-        ${call}
-        const inner = spawnSync(process.execPath, ['-e', ${JSON.stringify(inner)}]);
-        print(inner.status);
-      `,
-        { through: ['bash', '-c', 'exec 251</dev/null; exec "$@"', 'bash'] },
-      );
-    assert.deepEqual([started(''), started('native.closeOnExec();')], [1, 0]);
-  });
-
   it('execute: another image of the same process, with these words, variables and descriptors', () => {
     const inner = `
       const { readdirSync, readlinkSync } = require('node:fs');

@@ -4,16 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import {
-  chmodSync,
-  chownSync,
-  closeSync,
-  existsSync,
-  lstatSync,
-  mkdtempSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { chownSync, closeSync, existsSync, lstatSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { native } from '../../src/native.js';
@@ -136,30 +127,6 @@ describe('addon: serve gives up root', function () {
       assert.match(result.stderr, /may not become user 1 with group 1 only: .*start as root/);
       assert.equal(existsSync(socket), false);
     }
-  });
-
-  it('as its configuration says, which that user must be able to read', () => {
-    const file = join(folder, 'config.yaml');
-    const nodes = `nodes: [{device: /dev/null, socket-path: ${socket}}]`;
-    writeFileSync(
-      file,
-      `user: ${NOBODY}\ngroup: ${VIDEO}\nvms:\n  one:\n    socket-mode: 0640\n    ${nodes}\n`,
-    );
-    // It may remove a socket that it does not use.
-    chownSync(folder, NOBODY, 0);
-    chmodSync(file, 0o600);
-    const run = () => serve(['--socket-path', socket, '--config', file]);
-    const hidden = run();
-    assert.equal(hidden.exit, 77, hidden.stderr);
-    assert.match(hidden.stderr, /no access to .*config\.yaml: .* let that user read its configuration/);
-    assert.equal(existsSync(socket), false);
-    chownSync(folder, 0, 0);
-    chmodSync(folder, 0o755);
-    chmodSync(file, 0o644);
-    const result = run();
-    assert.equal(result.exit, 65, result.stderr);
-    assert.deepEqual([values(result, 'Uid'), values(result, 'Gid')], [[four(NOBODY)], [four(VIDEO)]]);
-    assert.equal(lstatSync(socket).mode & 0o7777, 0o640);
   });
 
   it('does not touch a socket that somebody serves', () => {

@@ -1,7 +1,6 @@
 /**
  * Frames of vivid and vim2m at their highest rate: a native program, and the same program as a guest of the bridge, in
- * turn, five times each. Runs in the lab: test/bench/drivers.sh. docs/performance.md has the table. That kernel does not count
- * a thread's time finely enough for CPU a frame.
+ * turn, five times each. Runs in the lab: test/bench/drivers.sh. docs/performance.md has the table.
  */
 import { execFileSync } from 'node:child_process';
 import { nodeNamed } from '../lab/support/kernel-modules.js';
@@ -58,7 +57,7 @@ async function bridged({ words }: Scene, device: string, frames: string, run: nu
   const socket = `/tmp/vmb-flow-${process.pid}-${run}.sock`;
   const server = await ServeProcess.start(['--device', device, '--socket-path', socket, ...words]);
   try {
-    return flow(device, frames, preloaded(device, socket));
+    return flow(device, frames, { ...preloaded(device, socket), BENCH_PID: `${server.pid}` });
   } finally {
     await server.kill();
   }
@@ -78,6 +77,7 @@ async function measure(scene: Scene, frames: string): Promise<string[]> {
   execFileSync('modprobe', ['-r', module!]);
   const pair = (key: string, digits: number) =>
     [0, 1].map((which) => median(runs.map((run) => run[which]!.get(key) ?? 0)).toFixed(digits));
+  const daemon = median(runs.map(([, guest]) => guest.get('cpu') ?? 0)).toFixed(0);
   return [
     scene.title,
     pair('bytes', 0)[0]!,
@@ -85,6 +85,7 @@ async function measure(scene: Scene, frames: string): Promise<string[]> {
     pair('lost', 0).join(' / '),
     pair('p50', 0).join(' / '),
     pair('p99', 0).join(' / '),
+    `${pair('client.cpu', 0).join(' / ')} + ${daemon}`,
   ];
 }
 
@@ -95,6 +96,7 @@ const columns = [
   'lost',
   'delay p50, us',
   'delay p99, us',
+  'CPU a frame, us: native / guest + bridge',
 ];
 console.log(`| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}`);
 for (const scene of scenes)

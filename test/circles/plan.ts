@@ -129,7 +129,7 @@ const sanitizedAddon = task('sanitized-addon', 'addon, sanitized', sanitized(...
 const packaged = (what: string, files: readonly string[], more: More) =>
   task(
     'package',
-    `package: packed, installed without a compiler by npm 10, 11 and 12, and as a Debian package${what}`,
+    `package: packed, installed without a compiler by npm 10, 11 and 12${what}`,
     mocha(...files),
     more,
   );

@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { PNG } from 'pngjs';
-import type { Finding } from '../../src/doctor/finding.js';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { eventually } from '../addon/support/process.js';
 import { nodeNamed, provide, unload } from './support/kernel-modules.js';
@@ -18,7 +17,6 @@ const VIM2M = 'vim2m';
 const CLI = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const SOCKET = '/tmp/vmb-lab-cli.sock';
 const PICTURE = '/tmp/vmb-lab-cli.png';
-const CONFIGURATION = '/tmp/vmb-lab-cli.yaml';
 /** Bytes: `inspect --json` of vivid prints a megabyte. */
 const MAX_OUTPUT = 16 << 20;
 const run = promisify(execFile);
@@ -51,7 +49,7 @@ describe('lab: the command line', function () {
   afterEach(() => {
     server?.kill('SIGKILL');
     server = undefined;
-    for (const file of [SOCKET, PICTURE, CONFIGURATION]) rmSync(file, { force: true });
+    for (const file of [SOCKET, PICTURE]) rmSync(file, { force: true });
   });
   after(() => unload(VIVID, VIM2M));
 
@@ -89,6 +87,12 @@ describe('lab: the command line', function () {
 
   it('doctor: the nodes that can be served, who has one open, and the failure of one that is not there', async () => {
     const camera = nodeNamed('vivid-000-vid-cap');
+    interface Finding {
+      readonly what: string;
+      readonly state: string;
+      readonly found: string;
+      readonly cure: string | null;
+    }
     const all: Finding[] = await json('doctor');
     assert.deepEqual(
       all.filter(({ state }) => state === 'failure'),
@@ -112,38 +116,6 @@ describe('lab: the command line', function () {
     assert.equal(code, 71);
     const [missing] = (JSON.parse(stdout) as Finding[]).filter(({ state }) => state === 'failure');
     assert.deepEqual([missing!.what, missing!.found], ['/dev/video99', 'does not exist']);
-  });
-
-  it('doctor with a configuration: each node of it and what its guests may need, a node that is not there, and a fault', async () => {
-    const [camera, converter] = [nodeNamed('vivid-000-vid-cap'), nodeNamed(VIM2M)];
-    const nodes = (...devices: string[]) =>
-      devices.map(
-        (device, at) => `      - device: ${device}\n        socket-path: /tmp/vmb-lab-${at}.sock\n`,
-      );
-    const findingsOf = async (...devices: string[]): Promise<Finding[]> => {
-      writeFileSync(CONFIGURATION, `vms:\n  desk:\n    nodes:\n${nodes(...devices).join('')}`, {
-        mode: 0o600,
-      });
-      const { stdout } = await cli('doctor', CONFIGURATION, '--json').catch((error) => error);
-      return JSON.parse(stdout) as Finding[];
-    };
-    const failures = (findings: readonly Finding[]) => findings.filter(({ state }) => state === 'failure');
-    const needed = (findings: readonly Finding[]) =>
-      Number(/may need (\d+)/.exec(findings.find(({ what }) => what === 'descriptors needed')!.found)![1]);
-    const one = await findingsOf(camera);
-    assert.deepEqual(failures(one), []);
-    assert.ok(one.some(({ what, found }) => what === camera && found.includes('IOMMU')));
-    assert.ok(one.some(({ what, found }) => what === '/tmp/vmb-lab-0.sock' && found.includes('can be made')));
-    const both = await findingsOf(camera, converter);
-    assert.deepEqual(failures(both), []);
-    assert.ok(needed(both) - needed(one) > 10_000, 'each session of a converter has queues of its own');
-    const absent = failures(await findingsOf(camera, '/dev/deskcam'));
-    assert.deepEqual(
-      absent.map(({ what, found }) => [what, found]),
-      [['/dev/deskcam', 'does not exist, and no udev rule gives this name']],
-    );
-    const [fault] = failures(await findingsOf('deskcam'));
-    assert.match(fault!.what, /\.yaml:4:\d+$/);
   });
 
   it('serve and probe: a picture with the colours of the test pattern, and an end at SIGTERM', async () => {

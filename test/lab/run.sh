@@ -4,10 +4,10 @@ set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/cache.sh"
 
 timed_out=124 failed=125 reader_gone=141 # the exit statuses that timeout(1), container runners and shells use
-usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] [--leap | --systemd] [--tell] -- COMMAND [ARGUMENT]..."
+usage="usage: test/lab/run.sh [--timeout SECONDS] [--memory MB] [--append KERNELARGS] [--env NAME=VALUE]... [--console FILE] [--leap] [--tell] -- COMMAND [ARGUMENT]..."
 
 boot_limit=180 # seconds; usually 6 are enough
-timeout=900 memory=4096 append='' console='' tell='' systemd='' vm='' terminal_state=''
+timeout=900 memory=4096 append='' console='' tell='' vm='' terminal_state=''
 accel=${VMB_LAB_ACCEL:-tcg}
 variables=("TERM=${TERM:-dumb}")
 argv=()
@@ -18,7 +18,6 @@ parse() {
       --) shift; argv=("$@"); break ;;
       --tell) tell=1; shift; continue ;;
       --leap) append+=' time-travel'; accel=um; shift; continue ;;
-      --systemd) append+=' lab.systemd systemd.unit=multi-user.target systemd.wants=lab.service systemd.show_status=no'; systemd=1; shift; continue ;;
       --help) echo "$usage"; exit ;;
       --timeout | --memory | --append | --env | --console) [ $# -gt 1 ] || die "$1 needs a value; $usage" "$failed" ;;&
       --timeout) timeout=$2 ;;
@@ -41,13 +40,6 @@ choose_addon() {
   [ "$addon" != "$own" ] || return 0
   cp -- "$addon" "$run/addon.node"
   variables=(VMB_ADDON=/run/lab/addon.node "${variables[@]}")
-}
-
-# The same machine with systemd as its first process. The kernel as a program has no control groups, which systemd needs.
-choose_systemd() {
-  [ -n "$systemd" ] || return 0
-  [ "$accel" != um ] || accel=tcg
-  lab=$("$lab_scripts/systemd.sh")
 }
 
 # The tests need the camera of usb-camera/. They report it if it is missing.
@@ -211,7 +203,6 @@ main() {
   parse "$@"
   need_root
   hold_lab "$failed"
-  choose_systemd
   make_camera
   make_run_folder
   machine_command

@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
-# Root file systems of Debian for the packages, and for their tests. Each is made once, into the lab's cache folder.
-#   root.sh build [ROOT]           makes it (bare if none is named)
-#   root.sh run ROOT FOLDER SCRIPT runs a shell script as root in a throw-away copy
-# ROOT is one of
-#   bare    Debian with node, and neither npm nor a compiler
-#   debian  Debian with apt and nothing else
-#   tools   what makes and judges a Debian package, its man pages, completions and units
-#   lab     that of the lab, which has a compiler; test/lab/build.sh makes it
+# A root file system for tests of the npm package: Debian with node, and neither npm nor a compiler. It is made once, into the lab's cache folder.
+#   root.sh build                        makes it
+#   root.sh run bare|lab FOLDER SCRIPT   runs a shell script as root in a throw-away copy. `lab`: that of the lab, which has a compiler.
 # /mnt is FOLDER. The network and npm's configuration are this machine's.
 set -euo pipefail
 . "$(dirname -- "${BASH_SOURCE[0]}")/../lab/cache.sh"
@@ -28,38 +23,12 @@ make_root() {
 
 bare=$lab_dir/bare-$(declare -f make_root | sha256sum | cut -c1-16)
 
-packaging_tools=(apparmor bash-completion debhelper dh-apparmor fish lintian mandoc nodejs systemd udev zsh)
-
-# Makes the root file system $1 of Debian with apt and the packages $2.
-make_apt_root() {
-  local building=$1.building packages=$2 address
-  address=$(archive)
-  install_host_packages
-  rm -rf --one-file-system -- "$building"
-  mkdir -- "$building"
-  archive_access > "$building/apt.conf"
-  mmdebstrap --mode=root --variant=apt --keyring="$keyring" ${packages:+"--include=$packages"} --aptopt="$building/apt.conf" --dpkgopt=force-unsafe-io \
-    --aptopt='APT::Install-Recommends "false"' trixie "$building/rootfs" "deb $address trixie main"
-  rm -f -- "$building"/rootfs/etc/dpkg/dpkg.cfg.d/99mmdebstrap
-  mv --no-target-directory -- "$building" "$1"
-}
-
-apt_hash() { { declare -f make_apt_root; echo "$*"; } | sha256sum | cut -c1-16; }
-# `bare` at the front of the names: the lab's build removes old folders that are called so.
-debian=$lab_dir/bare-debian-$(apt_hash)
-tools=$lab_dir/bare-tools-$(apt_hash "${packaging_tools[@]}")
-
 build() {
   need_root
   mkdir -p -- "$lab_dir"
   exec 8> "$lab_dir/bare.lock"
   flock 8
-  case $1 in
-    bare) [ -d "$bare" ] || make_root >&2 ;;
-    debian) [ -d "$debian" ] || make_apt_root "$debian" '' >&2 ;;
-    tools) [ -d "$tools" ] || make_apt_root "$tools" "$(IFS=,; echo "${packaging_tools[*]}")" >&2 ;;
-    *) die "no root file system called $1" ;;
-  esac
+  [ -d "$bare" ] || make_root >&2
 }
 
 # Copies a file to the same path below $1, if it exists.
@@ -93,28 +62,25 @@ in_copy() {
   mount --bind "$given" "$copy/root/mnt"
   mount -t proc proc "$copy/root/proc"
   mount --bind /dev "$copy/root/dev"
-  mount -t devpts -o ptmxmode=666 devpts "$copy/root/dev/pts"
   local variables
   mapfile -t variables < <(environment)
-  exec chroot "$copy/root" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "${variables[@]}" sh -euc "$script"
+  exec chroot "$copy/root" env -i PATH=/usr/local/bin:/usr/bin:/bin HOME=/root "${variables[@]}" sh -euc "$script"
 }
 
 hold() {
   case $1 in
     bare) held=$bare ;;
-    debian) held=$debian ;;
-    tools) held=$tools ;;
     lab) hold_lab 1; held=$lab; return ;;
     *) die "no root file system called $1" ;;
   esac
-  [ -d "$held" ] || die "there is no root file system in $held: run test/package/root.sh build $1"
+  [ -d "$held" ] || die "there is no root file system in $held: run test/package/root.sh build"
   exec 7< "$held"
   flock --shared 7
   touch -- "$held"
 }
 
 case ${1:-} in
-  build) build "${2:-bare}" ;;
+  build) build ;;
   run)
     need_root
     hold "$2"
@@ -122,5 +88,5 @@ case ${1:-} in
     exec unshare --mount -- "${BASH_SOURCE[0]}" in-copy "$held/rootfs" "$3" "$4"
     ;;
   in-copy) in_copy "$2" "$3" "$4" ;;
-  *) die 'usage: root.sh build [ROOT] | root.sh run ROOT FOLDER SCRIPT' ;;
+  *) die 'usage: root.sh build | root.sh run bare|lab FOLDER SCRIPT' ;;
 esac

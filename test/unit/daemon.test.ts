@@ -7,10 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
 import winston from 'winston';
-import { Daemon, type ServeOptions, type ServePair } from '../../src/daemon.js';
+import { Daemon, type ServeOptions } from '../../src/daemon.js';
 import { log } from '../../src/log.js';
 import { MediaDevice } from '../../src/media/device.js';
-import { defaultPolicy, type Policy } from '../../src/media/policy.js';
 import { native } from '../../src/native.js';
 import { HostNode, NodeError } from '../../src/v4l2/node.js';
 import { message } from '../device/support/wire.js';
@@ -134,128 +133,6 @@ describe('daemon', () => {
       last.destroy();
       await served.stop();
     }
-  });
-
-  /** Whether somebody can connect to a socket of the folder, and stays connected. */
-  async function admits(name: string): Promise<boolean> {
-    const vmm = connect(join(folder, name));
-    const answer = new Promise<boolean>((resolve) => {
-      vmm.once('error', () => resolve(false)).once('close', () => resolve(false));
-      vmm.once('data', () => resolve(true));
-    });
-    vmm.write(message(Ask.GET_FEATURES, Buffer.alloc(0)));
-    const admitted = await answer;
-    vmm.destroy();
-    await turns(20);
-    return admitted;
-  }
-
-  it('another pair is served while others are, or refused without a trace', async () => {
-    const served = daemon();
-    await served.start();
-    const second: ServePair = { device: '/dev/zero', socket: { path: join(folder, 'second') } };
-    try {
-      await served.add(second);
-      assert.equal(served.status, '2 devices, 0 VMs');
-      assert.deepEqual([await admits('socket'), await admits('second')], [true, true]);
-      const taken = { device: '/dev/full', socket: { path: join(folder, 'second') } };
-      await assert.rejects(served.add(taken), { code: 'ERR_SOCKET_IN_USE' });
-      HostNode.prototype.describe = () => Promise.reject(new NodeError(ENOMEM, '/dev/full cannot be opened'));
-      await assert.rejects(
-        served.add({ ...taken, socket: { path: join(folder, 'third') } }),
-        /cannot be opened/,
-      );
-      assert.equal(served.status, '2 devices, 0 VMs');
-    } finally {
-      await served.stop();
-    }
-  });
-
-  it('a pair that is removed is gone at once; one with a VM when that has left, and nobody else connects', async () => {
-    const served = daemon();
-    await served.start();
-    const second: ServePair = { device: '/dev/zero', socket: { path: join(folder, 'second') } };
-    await served.add(second);
-    served.remove(second);
-    await turns(20);
-    assert.deepEqual([served.status, await admits('second')], ['1 device, 0 VMs', false]);
-    await served.add(second);
-    const vmm = connect(join(folder, 'second'));
-    try {
-      await once(vmm, 'connect');
-      await turns(20);
-      assert.equal(served.hasVmm(second), true);
-      served.remove(second);
-      await turns(20);
-      assert.deepEqual([served.status, await admits('second')], ['2 devices, 1 VM', false]);
-      vmm.write(message(Ask.GET_FEATURES, Buffer.alloc(0)));
-      await once(vmm, 'data');
-      vmm.destroy();
-      while (served.status !== '1 device, 0 VMs') await turns();
-    } finally {
-      vmm.destroy();
-      await served.stop();
-    }
-  });
-
-  it('a pair that is changed keeps its VM; its policy holds from then on, its name for the next VM', async () => {
-    const served = daemon();
-    await served.start();
-    const pair: ServePair = { device: '/dev/zero', socket: { path: join(folder, 'second') } };
-    await served.add(pair);
-    const { setPolicy } = MediaDevice.prototype;
-    const policies: (Policy | undefined)[] = [];
-    MediaDevice.prototype.setPolicy = (policy) => policies.push(policy);
-    const vmm = connect(join(folder, 'second'));
-    try {
-      await once(vmm, 'connect');
-      await turns(20);
-      const policy = { ...defaultPolicy, maxSessions: 3 };
-      const next: ServePair = { ...pair, card: 'Desk', own: { policy, allowUids: [process.geteuid!() + 1] } };
-      served.change(pair, next);
-      assert.deepEqual(policies, [policy]);
-      assert.deepEqual([served.hasVmm(next), served.hasVmm(pair)], [true, false]);
-      vmm.destroy();
-      await turns(20);
-      assert.equal(await admits('second'), false);
-      served.change(next, pair);
-      assert.equal(await admits('second'), true);
-    } finally {
-      MediaDevice.prototype.setPolicy = setPolicy;
-      vmm.destroy();
-      await served.stop();
-    }
-  });
-
-  it('each VM has objects of its own, and all nodes of one VM the same', async () => {
-    const made: unknown[] = [];
-    const { prototype } = MediaDevice;
-    prototype.closed = async function (this: MediaDevice) {
-      made.push((this as unknown as { options: { objects?: unknown } }).options.objects);
-    };
-    const pair = (name: string, vm: string, objects: boolean): ServePair => ({
-      device: '/dev/zero',
-      socket: { path: join(folder, name) },
-      vm,
-      own: { objects },
-    });
-    const served = daemon();
-    await served.start();
-    try {
-      for (const [name, vm, objects] of [
-        ['a', 'desk', true],
-        ['b', 'desk', true],
-        ['c', 'door', true],
-        ['d', 'door', false],
-      ] as const)
-        await served.add(pair(name, vm, objects));
-      for (const name of ['a', 'b', 'c', 'd']) await admits(name);
-    } finally {
-      await served.stop();
-    }
-    const [a, b, c, d] = made;
-    assert.ok(a && c);
-    assert.deepEqual([a === b, a === c, d], [true, false, undefined]);
   });
 
   /** The message of a start that fails with this errno of the node. */

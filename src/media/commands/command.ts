@@ -53,8 +53,7 @@ export class Command {
   constructor(
     private readonly queue: Queue,
     private readonly chain: Chain,
-    /** `age`: milliseconds from the arrival to the answer. */
-    private readonly onAnswered: (command: Command, status: number, age: number) => void,
+    private readonly onAnswered: (command: Command) => void,
   ) {
     this.request = chain.readable;
   }
@@ -110,13 +109,12 @@ export class Command {
     if (this.#answered) return;
     this.#answered = true;
     this.onLate(statusOnly, null);
-    const { age } = this;
-    this.#finish(answer, age);
+    this.#finish(answer);
     if (this.#sequence && this.#task) this.#sequence.withdraw(this.#task);
     else this.release();
     this.#sequence = null;
     this.#task = null;
-    this.onAnswered(this, answer.status, age);
+    this.onAnswered(this);
   }
 
   /** Memory of `length` bytes for the work of this command, at most MAX_READABLE. Its content is undefined. Once only. */
@@ -136,7 +134,8 @@ export class Command {
   }
 
   /** Looks at the age first: if the process was stopped (SIGSTOP, a suspended host), no timer has run. */
-  #finish(answer: Answer, age: number): void {
+  #finish(answer: Answer): void {
+    const { age } = this;
     if (age >= GUEST_TIMEOUT_MS) return this.queue.abandon(this.chain);
     const { status, payload = [] } = answer;
     const parts = [responseHeader.encode({ status, reserved: 0 }), ...payload];

@@ -16,7 +16,6 @@ import {
   munmapCommand,
 } from '../protocol.js';
 import { attempt, Command } from './command.js';
-import { kindOf } from './command-kinds.js';
 import type { FlatCommands } from './flat-commands.js';
 import { type OptionalIoctls, usefulBytes } from './ioctl.js';
 import { UnansweredCommands } from './unanswered.js';
@@ -104,11 +103,7 @@ export class Commandq {
       while (!this.#unanswered.isFull) {
         const chain = queue.pop(turn, this.#useful);
         if (!chain) break;
-        const kind = kindOf(chain.readable);
-        const command = new Command(queue, chain, (answered, status, age) => {
-          this.flat.table.count(kind, status, age);
-          this.#answered(answered);
-        });
+        const command = new Command(queue, chain, (answered) => this.#answered(answered));
         this.#unanswered.add(command);
         this.#dispatch(command);
       }

@@ -4,31 +4,22 @@ import { errorLimited } from '../../log.js';
 import type { Account } from '../account.js';
 import { drain } from '../events/drain.js';
 import { stale } from '../events/eventq.js';
-import type { Mute } from '../mute/mute.js';
-import { MAX_APPROVAL_MS } from '../policy.js';
 import { closeCommand, openResponse, responseHeader } from '../protocol.js';
 import { Session } from '../session.js';
 import type { SessionContext } from '../session-context.js';
-import { Sum } from '../totals.js';
 import { type Command, guard } from './command.js';
 import type { FlatCommands } from './flat-commands.js';
-
-/** Milliseconds of the deadline that are left for open(2) when an OPEN is approved. */
-const OPEN_MS = 500;
 
 export class OpenSessions {
   readonly #sessions = new Map<number, Session>();
   readonly #closing = new Set<Promise<void>>();
-  /** What came back from the queues of all sessions. */
-  readonly sum = new Sum();
-  /** Sessions whose OPEN waits for an approval. */
-  readonly #asking = new Map<Session, AbortController>();
   #lastId = 0;
 
+  /** `maxSessions`: files of the node that may be open or not closed yet, those of other connections included. */
   constructor(
     private readonly account: Account,
+    private readonly maxSessions: number,
     private readonly flat: FlatCommands,
-    private readonly mute: Mute,
   ) {}
 
   /** Number of open sessions. */
@@ -41,10 +32,6 @@ export class OpenSessions {
     return this.#closing.size;
   }
 
-  get all(): Iterable<Session> {
-    return this.#sessions.values();
-  }
-
   find(sessionId: number): Session | undefined {
     return this.#sessions.get(sessionId);
   }
@@ -54,49 +41,26 @@ export class OpenSessions {
     for (const session of this.#sessions.values()) session.sequence.add(async () => undefined);
   }
 
-  /**
-   * CMD_OPEN. EMFILE: there is no connection (`context` is null), or the policy has no room for another file: those that
-   * are not closed yet count, and those of other connections. EACCES: it was not approved, or open(2) says so. Other errnos are
-   * open(2)'s.
-   */
+  /** CMD_OPEN. EMFILE: there is no room for another file, or no connection (`context` is null). Other errnos are open(2)'s. */
   open(command: Command, context: SessionContext | null): void {
-    if (!context || this.account.files >= context.policy.maxSessions)
-      return command.answer({ status: Errno.EMFILE });
+    if (!context || this.account.files >= this.maxSessions) return command.answer({ status: Errno.EMFILE });
     const session = new Session(this.#nextId(), context, drain);
     this.#sessions.set(session.id, session);
     this.account.opened(session);
-    this.sum.add(session.statistics);
     session.sequence.add(guard(command, () => this.#open(session, command)));
-    this.mute.joined(session);
   }
 
   async #open(session: Session, command: Command): Promise<void> {
     let status: number = Errno.EIO;
     try {
       await this.account.settled();
-      status = (await this.#isApproved(session, command)) ? await session.open() : Errno.EACCES;
+      status = await session.open();
     } finally {
-      if (status !== 0) session.audit.refused(status);
-      else session.audit.opened();
       if (status !== 0 || command.answered) void this.end(session);
       else this.flat.add(session);
     }
     const opened = openResponse.encode({ status, reserved: 0, sessionId: session.id, reserved2: 0 });
     command.answer(status === 0 ? { status, payload: [opened.subarray(responseHeader.size)] } : { status });
-  }
-
-  /** Whether somebody who is asked approves the OPEN, in time for the open itself. */
-  async #isApproved(session: Session, command: Command): Promise<boolean> {
-    const { approve } = session.context;
-    if (!approve) return true;
-    const limit = Math.min(MAX_APPROVAL_MS, command.remaining - OPEN_MS);
-    const asking = new AbortController();
-    this.#asking.set(session, asking);
-    try {
-      return limit > 0 && (await approve(session.id, asking.signal, limit)) && !asking.signal.aborted;
-    } finally {
-      this.#asking.delete(session);
-    }
   }
 
   /** CMD_CLOSE. The driver needs no response. The chain goes back after the file is closed, so the node is free by then. */
@@ -113,15 +77,11 @@ export class OpenSessions {
   end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
     this.flat.withdraw(session);
-    this.mute.left(session);
-    this.#asking.get(session)?.abort();
     const closing = this.account
       .closing(session, session.close())
       .catch((error: unknown) => errorLimited('close', 'a file of the node cannot be closed', error))
       .finally(() => {
-        session.audit.closed();
         this.flat.remove(session);
-        this.sum.ended(session.statistics);
         this.#closing.delete(closing);
       });
     this.#closing.add(closing);

@@ -234,7 +234,6 @@ async function sendTogether(
     for (const { queue, vb, host } of group) {
       const { buffer: record, planes } = received(queue, vb, host);
       reservation.useKept().sendBuffer(session.id, record, planes);
-      session.statistics.of(queue.type).count(host);
     }
   });
 }

@@ -69,7 +69,6 @@ export async function requestBuffers(session: Session, request: IoctlRequest): P
     requestRecord.write(payload, filled(requestRecord, record));
     const status = await session.ioctl(Ioctl.REQBUFS, payload);
     if (status !== 0) return { ...nothing, status };
-    session.statistics.of(type).format = current;
     return { status, first: 0, count: requestRecord.read(payload).count, each: bufferBytes(current) };
   };
   return guarded(session, request, { type, memory }, async () => {
@@ -111,7 +110,6 @@ export async function createBuffers(session: Session, request: IoctlRequest): Pr
     const status = judged === 0 && count > 0 && granted === 0 ? refusal : judged;
     if (status !== 0) return { ...nothing, status };
     const made = createRecord.read(payload);
-    session.statistics.of(type).format = made.format;
     return { status, first: made.index, count: made.count, each: bufferBytes(made.format) };
   };
   return guarded(session, request, { type, memory }, async () => {

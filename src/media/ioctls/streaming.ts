@@ -2,6 +2,7 @@
 import { Errno } from '../../errno.js';
 import { isOverlay } from '../../v4l2/buffer-type.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
+
 import type { Answer } from '../commands/command.js';
 import { stale } from '../events/eventq.js';
 import type { BufferQueue } from '../queues/buffer-queue.js';
@@ -44,7 +45,6 @@ async function streamOn(
   };
   const isNew = !queue.streaming;
   queue.started();
-  session.audit.started();
   // Frames follow the answer, because the session drains only after this task.
   return {
     status,
@@ -65,7 +65,6 @@ async function streamOff(
   const status = await session.ioctl(Ioctl.STREAMOFF, request.payload);
   const queued = queue?.wanted ?? [];
   if (status === 0 && queue) session.stopped(queue);
-  if (![...session.queues.values()].some(({ streaming }) => streaming)) session.audit.stopped();
   await session.arm();
   await session.quiet(request.command.remaining, stale.framesOf(request.payload.readUInt32LE(0)));
   if (status !== 0 || !queue) return { status };

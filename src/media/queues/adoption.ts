@@ -3,13 +3,14 @@ import { Errno } from '../../errno.js';
 import type { NodeCall } from '../../native.js';
 import { failure, isFailure, type Result } from '../../result.js';
 import { Ioctl } from '../../v4l2/ioctls.js';
+import { buffer, plane, VIDEO_MAX_PLANES } from '../../v4l2/layout.js';
 import type { SharedMemory, SharedMemorySlot } from '../memory/shared-memory.js';
 import type { Session } from '../session.js';
 import { backings } from './backings.js';
 import { type BufferQueue, bytesOf } from './buffer-queue.js';
-import { emptyRecord, hostPlanes } from './buffer-record.js';
+import { emptyRecord } from './buffer-record.js';
 import { partOf } from './room.js';
-import { VideoBuffer, VideoPlane } from './video-buffer.js';
+import { type HostBuffer, VideoBuffer, VideoPlane } from './video-buffer.js';
 
 /**
  * The first `count` buffers are the queue's. `errno`: why the next one is not. 0: there is no next one; ENOMEM: there is
@@ -86,4 +87,15 @@ async function takeSlot(
   if (!isFailure(slot)) return slot;
   await shared.vacated(part);
   return shared.allocate(length, part);
+}
+
+/** Bytes and host mmap offset (bytes) of each plane, from what QUERYBUF returned. */
+function hostPlanes(host: HostBuffer): { length: number; offset: number }[] {
+  const { length, m } = buffer.read(host.buffer);
+  const { planes } = host;
+  if (!planes) return [{ length, offset: Buffer.from(m).readUInt32LE(0) }];
+  return Array.from({ length: Math.min(length, VIDEO_MAX_PLANES) }, (_, number) => {
+    const each = plane.read(planes, number * plane.size);
+    return { length: each.length, offset: Buffer.from(each.m).readUInt32LE(0) };
+  });
 }

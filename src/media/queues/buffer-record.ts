@@ -59,17 +59,6 @@ export function emptyRecord(queue: BufferQueue, index = 0): HostBuffer {
   return { buffer: record, planes: Buffer.alloc(VIDEO_MAX_PLANES * plane.size) };
 }
 
-/** Bytes and host mmap offset (bytes) of each plane, from what QUERYBUF returned. */
-export function hostPlanes(host: HostBuffer): { length: number; offset: number }[] {
-  const { length, m } = buffer.read(host.buffer);
-  const { planes } = host;
-  if (!planes) return [{ length, offset: Buffer.from(m).readUInt32LE(0) }];
-  return Array.from({ length: Math.min(length, VIDEO_MAX_PLANES) }, (_, number) => {
-    const each = plane.read(planes, number * plane.size);
-    return { length: each.length, offset: Buffer.from(each.m).readUInt32LE(0) };
-  });
-}
-
 /**
  * The records for the host kernel. `lengths`: bytes of each plane. The unions `m` are empty: pointers and descriptors
  * go to the addon in fields of their own.

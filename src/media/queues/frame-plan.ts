@@ -6,13 +6,12 @@
 import type { Gate } from '../commands/sequence.js';
 import type { SessionContext } from '../session-context.js';
 import type { SessionFile } from '../session-file.js';
-import type { Statistics } from '../statistics.js';
 import { type Backing, backings } from './backings.js';
 import type { BufferQueue } from './buffer-queue.js';
 import { guestFlags } from './buffer-record.js';
 
 /** Backings whose frames nobody copies, and whose memory the bridge has chosen. */
-export const planned: ReadonlySet<Backing> = new Set<Backing>(['userptr', 'direct', 'unmapped']);
+const planned: ReadonlySet<Backing> = new Set<Backing>(['userptr', 'direct', 'unmapped']);
 /** FramePlan::kMaxBuffers and kMaxQueues of the addon. */
 const MAX_BUFFERS = 64;
 const MAX_QUEUES = 2;
@@ -24,7 +23,6 @@ export interface PlannedSession {
   readonly context: SessionContext;
   readonly file: SessionFile;
   readonly queues: ReadonlyMap<number, BufferQueue>;
-  readonly statistics: Statistics;
   readonly subscriptions: ReadonlySet<string>;
   /** Not null: media requests are made, so each buffer needs a decision. */
   readonly requests: object | null;
@@ -45,11 +43,6 @@ export class FramePlans implements Gate {
     return queuesOf(this.session).length > 0;
   }
 
-  /** Whether threads have the queue, and know better which buffers the driver has. */
-  has(queue: BufferQueue): boolean {
-    return this.#queues.includes(queue);
-  }
-
   hold(): boolean {
     if (!this.session.file.hold()) return false;
     this.#takeBack();
@@ -63,15 +56,14 @@ export class FramePlans implements Gate {
   }
 
   #lend(): void {
-    const { file, context, id, subscriptions, statistics } = this.session;
+    const { file, context, id, subscriptions } = this.session;
     const queues = queuesOf(this.session);
     const events = context.events.shared;
     if (queues.length === 0 || !events) return;
     const numbers = [id, subscriptions.size > 0 ? 1 : 0, queues.length];
     const regions: object[] = [];
     for (const queue of queues) describe(this.session, queue, numbers, regions);
-    const counters = queues.map(({ type }) => statistics.of(type).counters.native);
-    file.plan(events, Uint32Array.from(numbers), regions, counters);
+    file.plan(events, Uint32Array.from(numbers), regions);
     this.#queues = queues;
   }
 
@@ -91,9 +83,9 @@ export class FramePlans implements Gate {
  * The queues of the session that can have a plan, CAPTURE last: all that stream. Empty: none streams, or something has to
  * be decided for each buffer.
  */
-function queuesOf({ file, queues, requests, handles }: PlannedSession): BufferQueue[] {
+function queuesOf({ queues, requests, handles }: PlannedSession): BufferQueue[] {
   const streaming = [...queues.values()].filter((queue) => queue.isArmed);
-  if (file.filter || requests || handles || streaming.length > MAX_QUEUES) return [];
+  if (requests || handles || streaming.length > MAX_QUEUES) return [];
   const others = [...queues.values()].filter((queue) => !queue.isArmed && queue.streaming);
   if (others.length > 0 || !streaming.every(isPlain)) return [];
   return streaming.sort((a, b) => Number(a.isCapture) - Number(b.isCapture));

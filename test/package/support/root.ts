@@ -13,12 +13,9 @@ export interface Outcome {
   readonly stderr: string;
 }
 
-/** The root file systems of root.sh. */
-export type Root = 'bare' | 'debian' | 'tools' | 'lab';
-
-/** Makes a root file system, the first time. If that cannot be, says why and skips the suite of `context`. */
-export function provideRoot(context: Mocha.Context, root: Exclude<Root, 'lab'> = 'bare'): void {
-  const { status, stderr } = spawnSync(script, ['build', root], { encoding: 'utf8' });
+/** Makes the bare root file system, the first time. If that cannot be, says why and skips the suite of `context`. */
+export function provideRoot(context: Mocha.Context): void {
+  const { status, stderr } = spawnSync(script, ['build'], { encoding: 'utf8' });
   if (status !== 0) skip(context, `no root file system: ${stderr.trim().split('\n').at(-1)}`);
 }
 
@@ -26,7 +23,7 @@ export function provideRoot(context: Mocha.Context, root: Exclude<Root, 'lab'> =
 export class SharedFolder {
   readonly path = mkdtempSync(join(checkout, 'build/shared-'));
 
-  constructor(readonly root: Root) {
+  constructor(readonly root: 'bare' | 'lab') {
     chmodSync(this.path, 0o755);
     mkdirSync(join(this.path, 'cache'));
   }

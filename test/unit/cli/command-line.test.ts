@@ -48,12 +48,6 @@ const wrongUsages: readonly (readonly [words: string[], sentence: RegExp])[] = [
   [['serve', ...PAIR, '--allow-formats', 'YUYV2'], /--allow-formats: YUYV2 is no FOURCC/],
   [['serve', ...PAIR, '--max-sessions', '129'], /--max-sessions must be a number from 1 to 128, not 129/],
   [['serve', ...PAIR, '--deny-formats', 'A', '--deny-formats', 'B'], /--deny-formats is given twice/],
-  [['serve', ...PAIR, '--control', ''], /--control needs the path of a socket/],
-  [['serve', ...PAIR, '--metrics', '0.0.0.0:9100'], /--metrics is unix:PATH, 127\.0\.0\.1:PORT or/],
-  [['serve', ...PAIR, '--metrics', '127.0.0.1:65536'], /--metrics is unix:PATH/],
-  [['serve', ...PAIR, '--metrics', 'localhost:9100'], /--metrics is unix:PATH/],
-  [['serve', ...PAIR, '--metrics', 'unix:'], /--metrics is unix:PATH/],
-  [['status', 'x'], /unknown argument: x/],
   [['serve', ...PAIR, '--log-level', 'loud'], /--log-level must be one of/],
   [['serve', ...PAIR, '--log-format', 'xml'], /--log-format must be one of/],
   [['serve', ...PAIR, '--mmap', 'auto', '--mmap', 'arena'], /--mmap is given twice/],
@@ -70,10 +64,6 @@ const booleans: readonly (readonly [words: string[], flags: readonly string[]])[
     ['no-shm', 'mem-slots', 'objects', 'shared-pages', 'error-events', 'print-capabilities', 'help'],
   ],
   [['list'], ['json', 'version']],
-  [
-    ['status', '--control', '/nonexistent'],
-    ['json', 'watch'],
-  ],
   [['inspect', '/nonexistent'], ['json']],
   [['probe', '/nonexistent'], ['json']],
 ];
@@ -95,14 +85,14 @@ describe('command line', function () {
     const options = [
       ...['device', 'socket-path', 'device-fd', 'fd', 'shm-size', 'no-shm', 'mmap', 'frontend'],
       ...['mem-slots', 'objects', 'shared-pages', 'error-events'],
-      ...['control', 'metrics', 'log-level', 'log-format', 'print-capabilities'],
+      ...['log-level', 'log-format', 'print-capabilities'],
     ];
     for (const option of options) assert.match(stdout, new RegExp(`^ +--${option} `, 'm'));
     assert.doesNotMatch(stdout, /verbosity/);
   });
 
-  it('prints help of list, inspect, doctor and status', () => {
-    for (const command of ['list', 'inspect', 'doctor', 'status'])
+  it('prints help of list, inspect and doctor', () => {
+    for (const command of ['list', 'inspect', 'doctor'])
       assert.match(run([command, '--help'], NO_ADDON).stdout, /--json/);
   });
 

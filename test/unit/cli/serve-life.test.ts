@@ -50,7 +50,7 @@ describe('cli/serve until the end', () => {
     stopping: () => told.push('stopping'),
   };
 
-  function serveWith(daemon: FakeDaemon, reload?: () => Promise<unknown>): Promise<number> {
+  function serveWith(daemon: FakeDaemon): Promise<number> {
     printed = '';
     told.length = 0;
     return serveUntilEnd(
@@ -64,7 +64,6 @@ describe('cli/serve until the end', () => {
         printed += text;
       },
       manager,
-      reload,
     );
   }
 
@@ -88,37 +87,6 @@ describe('cli/serve until the end', () => {
       assert.equal(await served, 0);
       assert.deepEqual(daemon.calls, ['start', 'stop']);
     });
-
-  it('with a configuration, SIGHUP reads it again, not before it serves, and ends nothing', async () => {
-    let started = () => {};
-    const daemon = new FakeDaemon(
-      () =>
-        new Promise((resolve) => {
-          started = resolve;
-        }),
-    );
-    let reloads = 0;
-    const served = serveWith(daemon, async () => reloads++);
-    signals.emit('SIGHUP');
-    await settled();
-    assert.equal(reloads, 0);
-    started();
-    await settled();
-    assert.equal(reloads, 1);
-    signals.emit('SIGHUP');
-    signals.emit('SIGHUP');
-    await settled();
-    assert.deepEqual([reloads, daemon.calls], [3, ['start']]);
-    signals.emit('SIGTERM');
-    assert.equal(await served, 0);
-  });
-
-  it('a configuration that is read again before a start fails changes nothing of the failure', async () => {
-    const refused = Object.assign(new Error('no such node'), { code: 'ERR_NODE' });
-    const served = serveWith(new FakeDaemon(() => Promise.reject(refused)), () => assert.fail('a reload'));
-    signals.emit('SIGHUP');
-    await assert.rejects(served, refused);
-  });
 
   it('tells the service manager when it serves, who comes and goes, and when it ends', async () => {
     let started = () => {};

@@ -24,24 +24,6 @@ describe('cli/vmm-options', () => {
     assert.match(text, /--vhost-user media,socket=\/run\/a\.sock\n/);
   });
 
-  it('prints the options of each VM by itself', () => {
-    const pair = (vm: string, letter: string) => ({
-      device: letter,
-      vm,
-      socket: { path: `/run/${letter}.sock` },
-    });
-    const text = vmmOptions(
-      [pair('desk', 'a'), pair('door', 'b'), pair('desk', 'c')],
-      ['one', 'two', 'three'],
-    );
-    const [desk, door] = text.split('VM door:\n');
-    assert.match(desk!, /^VM desk:\na is served on .*\n {2}it is one\nc is served on .*\n {2}it is three\n/);
-    assert.match(desk!, /id=vmb0,path=\/run\/a\.sock.*\n.*id=vmb1,path=\/run\/c\.sock/);
-    assert.match(door!, /^b is served on .*\n {2}it is two\n/);
-    assert.match(door!, /id=vmb0,path=\/run\/b\.sock/);
-    assert.doesNotMatch(vmmOptions([pair('desk', 'a')]), /VM desk/);
-  });
-
   it('says what each device is, if that is known', () => {
     const socket = (path: string) => ({ socket: { path } });
     const pairs = [

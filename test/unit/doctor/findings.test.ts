@@ -10,7 +10,6 @@ import { serviceFindings } from '../../../src/doctor/service.js';
 import { vmmFindings } from '../../../src/doctor/vmms.js';
 import { inPackage } from '../../../src/package.js';
 import type { Survey } from '../../../src/v4l2/survey.js';
-import { assertHelpful } from './support/helpful.js';
 
 const UNITS = inPackage('udev');
 const NOBODY = { holders: [], hidden: false, own: false };
@@ -30,6 +29,26 @@ describe('doctor', () => {
   const found = (findings: readonly Finding[], what: string) =>
     findings.filter((each) => each.what === what)[0]!;
 
+  /** What is wrong has a cure and a page that exists, with the section that it names. */
+  const assertHelpful = (findings: readonly Finding[]) => {
+    for (const { state, found: sentence, cure, page } of findings) {
+      assert.doesNotMatch(`${sentence}${cure ?? ''}`, /\.$|undefined|null|NaN/);
+      assert.equal(cure === null, state === 'ok', sentence);
+      assert.equal(page === null, state === 'ok', sentence);
+      if (page === null) continue;
+      const [path, section] = page.split('#');
+      const titles = readFileSync(inPackage(path!), 'utf8').match(/^#+ .*$/gm)!;
+      const anchors = titles.map((title) =>
+        title
+          .toLowerCase()
+          .replace(/^#+ /, '')
+          .replaceAll(/[^\w\- ]/g, '')
+          .replaceAll(' ', '-'),
+      );
+      assert.ok(section === undefined || anchors.includes(section), `${page}: ${anchors.join(' ')}`);
+    }
+  };
+
   describe('the host', () => {
     const host = (more: Partial<Host> = {}): Host => ({
       root,
@@ -38,12 +57,8 @@ describe('doctor', () => {
       loadAddon: () => Promise.resolve({}),
       ...more,
     });
-    const limits = (files: string, space = 'unlimited') =>
-      [
-        'Limit                     Soft Limit           Hard Limit           Units     ',
-        `Max open files            ${files.padEnd(20)} ${files.padEnd(20)} files     `,
-        `Max address space         ${space.padEnd(20)} ${space.padEnd(20)} bytes     `,
-      ].join('\n');
+    const limits = (files: string) =>
+      `Limit                     Soft Limit           Hard Limit           Units\nMax open files            ${files}                ${files}               files\n`;
 
     it('is well', async () => {
       put('proc/self/limits', limits('1048576'));
@@ -51,7 +66,7 @@ describe('doctor', () => {
       const findings = await hostFindings(host());
       assert.deepEqual(
         findings.map(({ state }) => state),
-        ['ok', 'ok', 'ok', 'ok', 'ok', 'ok'],
+        ['ok', 'ok', 'ok', 'ok', 'ok'],
       );
       assertHelpful(findings);
     });
@@ -83,11 +98,9 @@ describe('doctor', () => {
     });
 
     it('has limits that are too low', async () => {
-      put('proc/self/limits', limits('1024', '4294967296'));
+      put('proc/self/limits', limits('1024'));
       put('proc/sys/vm/max_map_count', '4096\n');
       const findings = await hostFindings(host());
-      assert.equal(found(findings, 'address space').state, 'warning');
-      assert.match(found(findings, 'address space').found, /may have 4 GiB/);
       assert.equal(found(findings, 'descriptors').state, 'warning');
       assert.equal(found(findings, 'mappings').state, 'warning');
       assertHelpful(findings);
@@ -263,7 +276,6 @@ describe('doctor', () => {
       'usr/lib/udev/rules.d': '70-virtio-media-bridge.rules',
       'etc/systemd/system': 'virtio-media-bridge@.socket',
       'usr/lib/systemd/system': 'virtio-media-bridge@.service',
-      'lib/systemd/system': 'virtio-media-bridge-plugged@.target',
     };
     const install = () => {
       for (const [folder, name] of Object.entries(files))
@@ -287,12 +299,6 @@ describe('doctor', () => {
       install();
       rmSync(join(root, 'etc/systemd/system/virtio-media-bridge@.socket'));
       await state('warning', /^virtio-media-bridge@\.socket not installed/);
-    });
-
-    it('lacks the target alone', async () => {
-      install();
-      rmSync(join(root, 'lib/systemd/system/virtio-media-bridge-plugged@.target'));
-      await state('warning', /^virtio-media-bridge-plugged@\.target not installed/);
     });
 
     it('is of another version: the file that counts is named', async () => {

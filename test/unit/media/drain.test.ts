@@ -9,7 +9,6 @@ import { BufferQueue } from '../../../src/media/queues/buffer-queue.js';
 import type { RequestHandles } from '../../../src/media/queues/request-handles.js';
 import { VideoBuffer } from '../../../src/media/queues/video-buffer.js';
 import type { Session } from '../../../src/media/session.js';
-import { Statistics } from '../../../src/media/statistics.js';
 import type { NodeCall } from '../../../src/native.js';
 import { BufferType, buffer, Memory } from '../../../src/v4l2/layout.js';
 import { Turn } from '../../../src/virtio/turn.js';
@@ -55,7 +54,6 @@ describe('drain', () => {
       id: 1,
       queues: new Map([VIDEO_CAPTURE, VIDEO_OUTPUT].map((type) => [type, streaming(type)])),
       subscriptions: new Set<string>(),
-      statistics: new Statistics(),
       gone: false,
       closing: false,
       requests: null,

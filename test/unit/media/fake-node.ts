@@ -58,16 +58,12 @@ export class FakeFile {
     return this.call({ kind: 'ioctl', nr, payload });
   }
 
-  /** What the driver writes into the record of a frame, by index. */
-  readonly #filled = new Map<number, (record: Buffer) => void>();
-
-  /** The driver finishes the oldest queued buffer. `fill` writes more into its v4l2_buffer. */
-  frame(flags = 0, fill: (record: Buffer) => void = () => undefined): void {
+  /** The driver finishes the oldest queued buffer. */
+  frame(flags = 0): void {
     const index = this.queued.shift();
     if (index === undefined) throw new Error('no buffer is queued');
     Object.assign(this.buffers[index]!, { state: 'done', flags });
     this.done.push(index);
-    this.#filled.set(index, fill);
     this.ready(1);
   }
 
@@ -200,7 +196,6 @@ export class FakeFile {
     held.state = 'idle';
     record.writeUInt32LE(index, 0);
     record.writeUInt32LE(held.flags, 12);
-    this.#filled.get(index)?.(record);
     this.#fill(record, planes);
     return 0;
   }

@@ -50,20 +50,6 @@ describe('policy', () => {
     assert.equal(allows({ allow: [{ mask: 0xffff_ffff, value: 0xa036_3159 }], deny: [] }, 0xa036_3159), true);
   });
 
-  it('another policy holds for the sessions that are opened from then on', async () => {
-    await boot({});
-    const request = u32(20, 1, 1, 0, 0);
-    bench.device.setPolicy({ ...defaultPolicy, maxBuffers: 3, maxSessions: 2 });
-    const before = session;
-    session = await bench.open();
-    assert.equal((await ask(8, request)).payload.readUInt32LE(0), 3);
-    assert.equal((await bench.command(u32(1, 0), 16)).status, EMFILE);
-    assert.equal((await bench.ioctl(before, 8, u32(0, 1, 1, 0, 0))).status, 0);
-    assert.equal((await bench.ioctl(before, 8, request)).payload.readUInt32LE(0), 20);
-    bench.device.setPolicy();
-    await bench.open();
-  });
-
   describe('of limits', () => {
     const request = (count: number, type = 1) => u32(count, type, 1, 0, 0);
     /** The node's current format has buffers of so many bytes, and REQBUFS makes them. */

@@ -24,8 +24,6 @@ class FakeNode {
   answer: Promise<Result<NodeDescription>> = Promise.resolve(described(OUTPUT));
   location = { isVirtual: true, isCurrent: () => this.isCurrent, follow: async () => undefined };
   isCurrent = true;
-  /** What the last OPEN of a guest has found. */
-  description: NodeDescription | null = described(OUTPUT);
 
   become(deviceCaps: number): void {
     this.answer = Promise.resolve(described(deviceCaps));
@@ -34,8 +32,8 @@ class FakeNode {
     this.looks++;
     return this.answer;
   }
-  watch(waits = false, onDemand = false): NodeWatch {
-    return new NodeWatch(this as unknown as HostNode, described(OUTPUT), waits, onDemand);
+  watch(waits = false): NodeWatch {
+    return new NodeWatch(this as unknown as HostNode, described(OUTPUT), waits);
   }
 }
 
@@ -123,39 +121,6 @@ describe('v4l2/node-watch', () => {
     node.become(OUTPUT);
     await watch.refresh();
     assert.equal(watch.description.deviceCaps, CAPTURE);
-  });
-
-  describe('on demand', () => {
-    it('opens the node in no case: unplugged, come back, virtual, not described', async () => {
-      const watch = node.watch(false, true);
-      node.become(CAPTURE);
-      await watch.refresh();
-      node.location.isVirtual = false;
-      node.isCurrent = false;
-      await watch.refresh();
-      node.description = null;
-      await watch.refresh();
-      assert.deepEqual([node.looks, watch.description.deviceCaps], [0, OUTPUT]);
-    });
-
-    it('shows what the last OPEN has found, once the node has changed', async () => {
-      const watch = node.watch(false, true);
-      node.description = described(CAPTURE);
-      await watch.refresh();
-      assert.deepEqual([node.looks, watch.description.deviceCaps], [0, CAPTURE]);
-    });
-
-    it('looks for a producer while it waits for one, and not afterwards', async () => {
-      stopClock();
-      const watch = node.watch(true, true);
-      const waiting = watch.producer();
-      node.become(CAPTURE);
-      pass(250);
-      assert.equal(await waiting, true);
-      node.description = described(OUTPUT);
-      await watch.refresh();
-      assert.deepEqual([node.looks, watch.description.deviceCaps], [1, CAPTURE]);
-    });
   });
 
   it('has nothing to wait for if a device is behind the node', async () => {

@@ -50,24 +50,6 @@ describe('vhost-user listener', () => {
     closeSync(client);
   });
 
-  it('asks the list that holds now', async () => {
-    listen({ allowUids: [uid + 1] });
-    listener!.allow([uid]);
-    const named = native.connect(path);
-    await until(() => accepted.length === 1);
-    listener!.allow(undefined);
-    const anybody = native.connect(path);
-    await until(() => accepted.length === 2);
-    listener!.allow([]);
-    const nobody = native.connect(path);
-    await until(() => {
-      const got = resultOf(native.receive(nobody, Buffer.alloc(1)));
-      return !isFailure(got) && got.length === 0;
-    });
-    assert.equal(accepted.length, 2);
-    for (const client of [named, anybody, nobody]) closeSync(client);
-  });
-
   it('closes the connection of any other at once, and listens on', async () => {
     listen({ allowUids: [uid + 1] });
     for (let round = 0; round < 50; round++) {

@@ -10,8 +10,6 @@ export const defaults: ServeArguments = {
   'shared-pages': false,
   'error-events': false,
   requests: 'auto',
-  'on-demand': false,
-  muted: false,
 };
 /** One node on one socket. */
 export const one = { device: ['/dev/video0'], 'socket-path': ['/run/a.sock'] };
