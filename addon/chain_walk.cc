@@ -24,8 +24,6 @@ constexpr uint16_t kIndirect = 4;
 constexpr uint64_t kDescriptorSize = 16;
 /** The most bytes of one piece that are copied between two looks at the budget. */
 constexpr uint64_t kCopyStep = 0x10000;
-/** A piece may be short, but its page may be touched for the first time. */
-constexpr int64_t kPiecePrice = 8192;
 
 }  // namespace
 
@@ -108,7 +106,7 @@ std::nullopt_t ChainWalk::Outside(uint64_t address, uint64_t length) {
                    static_cast<unsigned long long>(address));
 }
 
-bool ChainWalk::Copy(const GuestTable& memory, std::span<uint8_t> into, int64_t& budget) {
+bool ChainWalk::Copy(const GuestTable& memory, std::span<uint8_t> into, int64_t piece_price, int64_t& budget) {
   if (!is_read()) return false;
   const uint64_t total = std::min<uint64_t>(into.size(), chain_.readable_bytes);
   while (copied_ < total && budget > 0) {
@@ -116,7 +114,7 @@ bool ChainWalk::Copy(const GuestTable& memory, std::span<uint8_t> into, int64_t&
     const uint64_t left = piece.length - inside_;
     const uint64_t bytes = std::min({left, kCopyStep, total - copied_});
     // Charged twice, because the pages of the copy are new too.
-    budget -= std::max(kPiecePrice, static_cast<int64_t>(2 * bytes));
+    budget -= std::max(piece_price, static_cast<int64_t>(2 * bytes));
     if (!memory.CopyOut(piece.address + inside_, into.subspan(copied_, bytes))) {
       Outside(piece.address + inside_, bytes);
       return false;

@@ -61,7 +61,7 @@ class ChainWalk {
    * Copies the next bytes of the readable part to the end of `into`, from its byte `copied()` on. Stops at `budget`,
    * from which it subtracts the price of each piece. False: the memory is gone, the chain is malformed.
    */
-  bool Copy(const GuestTable& memory, std::span<uint8_t> into, int64_t& budget);
+  bool Copy(const GuestTable& memory, std::span<uint8_t> into, int64_t piece_price, int64_t& budget);
   uint64_t copied() const { return copied_; }
 
   /** Every descriptor was read, and the chain is well-formed. */

@@ -145,15 +145,15 @@ Napi::Value Ring::Shape(const Napi::CallbackInfo& info) {
   return result;
 }
 
-/** Copies readable bytes to the rest of `into`. Returns what is left of the budget; undefined: a malformed chain. */
+/** Copies readable bytes to the rest of `into`: at this price of a piece, within this budget. Returns what is left of the budget; undefined: a malformed chain. */
 Napi::Value Ring::Copy(const Napi::CallbackInfo& info) {
   Arguments arguments(info, "copy");
   const auto into = arguments.Bytes(0);
-  const uint64_t budget = arguments.Integer(1);
+  const auto piece_price = static_cast<int64_t>(arguments.Integer(1, INT32_MAX));
+  auto left = static_cast<int64_t>(arguments.Integer(2));
   if (!arguments.ok()) return info.Env().Undefined();
   const std::lock_guard lock(core_->mutex);
-  auto left = static_cast<int64_t>(budget);
-  if (!core_->walks() || !core_->walk().Copy(*core_->table(), into, left)) return info.Env().Undefined();
+  if (!core_->walks() || !core_->walk().Copy(*core_->table(), into, piece_price, left)) return info.Env().Undefined();
   return Number(info, static_cast<double>(left));
 }
 

@@ -85,8 +85,11 @@ export interface NativeRing {
   why(): string;
   /** The chain whose walk is complete. undefined: it is not. */
   shape(): [head: number, readableBytes: number, writableBytes: number, writablePieces: number] | undefined;
-  /** Copies readable bytes into `into`, from `copied()` on. Returns the rest of the budget; undefined: malformed. */
-  copy(into: Uint8Array, budget: number): number | undefined;
+  /**
+   * Copies readable bytes into `into`, from `copied()` on. `piecePrice`: what a piece costs of the budget, however short it
+   * is. Returns the rest of the budget; undefined: malformed.
+   */
+  copy(into: Uint8Array, piecePrice: number, budget: number): number | undefined;
   copied(): number;
   /** Pops the chain whose walk is complete. Returns its number. */
   take(): number | undefined;

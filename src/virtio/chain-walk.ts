@@ -75,7 +75,7 @@ export class Walk {
 
   #fill(turn: Turn, into: Buffer): boolean {
     const { left } = turn;
-    const rest = this.ring.copy(into, left);
+    const rest = this.ring.copy(into, Price.PIECE, left);
     if (rest === undefined) throw new ChainError(this.ring.why());
     turn.spend(left - rest);
     return this.ring.copied() === into.length;
