@@ -41,9 +41,9 @@ struct GuestBuffer {
   uint32_t request_fd;
   /** The record is that of DQBUF: the buffer is neither queued nor done any more. */
   bool dequeued;
-  /** Multi-planar: the guest's pointer to its planes. */
+  /** The record's m, if it has planes of its own: the guest's pointer to them. */
   uint64_t pointer;
-  /** A single-planar buffer has one. */
+  /** A single-planar buffer has one. None: m is `pointer`, lengths and planes are the host's. */
   std::span<const GuestPlane> planes;
 };
 

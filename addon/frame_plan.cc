@@ -97,11 +97,9 @@ void FramePlan::Queue::GuestRecord(const v4l2_buffer& guest, v4l2_buffer& host, 
 }
 
 void FramePlan::Queue::EventRecord(v4l2_buffer& frame, std::span<v4l2_plane> planes) const {
-  std::array<GuestPlane, VIDEO_MAX_PLANES> seen{};
-  const size_t count = std::max<size_t>(planes.size(), 1);
-  for (size_t i = 0; i < count; i++) seen[i].length = planes.empty() ? frame.length : planes[i].length;
+  for (v4l2_plane& plane : planes) plane.m.userptr = 0;
   const uint32_t mapped = buffers[frame.index].mapped ? V4L2_BUF_FLAG_MAPPED : 0;
-  ToGuest(frame, planes, {guest_memory, 0, mapped, 0, true, 0, std::span(seen).first(count)});
+  ToGuest(frame, planes, {guest_memory, 0, mapped, 0, true, 0, {}});
 }
 
 bool FramePlan::Drain(int fd) {

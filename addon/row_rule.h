@@ -19,13 +19,11 @@ struct RowRule {
   /** 1: errors but ENOTTY are answered with the payload too. */
   uint32_t answers_errors;
 
-  bool Fits(size_t bytes) const { return bytes >= sizeof(uint32_t) && at <= bytes - sizeof(uint32_t); }
-
   /** False: the field is not inside the payload. */
   bool HideBits(std::span<uint8_t> payload) const {
     if ((hidden | optional) == 0) return true;
-    if (!Fits(payload.size())) return false;
     uint32_t field;
+    if (payload.size() < sizeof field || at > payload.size() - sizeof field) return false;
     std::memcpy(&field, payload.data() + at, sizeof field);
     field &= ~(hidden | ((field & unless) != 0 ? 0 : optional));
     std::memcpy(payload.data() + at, &field, sizeof field);

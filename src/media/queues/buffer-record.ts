@@ -93,7 +93,7 @@ export function guestRecord(
   const answer = Buffer.from(host.buffer);
   const planes = Buffer.from(host.planes ?? NONE);
   const pointer = buffer.read(guest.record).m;
-  const seen = own.map((each, number) => ({ m: NONE, length: hostLength(host, number), ...each }));
+  const seen = own.map((each, number) => ({ m: NONE, length: planeField(host, number, 'length'), ...each }));
   toGuest(answer, planes, { ...guestSide(queue, vb), dequeued: false, pointer, planes: seen });
   return host.planes ? [answer, planes, guest.planes.subarray(planes.length)] : [answer];
 }
@@ -114,22 +114,20 @@ export function received(
   used.set(host.planes?.subarray(0, used.length) ?? NONE);
   const seen = Array.from({ length: host.planes ? count : 1 }, (_, number) => ({
     m: NONE,
-    length: vb?.planes[number]?.pages?.length ?? hostLength(host, number),
+    length: vb?.planes[number]?.pages?.length ?? planeField(host, number, 'length'),
   }));
   toGuest(record, used, { ...guestSide(queue, vb), dequeued: true, pointer: NONE, planes: seen });
   return { buffer: record, planes };
 }
 
 /** `bytesused` (bytes) of plane `number` in the host's record. */
-export function bytesUsed(host: HostBuffer, number: number): number {
-  return host.planes
-    ? plane.read(host.planes, number * plane.size).bytesused
-    : buffer.read(host.buffer).bytesused;
-}
+export const bytesUsed = (host: HostBuffer, number: number): number => planeField(host, number, 'bytesused');
 
-/** `length` (bytes) of plane `number` in the host's record. */
-function hostLength(host: HostBuffer, number: number): number {
-  return host.planes ? plane.read(host.planes, number * plane.size).length : buffer.read(host.buffer).length;
+/** A field of plane `number` in the host's record. */
+function planeField(host: HostBuffer, number: number, field: 'bytesused' | 'length'): number {
+  return host.planes
+    ? host.planes.readUInt32LE(number * plane.size + plane.offset[field])
+    : host.buffer.readUInt32LE(buffer.offset[field]);
 }
 
 /** What does not depend on the planes. */
