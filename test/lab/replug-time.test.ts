@@ -11,6 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BufferType } from '../../src/v4l2/layout.js';
 import { keepJournal, showJournal } from './support/daemon-log.js';
 import { GuestQueue } from './support/guest-queue.js';
+import { isLeaping } from './support/leaping.js';
 import { type AnyQueue, HostQueue, start } from './support/native-mmap-queue.js';
 import { NativeNode } from './support/native-node.js';
 import { errnoOf, onStage, type Stage } from './support/stage.js';
@@ -26,8 +27,6 @@ const LOOK_MS = 2;
 /** Milliseconds in the guest for one on the host. */
 const MOST = 1.3;
 const CLASS = '/sys/class/video4linux';
-
-const isLeaping = readFileSync('/proc/cmdline', 'latin1').includes('time-travel');
 
 /** Milliseconds since the camera was plugged in. */
 interface Times {
