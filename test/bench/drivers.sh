@@ -11,6 +11,6 @@ mkdir -p -- "$output"
 need_root
 hold_lab 1
 inside "$output" 'cd /checkout/test/bench/native &&
-  gcc -std=gnu17 -O2 -Wall -Wextra -Werror -o /mnt/flow flow.c process_use.c series.c' >&2
+  gcc -std=gnu17 -O2 -Wall -Wextra -Werror -o /mnt/flow flow.c node.c series.c' >&2
 "$here/../preload/build.sh" >/dev/null
 VMB_LAB_ACCEL=um exec "$here/../lab/run.sh" --timeout 1200 -- node dist/test/bench/drivers.js "${1:-2000}"

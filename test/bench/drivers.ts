@@ -11,38 +11,18 @@ const RUNS = 5;
 const PROGRAM = 'build/bench-lab/flow';
 
 interface Scene {
-  readonly title: string;
+  /** The command line for modprobe. */
   readonly module: string;
   readonly node: string;
-  readonly words: readonly string[];
 }
 
 const scenes: readonly Scene[] = [
-  {
-    title: 'vivid, arena',
-    module: 'vivid n_devs=1 node_types=0x1',
-    node: 'vivid-000-vid-cap',
-    words: ['--mmap', 'arena'],
-  },
-  {
-    title: 'vivid, direct',
-    module: 'vivid n_devs=1 node_types=0x1',
-    node: 'vivid-000-vid-cap',
-    words: ['--mmap', 'direct'],
-  },
-  {
-    title: 'vim2m, arena',
-    module: 'vim2m default_transtime=1',
-    node: 'vim2m',
-    words: ['--mmap', 'arena'],
-  },
-  {
-    title: 'vim2m, direct',
-    module: 'vim2m default_transtime=1',
-    node: 'vim2m',
-    words: ['--mmap', 'direct'],
-  },
+  { module: 'vivid n_devs=1 node_types=0x1', node: 'vivid-000-vid-cap' },
+  { module: 'vim2m default_transtime=1', node: 'vim2m' },
 ];
+/** Values of --mmap. */
+const ways = ['arena', 'direct'] as const;
+type Way = (typeof ways)[number];
 
 type Figures = ReadonlyMap<string, number>;
 
@@ -53,11 +33,11 @@ function flow(device: string, frames: string, env: NodeJS.ProcessEnv): Figures {
 }
 
 /** The same program behind the bridge, which is a process of its own. */
-async function bridged({ words }: Scene, device: string, frames: string, run: number): Promise<Figures> {
+async function bridged(way: Way, device: string, frames: string, run: number): Promise<Figures> {
   const socket = `/tmp/vmb-flow-${process.pid}-${run}.sock`;
-  const server = await ServeProcess.start(['--device', device, '--socket-path', socket, ...words]);
+  const server = await ServeProcess.start(['--device', device, '--socket-path', socket, '--mmap', way]);
   try {
-    return flow(device, frames, { ...preloaded(device, socket), BENCH_PID: `${server.pid}` });
+    return flow(device, frames, preloaded(device, socket));
   } finally {
     await server.kill();
   }
@@ -65,39 +45,30 @@ async function bridged({ words }: Scene, device: string, frames: string, run: nu
 
 const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
-async function measure(scene: Scene, frames: string): Promise<string[]> {
-  const [module] = scene.module.split(' ');
-  execFileSync('modprobe', scene.module.split(' '));
-  const device = nodeNamed(scene.node);
+async function measure({ module, node }: Scene, way: Way, frames: string): Promise<string[]> {
+  const words = module.split(' ');
+  execFileSync('modprobe', words);
+  const device = nodeNamed(node);
   const runs: [Figures, Figures][] = [];
-  for (let run = 0; run < RUNS; run++) {
-    const native = flow(device, frames, process.env);
-    runs.push([native, await bridged(scene, device, frames, run)]);
-  }
-  execFileSync('modprobe', ['-r', module!]);
+  for (let run = 0; run < RUNS; run++)
+    runs.push([flow(device, frames, process.env), await bridged(way, device, frames, run)]);
+  execFileSync('modprobe', ['-r', words[0]!]);
   const pair = (key: string, digits: number) =>
-    [0, 1].map((which) => median(runs.map((run) => run[which]!.get(key) ?? 0)).toFixed(digits));
-  const daemon = median(runs.map(([, guest]) => guest.get('cpu') ?? 0)).toFixed(0);
-  return [
-    scene.title,
-    pair('bytes', 0)[0]!,
-    pair('rate', 1).join(' / '),
-    pair('lost', 0).join(' / '),
-    pair('p50', 0).join(' / '),
-    pair('p99', 0).join(' / '),
-    `${pair('client.cpu', 0).join(' / ')} + ${daemon}`,
-  ];
+    [0, 1].map((which) => median(runs.map((run) => run[which]!.get(key)!)).toFixed(digits));
+  const [bytes] = pair('bytes', 0);
+  const figures = [pair('rate', 1), pair('lost', 0), pair('p50', 0), pair('p99', 0)];
+  return [`${words[0]}, ${way}`, bytes!, ...figures.map((both) => both.join(' / '))];
 }
 
 const columns = [
   'node and `--mmap`',
   'bytes of a frame',
   'frames a second, native / guest',
-  'lost',
-  'delay p50, us',
-  'delay p99, us',
-  'CPU a frame, us: native / guest + bridge',
+  'lost by the driver',
+  'timestamp to DQBUF p50, us',
+  'p99, us',
 ];
 console.log(`| ${columns.join(' | ')} |\n|${'---|'.repeat(columns.length)}`);
 for (const scene of scenes)
-  console.log(`| ${(await measure(scene, process.argv[2] ?? '2000')).join(' | ')} |`);
+  for (const way of ways)
+    console.log(`| ${(await measure(scene, way, process.argv[2] ?? '2000')).join(' | ')} |`);

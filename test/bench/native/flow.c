@@ -6,21 +6,16 @@
  *   lost     frames that the driver counted and the program did not get
  *   p50 ...  from the buffer's timestamp (the end of a frame, or the QBUF of what is converted) to the end of DQBUF
  *   bytes    of a frame
- *
- *   client.cpu, cpu   of this program and of the process BENCH_PID, for each frame
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/videodev2.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "process_use.h"
+#include "node.h"
 #include "series.h"
 
 enum { BUFFERS = 4 };
@@ -31,18 +26,8 @@ struct queue {
   size_t lengths[BUFFERS];
 };
 
-static int device = -1;
 /* Of a picture that is converted. */
 static uint32_t picture_bytes;
-
-static _Noreturn void fail(const char *what) {
-  fprintf(stderr, "flow: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static void must(unsigned long request, void *argument, const char *name) {
-  if (ioctl(device, request, argument) != 0) fail(name);
-}
 
 /* The smallest frame has the shortest interval. A node without intervals has the rate that it has. */
 static void choose_rate(void) {
@@ -116,9 +101,8 @@ static double pass(const struct queue *capture, const struct queue *output, long
 int main(int words, char **word) {
   const long count = words == 3 ? atol(word[2]) : 0;
   if (count < 1) return fprintf(stderr, "usage: flow DEVICE FRAMES\n"), 2;
-  const pid_t watched = getenv("BENCH_PID") ? atoi(getenv("BENCH_PID")) : 0;
   struct v4l2_capability capability;
-  if ((device = open(word[1], O_RDWR | O_CLOEXEC)) < 0) fail(word[1]);
+  device = open_device(word[1]);
   must(VIDIOC_QUERYCAP, &capability, "QUERYCAP");
   const bool converts = capability.device_caps & V4L2_CAP_VIDEO_M2M;
   struct queue output = {.type = V4L2_BUF_TYPE_VIDEO_OUTPUT}, capture = {.type = V4L2_BUF_TYPE_VIDEO_CAPTURE};
@@ -127,20 +111,15 @@ int main(int words, char **word) {
   start(&capture);
   struct queue *const from = converts ? &output : NULL;
   struct series delay = new_series(count);
-  struct use before, after;
   pass(&capture, from, count / 10 + 1, NULL);
-  look(watched, NULL, &before);
-  pass(&capture, from, BUFFERS + 1, NULL);
   const double begun = now();
   const double counted = pass(&capture, from, count, &delay);
   const double elapsed = now() - begun;
-  look(watched, NULL, &after);
   tell("flow", "bytes", (double)capture.lengths[0]);
   stop(&capture);
   if (converts) stop(&output);
   report("flow", "", &delay);
   tell("flow", "rate", count / elapsed * 1e6);
   tell("flow", "lost", counted - (double)count);
-  tell_use("flow", &before, &after, (double)count);
   return 0;
 }

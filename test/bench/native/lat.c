@@ -16,43 +16,26 @@
  * BENCH_PID is the process whose threads are watched, BENCH_COUNTERS the fake node's file. Only one command is in flight at
  * a time, as with the Linux driver.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/videodev2.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "hop.h"
+#include "node.h"
 #include "process_use.h"
 #include "series.h"
 
 enum { BUFFERS = 4, PACE_NS = 2000000, TYPE = V4L2_BUF_TYPE_VIDEO_CAPTURE };
 
 static const char *path;
-static int device = -1;
 static pid_t daemon_pid;
 static struct counters *counters;
-
-static _Noreturn void fail(const char *what) {
-  fprintf(stderr, "lat: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
-
-static void must(unsigned long request, void *argument, const char *name) {
-  if (ioctl(device, request, argument) != 0) fail(name);
-}
-
-static int open_device(void) {
-  const int fd = open(path, O_RDWR | O_CLOEXEC);
-  if (fd < 0) fail(path);
-  return fd;
-}
 
 static void get_format(void) {
   struct v4l2_format format = {.type = TYPE};
@@ -174,7 +157,7 @@ static void measure_files(long count) {
   struct series series = new_series(count);
   for (long i = 0; i < count; i++) {
     const double asked = now();
-    open_device();
+    open_device(path);
     add(&series, now() - asked);
   }
   report("files", "", &series);
@@ -220,7 +203,7 @@ int main(int count, char **words) {
   if (strcmp(words[1], "-") != 0) {
     path = words[1];
     const double asked = now();
-    device = open_device();
+    device = open_device(path);
     tell("open", "first", now() - asked);
   }
   for (int i = 2; i < count; i++) {
