@@ -27,19 +27,22 @@ class Records {
       arguments.Refuse(1, "v4l2_plane records");
     if (!arguments.ok()) return;
     std::memcpy(&buffer, given_.data(), given_.size());
-    std::memcpy(planes_.data(), given_planes_.data(), given_planes_.size());
+    std::ranges::copy(given_planes_, BytesOfPlanes());
   }
 
   std::span<v4l2_plane> planes() { return std::span(planes_).first(given_planes_.size() / sizeof(v4l2_plane)); }
 
   void WriteBack() {
     std::memcpy(given_.data(), &buffer, given_.size());
-    std::memcpy(given_planes_.data(), planes_.data(), given_planes_.size());
+    std::copy_n(BytesOfPlanes(), given_planes_.size(), given_planes_.begin());
   }
 
   v4l2_buffer buffer;
 
  private:
+  /** memcpy(3) takes no null pointer, which an empty array has. */
+  uint8_t* BytesOfPlanes() { return reinterpret_cast<uint8_t*>(planes_.data()); }
+
   BufferPlanes planes_;
   std::span<uint8_t> given_;
   std::span<uint8_t> given_planes_;
@@ -50,7 +53,7 @@ std::vector<uint32_t> WordsOf(Arguments& arguments, size_t fixed) {
   const auto bytes = arguments.Bytes(2);
   std::vector<uint32_t> words(bytes.size() / kWord);
   if (words.size() < fixed) arguments.Refuse(2, "words");
-  std::memcpy(words.data(), bytes.data(), words.size() * kWord);
+  std::copy_n(bytes.begin(), words.size() * kWord, reinterpret_cast<uint8_t*>(words.data()));
   return words;
 }
 
